@@ -1,0 +1,97 @@
+// Package bucket is a customer's object store as the rest of the program sees it: create-only put, head, get,
+// list, and errors that say whose they are.
+//
+// Bucket is the seam: s3 implements it for Amazon S3 and compatible stores, buckettest is the suite that every
+// implementation passes, bucketserver is the demo's own S3 server. The rules about IAM policies and the
+// credential check live here too, because they follow from what the seam calls. No caller sees an AWS type.
+package bucket
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Bucket is one bucket with one set of credentials. All methods are safe for concurrent use and return *Error.
+type Bucket interface {
+	// Put writes an object whole: nothing is visible unless all of it arrived and its checksum matched.
+	//
+	// With CreateOnly it fails with Exists if the key is taken and never changes what is there. A time-out or a
+	// reset says nothing about whether the object was written.
+	Put(ctx context.Context, key string, body Body, opt PutOptions) error
+
+	// Head gives what is known about an object without its bytes. NotFound if the key is free.
+	Head(ctx context.Context, key string) (Info, error)
+
+	// Get reads a whole object; the caller closes it. A body cut short surfaces as io.ErrUnexpectedEOF.
+	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
+
+	// List gives keys that begin with prefix, in byte order, page by page. Infos carry key, size, ETag and time
+	// only. It ends after the first error.
+	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+
+	// Delete removes an object; no error if there is none. Exports only: Currents never deletes.
+	Delete(ctx context.Context, key string) error
+
+	// Location asks the store in which region the bucket lies.
+	Location(ctx context.Context) (string, error)
+
+	// Close lets go of idle connections.
+	Close() error
+}
+
+// Body is an object's bytes in one or several parts, which are read again for each attempt and not changed.
+type Body [][]byte
+
+// Size is the number of bytes.
+func (b Body) Size() int64 {
+	var n int64
+	for _, p := range b {
+		n += int64(len(p))
+	}
+	return n
+}
+
+// PutOptions are what a write carries besides its bytes.
+type PutOptions struct {
+	CreateOnly  bool // If-None-Match: *
+	ContentType string
+	Metadata    map[string]string // keys in lower case; user metadata of the object
+}
+
+// Info is what a store tells about an object.
+type Info struct {
+	Key      string
+	Size     int64
+	ETag     string
+	Modified time.Time
+	Metadata map[string]string // keys in lower case; nil from List
+}
+
+// Access is everything needed to open a bucket.
+type Access struct {
+	Bucket    string
+	Region    string // empty: looked up
+	Endpoint  string // empty: Amazon S3
+	PathStyle bool
+
+	AccessKeyID     string
+	SecretAccessKey secret.Value
+
+	Encryption bool     // x-amz-server-side-encryption: AES256 on every write
+	Features   Features // as remembered from the last check
+}
+
+// Features is how a store differs from Amazon S3, found by the credential check. The zero value is Amazon S3.
+type Features struct {
+	IgnoresCreateOnly bool `json:"ignores_create_only,omitempty"` // If-None-Match has no effect
+	RefusesChecksums  bool `json:"refuses_checksums,omitempty"`   // additional checksums are answered with an error
+}
+
+// Opener opens buckets. It checks nothing on the network.
+type Opener interface {
+	Open(a Access) (Bucket, error)
+}

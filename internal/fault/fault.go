@@ -1,0 +1,179 @@
+// Package fault names the ways anything can go wrong: codes, one error type, and field problems.
+//
+// Every room may import it. Errors from outside (SQL, S3, the disk, HTTP) are turned into a Code once, at the
+// door where they come in, by code or type and never by text; after that callers branch on Code alone.
+//
+// Start reading at Error. The tables from codes to HTTP statuses and exit codes stand in codes.go.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Error is a failure a caller can act on.
+//
+// Message and Hint are English sentences with {name} places filled from Params; their Key lets a catalogue of
+// another language say the same. Cause is for logs only: it never leaves the process in an answer.
+type Error struct {
+	Code   Code
+	Op     string  // what was being done, e.g. "open segment 12"
+	Msg    Message // what happened, where
+	Hint   Message // what to do now; may be empty
+	Params Params
+	Fields []Problem // every field problem found, in the order of the input
+
+	// Retry says whether the same call can succeed later without anybody changing anything.
+	Retry bool
+	// RetryAfter is how long to wait before it; 0: no advice.
+	RetryAfter time.Duration
+
+	Cause error
+}
+
+// Message is a sentence with a stable key. Text is the English form.
+type Message struct {
+	Key  string
+	Text string
+}
+
+// Params fills the {name} places of a Message.
+type Params map[string]any
+
+// Problem is what is wrong with one field of an input.
+type Problem struct {
+	Field   string `json:"field"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// New makes an error of code with an English sentence as both key and text.
+//
+// Use it where the sentence is for operators and logs. Sentences that a member may read on a page get a key
+// of their own with Say.
+func New(code Code, op, format string, args ...any) *Error {
+	return &Error{Code: code, Op: op, Msg: Message{Text: fmt.Sprintf(format, args...)}}
+}
+
+// Wrap adds what was being done to err and keeps its code. It returns nil for nil.
+func Wrap(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	return &wrapped{op: op, err: err}
+}
+
+// From turns a foreign error into one of code at the door where it comes in. It returns nil for nil.
+func From(err error, code Code, op string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: code, Op: op, Cause: err}
+}
+
+// WithHint returns e with an English hint: what to do now.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = Message{Text: fmt.Sprintf(format, args...)}
+	return e
+}
+
+// WithRetry returns e marked as passing, with advice how long to wait.
+func (e *Error) WithRetry(after time.Duration) *Error {
+	e.Retry, e.RetryAfter = true, after
+	return e
+}
+
+// WithCause returns e with the error behind it, for logs.
+func (e *Error) WithCause(err error) *Error {
+	e.Cause = err
+	return e
+}
+
+// Error gives operation, sentence, field problems and cause on one line. It is for logs and terminals.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Op != "" {
+		b.WriteString(e.Op)
+		b.WriteString(": ")
+	}
+	if t := e.Message(); t != "" {
+		b.WriteString(t)
+	} else if e.Cause == nil {
+		b.WriteString(string(e.Code))
+	}
+	for i, p := range e.Fields {
+		if i > 0 || b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s: %s (%s)", p.Field, p.Message, p.Code)
+	}
+	if e.Cause != nil {
+		if t := e.Message(); t != "" {
+			b.WriteString(": ")
+		}
+		b.WriteString(e.Cause.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Message is the English sentence with its places filled, without operation and cause.
+func (e *Error) Message() string { return fill(e.Msg.Text, e.Params) }
+
+// HintText is the English hint with its places filled; empty if there is none.
+func (e *Error) HintText() string { return fill(e.Hint.Text, e.Params) }
+
+func fill(s string, p Params) string {
+	if len(p) == 0 || !strings.Contains(s, "{") {
+		return s
+	}
+	for k, v := range p {
+		s = strings.ReplaceAll(s, "{"+k+"}", fmt.Sprint(v))
+	}
+	return s
+}
+
+type wrapped struct {
+	op  string
+	err error
+}
+
+func (w *wrapped) Error() string { return w.op + ": " + w.err.Error() }
+func (w *wrapped) Unwrap() error { return w.err }
+
+// CodeOf gives the code of the first Error in err's chain; Internal if there is none, "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return Internal
+}
+
+// Is reports whether err carries code.
+func Is(err error, code Code) bool { return err != nil && CodeOf(err) == code }
+
+// As gives the first Error in err's chain, or nil.
+func As(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return nil
+}
+
+// HintOf gives the first hint in err's chain; empty if there is none.
+func HintOf(err error) string {
+	for err != nil {
+		if e, ok := err.(*Error); ok && e.Hint.Text != "" {
+			return e.HintText()
+		}
+		err = errors.Unwrap(err)
+	}
+	return ""
+}

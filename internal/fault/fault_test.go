@@ -1,0 +1,55 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+func TestCodeSurvivesWrapping(t *testing.T) {
+	err := fault.Wrap(fmt.Errorf("open: %w", fault.New(fault.Corrupt, "read segment 3", "checksum differs at {at}").WithHint("run log check")), "start")
+	if got := fault.CodeOf(err); got != fault.Corrupt {
+		t.Fatalf("code %q, want corrupt", got)
+	}
+	if got := fault.HintOf(err); got != "run log check" {
+		t.Fatalf("hint %q", got)
+	}
+	if fault.Wrap(nil, "x") != nil || fault.From(nil, fault.Internal, "x") != nil {
+		t.Fatal("no error became one")
+	}
+}
+
+func TestAForeignErrorIsInternalAndItsTextStaysOutOfTheMessage(t *testing.T) {
+	if got := fault.CodeOf(errors.New("boom")); got != fault.Internal {
+		t.Fatalf("code %q, want internal", got)
+	}
+	e := fault.As(fault.From(errors.New("secret=1"), fault.Unavailable, "save position"))
+	if e.Message() != "" {
+		t.Fatalf("the cause leaked into the message: %q", e.Message())
+	}
+}
+
+func TestParamsFillPlaces(t *testing.T) {
+	e := &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "bucket.none", Text: "There is no bucket {bucket}."}, Params: fault.Params{"bucket": "b1"}}
+	if e.Error() != "There is no bucket b1." {
+		t.Fatalf("got %q", e.Error())
+	}
+}
+
+func TestEveryCodeHasARow(t *testing.T) {
+	seen := map[fault.Code]bool{}
+	for _, r := range fault.Table {
+		if seen[r.Code] {
+			t.Errorf("code %s stands twice in the table", r.Code)
+		}
+		seen[r.Code] = true
+		if r.Exit == 0 || r.HTTP < 400 {
+			t.Errorf("code %s maps to success", r.Code)
+		}
+	}
+	if len(seen) != 12 {
+		t.Errorf("%d codes in the table, want all 12", len(seen))
+	}
+}
