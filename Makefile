@@ -1,0 +1,47 @@
+# Every way to build, run and prove Millrace. `make` lists them. Needs Go and nothing else.
+GO      ?= go
+BIN     := bin/millrace
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# At most two packages at once: several of them start servers of their own.
+JOBS    ?= 2
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/millrace
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/millrace
+
+demo: build ## run the whole system on embedded parts, with a producer (Ctrl-C ends it)
+	$(BIN) demo
+
+test: lint build ## everything that must hold: format, vet, unit, property, crash, kill and README tests
+	$(GO) test -p $(JOBS) -timeout 15m ./...
+
+lint: ## formatting and go vet
+	@bad=$$(gofmt -l cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+
+fmt: ## format the code
+	gofmt -w cmd internal e2e tools
+
+docs: ## write the generated pages: settings, errors, commands, metrics, the table of rooms
+	$(GO) test ./internal -run 'TestArchitectureShowsTheTable' -update
+	$(GO) test ./cmd/millrace -run 'TestDocs' -update
+
+bench: build ## play the reference load against a fresh server and print what it costs
+	$(BIN) bench
+
+soak: build ## the long forms of the tests: crash sweeps, property tests, kills (an hour and more)
+	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
+
+vuln: ## look for known vulnerabilities (needs the network)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+clean: ## remove what was built
+	rm -rf bin .cache
+
+.PHONY: help build demo test lint fmt docs bench soak vuln clean
