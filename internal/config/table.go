@@ -1,0 +1,209 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Prefix begins the name of every setting in the environment.
+const Prefix = "MILLRACE_"
+
+// Setting is one row of the table.
+type Setting struct {
+	Name    string // snake_case, as in the file
+	Kind    Kind
+	Default string // as it would be written; empty: none
+	Absent  string // what holds when there is no default, for the documentation
+	Doc     string
+	Secret  bool // never printed; also readable from the file that NAME_file names
+
+	parse func(c *Config, items []string) error
+}
+
+// Kind is the form of a setting's value.
+type Kind string
+
+// The kinds.
+const (
+	Text      Kind = "text"
+	Path      Kind = "path"
+	Address   Kind = "host:port"
+	URL       Kind = "URL"
+	Size      Kind = "size"     // 256MiB, 10GB, 1048576
+	Duration  Kind = "duration" // 30s, 48h, 7d, 1d12h
+	Networks  Kind = "networks" // 10.0.0.0/8, ::1; a list
+	Names     Kind = "list"
+	Switch    Kind = "true or false"
+	LevelKind Kind = "debug, info, warn or error"
+	FormKind  Kind = "text or json"
+)
+
+// Env is the setting's name in the environment.
+func (s Setting) Env() string { return Prefix + strings.ToUpper(s.Name) }
+
+// Flag is the setting's name as a flag, with its dashes.
+func (s Setting) Flag() string { return "--" + strings.ReplaceAll(s.Name, "_", "-") }
+
+// FileName is the name under which a secret's file is given; empty for what is not a secret.
+func (s Setting) FileName() string {
+	if !s.Secret {
+		return ""
+	}
+	return s.Name + "_file"
+}
+
+func (s Setting) list() bool { return s.Kind == Networks || s.Kind == Names }
+
+// Table gives every setting, in the order of the documentation.
+func Table() []Setting {
+	return []Setting{
+		{
+			Name: "data_dir", Kind: Path, Default: "./millrace-data",
+			Doc:   "Folder of the event log, the SQLite database and the master key. One process at a time owns it.",
+			parse: text(func(c *Config) *string { return &c.DataDir }, plain),
+		},
+		{
+			Name: "listen", Kind: Address, Default: "127.0.0.1:8080",
+			Doc:   "Address for producers, the API and the dashboard. Port 0 takes a free one.",
+			parse: text(func(c *Config) *string { return &c.Server.Listen }, hostPort),
+		},
+		{
+			Name: "metrics_listen", Kind: Address, Default: "127.0.0.1:9464",
+			Doc:   "Address of /metrics, apart so that it need not be reachable from outside.",
+			parse: text(func(c *Config) *string { return &c.Server.MetricsListen }, hostPort),
+		},
+		{
+			Name: "base_url", Kind: URL, Absent: "made from listen",
+			Doc:   "How people reach the server: links in mails and answers begin with it.",
+			parse: text(func(c *Config) *string { return &c.Server.BaseURL }, baseURL),
+		},
+		{
+			Name: "tls_cert_file", Kind: Path, Absent: "plain HTTP",
+			Doc:   "PEM file with the certificate chain; together with tls_key_file.",
+			parse: text(func(c *Config) *string { return &c.Server.TLSCertFile }, plain),
+		},
+		{
+			Name: "tls_key_file", Kind: Path, Absent: "plain HTTP",
+			Doc:   "PEM file with the certificate's private key.",
+			parse: text(func(c *Config) *string { return &c.Server.TLSKeyFile }, plain),
+		},
+		{
+			Name: "trusted_proxies", Kind: Networks, Absent: "none",
+			Doc:   "Networks of reverse proxies whose X-Forwarded-For and X-Request-Id are believed.",
+			parse: networks(func(c *Config) *[]netip.Prefix { return &c.Server.TrustedProxies }),
+		},
+		{
+			Name: "access_log", Kind: Switch, Default: "false",
+			Doc:   "A log line for every request, never with its body. Without it only answers of 500 and above have one.",
+			parse: boolean(func(c *Config) *bool { return &c.Server.AccessLog }),
+		},
+		{
+			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder",
+			Doc:   "Database of the control plane: postgres://user:password@host/name.",
+			parse: secretURL(func(c *Config) *secret.Value { return &c.Store.DatabaseURL }, "postgres", "postgresql"),
+		},
+		{
+			Name: "kafka_brokers", Kind: Names, Absent: "the embedded log",
+			Doc:   "Reserved: brokers of a Kafka cluster that holds the log. Not yet; setting it is an error.",
+			parse: notYet,
+		},
+		{
+			Name: "master_key_file", Kind: Path, Absent: "made in the data folder on the first run",
+			Doc:   "File with the key that seals stored credentials. Lose it, and they have to be entered again.",
+			parse: text(func(c *Config) *string { return &c.Keys.MasterKeyFile }, plain),
+		},
+		{
+			Name: "schema_dir", Kind: Path, Absent: "none",
+			Doc:   "Folder with Avro schema files of event types of your own.",
+			parse: text(func(c *Config) *string { return &c.SchemaDir }, plain),
+		},
+		{
+			Name: "smtp_url", Kind: URL, Secret: true, Absent: "no mail is sent",
+			Doc:   "Mail server: smtp://user:password@host:587, or smtps:// for TLS from the first byte.",
+			parse: secretURL(func(c *Config) *secret.Value { return &c.Mail.SMTPURL }, "smtp", "smtps"),
+		},
+		{
+			Name: "cluster", Kind: Text, Default: "prod-01",
+			Doc:   "Name of this installation in object keys. Frozen into a connector when it is launched.",
+			parse: text(func(c *Config) *string { return &c.Delivery.Cluster }, keyPart),
+		},
+		{
+			Name: "zone", Kind: Text, Default: "default",
+			Doc:   "Zone in object keys. Frozen into a connector when it is launched.",
+			parse: text(func(c *Config) *string { return &c.Delivery.Zone }, keyPart),
+		},
+		{
+			Name: "aws_account_id", Kind: Text, Absent: "not shown",
+			Doc:   "The AWS account that assumes customers' roles, 12 digits: shown beside the external id and put into trust policies.",
+			parse: text(func(c *Config) *string { return &c.AWS.AccountID }, accountID),
+		},
+		{
+			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's",
+			Doc:   "Security token service to assume roles at.",
+			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
+		},
+		{
+			Name: "role_retry", Kind: Duration, Default: "2m",
+			Doc:   "How long a role that was made seconds ago is tried again before a check fails.",
+			parse: duration(func(c *Config) *time.Duration { return &c.AWS.RoleRetry }, "0s", "1h"),
+		},
+		{
+			Name: "grace_period", Kind: Duration, Default: "48h",
+			Doc:   "How long events of a connector with refused credentials are kept before the oldest are dropped into its ledger.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.GracePeriod }, "1s", "365d"),
+		},
+		{
+			Name: "pause_limit", Kind: Duration, Default: "7d",
+			Doc:   "How long events of a paused connector are kept before the oldest are dropped into its ledger.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.PauseLimit }, "1s", "365d"),
+		},
+		{
+			Name: "attempt_limit", Kind: Duration, Default: "30s",
+			Doc:   "How long one PUT or HEAD may take.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.AttemptLimit }, "100ms", "1h"),
+		},
+		{
+			Name: "quota_patience", Kind: Duration, Default: "1h",
+			Doc:   "How long a connector may deliver nothing before a full log may drop what only such connectors need.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.QuotaPatience }, "1s", "365d"),
+		},
+		{
+			Name: "log_max_bytes", Kind: Size, Absent: "half of the file system",
+			Doc:   "How much disk the event log may take.",
+			parse: size(func(c *Config) *int64 { return &c.Log.MaxBytes }, "64MiB", "1PiB"),
+		},
+		{
+			Name: "log_retention", Kind: Duration, Default: "72h",
+			Doc:   "How long events stay in the log after everybody has read them: room for replay.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Log.Retention }, "0s", "3650d"),
+		},
+		{
+			Name: "memory_budget", Kind: Size, Default: "256MiB",
+			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503.",
+			parse: size(func(c *Config) *int64 { return &c.MemoryBudget }, "128MiB", "1TiB"),
+		},
+		{
+			Name: "idempotency_window", Kind: Duration, Default: "24h",
+			Doc:   "How long a repeated Idempotency-Key is recognised, as far as memory allows.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Log.IdempotencyWindow }, "1m", "30d"),
+		},
+		{
+			Name: "allowed_endpoint_networks", Kind: Networks, Absent: "public addresses only",
+			Doc:   "Private networks that customers' endpoints and callbacks may lie in all the same.",
+			parse: networks(func(c *Config) *[]netip.Prefix { return &c.Dial.AllowedNetworks }),
+		},
+		{
+			Name: "log_level", Kind: LevelKind, Default: "info",
+			Doc:   "Which lines the process logs.",
+			parse: level,
+		},
+		{
+			Name: "log_format", Kind: FormKind, Default: "text",
+			Doc:   "Form of the log lines.",
+			parse: text(func(c *Config) *string { return &c.Logging.Format }, oneOf("text", "json")),
+		},
+	}
+}
