@@ -69,6 +69,9 @@ type Info struct {
 	ETag     string
 	Modified time.Time
 	Metadata map[string]string // keys in lower case; nil from List
+
+	Encryption string // how the store keeps it: AES256, aws:kms …; empty if not told, as by List
+	Lock       string // mode of Object Lock: GOVERNANCE, COMPLIANCE; empty if none or not told
 }
 
 // Access is everything needed to open a bucket.
@@ -93,5 +96,6 @@ type Features struct {
 
 // Opener opens buckets. It checks nothing on the network.
 type Opener interface {
+	// Open gives the bucket of a, to be closed by the caller. Errors: invalid, naming the fields of a.
 	Open(a Access) (Bucket, error)
 }

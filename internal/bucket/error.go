@@ -67,6 +67,7 @@ type Error struct {
 	Key        string
 	Status     int    // HTTP status; 0: no answer
 	StoreCode  string // the store's own error code, e.g. InvalidAccessKeyId
+	Said       string // the store's own sentence about a refusal, to be shown as a quotation; nothing is decided by it
 	Region     string // with WrongRegion, if known
 	RequestID  string
 	RetryAfter time.Duration

@@ -1,0 +1,85 @@
+package s3
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The time-outs of one connection. The caller's context bounds an attempt as a whole.
+const (
+	connectTimeout = 10 * time.Second
+	idleTimeout    = 30 * time.Second
+	maxIdle        = 64 // connections; more at once are opened and closed
+)
+
+// transport makes the HTTP transport of one bucket. guarded: the endpoint was given by a customer.
+func (o *Opener) transport(guarded bool) *http.Transport {
+	dial := o.cfg.Dial
+	if !guarded {
+		dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // S3 speaks nothing newer
+	t := &http.Transport{
+		// No proxy: it would connect in the guard's place.
+		DialContext:           dial,
+		Protocols:             protocols,
+		TLSHandshakeTimeout:   connectTimeout,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConns:          maxIdle,
+		MaxIdleConnsPerHost:   maxIdle,
+		DisableCompression:    true,
+		WriteBufferSize:       64 << 10, // bodies are large: fewer, longer writes
+	}
+	if o.cfg.TLS != nil {
+		t.TLSClientConfig = o.cfg.TLS.Clone()
+	}
+	return t
+}
+
+// maxAnswer bounds how much of an error's body is read. Errors of S3 have a few hundred bytes.
+const maxAnswer = 64 << 10
+
+// regionHeader is where S3 names a bucket's region, most of the time.
+const regionHeader = "X-Amz-Bucket-Region"
+
+// door sends requests, once each, and makes two oddities of the protocol plain before the SDK sees the answer:
+// success with an error inside becomes an error, and a region that only the body names gets into the header.
+// It never follows a redirect, since that would lead around the guard and sign for another host.
+type door struct{ transport *http.Transport }
+
+func (d *door) Do(req *http.Request) (*http.Response, error) {
+	resp, err := d.transport.RoundTrip(req)
+	if err != nil || req.Method == http.MethodHead {
+		return resp, err
+	}
+	ok := resp.StatusCode < 300
+	if ok && (req.Method != http.MethodPut || resp.ContentLength == 0) {
+		return resp, nil
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	_ = resp.Body.Close() // nothing more is wanted from it
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(answer))
+	var e struct {
+		XMLName xml.Name
+		Region  string `xml:"Region"`
+	}
+	if len(answer) == 0 || xml.Unmarshal(answer, &e) != nil || e.XMLName.Local != "Error" {
+		return resp, nil // not the store's words: the status speaks
+	}
+	if ok {
+		resp.StatusCode = http.StatusInternalServerError
+	}
+	if e.Region != "" && resp.Header.Get(regionHeader) == "" {
+		resp.Header.Set(regionHeader, e.Region)
+	}
+	return resp, nil
+}

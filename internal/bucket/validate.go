@@ -1,0 +1,142 @@
+package bucket
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// MaxFolder is the longest folder in bytes. Keys have at most 1,024 (Amazon S3, object keys); what follows the
+// folder needs less than the rest.
+const MaxFolder = 512
+
+// ExportFolders are the first folders of data exports, which connectors must leave free: both may share a bucket.
+func ExportFolders() []string { return []string{"segment-export", "engagement-report-export"} }
+
+// ParseFolder gives a folder path as it is used: without slashes at its ends; empty is the bucket's root.
+//
+// problems has at most one entry, for field.
+func ParseFolder(field, s string) (folder string, problems []fault.Problem) {
+	problem := func(code, format string, args ...any) (string, []fault.Problem) {
+		return "", []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
+	}
+	folder = strings.Trim(s, "/")
+	if folder == "" {
+		return "", nil
+	}
+	parts := strings.Split(folder, "/")
+	switch {
+	case len(folder) > MaxFolder:
+		return problem("too_long", "A folder has at most %d bytes; this one has %d.", MaxFolder, len(folder))
+	case !utf8.ValidString(folder):
+		return problem("invalid_utf8", "The folder is not valid UTF-8.")
+	case strings.ContainsFunc(folder, unicode.IsControl):
+		return problem("invalid", "A folder holds no control characters.")
+	case slices.Contains(parts, ""):
+		return problem("invalid", "A folder holds no two slashes in a row.")
+	case slices.Contains(parts, "."), slices.Contains(parts, ".."):
+		return problem("invalid", `No part of a folder is "." or "..".`)
+	case slices.Contains(ExportFolders(), parts[0]):
+		return problem("reserved", "The folder %q is kept for data exports.", parts[0])
+	}
+	return folder, nil
+}
+
+var (
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	keyID      = regexp.MustCompile(`^[A-Za-z0-9_.@+=-]{3,128}$`)
+)
+
+// otherKinds are beginnings and ends of names that are not general purpose buckets. Source: Amazon S3 user guide,
+// bucket naming rules.
+var otherKinds = struct{ prefixes, suffixes []string }{
+	[]string{"xn--", "sthree-", "amzn-s3-demo-"},
+	[]string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"},
+}
+
+// ValidateName gives the problem of a bucket's name, if it has one.
+func ValidateName(field, name string) []fault.Problem {
+	problem := func(code, format string, args ...any) []fault.Problem {
+		return []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
+	}
+	switch {
+	case name == "":
+		return problem("required", "The name of the bucket is needed.")
+	case strings.HasPrefix(name, "arn:"), strings.Contains(name, "/"), strings.Contains(name, ":"):
+		return problem("invalid", "Only the bucket's name is needed: no ARN, no address, no path.")
+	case !bucketName.MatchString(name), strings.Contains(name, ".."), strings.Contains(name, ".-"), strings.Contains(name, "-."):
+		return problem("invalid", "A bucket's name has 3 to 63 lower-case letters, digits, hyphens and single dots, and begins and ends with a letter or digit.")
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return problem("invalid", "A bucket's name does not look like an IP address.")
+	}
+	for _, p := range otherKinds.prefixes {
+		if strings.HasPrefix(name, p) {
+			return problem("invalid", "No bucket's name begins with %q.", p)
+		}
+	}
+	for _, s := range otherKinds.suffixes {
+		if strings.HasSuffix(name, s) {
+			return problem("invalid", "Names that end with %q are not those of general purpose buckets.", s)
+		}
+	}
+	return nil
+}
+
+// ValidateEndpoint gives the problem of the address of an S3-compatible store, if it has one; empty is Amazon S3.
+// Where the address leads is checked when it is connected, by dial.Guard.
+func ValidateEndpoint(field, endpoint string) []fault.Problem {
+	if endpoint == "" {
+		return nil
+	}
+	problem := func(format string, args ...any) []fault.Problem {
+		return []fault.Problem{{Field: field, Code: "invalid", Message: fmt.Sprintf(format, args...)}}
+	}
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil || strings.ContainsFunc(endpoint, unicode.IsSpace):
+		return problem("The endpoint is not an address such as https://storage.example.com.")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return problem("The endpoint begins with http:// or https://.")
+	case u.Hostname() == "":
+		return problem("The endpoint names a host.")
+	case u.User != nil:
+		return problem("The endpoint holds no user and password; keys have fields of their own.")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return problem("The endpoint ends with the host or a path: no question mark, no number sign.")
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return problem("The endpoint's port lies between 1 and 65535.")
+		}
+	}
+	return nil
+}
+
+// ValidateAccess gives every problem of a, with fields named as in the file of apply.
+func ValidateAccess(a Access) []fault.Problem {
+	problems := ValidateName("bucket", a.Bucket)
+	problems = append(problems, ValidateEndpoint("endpoint", a.Endpoint)...)
+	if a.Region != "" && !regionName.MatchString(a.Region) {
+		problems = append(problems, fault.Problem{Field: "region", Code: "invalid", Message: "A region looks like us-east-1."})
+	}
+	switch {
+	case a.AccessKeyID == "":
+		problems = append(problems, fault.Problem{Field: "access_key_id", Code: "required", Message: "The access key id is needed."})
+	case !keyID.MatchString(a.AccessKeyID):
+		problems = append(problems, fault.Problem{Field: "access_key_id", Code: "invalid", Message: "An access key id has 3 to 128 letters and digits, without spaces."})
+	}
+	if a.SecretAccessKey.Empty() {
+		problems = append(problems, fault.Problem{Field: "secret_access_key", Code: "required", Message: "The secret access key is needed."})
+	}
+	return problems
+}
