@@ -1,0 +1,303 @@
+package httpd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// RequestIDHeader carries the request's id, in answers and from trusted proxies.
+const RequestIDHeader = "X-Request-Id"
+
+// request is what the guard knows of a request. It is the ResponseWriter that handlers see.
+type request struct {
+	http.ResponseWriter
+	ctl    *http.ResponseController
+	stall  time.Duration
+	id     string
+	client netip.Addr
+	status int   // 0 until the header is written
+	err    error // that WriteError answered
+}
+
+type requestKey struct{}
+
+// of gives the request's guard, or nil outside of a server.
+func of(r *http.Request) *request {
+	q, _ := r.Context().Value(requestKey{}).(*request)
+	return q
+}
+
+// RequestID is the id that the answer carries in RequestIDHeader; empty outside of a server.
+func RequestID(r *http.Request) string {
+	if q := of(r); q != nil {
+		return q.id
+	}
+	return ""
+}
+
+// ClientAddr is the address of whoever sent the request: the connection's, or what the first trusted proxy was
+// told. The zero Addr outside of a server.
+func ClientAddr(r *http.Request) netip.Addr {
+	if q := of(r); q != nil {
+		return q.client
+	}
+	return netip.Addr{}
+}
+
+// Bearer gives the token of an Authorization header with the scheme Bearer; "" if there is none.
+func Bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.Trim(token, " ")
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (q *request) Unwrap() http.ResponseWriter { return q.ResponseWriter }
+
+// WriteHeader sends the status line. A second call does nothing.
+func (q *request) WriteHeader(status int) {
+	if q.status != 0 {
+		return
+	}
+	if status >= 200 { // 1xx go before the answer
+		q.status = status
+	}
+	q.allowWrite()
+	q.ResponseWriter.WriteHeader(status)
+}
+
+// Write gives the client StallTimeout from now to take p.
+func (q *request) Write(p []byte) (int, error) {
+	if q.status == 0 {
+		q.WriteHeader(http.StatusOK)
+	} else {
+		q.allowWrite()
+	}
+	return q.ResponseWriter.Write(p)
+}
+
+// allowWrite ignores errors: a connection without deadlines is a test's, and has no slow client.
+func (q *request) allowWrite() { _ = q.ctl.SetWriteDeadline(time.Now().Add(q.stall)) }
+
+// Header values that every answer gets; the slices are shared and full, so that appending to one copies it.
+type headers struct {
+	nosniff, noReferrer, deny, csp, noStore, hsts []string
+}
+
+func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Handler {
+	sec := headers{
+		nosniff:    []string{"nosniff"},
+		noReferrer: []string{"no-referrer"},
+		deny:       []string{"DENY"},
+		csp:        []string{"default-src 'none'; frame-ancestors 'none'"},
+		noStore:    []string{"no-store"},
+		hsts:       []string{"max-age=31536000"},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		q := &request{ResponseWriter: w, ctl: http.NewResponseController(w), stall: cfg.StallTimeout}
+		trusted := q.identify(cfg.TrustedProxies, r)
+		q.id = requestID(r, trusted)
+		q.allowWrite() // also for what net/http writes by itself; see Server.WriteTimeout, which would count the upload
+
+		h := w.Header()
+		h[RequestIDHeader] = []string{q.id}
+		h["X-Content-Type-Options"] = sec.nosniff
+		h["Referrer-Policy"] = sec.noReferrer
+		h["X-Frame-Options"] = sec.deny
+		h["Content-Security-Policy"] = sec.csp
+		h["Cache-Control"] = sec.noStore
+		if r.TLS != nil {
+			h["Strict-Transport-Security"] = sec.hsts
+		}
+
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = newPacedBody(r.Body, q, cfg)
+		}
+		defer func() {
+			p := recover()
+			aborted := p == http.ErrAbortHandler
+			if p != nil && !aborted {
+				q.err = fault.New(fault.Internal, r.Method+" "+r.URL.Path, "panic: %v", p)
+				log.LogAttrs(r.Context(), slog.LevelError, "panic in a request", slog.String("request_id", q.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+				if q.status == 0 {
+					WriteError(q, r, q.err)
+				} else {
+					aborted = true // half an answer must not look like a whole one
+				}
+			}
+			if q.status == 0 && !aborted {
+				q.WriteHeader(http.StatusOK)
+			}
+			q.report(log, cfg.AccessLog, r, began, hooks)
+			if aborted {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(q, r)
+	})
+}
+
+func (q *request) report(log *slog.Logger, access bool, r *http.Request, began time.Time, hooks Hooks) {
+	took := time.Since(began)
+	if hooks.OnRequest != nil {
+		hooks.OnRequest(r.Pattern, q.status, took)
+	}
+	level := slog.LevelInfo
+	if q.status >= 500 {
+		level = slog.LevelWarn
+	} else if !access {
+		return
+	}
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", q.id), slog.String("client", q.client.String()), slog.String("method", r.Method),
+		slog.String("path", r.URL.Path), slog.Int("status", q.status), slog.Duration("took", took),
+	}
+	if q.err != nil {
+		attrs = append(attrs, slog.String("error", q.err.Error()))
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// identify finds the client's address and reports whether the peer is a trusted proxy.
+func (q *request) identify(proxies []netip.Prefix, r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	q.client = peer.Addr().Unmap()
+	if !within(proxies, q.client) {
+		return false
+	}
+	// The right end was written by the proxy that we trust, each entry before it by whoever that entry names.
+	chain := r.Header.Values("X-Forwarded-For")
+	for i := len(chain) - 1; i >= 0; i-- {
+		rest := chain[i]
+		for rest != "" {
+			cut := strings.LastIndexByte(rest, ',')
+			hop := strings.TrimSpace(rest[cut+1:])
+			rest = rest[:max(cut, 0)]
+			a, err := parseHop(hop)
+			if err != nil {
+				return true // behind this nothing can be believed
+			}
+			q.client = a
+			if !within(proxies, a) {
+				return true
+			}
+		}
+	}
+	return true
+}
+
+func parseHop(s string) (netip.Addr, error) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), nil
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	return a.Unmap().WithZone(""), err
+}
+
+func within(nets []netip.Prefix, a netip.Addr) bool {
+	for _, n := range nets {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func requestID(r *http.Request, trusted bool) string {
+	if trusted {
+		if id := r.Header.Get(RequestIDHeader); id != "" && len(id) <= 128 && visible(id) {
+			return id
+		}
+	}
+	var b [15]byte
+	rand.Read(b[:])
+	var text [24]byte
+	base32.HexEncoding.Encode(text[:], b[:])
+	return string(text[:])
+}
+
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// ErrSlowBody ends the reading of a body whose client is slower than the server's patience.
+var ErrSlowBody = errors.New("the body came too slowly")
+
+// pacedBody gives each read of a body a deadline. Only time spent waiting for the client counts: it may stall for at
+// most stall, and over the whole body it has stall plus one second for every rate bytes that came.
+type pacedBody struct {
+	io.ReadCloser
+	q      *request
+	stall  time.Duration
+	rate   int64
+	got    int64
+	waited time.Duration
+	begun  bool
+	ended  bool
+}
+
+func newPacedBody(b io.ReadCloser, q *request, cfg Config) *pacedBody {
+	// A handler may never read the body; net/http then reads a rest of it, and must not wait for ever either.
+	_ = q.ctl.SetReadDeadline(time.Now().Add(cfg.StallTimeout))
+	return &pacedBody{ReadCloser: b, q: q, stall: cfg.StallTimeout, rate: cfg.MinBodyRate}
+}
+
+// Read fails with an error that wraps ErrSlowBody when the client is too slow.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.ended {
+		return b.ReadCloser.Read(p)
+	}
+	now := time.Now()
+	credit := b.stall + time.Duration(float64(b.got)/float64(b.rate)*float64(time.Second)) - b.waited
+	_ = b.q.ctl.SetReadDeadline(now.Add(min(credit, b.stall)))
+	if !b.begun {
+		b.begun = true
+		b.q.allowWrite() // the first read may send 100 Continue
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.got += int64(n)
+	b.waited += time.Since(now)
+	if err != nil {
+		b.ended = true
+		if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
+			return n, fmt.Errorf("%w: %w", ErrSlowBody, err)
+		}
+		// From here on net/http watches the connection for its end; a deadline would look like one.
+		_ = b.q.ctl.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}

@@ -1,0 +1,565 @@
+package httpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// pipes is a listener in memory, so that a server runs on the fake clock of a synctest bubble.
+type pipes struct {
+	conns chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+type bench struct {
+	t    *testing.T
+	ln   *pipes
+	stop func() error
+	logs *bytes.Buffer
+}
+
+func start(t *testing.T, cfg Config, h http.Handler, probes *Probes, hooks Hooks) *bench {
+	t.Helper()
+	b := &bench{t: t, ln: newPipes(), logs: &bytes.Buffer{}}
+	s := serveOn(b.ln, cfg.withDefaults(), h, probes, slog.New(slog.NewTextHandler(b.logs, nil)), hooks)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	b.stop = func() error { cancel(); return <-done }
+	t.Cleanup(func() { cancel(); s.Close() })
+	return b
+}
+
+// exchange sends raw bytes on a new connection and gives everything that comes back.
+func (b *bench) exchange(raw string) string {
+	c := b.ln.dial()
+	defer c.Close()
+	go io.WriteString(c, raw)
+	out, _ := io.ReadAll(c)
+	return string(out)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body)
+	if errors.Is(err, ErrSlowBody) {
+		WriteErrorStatus(w, r, http.StatusRequestTimeout, fault.New(fault.Invalid, "", "too slow"))
+		return
+	}
+	if err != nil {
+		WriteError(w, r, fault.New(fault.Invalid, "", "body: %v", err))
+		return
+	}
+	fmt.Fprint(w, n)
+}
+
+func TestABodyThatStallsIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
+		began := time.Now()
+		out := b.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+		if !strings.HasPrefix(out, "HTTP/1.1 408 ") {
+			t.Errorf("answer %q", out)
+		}
+		if took := time.Since(began); took < 20*time.Second || took > 41*time.Second {
+			t.Errorf("cut off after %v", took)
+		}
+	})
+}
+
+func TestABodyThatDripsIsCutOffAndASteadyOneIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
+		send := func(each int, total int) (string, time.Duration) {
+			c := b.ln.dial()
+			defer c.Close()
+			began := time.Now()
+			go func() {
+				fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", total)
+				for sent := 0; sent < total; sent += each {
+					time.Sleep(time.Second)
+					if _, err := c.Write(bytes.Repeat([]byte("x"), each)); err != nil {
+						return
+					}
+				}
+			}()
+			out, _ := io.ReadAll(c)
+			return string(out), time.Since(began)
+		}
+		if out, took := send(1, 10000); !strings.HasPrefix(out, "HTTP/1.1 408 ") || took > time.Minute {
+			t.Errorf("one byte a second: %q after %v", out, took)
+		}
+		if out, took := send(8<<10, 8<<20); !strings.HasPrefix(out, "HTTP/1.1 200 ") || took < 1000*time.Second {
+			t.Errorf("8 KiB a second for 1024 s: %q after %v", out, took)
+		}
+	})
+}
+
+func TestTimeTheHandlerTakesIsNotCountedAgainstTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(10 * time.Minute)
+			readBody(w, r)
+		})
+		b := start(t, Config{}, h, nil, Hooks{})
+		out := b.exchange("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc")
+		if !strings.HasPrefix(out, "HTTP/1.1 200 ") || !strings.HasSuffix(out, "\r\n\r\n3") {
+			t.Errorf("answer %q", out)
+		}
+	})
+}
+
+func TestABodyNobodyReadsCannotHoldTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) }), nil, Hooks{})
+		began := time.Now()
+		out := b.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+		if !strings.HasPrefix(out, "HTTP/1.1 401 ") || time.Since(began) > time.Minute {
+			t.Errorf("answer %q after %v", out, time.Since(began))
+		}
+	})
+}
+
+func TestAHeaderThatDripsAndAnIdleConnectionEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
+		began := time.Now()
+		b.exchange("GET / HTTP/1.1\r\nHost")
+		if took := time.Since(began); took > 11*time.Second {
+			t.Errorf("half a header held the connection for %v", took)
+		}
+		began = time.Now()
+		out := b.exchange("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if took := time.Since(began); !strings.HasPrefix(out, "HTTP/1.1 200 ") || took < 119*time.Second || took > 121*time.Second {
+			t.Errorf("idle for %v after %q", took, out)
+		}
+	})
+}
+
+func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 1)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var err error
+			for err == nil {
+				_, err = w.Write(make([]byte, 64<<10))
+			}
+			failed <- err
+		})
+		b := start(t, Config{}, h, nil, Hooks{})
+		c := b.ln.dial()
+		defer c.Close()
+		began := time.Now()
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-failed
+		if took := time.Since(began); took > 21*time.Second {
+			t.Errorf("written to for %v", took)
+		}
+	})
+}
+
+func TestAWriteDeadlineOfOneRequestDoesNotReachTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
+		c := b.ln.dial()
+		defer c.Close()
+		r := bufio.NewReader(c)
+		for i := range 3 {
+			go io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+			line, err := r.ReadString('\n')
+			if err != nil || !strings.Contains(line, "100") {
+				t.Fatalf("round %d: %q, %v", i, line, err)
+			}
+			r.ReadString('\n')
+			go io.WriteString(c, "ab")
+			res, err := http.ReadResponse(r, nil)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatalf("round %d: %v", i, err)
+			}
+			io.Copy(io.Discard, res.Body)
+			time.Sleep(90 * time.Second)
+		}
+	})
+}
+
+func TestHeaderBombsAndJunkAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
+		for _, row := range []struct{ name, raw, want string }{
+			{"one huge header", "GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", "HTTP/1.1 431 "},
+			{"many headers", "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 100000) + "\r\n", "HTTP/1.1 431 "},
+			{"junk", "\x00\x01\x02\r\n\r\n", "HTTP/1.1 400 "},
+			{"no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
+			{"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 400 "},
+			{"bad chunk", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 "},
+			{"unknown transfer coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n", "HTTP/1.1 501 "},
+		} {
+			if out := b.exchange(row.raw); !strings.HasPrefix(out, row.want) {
+				t.Errorf("%s: %.80q, want %q", row.name, out, row.want)
+			}
+		}
+		out := b.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nabJUNK JUNK\r\n\r\n")
+		if !strings.HasPrefix(out, "HTTP/1.1 200 ") || !strings.Contains(out, "HTTP/1.1 400 ") {
+			t.Errorf("pipelined junk: %q", out)
+		}
+	})
+}
+
+func TestStopLetsRequestsFinishAndTurnsReadinessOffFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		probes := NewProbes()
+		enter, leave := make(chan struct{}), make(chan struct{})
+		mux := http.NewServeMux()
+		probes.Register(mux)
+		mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+			close(enter)
+			<-leave
+			fmt.Fprint(w, "done")
+		})
+		b := start(t, Config{DrainDelay: 5 * time.Second}, mux, probes, Hooks{})
+		slow := make(chan string)
+		go func() { slow <- b.exchange("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n") }()
+		<-enter
+		stopped := make(chan error)
+		go func() { stopped <- b.stop() }()
+		synctest.Wait()
+		if out := b.exchange("GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(out, "HTTP/1.1 503 ") {
+			t.Errorf("ready while stopping: %q", out)
+		}
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-stopped:
+			t.Fatalf("stopped with a request running: %v", err)
+		default:
+		}
+		close(leave)
+		if out := <-slow; !strings.HasSuffix(out, "done") {
+			t.Errorf("the running request got %q", out)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		enter := make(chan struct{})
+		b := start(t, Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(enter)
+			<-r.Context().Done()
+		}), nil, Hooks{})
+		go b.exchange("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-enter
+		began := time.Now()
+		if err := b.stop(); !fault.Is(err, fault.Unavailable) || time.Since(began) < 30*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+func handle(cfg Config, h http.HandlerFunc, r *http.Request) (*httptest.ResponseRecorder, string) {
+	var logs bytes.Buffer
+	w := httptest.NewRecorder()
+	func() {
+		defer func() { recover() }()
+		guard(cfg.withDefaults(), h, slog.New(slog.NewTextHandler(&logs, nil)), Hooks{}).ServeHTTP(w, r)
+	}()
+	return w, logs.String()
+}
+
+func problem(t *testing.T, w *httptest.ResponseRecorder) Problem {
+	t.Helper()
+	var out struct{ Error Problem }
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatalf("%v in %q", err, w.Body)
+	}
+	return out.Error
+}
+
+func TestErrorsBecomeAnswers(t *testing.T) {
+	for _, row := range fault.Table {
+		e := fault.New(row.Code, "op", "A sentence.").WithHint("A hint.").WithCause(errors.New("inner secret"))
+		e.Fields = []fault.Problem{{Field: "f", Code: "c", Message: "m"}}
+		w, logs := handle(Config{}, func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, fault.Wrap(e, "outer")) }, httptest.NewRequest("GET", "/", nil))
+		p := problem(t, w)
+		hidden := row.Code == fault.Internal || row.Code == fault.Corrupt
+		if w.Code != row.HTTP || p.Code != string(row.Code) || p.RequestID == "" || p.RequestID != w.Header().Get(RequestIDHeader) {
+			t.Errorf("%s: %d %+v", row.Code, w.Code, p)
+		}
+		if hidden != (p.Message != "A sentence.") || hidden != (p.Hint == "") || hidden != (len(p.Fields) == 0) {
+			t.Errorf("%s: %+v", row.Code, p)
+		}
+		if strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: the cause got out: %s", row.Code, w.Body)
+		}
+		if (row.HTTP >= 500) != strings.Contains(logs, "inner secret") {
+			t.Errorf("%s: logged %q", row.Code, logs)
+		}
+		later := row.Code == fault.RateLimited || row.Code == fault.Unavailable
+		if later != (w.Header().Get("Retry-After") == "1") {
+			t.Errorf("%s: Retry-After %q", row.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	w, _ := handle(Config{}, func(w http.ResponseWriter, r *http.Request) {
+		WriteError(w, r, fault.New(fault.Unavailable, "", "x").WithRetry(2500*time.Millisecond))
+	}, httptest.NewRequest("GET", "/", nil))
+	if got := w.Header().Get("Retry-After"); got != "3" {
+		t.Errorf("Retry-After %q, want whole seconds rounded up", got)
+	}
+}
+
+func TestAForeignErrorShowsNothing(t *testing.T) {
+	w, logs := handle(Config{}, func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, errors.New("dsn=secret")) }, httptest.NewRequest("GET", "/", nil))
+	if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || !strings.Contains(logs, "dsn=secret") {
+		t.Errorf("%d %s, logged %q", w.Code, w.Body, logs)
+	}
+}
+
+func TestAPanicIsAnAnswerOnceAndABrokenConnectionAfterHalfOfOne(t *testing.T) {
+	w, logs := handle(Config{}, func(http.ResponseWriter, *http.Request) { panic("boom") }, httptest.NewRequest("GET", "/x", nil))
+	if p := problem(t, w); w.Code != 500 || p.Code != "internal" || strings.Contains(w.Body.String(), "boom") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if !strings.Contains(logs, "boom") || !strings.Contains(logs, "httpd_test.go") {
+		t.Errorf("no stack in %q", logs)
+	}
+	var again any
+	func() {
+		defer func() { again = recover() }()
+		guard(Config{}.withDefaults(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "half")
+			panic("boom")
+		}), slog.New(slog.DiscardHandler), Hooks{}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}()
+	if again != http.ErrAbortHandler {
+		t.Errorf("half an answer ended with %v", again)
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, row := range []struct {
+		name, peer string
+		xff        []string
+		want       string
+	}{
+		{"no proxy", "192.0.2.1:5", nil, "192.0.2.1"},
+		{"a stranger's header is not believed", "192.0.2.1:5", []string{"8.8.8.8"}, "192.0.2.1"},
+		{"one proxy", "10.0.0.1:5", []string{"8.8.8.8"}, "8.8.8.8"},
+		{"what the client wrote before the proxy is not believed", "10.0.0.1:5", []string{"1.1.1.1, 8.8.8.8"}, "8.8.8.8"},
+		{"two proxies, two lines", "10.0.0.1:5", []string{"1.1.1.1, 8.8.8.8", "10.9.9.9"}, "8.8.8.8"},
+		{"only proxies", "10.0.0.1:5", []string{"10.0.0.2"}, "10.0.0.2"},
+		{"junk ends the chain", "10.0.0.1:5", []string{"8.8.8.8, junk, 10.0.0.3"}, "10.0.0.3"},
+		{"no header", "10.0.0.1:5", nil, "10.0.0.1"},
+		{"version 6", "[::1]:5", []string{"[2001:db8::7]:99"}, "2001:db8::7"},
+		{"version 4 in 6", "[::ffff:10.0.0.1]:5", []string{"8.8.8.8:99"}, "8.8.8.8"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = row.peer
+		r.Header["X-Forwarded-For"] = row.xff
+		var got netip.Addr
+		handle(Config{TrustedProxies: proxies}, func(w http.ResponseWriter, r *http.Request) { got = ClientAddr(r) }, r)
+		if got.String() != row.want {
+			t.Errorf("%s: %s, want %s", row.name, got, row.want)
+		}
+	}
+}
+
+func TestRequestIDsComeFromTrustedProxiesOnly(t *testing.T) {
+	send := func(id string, trusted bool) string {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set(RequestIDHeader, id)
+		cfg := Config{}
+		if trusted {
+			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		}
+		w, _ := handle(cfg, NotFound, r)
+		return w.Header().Get(RequestIDHeader)
+	}
+	if got := send("abc-1", true); got != "abc-1" {
+		t.Errorf("a proxy's id became %q", got)
+	}
+	for _, id := range []string{"", "a b", "a\x7f", strings.Repeat("x", 200)} {
+		if got := send(id, true); len(got) != 24 {
+			t.Errorf("%q became %q", id, got)
+		}
+	}
+	if a, b := send("abc-1", false), send("abc-1", false); a == "abc-1" || a == b || len(a) != 24 {
+		t.Errorf("a stranger's id became %q and %q", a, b)
+	}
+}
+
+func TestBearer(t *testing.T) {
+	for in, want := range map[string]string{"": "", "Bearer abc": "abc", "bearer  abc ": "abc", "Basic abc": "", "Bearer": "", "Bearerabc": "", "Bearer ": ""} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", in)
+		if got := Bearer(r); got != want {
+			t.Errorf("%q gives %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestProbes(t *testing.T) {
+	var down error
+	p := NewProbes(Check{"log", func(context.Context) error { return down }}, Check{"database", func(context.Context) error { return nil }})
+	mux := http.NewServeMux()
+	p.Register(mux)
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := get("/readyz"); code != 200 || body != `{"ready":true,"checks":[{"name":"log","ok":true},{"name":"database","ok":true}]}`+"\n" {
+		t.Errorf("%d %s", code, body)
+	}
+	down = fault.New(fault.Corrupt, "", "Segment 7 is damaged at 4096.").WithHint("Run log check.").WithCause(errors.New("secret"))
+	code, body := get("/readyz")
+	if code != 503 || !strings.Contains(body, `{"name":"log","ok":false,"error":"Segment 7 is damaged at 4096.","hint":"Run log check."}`) || strings.Contains(body, "secret") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := get("/healthz"); code != 200 {
+		t.Errorf("healthz %d", code)
+	}
+	down = nil
+	p.Drain()
+	if code, body := get("/readyz"); code != 503 || !strings.Contains(body, "stopping") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestMetricsStandOnTheOperatorsAddress(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_test_total", Help: "x"})
+	reg.MustRegister(c)
+	c.Add(3)
+	h := Operation(reg, nil)
+	for path, want := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 200, "/other": 404} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+		if path == "/metrics" && !strings.Contains(w.Body.String(), "millrace_test_total 3") {
+			t.Errorf("metrics:\n%s", w.Body)
+		}
+	}
+}
+
+func TestSecurityHeadersAndTheHookAndTheAccessLog(t *testing.T) {
+	var logs bytes.Buffer
+	var pattern string
+	var status int
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /a/{id}", func(w http.ResponseWriter, r *http.Request) {})
+	h := guard(Config{AccessLog: true}.withDefaults(), mux, slog.New(slog.NewTextHandler(&logs, nil)), Hooks{
+		OnRequest: func(p string, s int, _ time.Duration) { pattern, status = p, s },
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/a/7?token=secret", strings.NewReader("payload")))
+	if pattern != "GET /a/{id}" || status != 200 {
+		t.Errorf("hook got %q %d", pattern, status)
+	}
+	for _, k := range []string{"X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options", "Content-Security-Policy", "Cache-Control"} {
+		if w.Header().Get(k) == "" {
+			t.Errorf("no %s", k)
+		}
+	}
+	if l := logs.String(); !strings.Contains(l, "path=/a/7") || strings.Contains(l, "secret") || strings.Contains(l, "payload") {
+		t.Errorf("logged %q", l)
+	}
+}
+
+func TestTLSFromBytes(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "millrace"}, NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	log := slog.New(slog.DiscardHandler)
+	if _, err := Open(Config{Listen: "127.0.0.1:0", TLSCert: cert}, http.HandlerFunc(NotFound), nil, log, Hooks{}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a certificate without key: %v", err)
+	}
+	s, err := Open(Config{Listen: "127.0.0.1:0", TLSCert: cert, TLSKey: keyPEM}, http.HandlerFunc(NotFound), nil, log, Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Listen: s.Addr().String()}, http.HandlerFunc(NotFound), nil, log, Hooks{}); !fault.Is(err, fault.Unavailable) || fault.HintOf(err) == "" {
+		t.Errorf("a taken address: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(cert)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	res, err := client.Get(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	if res.StatusCode != 404 || res.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%d, %v", res.StatusCode, res.Header)
+	}
+	client.CloseIdleConnections()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
