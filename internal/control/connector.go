@@ -9,6 +9,16 @@ import (
 // ConnectorID names a connector for ever: 24 hex digits, part of its object keys.
 type ConnectorID string
 
+// Connector is one configured flow of events into a customer's bucket, as a person edits it.
+type Connector struct {
+	Config       // the newest version, whether or not its control record is in the log yet
+	ContactEmail string
+	Paused       bool   // holds uploads, decides nothing about events
+	Test         bool   // capped, and left out of statistics
+	AccessKeyID  string // of the newest destination's credentials; empty once they are erased
+	CreatedAt    time.Time
+}
+
 // Config is one version of everything about a connector that decides which events it gets and in what form. It is
 // immutable: a change is a new version. It holds no secret, because the whole of it stands in a control record.
 //
@@ -93,6 +103,7 @@ type Plan struct {
 
 // File is a ledger row: one object that holds events of a lane.
 type File struct {
+	ID        int64 // of the row, in the order of writing; 0: new
 	Lane      Lane
 	Key       string // unique within the lane
 	Stream    Stream

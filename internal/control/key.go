@@ -1,0 +1,98 @@
+package control
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// APIKey lets a program act for a workspace. The key itself is shown once; only its hash is kept.
+type APIKey struct {
+	ID        KeyID
+	Workspace uint32
+	Name      string // unique in the workspace
+	Scopes    []Scope
+	CreatedAt time.Time
+}
+
+// KeyID names an API key for ever: 24 hex digits. It is no secret.
+type KeyID string
+
+// Scope is one thing that an API key allows.
+type Scope string
+
+// The scopes.
+const (
+	ScopeEventsWrite Scope = "events.write" // POST /v1/events
+	ScopeUsersTrack  Scope = "users.track"  // POST /users/track
+)
+
+// Scopes are all scopes there are, in the order in which they are shown.
+func Scopes() []Scope { return []Scope{ScopeEventsWrite, ScopeUsersTrack} }
+
+// Grant is what a presented key allows.
+type Grant struct {
+	Key           KeyID
+	Workspace     uint32
+	Scopes        []Scope
+	UnknownFields UnknownFields // of the workspace
+}
+
+// Allows reports whether the key has scope s.
+func (g Grant) Allows(s Scope) bool { return slices.Contains(g.Scopes, s) }
+
+// KeyHash is the SHA-256 of an API key: what is stored and looked up.
+//
+// A plain hash is enough because keys are long and random (or checked to be long when somebody brings their own):
+// there is no list of likely keys to try.
+type KeyHash [sha256.Size]byte
+
+// HashKey gives the hash of key as it stands in an Authorization header.
+func HashKey(key string) KeyHash { return sha256.Sum256([]byte(key)) }
+
+// keyPrefix makes a leaked key recognisable to people and scanners.
+const keyPrefix = "mr_"
+
+// NewKey makes an API key: mr_ and 26 random characters (130 bits).
+func NewKey() secret.Value { return secret.New(keyPrefix + strings.ToLower(rand.Text())) }
+
+// MinKeyLength is the fewest characters of a key that somebody brings themselves.
+const MinKeyLength = 20
+
+// validateKey gives the problem of a key that was brought, if it has one.
+func validateKey(field string, key secret.Value) []fault.Problem {
+	k := key.Reveal()
+	for i := range len(k) {
+		if k[i] <= ' ' || k[i] > '~' {
+			return []fault.Problem{{Field: field, Code: "invalid", Message: "A key consists of visible ASCII characters, without spaces."}}
+		}
+	}
+	if len(k) < MinKeyLength {
+		return []fault.Problem{{Field: field, Code: "too_short", Message: "A key has at least 20 characters."}}
+	}
+	if len(k) > 255 {
+		return []fault.Problem{{Field: field, Code: "too_long", Message: "A key has at most 255 characters."}}
+	}
+	return nil
+}
+
+// Validate gives every problem of a key's fields.
+func (k APIKey) Validate() []fault.Problem {
+	ps := validateName("name", k.Name)
+	if len(k.Scopes) == 0 {
+		ps = append(ps, fault.Problem{Field: "scopes", Code: "required", Message: "A key needs at least one scope."})
+	}
+	for i, s := range k.Scopes {
+		if !slices.Contains(Scopes(), s) {
+			ps = append(ps, oneOf(index("scopes", i), string(s), string(ScopeEventsWrite), string(ScopeUsersTrack)))
+		} else if slices.Contains(k.Scopes[:i], s) {
+			ps = append(ps, fault.Problem{Field: index("scopes", i), Code: "duplicate", Message: "This scope is named twice."})
+		}
+	}
+	return ps
+}

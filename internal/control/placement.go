@@ -1,0 +1,77 @@
+package control
+
+import (
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Placement is where a connector's newest version puts its files, as far as others must keep clear of it.
+type Placement struct {
+	Connector ConnectorID
+	Workspace uint32
+	Name      string
+	Endpoint  string
+	Bucket    string
+	Folder    string
+}
+
+// PlacementOf gives c's placement.
+func PlacementOf(c Config) Placement {
+	return Placement{
+		Connector: c.Connector, Workspace: c.Workspace, Name: c.Name,
+		Endpoint: c.Destination.Endpoint, Bucket: c.Destination.Bucket, Folder: c.Destination.Folder,
+	}
+}
+
+// CheckPlacement refuses p if its folder equals, holds or lies in that of another connector in the same bucket.
+// The root of a bucket holds every folder, so it is free only where nobody else is.
+//
+// Errors: conflict; it names the other connector, unless that one belongs to another workspace.
+func CheckPlacement(p Placement, others []Placement) error {
+	for _, o := range others {
+		if o.Connector == p.Connector || !p.overlaps(o) {
+			continue
+		}
+		e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket, "folder": p.Folder, "connector": o.Name, "other": o.Folder}}
+		if o.Workspace == p.Workspace {
+			e.Msg = fault.Message{Key: "control.folder_overlap", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in the folder "{other}" of the connector "{connector}".`}
+		} else {
+			e.Params = fault.Params{"bucket": p.Bucket, "folder": p.Folder}
+			e.Msg = fault.Message{Key: "control.folder_overlap_foreign", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in a folder that is in use.`}
+		}
+		e.Hint = fault.Message{Key: "control.folder_overlap_hint", Text: "Choose a folder beside it, or another bucket."}
+		return e
+	}
+	return nil
+}
+
+func (p Placement) overlaps(o Placement) bool {
+	return p.Bucket == o.Bucket && storeOf(p.Endpoint) == storeOf(o.Endpoint) &&
+		(within(p.Folder, o.Folder) || within(o.Folder, p.Folder))
+}
+
+// within reports whether folder inner equals outer or lies below it.
+func within(inner, outer string) bool {
+	return outer == "" || inner == outer || strings.HasPrefix(inner, outer+"/")
+}
+
+// storeOf gives an endpoint in the one form in which two spellings of the same store are equal. All of Amazon S3
+// is one store, because bucket names are unique across its regions; it gives "".
+func storeOf(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
+		return strings.ToLower(endpoint)
+	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if (strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-")) &&
+		(strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")) {
+		return ""
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return net.JoinHostPort(host, port) + strings.TrimSuffix(u.EscapedPath(), "/")
+}

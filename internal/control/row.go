@@ -1,0 +1,65 @@
+package control
+
+import (
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Access and Features are the bucket's nouns, by the names under which what is stored of a destination is known
+// to rooms that have nothing to do with buckets.
+type (
+	Access   = bucket.Access
+	Features = bucket.Features
+)
+
+// Credentials open a destination's bucket, together with what the check found there.
+type Credentials struct {
+	AccessKeyID     string
+	SecretAccessKey secret.Value
+	Features        Features // how the store differs from Amazon S3
+	Region          string   // in which the bucket really lies; empty: not found out
+}
+
+// LaneRow is a lane that is not done, with what its worker must know of the connector.
+type LaneRow struct {
+	Lane          Lane
+	Workspace     uint32
+	WorkspaceName string
+	Name          string // of the connector
+	Number        uint32 // of the connector
+	Paused        bool
+	Test          bool
+}
+
+// Count is events of one type accepted in one hour.
+type Count struct {
+	Workspace uint32
+	EventType string
+	Hour      eventlog.Hour
+	Events    int64
+}
+
+// Delivered is what the ledger says was delivered of one type in one hour. Test events are not in it.
+type Delivered struct {
+	EventType string
+	Hour      eventlog.Hour
+	Files     int64
+	Events    int64
+}
+
+// LedgerFilter chooses ledger rows. Fields that are zero choose all; Until is exclusive.
+type LedgerFilter struct {
+	Workspace   uint32
+	Connector   ConnectorID
+	Destination int
+	EventType   string
+	From, Until eventlog.Hour
+}
+
+// SchemaPrint is a schema as it was first seen: what stands under an id may never change.
+type SchemaPrint struct {
+	ID          uint32
+	Type        string
+	Fingerprint [32]byte // SHA-256 of the schema's Avro text
+}

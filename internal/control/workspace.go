@@ -1,0 +1,38 @@
+package control
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Workspace is a tenant: everything but the installation itself belongs to exactly one.
+type Workspace struct {
+	// Number stands in the log's headers and in control records. It is drawn at random from 1 to 2³¹−1 and never
+	// given twice, so that a database restored from an old copy cannot hand the number of a workspace it has
+	// forgotten, whose events are still in the log, to another one.
+	Number        uint32
+	Name          string // unique in the installation
+	UnknownFields UnknownFields
+	CreatedAt     time.Time
+}
+
+// UnknownFields is what becomes of an event's fields that its schema does not have.
+type UnknownFields string
+
+// The policies.
+const (
+	RejectUnknown UnknownFields = "reject" // the event is rejected with unknown_field; the default
+	IgnoreUnknown UnknownFields = "ignore" // they are counted and dropped
+)
+
+// Validate gives every problem of a workspace's fields.
+func (w Workspace) Validate() []fault.Problem {
+	ps := validateName("name", w.Name)
+	switch w.UnknownFields {
+	case RejectUnknown, IgnoreUnknown:
+	default:
+		ps = append(ps, oneOf("unknown_fields", string(w.UnknownFields), string(RejectUnknown), string(IgnoreUnknown)))
+	}
+	return ps
+}

@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.created_at, COALESCE(k.access_key_id, '')
+	FROM connectors c
+	JOIN connector_configs n ON n.connector = c.id AND n.version = c.version
+	LEFT JOIN credentials k ON k.connector = c.id AND k.destination = n.destination `
+
+func scanConnector(r scanner) (c control.Connector, err error) {
+	var config string
+	var created int64
+	if err = r.Scan(&config, &c.ContactEmail, &c.Paused, &c.Test, &created, &c.AccessKeyID); err != nil {
+		return c, err
+	}
+	c.CreatedAt = fromMillis(created)
+	c.Config, err = control.DecodeConfig([]byte(config))
+	return c, err
+}
+
+// Connectors gives a workspace's connectors that are not deleted, by name.
+func (s *Store) Connectors(ctx context.Context, workspace uint32) ([]control.Connector, error) {
+	cs, err := list(s.reader(ctx), scanConnector, connectorQuery+"WHERE c.workspace = ? AND c.deleted_at IS NULL ORDER BY c.name", workspace)
+	return cs, s.fail(err, "list connectors")
+}
+
+// Connector gives one connector, also a deleted one. Errors: not_found, also if it belongs to another workspace.
+func (s *Store) Connector(ctx context.Context, workspace uint32, id control.ConnectorID) (control.Connector, error) {
+	return s.reader(ctx).connector(workspace, id)
+}
+
+func (c conn) connector(workspace uint32, id control.ConnectorID) (control.Connector, error) {
+	cs, err := list(c, scanConnector, connectorQuery+"WHERE c.workspace = ? AND c.id = ?", workspace, string(id))
+	if err == nil && len(cs) == 0 {
+		return control.Connector{}, fault.New(fault.NotFound, "", "there is no connector %s", id)
+	}
+	if err != nil {
+		return control.Connector{}, c.s.fail(err, "find connector")
+	}
+	return cs[0], nil
+}
+
+// CreateConnector adds a connector with its first version and its credentials. The version waits in
+// PendingConfigs for its control record.
+//
+// Errors: conflict if name, number or folder are taken; the folder is compared with those of all workspaces in
+// the same transaction, see control.CheckPlacement.
+func (s *Store) CreateConnector(ctx context.Context, n control.Connector, k control.Credentials) error {
+	return s.inTx(ctx, "create connector", func(c conn) error {
+		if err := c.checkPlacement(n.Config); err != nil {
+			return err
+		}
+		if _, err := c.exec(`INSERT INTO connectors (id, number, workspace, name, contact_email, paused, test, version, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(n.Connector), n.Number, n.Workspace, n.Name, n.ContactEmail,
+			n.Paused, n.Test, n.Version, millis(n.CreatedAt)); err != nil {
+			return err
+		}
+		if err := c.insertConfig(n.Config); err != nil {
+			return err
+		}
+		return c.setCredentials(control.Lane{Connector: n.Connector, Destination: n.Destination.Number}, k)
+	})
+}
+
+// UpdateConnector makes n the connector's state. n was made from what Connector gave: with the same version if
+// nothing of the configuration changed, else with the next. New credentials, unless k is nil, are stored for n's
+// destination.
+//
+// Errors: not_found; stale if another version was made meanwhile; conflict if name or folder are taken.
+func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *control.Credentials) error {
+	return s.inTx(ctx, "update connector", func(c conn) error {
+		had, err := c.connector(n.Workspace, n.Connector)
+		if err != nil {
+			return err
+		}
+		if had.Deleted || (n.Version != had.Version && n.Version != had.Version+1) {
+			return fault.New(fault.Stale, "", "the connector has been changed meanwhile")
+		}
+		if n.Version != had.Version {
+			if !n.Deleted {
+				if err := c.checkPlacement(n.Config); err != nil {
+					return err
+				}
+			}
+			if err := c.insertConfig(n.Config); err != nil {
+				return err
+			}
+		}
+		var deleted any
+		if n.Deleted {
+			deleted = millis(c.s.now())
+		}
+		if err := must(c.exec(`UPDATE connectors SET name = ?, contact_email = ?, paused = ?, test = ?, version = ?, deleted_at = ?
+			WHERE id = ?`, n.Name, n.ContactEmail, n.Paused, n.Test, n.Version, deleted, string(n.Connector))); err != nil {
+			return err
+		}
+		if k == nil {
+			return nil
+		}
+		return c.setCredentials(control.Lane{Connector: n.Connector, Destination: n.Destination.Number}, *k)
+	})
+}
+
+func (c conn) insertConfig(n control.Config) error {
+	_, err := c.exec(`INSERT INTO connector_configs (connector, version, destination, bucket, config, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		string(n.Connector), n.Version, n.Destination.Number, n.Destination.Bucket, string(control.EncodeConfig(n)), millis(c.s.now()))
+	return err
+}
+
+func (c conn) checkPlacement(n control.Config) error {
+	others, err := c.placements(n.Destination.Bucket)
+	if err != nil {
+		return err
+	}
+	return control.CheckPlacement(control.PlacementOf(n), others)
+}
+
+// Placements gives where the connectors of one workspace put files in buckets of that name.
+func (s *Store) Placements(ctx context.Context, workspace uint32, bucket string) ([]control.Placement, error) {
+	all, err := s.reader(ctx).placements(bucket)
+	own := all[:0]
+	for _, p := range all {
+		if p.Workspace == workspace {
+			own = append(own, p)
+		}
+	}
+	return own, s.fail(err, "list placements")
+}
+
+func (c conn) placements(bucket string) ([]control.Placement, error) {
+	return list(c, func(r scanner) (control.Placement, error) {
+		var config string
+		if err := r.Scan(&config); err != nil {
+			return control.Placement{}, err
+		}
+		n, err := control.DecodeConfig([]byte(config))
+		return control.PlacementOf(n), err
+	}, `SELECT n.config FROM connector_configs n JOIN connectors c ON c.id = n.connector AND c.version = n.version
+		WHERE n.bucket = ? AND c.deleted_at IS NULL ORDER BY c.name`, bucket)
+}
+
+// Config gives one version of a connector's configuration. Errors: not_found.
+func (s *Store) Config(ctx context.Context, id control.ConnectorID, version int) (control.Config, error) {
+	cs, err := list(s.reader(ctx), scanConfig, "SELECT config FROM connector_configs WHERE connector = ? AND version = ?", string(id), version)
+	if err == nil && len(cs) == 0 {
+		return control.Config{}, fault.New(fault.NotFound, "", "there is no version %d of connector %s", version, id)
+	}
+	if err != nil {
+		return control.Config{}, s.fail(err, "find configuration")
+	}
+	return cs[0], nil
+}
+
+func scanConfig(r scanner) (control.Config, error) {
+	var config string
+	if err := r.Scan(&config); err != nil {
+		return control.Config{}, err
+	}
+	return control.DecodeConfig([]byte(config))
+}
+
+// sealContext binds sealed credentials to their lane.
+func sealContext(l control.Lane) string {
+	return "credentials of " + laneName(l)
+}
+
+func (c conn) setCredentials(l control.Lane, k control.Credentials) error {
+	sealed, err := c.s.ring.Seal(k.SecretAccessKey, sealContext(l))
+	if err != nil {
+		return err
+	}
+	features, err := json.Marshal(k.Features)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(`INSERT INTO credentials (connector, destination, access_key_id, secret, features, region, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (connector, destination) DO UPDATE SET access_key_id = excluded.access_key_id, secret = excluded.secret,
+			features = excluded.features, region = excluded.region, updated_at = excluded.updated_at`,
+		string(l.Connector), l.Destination, k.AccessKeyID, sealed, string(features), k.Region, millis(c.s.now()))
+	return err
+}
+
+// Access gives what opens a lane's bucket: the destination of the newest version that has it, with the credentials
+// stored for it.
+//
+// Errors: not_found if the lane's destination is unknown; forbidden if it has no credentials (erased, or lost
+// with the database): only the customer can give them again.
+func (s *Store) Access(ctx context.Context, l control.Lane) (control.Access, error) {
+	var a control.Access
+	return a, s.snapshot(ctx, "find access", func(c conn) error {
+		cs, err := list(c, scanConfig, "SELECT config FROM connector_configs WHERE connector = ? AND destination = ? ORDER BY version DESC LIMIT 1",
+			string(l.Connector), l.Destination)
+		if err != nil {
+			return err
+		}
+		if len(cs) == 0 {
+			return fault.New(fault.NotFound, "", "there is no destination %s", laneName(l))
+		}
+		d := cs[0].Destination
+		a = control.Access{Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption}
+		var sealed []byte
+		var features, region string
+		err = c.one("SELECT access_key_id, secret, features, region FROM credentials WHERE connector = ? AND destination = ?",
+			[]any{string(l.Connector), l.Destination}, &a.AccessKeyID, &sealed, &features, &region)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && sealed == nil) {
+			return &fault.Error{Code: fault.Forbidden,
+				Msg:  fault.Message{Key: "control.credentials_missing", Text: "No credentials are stored for this destination."},
+				Hint: fault.Message{Key: "control.credentials_missing_hint", Text: "Give the access key again."}}
+		}
+		if err != nil {
+			return err
+		}
+		if region != "" {
+			a.Region = region // as found: where it differs from what was typed, the store is right
+		}
+		if err := json.Unmarshal([]byte(features), &a.Features); err != nil {
+			return fault.New(fault.Corrupt, "", "the features of %s are not JSON", laneName(l)).WithCause(err)
+		}
+		a.SecretAccessKey, err = s.ring.Open(sealed, sealContext(l))
+		return err
+	})
+}
+
+// SetFeatures remembers how a lane's store differs from Amazon S3 and in which region the bucket lies; an empty
+// region leaves the one that is known. Errors: not_found if no credentials were ever stored.
+func (s *Store) SetFeatures(ctx context.Context, l control.Lane, f control.Features, region string) error {
+	features, err := json.Marshal(f)
+	if err != nil {
+		return fault.From(err, fault.Internal, "set features")
+	}
+	return s.inTx(ctx, "set features", func(c conn) error {
+		return must(c.exec("UPDATE credentials SET features = ?, region = CASE WHEN ? = '' THEN region ELSE ? END WHERE connector = ? AND destination = ?",
+			string(features), region, region, string(l.Connector), l.Destination))
+	})
+}
+
+// Reseal seals under the keyring's current key what is still sealed under a former one, and gives how many values
+// that were. After it the former keys can go.
+func (s *Store) Reseal(ctx context.Context) (int, error) {
+	n := 0
+	return n, s.inTx(ctx, "reseal", func(c conn) error {
+		type row struct {
+			lane   control.Lane
+			sealed []byte
+		}
+		rows, err := list(c, func(r scanner) (v row, err error) {
+			return v, r.Scan(&v.lane.Connector, &v.lane.Destination, &v.sealed)
+		}, "SELECT connector, destination, secret FROM credentials WHERE secret IS NOT NULL")
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if s.ring.Current(r.sealed) {
+				continue
+			}
+			v, err := s.ring.Open(r.sealed, sealContext(r.lane))
+			if err != nil {
+				return fault.Wrap(err, laneName(r.lane))
+			}
+			sealed, err := s.ring.Seal(v, sealContext(r.lane))
+			if err != nil {
+				return err
+			}
+			if _, err := c.exec("UPDATE credentials SET secret = ? WHERE connector = ? AND destination = ?",
+				sealed, string(r.lane.Connector), r.lane.Destination); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const fileColumns = `connector, destination, object_key, schema_id, hour, target, event_type, part, log, first_offset, last_offset,
+	events, raw_hash, size, version, encoder, cut, adopted, at`
+
+func (c conn) insertFile(l control.Lane, f *control.File) error {
+	if f.Lane != l {
+		return fault.New(fault.Internal, "", "file %s is of lane %s, not %s", f.Key, laneName(f.Lane), laneName(l))
+	}
+	_, err := c.exec(`INSERT INTO files (`+fileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (connector, destination, object_key) DO NOTHING`,
+		string(f.Lane.Connector), f.Lane.Destination, f.Key, f.Stream.Schema, int32(f.Stream.Hour), f.Stream.Target, f.EventType,
+		f.Partition, f.Log.String(), int64(f.First), int64(f.Last), f.Events, f.RawHash[:], f.Size, f.Version, f.Encoder, f.Cut,
+		f.Adopted, millis(f.At))
+	return err
+}
+
+func scanFile(r scanner) (f control.File, err error) {
+	var log string
+	var hash []byte
+	var at int64
+	err = r.Scan(&f.ID, &f.Lane.Connector, &f.Lane.Destination, &f.Key, &f.Stream.Schema, &f.Stream.Hour, &f.Stream.Target, &f.EventType,
+		&f.Partition, &log, &f.First, &f.Last, &f.Events, &hash, &f.Size, &f.Version, &f.Encoder, &f.Cut, &f.Adopted, &at)
+	if err != nil {
+		return f, err
+	}
+	id, ok := eventlog.ParseID(log)
+	if !ok || len(hash) != len(f.RawHash) {
+		return f, fault.New(fault.Corrupt, "", "ledger row %d does not hold together", f.ID)
+	}
+	f.Log, f.At = id, fromMillis(at)
+	copy(f.RawHash[:], hash)
+	return f, nil
+}
+
+// saveDrop inserts or updates d and gives its id.
+func (c conn) saveDrop(l control.Lane, d *control.Drop) (id int64, err error) {
+	if d.Lane != l {
+		return 0, fault.New(fault.Internal, "", "a drop is of lane %s, not %s", laneName(d.Lane), laneName(l))
+	}
+	values := []any{string(d.Lane.Connector), d.Lane.Destination, d.Stream.Schema, int32(d.Stream.Hour), d.Stream.Target, d.EventType,
+		d.Log.String(), int64(d.First), int64(d.Last), d.Events, string(d.Reason), d.Settled, millis(d.At)}
+	if d.ID == 0 {
+		err = c.one(`INSERT INTO drops (connector, destination, schema_id, hour, target, event_type, log, first_offset, last_offset,
+			events, reason, settled, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, values, &id)
+		return id, err
+	}
+	err = must(c.exec(`UPDATE drops SET connector = ?, destination = ?, schema_id = ?, hour = ?, target = ?, event_type = ?, log = ?,
+		first_offset = ?, last_offset = ?, events = ?, reason = ?, settled = ?, at = ? WHERE id = ? AND connector = ? AND destination = ?`,
+		append(values, d.ID, string(l.Connector), l.Destination)...))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fault.New(fault.Internal, "", "lane %s has no drop %d", laneName(l), d.ID)
+	}
+	return d.ID, err
+}
+
+const dropColumns = `d.id, d.connector, d.destination, d.schema_id, d.hour, d.target, d.event_type, d.log, d.first_offset, d.last_offset,
+	d.events, d.reason, d.settled, d.at`
+
+func scanDrop(r scanner) (d control.Drop, err error) {
+	var log string
+	var at int64
+	err = r.Scan(&d.ID, &d.Lane.Connector, &d.Lane.Destination, &d.Stream.Schema, &d.Stream.Hour, &d.Stream.Target, &d.EventType, &log,
+		&d.First, &d.Last, &d.Events, &d.Reason, &d.Settled, &at)
+	if err != nil {
+		return d, err
+	}
+	id, ok := eventlog.ParseID(log)
+	if !ok {
+		return d, fault.New(fault.Corrupt, "", "drop %d names no log", d.ID)
+	}
+	d.Log, d.At = id, fromMillis(at)
+	return d, nil
+}
+
+// UnsettledDrops gives a lane's provisional drops, oldest first.
+func (s *Store) UnsettledDrops(ctx context.Context, l control.Lane) ([]control.Drop, error) {
+	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.connector = ? AND d.destination = ? AND d.settled = 0 ORDER BY d.id",
+		string(l.Connector), l.Destination)
+	return ds, s.fail(err, "list unsettled drops")
+}
+
+// where makes filter f a condition on table t.
+func where(t string, f control.LedgerFilter) (cond string, args []any) {
+	var b strings.Builder
+	add := func(c string, v any) {
+		b.WriteString(" AND " + c)
+		args = append(args, v)
+	}
+	if f.Workspace != 0 {
+		add(t+".connector IN (SELECT id FROM connectors WHERE workspace = ?)", f.Workspace)
+	}
+	if f.Connector != "" {
+		add(t+".connector = ?", string(f.Connector))
+	}
+	if f.Destination != 0 {
+		add(t+".destination = ?", f.Destination)
+	}
+	if f.EventType != "" {
+		add(t+".event_type = ?", f.EventType)
+	}
+	if f.From != 0 {
+		add(t+".hour >= ?", int32(f.From))
+	}
+	if f.Until != 0 {
+		add(t+".hour < ?", int32(f.Until))
+	}
+	return b.String(), args
+}
+
+// Files gives up to limit files of the ledger with an ID above after, in the order in which they were written.
+func (s *Store) Files(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.File, error) {
+	cond, args := where("f", f)
+	fs, err := list(s.reader(ctx), scanFile, "SELECT id, "+fileColumns+" FROM files f WHERE f.id > ?"+cond+" ORDER BY f.id LIMIT ?",
+		append(append([]any{after}, args...), limit)...)
+	return fs, s.fail(err, "list files")
+}
+
+// FileByKey gives the ledger row of one object. Errors: not_found.
+func (s *Store) FileByKey(ctx context.Context, l control.Lane, key string) (control.File, error) {
+	fs, err := list(s.reader(ctx), scanFile, "SELECT id, "+fileColumns+" FROM files WHERE connector = ? AND destination = ? AND object_key = ?",
+		string(l.Connector), l.Destination, key)
+	if err == nil && len(fs) == 0 {
+		return control.File{}, fault.New(fault.NotFound, "", "the ledger of %s has no file %s", laneName(l), key)
+	}
+	if err != nil {
+		return control.File{}, s.fail(err, "find file")
+	}
+	return fs[0], nil
+}
+
+// Drops gives up to limit drops of the ledger with an ID above after, in the order in which they were first written.
+func (s *Store) Drops(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.Drop, error) {
+	cond, args := where("d", f)
+	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.id > ?"+cond+" ORDER BY d.id LIMIT ?",
+		append(append([]any{after}, args...), limit)...)
+	return ds, s.fail(err, "list drops")
+}
+
+// DeliveredCounts gives files and events of the ledger by hour and type. Test events are left out.
+func (s *Store) DeliveredCounts(ctx context.Context, f control.LedgerFilter) ([]control.Delivered, error) {
+	cond, args := where("f", f)
+	cs, err := list(s.reader(ctx), func(r scanner) (v control.Delivered, err error) {
+		return v, r.Scan(&v.EventType, &v.Hour, &v.Files, &v.Events)
+	}, "SELECT event_type, hour, COUNT(*), SUM(events) FROM files f WHERE target = 0"+cond+" GROUP BY hour, event_type ORDER BY hour, event_type", args...)
+	return cs, s.fail(err, "count delivered events")
+}
+
+// AcceptedCounts gives how many events of each type a workspace's hours from and later, before until, hold;
+// an until of 0 has no end. Test events are left out.
+func (s *Store) AcceptedCounts(ctx context.Context, workspace uint32, from, until eventlog.Hour) ([]control.Count, error) {
+	query, args := "SELECT workspace, event_type, hour, events FROM accepted_counts WHERE workspace = ? AND hour >= ?", []any{workspace, int32(from)}
+	if until != 0 {
+		query, args = query+" AND hour < ?", append(args, int32(until))
+	}
+	cs, err := list(s.reader(ctx), func(r scanner) (v control.Count, err error) {
+		return v, r.Scan(&v.Workspace, &v.EventType, &v.Hour, &v.Events)
+	}, query+" ORDER BY hour, event_type", args...)
+	return cs, s.fail(err, "count accepted events")
+}

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Migrations are numbered from 0001 without gaps and never change once released.
+//
+//go:embed migrations
+var migrations embed.FS
+
+type migration struct {
+	number   int
+	name     string // 0001_start.sql
+	sql      string
+	checksum string // SHA-256 in hex
+}
+
+func (s *Store) migrations() ([]migration, error) {
+	dir := "migrations/" + s.d.name()
+	entries, err := migrations.ReadDir(dir) // in the order of their names
+	if err != nil {
+		return nil, fault.From(err, fault.Internal, "read migrations")
+	}
+	var all []migration
+	for i, e := range entries {
+		b, err := migrations.ReadFile(dir + "/" + e.Name())
+		if err != nil {
+			return nil, fault.From(err, fault.Internal, "read migrations")
+		}
+		if !strings.HasPrefix(e.Name(), fmt.Sprintf("%04d_", i+1)) {
+			return nil, fault.New(fault.Internal, "read migrations", "%s stands where migration %d belongs", e.Name(), i+1)
+		}
+		sum := sha256.Sum256(b)
+		all = append(all, migration{i + 1, e.Name(), string(b), hex.EncodeToString(sum[:])})
+	}
+	return all, nil
+}
+
+// migrate brings the schema up to date in one transaction, so that of two processes one does it and the other finds
+// it done.
+func (s *Store) migrate(ctx context.Context) error {
+	all, err := s.migrations()
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "migrate", func(c conn) error {
+		if _, err := c.exec(`CREATE TABLE IF NOT EXISTS schema_migrations (
+			number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`); err != nil {
+			return err
+		}
+		done, err := list(c, func(r scanner) (m migration, err error) {
+			return m, r.Scan(&m.number, &m.name, &m.checksum)
+		}, "SELECT number, name, checksum FROM schema_migrations ORDER BY number")
+		if err != nil {
+			return err
+		}
+		if len(done) > len(all) {
+			return fault.New(fault.Unavailable, "", "the database has schema %d, made by a newer version; this version knows schemas up to %d", done[len(done)-1].number, len(all)).
+				WithHint("Start the version that made it, or a newer one. Nothing was changed.")
+		}
+		for i, m := range done {
+			if m.number != all[i].number || m.checksum != all[i].checksum {
+				return fault.New(fault.Corrupt, "", "migration %s of the database is not %s of this program", m.name, all[i].name).
+					WithHint("Start the version that made the database. Nothing was changed.")
+			}
+		}
+		for _, m := range all[len(done):] {
+			// More than one statement: not prepared.
+			if _, err := c.tx.ExecContext(ctx, m.sql); err != nil {
+				return s.fail(err, m.name)
+			}
+			if _, err := c.exec("INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+				m.number, m.name, m.checksum, millis(s.now())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"net/url"
+	"path/filepath"
+
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// dialect is what differs between databases.
+type dialect interface {
+	name() string // of its folder of migrations
+	// open gives a handle for writers and one for readers.
+	open(cfg Config) (write, read *sql.DB, err error)
+	// bind gives query with its ? in the database's own form.
+	bind(query string) string
+	// code says what an error of the driver is, and whether a repetition can help.
+	code(err error) (code fault.Code, retry bool)
+}
+
+type sqlite struct{}
+
+// How many statements may read at once.
+const readers = 8
+
+func (sqlite) name() string { return "sqlite" }
+
+func (sqlite) open(cfg Config) (write, read *sql.DB, err error) {
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	dsn := func(options ...string) string {
+		q := url.Values{"_pragma": append([]string{
+			// Another process may be writing, or bringing the schema up to date.
+			"busy_timeout(10000)",
+			"journal_mode(WAL)",
+			// The log is trimmed by positions that stand here, so a commit must be on the disk.
+			"synchronous(FULL)",
+			"foreign_keys(1)",
+		}, options...)}
+		return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+	}
+	// A transaction that began by reading could not always go on to write.
+	if write, err = sql.Open("sqlite", dsn()+"&_txlock=immediate"); err != nil {
+		return nil, nil, err
+	}
+	write.SetMaxOpenConns(1)
+	if read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
+		return nil, nil, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return write, read, nil
+}
+
+func (sqlite) bind(query string) string { return query }
+
+// Source: https://www.sqlite.org/rescode.html. The low byte is the kind, the rest the detail.
+func (sqlite) code(err error) (fault.Code, bool) {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok {
+		return fault.Internal, false
+	}
+	switch e.Code() & 0xff {
+	case codes.SQLITE_CONSTRAINT:
+		if c := e.Code(); c == codes.SQLITE_CONSTRAINT_UNIQUE || c == codes.SQLITE_CONSTRAINT_PRIMARYKEY {
+			return fault.Conflict, false
+		}
+	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
+		return fault.Corrupt, false
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_FULL, codes.SQLITE_IOERR, codes.SQLITE_INTERRUPT,
+		codes.SQLITE_NOMEM, codes.SQLITE_PROTOCOL:
+		return fault.Unavailable, true
+	case codes.SQLITE_CANTOPEN, codes.SQLITE_READONLY, codes.SQLITE_PERM, codes.SQLITE_AUTH:
+		return fault.Unavailable, false
+	}
+	return fault.Internal, false
+}

@@ -1,0 +1,232 @@
+// Package store keeps the control plane in SQL: workspaces, keys, connectors and their versions, positions, the
+// ledger, counts.
+//
+// It owns the transaction; what a transaction writes is decided by the rooms that call it, in control's nouns.
+// Every method is one transaction: when it returns nil, what it wrote survives a crash of process or machine;
+// when it returns an error, nothing of it was written. All methods are safe for concurrent use, also by several
+// processes on one database.
+//
+// Errors carry the codes of fault, made from the driver's codes: not_found, conflict (a name or number is taken),
+// stale (based on what has changed since), unavailable (busy, disk full; repeating is safe), corrupt, internal.
+//
+// SQLite is the one database now. What differs between databases stands in dialect; statements are plain SQL
+// with ? for parameters. Start reading at Store, then at Save, the transaction everything else is there for.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Config says where the database is.
+type Config struct {
+	Path    string          // of the SQLite file, made if it is not there; not with URL
+	URL     string          // postgres://…; refused until that is built
+	Keyring *secret.Keyring // seals credentials; required
+
+	Now         func() time.Time // nil: time.Now
+	OnStatement func(sql string) // called before each statement; for tests and traces; may be nil
+}
+
+// Store is the control plane's database.
+type Store struct {
+	write  *sql.DB // one connection: writers queue here rather than in the database
+	read   *sql.DB
+	d      dialect
+	ring   *secret.Keyring
+	now    func() time.Time
+	onStmt func(string)
+
+	mu      sync.Mutex
+	counted map[eventlog.ID]eventlog.Offset // the counts cursor that this Store saw last; see AddCounts
+}
+
+// Open opens the database, makes it if there is none, and brings its schema up to date.
+//
+// Errors: invalid (what cfg says), unavailable, corrupt. A database with a newer schema, or with a migration that
+// differs from this program's, is refused and left as it is.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	const op = "open database"
+	if cfg.Keyring == nil {
+		return nil, fault.New(fault.Internal, op, "no keyring was given")
+	}
+	if cfg.URL != "" {
+		return nil, fault.New(fault.Invalid, op, "databases other than SQLite are not supported yet").
+			WithHint("Leave MILLRACE_DATABASE_URL out: the database is then a file in the data folder.")
+	}
+	if cfg.Path == "" {
+		return nil, fault.New(fault.Invalid, op, "no path was given")
+	}
+	s := &Store{
+		d: sqlite{}, ring: cfg.Keyring, now: cfg.Now, onStmt: cfg.OnStatement,
+		counted: map[eventlog.ID]eventlog.Offset{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.onStmt == nil {
+		s.onStmt = func(string) {}
+	}
+	var err error
+	if s.write, s.read, err = s.d.open(cfg); err != nil {
+		return nil, s.fail(err, op)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, errors.Join(fault.Wrap(err, op), s.Close())
+	}
+	return s, nil
+}
+
+// Close lets go of the database. It is safe to call twice.
+func (s *Store) Close() error {
+	return s.fail(errors.Join(s.read.Close(), s.write.Close()), "close database")
+}
+
+// fail turns an error of the driver into one with a code; errors that have one go through with op before them.
+func (s *Store) fail(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	if fault.As(err) != nil {
+		return fault.Wrap(err, op)
+	}
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fault.From(err, fault.NotFound, op)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+		return fault.From(err, fault.Unavailable, op)
+	}
+	code, retry := s.d.code(err)
+	return &fault.Error{Code: code, Op: op, Retry: retry, Cause: err}
+}
+
+// conn is what statements run on: the readers' pool or a transaction.
+type conn struct {
+	s   *Store
+	ctx context.Context
+	db  *sql.DB
+	tx  *sql.Tx              // nil: the pool
+	own map[string]*sql.Stmt // of the transaction, by text: loops prepare once
+}
+
+// inTx runs f in one writing transaction. It commits if f returns nil.
+func (s *Store) inTx(ctx context.Context, op string, f func(c conn) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(err, op)
+	}
+	err = f(conn{s: s, ctx: ctx, tx: tx, own: map[string]*sql.Stmt{}})
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		_ = tx.Rollback() // after a failed commit there may be nothing left to roll back
+	}
+	return s.fail(err, op)
+}
+
+// reader gives a conn for single statements, each of which sees what was committed before it.
+func (s *Store) reader(ctx context.Context) conn { return conn{s: s, ctx: ctx, db: s.read} }
+
+// snapshot runs f on one state of the database, without writing.
+func (s *Store) snapshot(ctx context.Context, op string, f func(c conn) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return s.fail(err, op)
+	}
+	defer tx.Rollback() // nothing was written
+	return s.fail(f(conn{s: s, ctx: ctx, tx: tx, own: map[string]*sql.Stmt{}}), op)
+}
+
+func (c conn) stmt(query string) (*sql.Stmt, error) {
+	if st := c.own[query]; st != nil {
+		return st, nil
+	}
+	st, err := c.tx.PrepareContext(c.ctx, c.s.d.bind(query))
+	if err == nil {
+		c.own[query] = st
+	}
+	return st, err
+}
+
+// exec runs a statement and gives the number of rows that it changed.
+func (c conn) exec(query string, args ...any) (int64, error) {
+	c.s.onStmt(query)
+	st, err := c.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(c.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// one runs a query for one row and scans it into dest; sql.ErrNoRows if there is none.
+func (c conn) one(query string, args []any, dest ...any) error {
+	c.s.onStmt(query)
+	if c.tx == nil {
+		return c.db.QueryRowContext(c.ctx, c.s.d.bind(query), args...).Scan(dest...)
+	}
+	st, err := c.stmt(query)
+	if err != nil {
+		return err
+	}
+	return st.QueryRowContext(c.ctx, args...).Scan(dest...)
+}
+
+// list runs a query and gives what scan makes of each row.
+func list[T any](c conn, scan func(row scanner) (T, error), query string, args ...any) ([]T, error) {
+	c.s.onStmt(query)
+	var rows *sql.Rows
+	var err error
+	if c.tx == nil {
+		rows, err = c.db.QueryContext(c.ctx, c.s.d.bind(query), args...)
+	} else if st, perr := c.stmt(query); perr != nil {
+		err = perr
+	} else {
+		rows, err = st.QueryContext(c.ctx, args...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// scanner is a row.
+type scanner interface{ Scan(dest ...any) error }
+
+// Times are stored as milliseconds, and given back in UTC.
+func millis(t time.Time) int64      { return t.UnixMilli() }
+func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func optMillis(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return millis(t)
+}
+
+func fromOptMillis(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return fromMillis(ms.Int64)
+}

@@ -1,0 +1,15 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
+)
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Database {
+		return storetest.Database{Config: store.Config{Path: filepath.Join(t.TempDir(), "odd ?&#%41 nämé.db")}}
+	})
+}

@@ -1,0 +1,3 @@
+package storetest
+
+func records(run runner) {}

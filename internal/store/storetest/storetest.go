@@ -1,0 +1,166 @@
+// Package storetest is the suite that the store passes over every database: what the rooms that work with it rely
+// on, tried from outside.
+package storetest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// Database is one empty database that can be opened several times.
+type Database struct {
+	// Config says where it is; the suite adds keyring, clock and trace.
+	Config store.Config
+}
+
+// Run runs the suite. fresh gives a database that nobody has used.
+func Run(t *testing.T, fresh func(t *testing.T) Database) {
+	run := func(name string, f func(t *testing.T, e *env)) {
+		t.Run(name, func(t *testing.T) {
+			db := fresh(t)
+			ring, err := secret.NewKeyring()
+			ok(t, err)
+			e := &env{t: t, cfg: db.Config, now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)}
+			e.cfg.Keyring, e.cfg.Now = ring, func() time.Time { return e.now }
+			e.cfg.OnStatement = func(string) { e.statements++ }
+			rand.Read(e.log[:])
+			e.Store = e.open()
+			f(t, e)
+		})
+	}
+	workspaces(run)
+	connectors(run)
+	positions(run)
+	records(run)
+	ledger(run)
+	logs(run)
+	together(run)
+}
+
+type runner func(name string, f func(t *testing.T, e *env))
+
+// env is a store under test with what a test needs around it.
+type env struct {
+	*store.Store
+	t          *testing.T
+	cfg        store.Config
+	now        time.Time
+	log        eventlog.ID
+	statements int
+}
+
+// open opens the database once more.
+func (e *env) open() *store.Store {
+	e.t.Helper()
+	s, err := store.Open(e.t.Context(), e.cfg)
+	ok(e.t, err)
+	e.t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// workspace makes a workspace.
+func (e *env) workspace(name string) control.Workspace {
+	e.t.Helper()
+	w := control.Workspace{Number: control.NewNumber(), Name: name, UnknownFields: control.RejectUnknown, CreatedAt: e.now}
+	ok(e.t, e.CreateWorkspace(e.t.Context(), w))
+	return w
+}
+
+// draft gives a connector that is not stored yet.
+func (e *env) draft(w control.Workspace, name string) control.Connector {
+	return control.Connector{
+		Config: control.Config{
+			Connector: control.NewConnectorID(), Number: control.NewNumber(), Workspace: w.Number, Version: 1, Name: name,
+			Destination: control.Destination{Number: 1, Bucket: "b", Folder: "f-" + name, Cluster: "prod-01", Zone: "default"},
+			Events:      []string{"all"}, Codec: "deflate", FlushInterval: 5 * time.Minute, FlushEvents: 15000,
+		},
+		ContactEmail: "data@example.com", CreatedAt: e.now, AccessKeyID: "AKIA1",
+	}
+}
+
+func credentials() control.Credentials {
+	return control.Credentials{AccessKeyID: "AKIA1", SecretAccessKey: secret.New("s3cret")}
+}
+
+// connector makes a connector and takes up its control record at offset at.
+func (e *env) connector(w control.Workspace, name string, at eventlog.Offset) control.Connector {
+	e.t.Helper()
+	c := e.draft(w, name)
+	ok(e.t, e.CreateConnector(e.t.Context(), c, credentials()))
+	e.apply(at, c.Config)
+	return c
+}
+
+// apply takes up the record of n at offset at.
+func (e *env) apply(at eventlog.Offset, n control.Config) {
+	e.t.Helper()
+	ok(e.t, e.ApplyControl(e.t.Context(), e.log, at+1, []control.LoggedRecord{
+		{Offset: at, Workspace: n.Workspace, Record: control.Record{Kind: control.RecordConfig, Config: &n}}}))
+}
+
+// lane makes a connector that has taken its first control record at offset 9, and gives its lane.
+func (e *env) lane() control.Lane {
+	e.t.Helper()
+	c := e.connector(e.workspace("acme"), "warehouse", 9)
+	return laneOf(c.Config)
+}
+
+func laneOf(n control.Config) control.Lane {
+	return control.Lane{Connector: n.Connector, Destination: n.Destination.Number}
+}
+
+// position loads a lane's position.
+func (e *env) position(l control.Lane) control.Position {
+	e.t.Helper()
+	p, err := e.Position(e.t.Context(), l)
+	ok(e.t, err)
+	return p
+}
+
+// file gives a ledger row.
+func (e *env) file(l control.Lane, first, last eventlog.Offset) control.File {
+	return control.File{
+		Lane: l, Key: fmt.Sprintf("currents/%010d.avro", first), Stream: control.Stream{Schema: 7, Hour: eventlog.HourOf(e.now)},
+		EventType: "users.messages.email.Open", Log: e.log, First: first, Last: last, Events: int(last - first + 1),
+		RawHash: [16]byte{1, 2, 3}, Size: 1234, Version: 1, Encoder: 1, Cut: "age", At: e.now,
+	}
+}
+
+// drop gives a ledger row.
+func (e *env) drop(l control.Lane, first, last eventlog.Offset) control.Drop {
+	return control.Drop{
+		Lane: l, Stream: control.Stream{Schema: 7, Hour: eventlog.HourOf(e.now)}, EventType: "users.messages.email.Open",
+		Log: e.log, First: first, Last: last, Events: int64(last - first + 1), Reason: control.DropGrace, At: e.now,
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// want fails unless err carries code.
+func want(t *testing.T, err error, code fault.Code) {
+	t.Helper()
+	if !fault.Is(err, code) {
+		t.Fatalf("error %v (%s), want %s", err, fault.CodeOf(err), code)
+	}
+}
+
+// equal fails unless got is what was wanted, printed.
+func equal[T any](t *testing.T, what string, got, wanted T) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", wanted); g != w {
+		t.Fatalf("%s:\n got %s\nwant %s", what, g, w)
+	}
+}
