@@ -284,7 +284,9 @@ func TestAnyRecordsOfAnySchemaAreReadBack(t *testing.T) {
 			ids = append(ids, values[0].(string))
 		}
 		c := rapid.SampledFrom(codecs).Draw(t, "codec")
-		f := makeFile(NewCompressor(), s, c, anyName().Draw(t, "name"), recs)
+		n := anyName().Draw(t, "name")
+		n.First &= 1<<62 - 1 // room for the offsets after it
+		f := makeFile(NewCompressor(), s, c, n, recs)
 
 		compare(t, "ours", readOurs(t, s, f.bytes), want)
 		compare(t, "twmb/avro", readTwmb(t, s, f.bytes), want)

@@ -208,14 +208,13 @@ func (f *Reader) unpack() (raw []byte, err error) {
 		}
 		f.raw = f.raw[:0]
 		for {
-			if len(f.raw) > maxBlock {
-				return nil, errTooLong
-			}
 			if len(f.raw) == cap(f.raw) {
 				f.raw = slices.Grow(f.raw, 64<<10)
 			}
 			n, err := f.inflate.Read(f.raw[len(f.raw):cap(f.raw)])
-			f.raw = f.raw[:len(f.raw)+n]
+			if f.raw = f.raw[:len(f.raw)+n]; len(f.raw) > maxBlock {
+				return nil, errTooLong
+			}
 			if err == io.EOF {
 				return f.raw, nil
 			}
