@@ -2,11 +2,15 @@ package control
 
 import (
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -39,49 +43,155 @@ func validateName(field, name string) []fault.Problem {
 // oneOf is the problem of a value that is none of those that exist; it names the nearest.
 func oneOf(field, got string, valid ...string) fault.Problem {
 	p := fault.Problem{Field: field, Code: "unknown_value", Message: fmt.Sprintf("%q is none of %s.", got, strings.Join(valid, ", "))}
-	if near := Nearest(got, valid); near != "" {
+	if near := nearest(got, valid); near != "" {
 		p.Message += fmt.Sprintf(" Did you mean %q?", near)
 	}
 	return p
 }
 
+// Limits of flushing. Source: the product's decided details, "Files".
+const (
+	MinFlushInterval = time.Second
+	MaxFlushInterval = time.Hour
+	MinFlushEvents   = 100
+	MaxFlushEvents   = 100_000
+)
+
+// Codecs are the codecs a connector may have, in the order in which they are shown.
+func Codecs() []string { return []string{"deflate", "null", "snappy", "zstandard"} }
+
+// What a transformation does.
+const (
+	Remove = "remove" // the value becomes [REDACTED]
+	Hash   = "hash"   // the value becomes its SHA-256 in lower-case hex
+)
+
+// Validate gives every problem of what a person decides about a connector, credentials apart. Fields are named as
+// in the file of apply.
+func (c Connector) Validate(types *event.Catalogue) []fault.Problem {
+	ps := validateName("name", c.Name)
+	ps = append(ps, validateEmail("contact_email", c.ContactEmail)...)
+	ps = append(ps, c.Destination.validate()...)
+	_, unknown := types.Select(c.Events)
+	ps = append(ps, unknown...)
+	ps = append(ps, validateTransformations(c.Transformations, types)...)
+	if !slices.Contains(Codecs(), c.Codec) {
+		ps = append(ps, oneOf("codec", c.Codec, Codecs()...))
+	}
+	if c.FlushInterval < MinFlushInterval || c.FlushInterval > MaxFlushInterval {
+		ps = append(ps, fault.Problem{Field: "flush.interval", Code: "out_of_range",
+			Message: fmt.Sprintf("The interval lies between 1s and 1h; this is %s.", c.FlushInterval)})
+	}
+	if c.FlushEvents < MinFlushEvents || c.FlushEvents > MaxFlushEvents {
+		ps = append(ps, fault.Problem{Field: "flush.events", Code: "out_of_range",
+			Message: fmt.Sprintf("The number of events lies between %d and %d; this is %d.", MinFlushEvents, MaxFlushEvents, c.FlushEvents)})
+	}
+	return ps
+}
+
+func (d Destination) validate() []fault.Problem {
+	_, ps := bucket.ParseFolder("destination.folder", d.Folder)
+	// What else access needs is checked where the secret is at hand.
+	return append(bucket.ValidateName("destination.bucket", d.Bucket), ps...)
+}
+
+// validateAccess gives every problem of what opens the bucket. The bucket's name is left to Destination.
+func validateAccess(a bucket.Access) []fault.Problem {
+	var ps []fault.Problem
+	for _, p := range bucket.ValidateAccess(a) {
+		if p.Field != "bucket" {
+			p.Field = "destination." + p.Field
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+func validateEmail(field, address string) []fault.Problem {
+	if address == "" {
+		return []fault.Problem{{Field: field, Code: "required", Message: "A contact e-mail address is needed: it is told when delivery fails."}}
+	}
+	if a, err := mail.ParseAddress(address); err != nil || a.Address != address || len(address) > 254 {
+		return []fault.Problem{{Field: field, Code: "invalid", Message: "This is not an e-mail address such as data@example.com."}}
+	}
+	return nil
+}
+
+func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []fault.Problem) {
+	var texts, others []string // fields by what they hold
+	for _, t := range types.Types() {
+		for _, f := range t.Newest().Fields {
+			if f.Kind == event.String {
+				texts = append(texts, f.Name)
+			} else {
+				others = append(others, f.Name)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for i, t := range ts {
+		field := index("transformations", i) + ".field"
+		problem := func(code, format string, args ...any) {
+			ps = append(ps, fault.Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+		}
+		switch {
+		case t.Field == "":
+			problem("required", "The name of a field is needed.")
+		case t.Field == "id":
+			problem("invalid", "The field id stays as it is: it is what tells one event from another.")
+		case seen[t.Field]:
+			problem("duplicate", "The field %s has a transformation already.", t.Field)
+		case slices.Contains(texts, t.Field):
+		case slices.Contains(others, t.Field):
+			problem("invalid", "The field %s holds no text; only text can be removed or hashed.", t.Field)
+		default:
+			message := fmt.Sprintf("No event type has a field %q.", t.Field)
+			if near := nearest(t.Field, texts); near != "" {
+				message += fmt.Sprintf(" Did you mean %q?", near)
+			}
+			problem("unknown_field", "%s", message)
+		}
+		seen[t.Field] = true
+		if t.Action != Remove && t.Action != Hash {
+			ps = append(ps, oneOf(index("transformations", i)+".action", t.Action, Remove, Hash))
+		}
+	}
+	return ps
+}
+
 func index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 
-// Nearest gives the one of valid that was most likely meant by got; empty if none is close.
-func Nearest(got string, valid []string) string {
-	best, dist := "", max(2, len(got)/3)+1
+// nearest gives the one of valid that was most likely meant by got; empty if none resembles it.
+func nearest(got string, valid []string) string {
+	best, least := "", max(2, len(got)/3)+1
 	for _, v := range valid {
-		if d := distance(strings.ToLower(got), strings.ToLower(v)); d < dist {
-			best, dist = v, d
+		if d := distance(strings.ToLower(got), strings.ToLower(v)); d < least {
+			best, least = v, d
 		}
 	}
 	return best
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of neighbours between a and b.
+// distance is the number of bytes to insert, delete or replace to make b of a.
 func distance(a, b string) int {
-	if len(a) > 100 || len(b) > 100 {
-		return 100
+	const tooLong = 100 // no name is that long; it bounds the work
+	if len(a) > tooLong || len(b) > tooLong {
+		return tooLong
 	}
-	var before, prev, cur []int
-	prev = make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
 	}
 	for i := range len(a) {
-		cur = make([]int, len(b)+1)
-		cur[0] = i + 1
+		diagonal := row[0]
+		row[0] = i + 1
 		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
+			d := diagonal
+			if a[i] != b[j] {
+				d = min(diagonal, row[j], row[j+1]) + 1
 			}
-			cur[j+1] = slices.Min([]int{prev[j] + cost, prev[j+1] + 1, cur[j] + 1})
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				cur[j+1] = min(cur[j+1], before[j-1]+1)
-			}
+			diagonal, row[j+1] = row[j+1], d
 		}
-		before, prev = prev, cur
 	}
-	return prev[len(b)]
+	return row[len(b)]
 }

@@ -1,0 +1,271 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Result is what Apply changed, or would.
+type Result struct {
+	Changes  []Change
+	Keys     []IssuedKey // made by this call: show them now, they cannot be shown again
+	Failures []Failure
+}
+
+// Change is one thing that is different now.
+type Change struct {
+	Thing
+	Words []string // what is different; empty for a thing that is just made
+}
+
+// Thing names a workspace, an API key or a connector.
+type Thing struct {
+	Kind      string // workspace, API key, connector
+	Workspace string
+	Name      string // empty for a workspace
+}
+
+// String is the thing in words: connector acme/warehouse.
+func (t Thing) String() string {
+	if t.Name == "" {
+		return t.Kind + " " + t.Workspace
+	}
+	return t.Kind + " " + t.Workspace + "/" + t.Name
+}
+
+// String is the change in one line.
+func (c Change) String() string {
+	if len(c.Words) == 0 {
+		return c.Thing.String() + ": create"
+	}
+	return c.Thing.String() + ": " + strings.Join(c.Words, "; ")
+}
+
+// IssuedKey is an API key whose secret was made here.
+type IssuedKey struct {
+	Workspace string
+	Name      string
+	Key       secret.Value
+}
+
+// Failure is a thing that could not be made as the file wants it.
+type Failure struct {
+	Thing
+	Err error
+}
+
+// Err gives what failed as one error, with the code of the first failure; nil if nothing failed.
+func (r Result) Err() error {
+	var all []error
+	for _, f := range r.Failures {
+		all = append(all, fault.Wrap(f.Err, f.Thing.String()))
+	}
+	return errors.Join(all...)
+}
+
+// Apply makes the control plane as m wants it, and leaves alone what m does not mention. Applying again changes
+// nothing.
+//
+// It first thinks everything through: if a field of anything is invalid, all such problems are reported, each with
+// its place in the file, and nothing is changed. After that each thing stands for itself: one that fails, say
+// because its credentials do not pass the check, does not stop the rest. With dryRun nothing is changed and no
+// network is used; the result says what would be.
+func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
+	a := applier{Plane: p, m: m, dryRun: true}
+	a.run(ctx)
+	invalid := func(f Failure) bool { return fault.Is(f.Err, fault.Invalid) }
+	if dryRun {
+		return a.res
+	}
+	if slices.ContainsFunc(a.res.Failures, invalid) {
+		return Result{Failures: slices.DeleteFunc(a.res.Failures, func(f Failure) bool { return !invalid(f) })}
+	}
+	a = applier{Plane: p, m: m}
+	a.run(ctx)
+	return a.res
+}
+
+type applier struct {
+	*Plane
+	m      Manifest
+	dryRun bool
+	placed []Placement // by this file, in a dry run
+	res    Result
+}
+
+func (a *applier) run(ctx context.Context) {
+	for _, w := range a.m.Workspaces {
+		ws, ok := a.workspace(ctx, w)
+		if !ok {
+			continue
+		}
+		for _, k := range w.Keys {
+			a.key(ctx, ws, k)
+		}
+		for _, c := range w.Connectors {
+			a.connector(ctx, ws, c)
+		}
+	}
+}
+
+func (a *applier) fail(t Thing, path string, err error) {
+	if e := fault.As(err); e != nil && len(e.Fields) > 0 {
+		placed := *e
+		placed.Fields = a.m.locate(path, e.Fields)
+		err = &placed
+	}
+	a.res.Failures = append(a.res.Failures, Failure{t, err})
+}
+
+func (a *applier) changed(t Thing, words ...string) {
+	a.res.Changes = append(a.res.Changes, Change{t, words})
+}
+
+// workspace gives the workspace that w is about; of number 0 if a dry run would have to make it.
+func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bool) {
+	thing := Thing{Kind: "workspace", Workspace: w.Name}
+	want := RejectUnknown
+	if w.UnknownFields != nil {
+		want = *w.UnknownFields
+	}
+	ws, err := a.Store.Workspace(ctx, w.Name)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		ws = Workspace{Name: w.Name, UnknownFields: want}
+		err = invalid("", ws.Validate())
+		if err == nil && !a.dryRun {
+			ws, err = a.CreateWorkspace(ctx, w.Name, want)
+		}
+		if err == nil {
+			a.changed(thing)
+		}
+	case err == nil && w.UnknownFields != nil && ws.UnknownFields != want:
+		words := fmt.Sprintf("unknown fields: %s → %s", ws.UnknownFields, want)
+		ws.UnknownFields = want
+		err = invalid("", ws.Validate())
+		if err == nil && !a.dryRun {
+			_, err = a.SetUnknownFields(ctx, ws, want)
+		}
+		if err == nil {
+			a.changed(thing, words)
+		}
+	}
+	if err != nil {
+		a.fail(thing, w.path, err)
+		return Workspace{}, false
+	}
+	return ws, true
+}
+
+func (a *applier) key(ctx context.Context, ws Workspace, spec KeySpec) {
+	thing := Thing{Kind: "API key", Workspace: ws.Name, Name: spec.Name}
+	words, made, err := a.applyKey(ctx, ws, spec)
+	switch {
+	case err != nil:
+		a.fail(thing, spec.path, err)
+	case made:
+		a.changed(thing)
+	case len(words) > 0:
+		a.changed(thing, words...)
+	}
+}
+
+func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (words []string, made bool, err error) {
+	had := APIKey{Workspace: ws.Number, Name: spec.Name}
+	if ws.Number != 0 {
+		keys, err := a.Store.Keys(ctx, ws.Number)
+		if err != nil {
+			return nil, false, err
+		}
+		if i := slices.IndexFunc(keys, func(k APIKey) bool { return k.Name == spec.Name }); i >= 0 {
+			had = keys[i]
+		}
+	}
+	next := had
+	if spec.Scopes != nil {
+		next.Scopes = spec.Scopes
+	}
+	problems := next.Validate()
+	if !spec.Secret.Empty() {
+		problems = append(problems, validateKey("secret", spec.Secret)...)
+	}
+	if err := invalid("", problems); err != nil {
+		return nil, false, err
+	}
+	var hash *KeyHash
+	if !spec.Secret.Empty() {
+		h := HashKey(spec.Secret.Reveal())
+		grant, err := a.Store.KeyByHash(ctx, h)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			hash = &h
+		case err != nil:
+			return nil, false, err
+		case grant.Key != had.ID:
+			return nil, false, &fault.Error{Code: fault.Conflict,
+				Msg: fault.Message{Key: "control.key_in_use", Text: "This secret is in use by another API key."}}
+		}
+	}
+	if had.ID == "" {
+		if a.dryRun {
+			return nil, true, nil
+		}
+		_, value, err := a.CreateKey(ctx, ws.Number, spec.Name, next.Scopes, spec.Secret)
+		if err == nil && spec.Secret.Empty() {
+			a.res.Keys = append(a.res.Keys, IssuedKey{ws.Name, spec.Name, value})
+		}
+		return nil, true, err
+	}
+	changeSet(&words, "scopes", &had.Scopes, next.Scopes, func(s Scope) string { return string(s) })
+	if hash != nil {
+		words = append(words, "secret: new")
+	}
+	if len(words) > 0 && !a.dryRun {
+		err = a.Store.UpdateKey(ctx, next, hash)
+	}
+	return words, false, err
+}
+
+func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpec) {
+	thing := Thing{Kind: "connector", Workspace: ws.Name, Name: *spec.Name}
+	pl, err := a.applyConnector(ctx, ws, spec)
+	switch {
+	case err != nil:
+		a.fail(thing, spec.path, err)
+	case pl.had == nil:
+		a.changed(thing, pl.launched())
+	case len(pl.changes) > 0:
+		a.changed(thing, pl.changes...)
+	}
+}
+
+func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec ConnectorSpec) (pl plan, err error) {
+	var had *Connector
+	if ws.Number != 0 {
+		cs, err := a.Store.Connectors(ctx, ws.Number)
+		if err != nil {
+			return pl, err
+		}
+		if i := slices.IndexFunc(cs, func(c Connector) bool { return c.Name == *spec.Name }); i >= 0 {
+			had = &cs[i]
+		}
+	}
+	if pl, err = a.plan(ctx, ws.Number, had, spec.Edit); err != nil {
+		return pl, err
+	}
+	if !a.dryRun {
+		return pl, a.carryOut(ctx, &pl)
+	}
+	place := PlacementOf(pl.next.Config)
+	if err := CheckPlacement(place, a.placed); err != nil {
+		return pl, err
+	}
+	a.placed = append(a.placed, place)
+	return pl, nil
+}

@@ -1,0 +1,152 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Edit is what somebody wants of a connector. Fields that are nil stay as they are, or take their default in a new
+// connector. An empty list is a wish for an empty list.
+type Edit struct {
+	Name         *string
+	ContactEmail *string
+
+	Bucket          *string
+	Folder          *string // slashes at its ends do not count
+	Region          *string
+	Endpoint        *string
+	PathStyle       *bool
+	AccessKeyID     *string
+	SecretAccessKey *secret.Value
+
+	Encryption      *bool
+	Events          []string
+	Transformations []Transformation
+	Codec           *string
+	FlushInterval   *time.Duration
+	FlushEvents     *int
+	Paused          *bool
+	Test            *bool
+}
+
+// Defaults of a new connector. Source: the product's file of apply.
+const (
+	DefaultFolder        = "currents"
+	DefaultCodec         = "deflate"
+	DefaultFlushInterval = 5 * time.Minute
+	DefaultFlushEvents   = 15_000
+)
+
+// newConnector is a connector of which nothing was decided yet.
+func newConnector() Connector {
+	return Connector{Config: Config{
+		Destination:   Destination{Folder: DefaultFolder},
+		Codec:         DefaultCodec,
+		FlushInterval: DefaultFlushInterval,
+		FlushEvents:   DefaultFlushEvents,
+	}}
+}
+
+// apply gives c as e wants it, numbers and versions untouched, and what opens its bucket then, given what opens it
+// now. changes says in words what is different; a secret is only said to be new.
+func (e Edit) apply(c Connector, now bucket.Access) (next Connector, access bucket.Access, changes []string) {
+	next = c
+	change(&changes, "name", &next.Name, e.Name)
+	change(&changes, "contact e-mail", &next.ContactEmail, e.ContactEmail)
+	d := &next.Destination
+	change(&changes, "bucket", &d.Bucket, e.Bucket)
+	if e.Folder != nil {
+		folder, problems := bucket.ParseFolder("", *e.Folder)
+		if len(problems) > 0 {
+			folder = *e.Folder // as it was typed, for Validate to refuse
+		}
+		change(&changes, "folder", &d.Folder, &folder)
+	}
+	change(&changes, "region", &d.Region, e.Region)
+	change(&changes, "endpoint", &d.Endpoint, e.Endpoint)
+	change(&changes, "path style", &d.PathStyle, e.PathStyle)
+	change(&changes, "access key id", &next.AccessKeyID, e.AccessKeyID)
+	change(&changes, "encryption", &d.Encryption, e.Encryption)
+	if e.Events != nil {
+		changeSet(&changes, "events", &next.Events, e.Events, func(s string) string { return s })
+	}
+	if e.Transformations != nil {
+		changeSet(&changes, "transformations", &next.Transformations, e.Transformations, func(t Transformation) string { return t.Action + " " + t.Field })
+	}
+	change(&changes, "codec", &next.Codec, e.Codec)
+	change(&changes, "flush interval", &next.FlushInterval, e.FlushInterval)
+	change(&changes, "flush events", &next.FlushEvents, e.FlushEvents)
+	change(&changes, "paused", &next.Paused, e.Paused)
+	change(&changes, "test", &next.Test, e.Test)
+
+	access = bucket.Access{
+		Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption,
+		AccessKeyID: next.AccessKeyID, SecretAccessKey: now.SecretAccessKey,
+	}
+	if e.SecretAccessKey != nil && e.SecretAccessKey.Reveal() != now.SecretAccessKey.Reveal() {
+		access.SecretAccessKey = *e.SecretAccessKey
+		changes = append(changes, "secret access key: new")
+	}
+	return next, access, changes
+}
+
+func change[T comparable](changes *[]string, what string, have *T, want *T) {
+	if want == nil || *want == *have {
+		return
+	}
+	*changes = append(*changes, fmt.Sprintf("%s: %s → %s", what, word(*have), word(*want)))
+	*have = *want
+}
+
+// changeSet takes want over unless it holds the same as have in another order.
+func changeSet[T any](changes *[]string, what string, have *[]T, want []T, show func(T) string) {
+	words := func(list []T) string {
+		if len(list) == 0 {
+			return "none"
+		}
+		shown := make([]string, len(list))
+		for i, v := range list {
+			shown[i] = show(v)
+		}
+		slices.Sort(shown)
+		return strings.Join(shown, ", ")
+	}
+	from, to := words(*have), words(want)
+	if from == to {
+		return
+	}
+	*changes = append(*changes, fmt.Sprintf("%s: %s → %s", what, from, to))
+	*have = want
+}
+
+func word(v any) string {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return "on"
+		}
+		return "off"
+	case string:
+		if v == "" {
+			return "none"
+		}
+		return v
+	}
+	return fmt.Sprint(v)
+}
+
+// sameConfig reports whether a and b say the same, number of version apart.
+func sameConfig(a, b Config) bool {
+	a.Version = b.Version
+	return string(EncodeConfig(a)) == string(EncodeConfig(b))
+}
+
+// samePlace reports whether a and b are one chain of files: same store, bucket and folder.
+func samePlace(a, b Destination) bool {
+	return a.Bucket == b.Bucket && a.Folder == b.Folder && storeOf(a.Endpoint) == storeOf(b.Endpoint)
+}

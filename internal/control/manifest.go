@@ -1,0 +1,277 @@
+package control
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Manifest is what a file of apply wants. What it does not mention stays as it is.
+type Manifest struct {
+	Workspaces []WorkspaceSpec
+
+	places map[string]string // file:line:column by path
+}
+
+// WorkspaceSpec is what a file wants of a workspace.
+type WorkspaceSpec struct {
+	Name          string
+	UnknownFields *UnknownFields
+	Keys          []KeySpec
+	Connectors    []ConnectorSpec
+
+	path string
+}
+
+// KeySpec is what a file wants of an API key.
+type KeySpec struct {
+	Name   string
+	Scopes []Scope      // nil: not mentioned
+	Secret secret.Value // empty: not mentioned; made for a new key
+
+	path string
+}
+
+// ConnectorSpec is what a file wants of a connector.
+type ConnectorSpec struct {
+	Edit // its Name is always set
+
+	path string
+}
+
+// ParseManifest reads the file of apply called name. Secrets are taken from where the file says: env looks up an
+// environment variable, readFile reads a file.
+//
+// Errors: invalid with everything that is wrong; each field is "NAME:LINE:COLUMN: PATH", and a key that does not
+// exist comes with the nearest that does. No message holds a secret.
+func ParseManifest(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (Manifest, error) {
+	r := manifestReader{
+		yamlReader: yamlReader{file: name, anchors: map[string]ast.Node{}, places: map[string]string{}},
+		env:        env, readFile: readFile,
+	}
+	m := Manifest{places: r.places}
+	if root := r.root(data); root != nil {
+		known := fields{"workspaces": func(path string, n ast.Node) {
+			r.sequence(path, n, func(path string, n ast.Node) { m.Workspaces = append(m.Workspaces, r.workspace(path, n)) })
+		}}
+		// Keys that begin with x- are free: a place for anchors.
+		if root, ok := root.(*ast.MappingNode); ok {
+			for _, pair := range root.Values {
+				if key := scalar(pair.Key); strings.HasPrefix(key, "x-") {
+					known[key] = func(path string, n ast.Node) { r.value(path, n) }
+				}
+			}
+		}
+		r.mapping("", root, known)
+	}
+	unique(&r.yamlReader, m.Workspaces, func(w WorkspaceSpec) (string, string) { return w.path, w.Name })
+	for _, w := range m.Workspaces {
+		unique(&r.yamlReader, w.Keys, func(k KeySpec) (string, string) { return k.path, k.Name })
+		unique(&r.yamlReader, w.Connectors, func(c ConnectorSpec) (string, string) { return c.path, *c.Name })
+	}
+	if len(r.problems) > 0 {
+		return Manifest{}, &fault.Error{Code: fault.Invalid, Op: "read " + name, Fields: r.problems}
+	}
+	return m, nil
+}
+
+// locate gives problems of the thing at path with their places in the file.
+func (m Manifest) locate(path string, problems []fault.Problem) []fault.Problem {
+	out := make([]fault.Problem, len(problems))
+	for i, p := range problems {
+		at := join(path, p.Field)
+		place := m.places[path]
+		for try := at; len(try) > len(path); try = try[:max(strings.LastIndexAny(try, ".["), 0)] {
+			if found, ok := m.places[try]; ok {
+				place = found
+				break
+			}
+		}
+		p.Field = located(place, at)
+		out[i] = p
+	}
+	return out
+}
+
+func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
+	seen := map[string]bool{}
+	for _, v := range list {
+		path, name := of(v)
+		if name != "" && seen[name] {
+			at := path + ".name"
+			r.problems = append(r.problems, fault.Problem{Field: located(r.places[at], at), Code: "duplicate",
+				Message: fmt.Sprintf("%q stands in the file twice.", name)})
+		}
+		seen[name] = true
+	}
+}
+
+type manifestReader struct {
+	yamlReader
+	env      func(string) (string, bool)
+	readFile func(string) ([]byte, error)
+}
+
+func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
+	w := WorkspaceSpec{path: path}
+	var name, unknown *string
+	r.mapping(path, n, fields{
+		"name":           r.into(&name),
+		"unknown_fields": r.into(&unknown),
+		"api_keys": func(path string, n ast.Node) {
+			r.sequence(path, n, func(path string, n ast.Node) { w.Keys = append(w.Keys, r.key(path, n)) })
+		},
+		"connectors": func(path string, n ast.Node) {
+			r.sequence(path, n, func(path string, n ast.Node) { w.Connectors = append(w.Connectors, r.connector(path, n)) })
+		},
+		"data_export": r.notYet("Data exports are not part of Millrace yet; leave this out."),
+	})
+	w.Name = r.required(path, n, name)
+	if unknown != nil {
+		u := UnknownFields(*unknown)
+		w.UnknownFields = &u
+	}
+	return w
+}
+
+func (r *manifestReader) key(path string, n ast.Node) KeySpec {
+	k := KeySpec{path: path}
+	var name *string
+	var scopes []string
+	var value *secret.Value
+	known := fields{"name": r.into(&name), "scopes": r.texts(&scopes)}
+	maps.Copy(known, r.secret("secret", &value))
+	r.mapping(path, n, known)
+	k.Name = r.required(path, n, name)
+	if scopes != nil {
+		k.Scopes = []Scope{}
+	}
+	for _, s := range scopes {
+		k.Scopes = append(k.Scopes, Scope(s))
+	}
+	if value != nil {
+		k.Secret = *value
+	}
+	return k
+}
+
+func (r *manifestReader) connector(path string, n ast.Node) ConnectorSpec {
+	c := ConnectorSpec{path: path}
+	var kind *string
+	r.mapping(path, n, fields{
+		"name":          r.into(&c.Name),
+		"type":          r.into(&kind),
+		"contact_email": r.into(&c.ContactEmail),
+		"destination":   func(path string, n ast.Node) { r.destination(path, n, &c.Edit) },
+		"encryption":    r.flag(&c.Encryption),
+		"events":        r.texts(&c.Events),
+		"transformations": func(path string, n ast.Node) {
+			c.Transformations = []Transformation{}
+			r.sequence(path, n, func(path string, n ast.Node) {
+				var field, action *string
+				r.mapping(path, n, fields{"field": r.into(&field), "action": r.into(&action)})
+				c.Transformations = append(c.Transformations, Transformation{Field: or(field), Action: or(action)})
+			})
+		},
+		"codec": r.into(&c.Codec),
+		"flush": func(path string, n ast.Node) {
+			r.mapping(path, n, fields{"interval": r.duration(&c.FlushInterval), "events": r.integer(&c.FlushEvents)})
+		},
+		"paused": r.flag(&c.Paused),
+		"test":   r.flag(&c.Test),
+	})
+	name := r.required(path, n, c.Name)
+	c.Name = &name
+	if kind != nil && *kind != "s3" {
+		r.problems = append(r.problems, fault.Problem{Field: located(r.places[path+".type"], path+".type"), Code: "unknown_value",
+			Message: fmt.Sprintf("There are no connectors of type %q; the type is s3.", *kind)})
+	}
+	return c
+}
+
+func (r *manifestReader) destination(path string, n ast.Node, e *Edit) {
+	known := fields{
+		"bucket":     r.into(&e.Bucket),
+		"folder":     r.into(&e.Folder),
+		"region":     r.into(&e.Region),
+		"endpoint":   r.into(&e.Endpoint),
+		"path_style": r.flag(&e.PathStyle),
+		"role_arn":   r.notYet("Access by role is not part of Millrace yet; give access_key_id and secret_access_key."),
+	}
+	var id *secret.Value
+	maps.Copy(known, r.secret("access_key_id", &id))
+	maps.Copy(known, r.secret("secret_access_key", &e.SecretAccessKey))
+	r.mapping(path, n, known)
+	if id != nil {
+		s := id.Reveal() // not a secret, but often kept beside one
+		e.AccessKeyID = &s
+	}
+}
+
+// secret gives the three keys by which a secret comes: itself, NAME_env and NAME_file.
+func (r *manifestReader) secret(name string, dst **secret.Value) fields {
+	from := ""
+	set := func(path string, n ast.Node, key, value string) {
+		if from != "" {
+			r.problem(path, n, "duplicate", "%s is given already, by %s.", name, from)
+			return
+		}
+		if value == "" {
+			r.problem(path, n, "required", "What it leads to is empty.")
+			return
+		}
+		from = key
+		v := secret.New(value)
+		*dst = &v
+	}
+	return fields{
+		name: func(path string, n ast.Node) {
+			if s, ok := r.text(path, n); ok {
+				set(path, n, name, s)
+			}
+		},
+		name + "_env": func(path string, n ast.Node) {
+			if s, ok := r.text(path, n); ok {
+				value, found := r.env(s)
+				if !found {
+					r.problem(path, n, "not_set", "The environment variable %s is not set.", s)
+					return
+				}
+				set(path, n, name+"_env", value)
+			}
+		},
+		name + "_file": func(path string, n ast.Node) {
+			if s, ok := r.text(path, n); ok {
+				b, err := r.readFile(s)
+				if err != nil {
+					r.problem(path, n, "unreadable_file", "The file %s cannot be read: %v.", s, err)
+					return
+				}
+				set(path, n, name+"_file", strings.TrimRight(string(b), "\r\n"))
+			}
+		},
+	}
+}
+
+func (r *manifestReader) notYet(sentence string) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) { r.problem(path, n, "not_yet", "%s", sentence) }
+}
+
+func (r *manifestReader) required(path string, n ast.Node, name *string) string {
+	if _, given := r.places[path+".name"]; !given {
+		r.problem(path+".name", n, "required", "A name is needed.")
+	}
+	return or(name)
+}
+
+func or(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,213 @@
+package control_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const wholeFile = `# the file as it is documented, data exports apart
+workspaces:
+  - name: acme
+    api_keys:
+      - {name: producer, scopes: [events.write, users.track], secret_env: ACME_PRODUCER_KEY}
+    connectors:
+      - name: warehouse
+        type: s3
+        contact_email: data@acme.example
+        destination:
+          bucket: acme-currents
+          folder: currents
+          region: us-east-1
+          endpoint: http://127.0.0.1:9000
+          path_style: true
+          access_key_id: AKIAEXAMPLE
+          secret_access_key_env: ACME_S3_SECRET
+        encryption: false
+        events: [all]
+        transformations: [{field: email_address, action: hash}]
+        codec: deflate
+        flush: {interval: 5m, events: 15000}
+        paused: false
+        test: false
+    unknown_fields: reject
+`
+
+func parse(text string) (control.Manifest, error) {
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"ACME_PRODUCER_KEY": "a-long-enough-producer-key", "ACME_S3_SECRET": "hunter2hunter2", "EMPTY": ""}[name]
+		return v, ok
+	}
+	files := func(name string) ([]byte, error) {
+		if name == "secret.txt" {
+			return []byte("from-file\r\n"), nil
+		}
+		return nil, errors.New("no such file")
+	}
+	return control.ParseManifest("apply.yaml", []byte(text), env, files)
+}
+
+func TestTheDocumentedFileIsRead(t *testing.T) {
+	m, err := parse(wholeFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := m.Workspaces[0]
+	k, c := w.Keys[0], w.Connectors[0]
+	if w.Name != "acme" || *w.UnknownFields != control.RejectUnknown ||
+		k.Name != "producer" || len(k.Scopes) != 2 || k.Secret.Reveal() != "a-long-enough-producer-key" {
+		t.Fatalf("workspace %+v", w)
+	}
+	if *c.Name != "warehouse" || *c.ContactEmail != "data@acme.example" || *c.Bucket != "acme-currents" || *c.Folder != "currents" ||
+		*c.Region != "us-east-1" || *c.Endpoint != "http://127.0.0.1:9000" || !*c.PathStyle || *c.AccessKeyID != "AKIAEXAMPLE" ||
+		c.SecretAccessKey.Reveal() != "hunter2hunter2" || *c.Encryption || c.Events[0] != "all" ||
+		c.Transformations[0] != (control.Transformation{Field: "email_address", Action: "hash"}) || *c.Codec != "deflate" ||
+		*c.FlushInterval != 5*time.Minute || *c.FlushEvents != 15000 || *c.Paused || *c.Test {
+		t.Fatalf("connector %+v", c)
+	}
+}
+
+func TestWhatIsNotMentionedIsNil(t *testing.T) {
+	m, err := parse("workspaces: [{name: acme, connectors: [{name: w}], api_keys: [{name: k}]}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := m.Workspaces[0]
+	name := "w"
+	if got, want := fmt.Sprintf("%+v", w.Connectors[0].Edit.Codec), fmt.Sprintf("%+v", (control.Edit{Name: &name}).Codec); got != want || w.UnknownFields != nil || w.Keys[0].Scopes != nil ||
+		w.Connectors[0].Events != nil || w.Connectors[0].Transformations != nil || w.Connectors[0].Paused != nil {
+		t.Fatalf("%+v", w)
+	}
+	if m, err := parse("workspaces: [{name: acme, connectors: [{name: w, events: [], transformations: []}]}]"); err != nil || m.Workspaces[0].Connectors[0].Transformations == nil {
+		t.Fatalf("an empty list is a wish: %+v %v", m, err)
+	}
+}
+
+func TestSecretsComeInlineOrFromEnvironmentOrFile(t *testing.T) {
+	for _, row := range []struct{ line, want string }{
+		{"secret_access_key: inline", "inline"},
+		{"secret_access_key: 0123", "0123"},
+		{"secret_access_key_env: ACME_S3_SECRET", "hunter2hunter2"},
+		{"secret_access_key_file: secret.txt", "from-file"},
+	} {
+		m, err := parse("workspaces: [{name: a, connectors: [{name: w, destination: {" + row.line + "}}]}]")
+		if err != nil || m.Workspaces[0].Connectors[0].SecretAccessKey.Reveal() != row.want {
+			t.Errorf("%s: %v", row.line, err)
+		}
+	}
+}
+
+func TestAliasesAndMergesAreFollowed(t *testing.T) {
+	m, err := parse(`
+x-bucket: &bucket {bucket: b, access_key_id: AKIA, secret_access_key: s, folder: other}
+workspaces:
+  - name: acme
+    connectors:
+      - &one
+        name: one
+        destination: {<<: *bucket, folder: one}
+        events: &events [all]
+      - <<: *one
+        name: two
+        destination: {folder: two, <<: *bucket}
+      - name: three
+        events: *events
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs := m.Workspaces[0].Connectors
+	if *cs[0].Folder != "one" || *cs[0].Bucket != "b" || *cs[1].Name != "two" || *cs[1].Folder != "two" || *cs[1].Bucket != "b" ||
+		cs[1].Events[0] != "all" || cs[2].Events[0] != "all" {
+		t.Fatalf("%+v", cs)
+	}
+}
+
+func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
+	connector := func(lines string) string {
+		return "workspaces:\n- name: acme\n  connectors:\n  - name: w\n    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
+	}
+	const path = "workspaces[0].connectors[0]."
+	for _, row := range []struct{ name, text, field, code, message string }{
+		{"unknown key at the top", "workspace: []", "apply.yaml:1:1: workspace", "unknown_key", `Did you mean "workspaces"?`},
+		{"unknown key of a workspace", "workspaces:\n- nam: x\n  name: y\n", "apply.yaml:2:3: workspaces[0].nam", "unknown_key", `"name"`},
+		{"unknown key of a connector", connector("enc: true"), "apply.yaml:5:5: " + path + "enc", "unknown_key", "the keys are codec, contact_email"},
+		{"unknown key of a destination", connector("destination:\n  bukcet: b"), "apply.yaml:6:7: " + path + "destination.bukcet", "unknown_key", `Did you mean "bucket"?`},
+		{"unknown key of a flush", connector("flush: {event: 1}"), "apply.yaml:5:13: " + path + "flush.event", "unknown_key", `"events"`},
+		{"key twice", connector("codec: null_\ncodec: b"), "apply.yaml:6:5", "invalid_yaml", "already defined"},
+		{"no YAML", "workspaces: [", "apply.yaml:1:13", "invalid_yaml", ""},
+		{"two documents", "workspaces: []\n---\nworkspaces: []\n", "apply.yaml:3:11", "invalid_yaml", "second document"},
+		{"a list at the top", "- a", "apply.yaml:1:1", "wrong_type", "Keys with values"},
+		{"a word for a list", "workspaces: acme", "apply.yaml:1:13: workspaces", "wrong_type", "list"},
+		{"a list for a word", connector("codec: [a]"), "apply.yaml:5:12: " + path + "codec", "wrong_type", "Text"},
+		{"true for a word", connector("codec: true"), "apply.yaml:5:12: " + path + "codec", "wrong_type", "quotes"},
+		{"nothing for a word", connector("codec:"), "apply.yaml:5:12: " + path + "codec", "required", "missing"},
+		{"a word for true", connector("paused: yes"), "apply.yaml:5:13: " + path + "paused", "wrong_type", "true or false"},
+		{"a word for a number", connector("flush: {events: many}"), "apply.yaml:5:21: " + path + "flush.events", "wrong_type", "whole number"},
+		{"a fraction for a number", connector("flush: {events: 1.5}"), "apply.yaml:5:21: " + path + "flush.events", "wrong_type", "whole number"},
+		{"a number too large", connector("flush: {events: 99999999999999999999}"), "apply.yaml:5:21: " + path + "flush.events", "wrong_type", "whole number"},
+		{"a duration without unit", connector("flush: {interval: 5}"), "apply.yaml:5:23: " + path + "flush.interval", "invalid", "30s"},
+		{"no name", "workspaces:\n- unknown_fields: reject\n", "apply.yaml:2:17: workspaces[0].name", "required", "name"},
+		{"same workspace twice", "workspaces:\n- name: a\n- name: a\n", "apply.yaml:3:3: workspaces[1].name", "duplicate", `"a"`},
+		{"same connector twice", "workspaces:\n- name: a\n  connectors: [{name: b}, {name: b}]\n", "apply.yaml:3:28: workspaces[0].connectors[1].name", "duplicate", `"b"`},
+		{"another type", connector("type: gcs"), "apply.yaml:5:5: " + path + "type", "unknown_value", "s3"},
+		{"a role", connector("destination: {role_arn: x}"), "apply.yaml:5:29: " + path + "destination.role_arn", "not_yet", "not part of Millrace yet"},
+		{"a data export", "workspaces:\n- name: a\n  data_export: {bucket: b}\n", "apply.yaml:3:16: workspaces[0].data_export", "not_yet", "not part of Millrace yet"},
+		{"a variable that is not set", connector("destination: {secret_access_key_env: NOPE}"), "apply.yaml:5:42: " + path + "destination.secret_access_key_env", "not_set", "NOPE"},
+		{"a variable that is empty", connector("destination: {secret_access_key_env: EMPTY}"), "apply.yaml:5:42: " + path + "destination.secret_access_key_env", "required", "empty"},
+		{"a file that is missing", connector("destination: {secret_access_key_file: nope}"), "apply.yaml:5:43: " + path + "destination.secret_access_key_file", "unreadable_file", "nope"},
+		{"a secret twice", connector("destination: {secret_access_key: a, secret_access_key_env: ACME_S3_SECRET}"), "apply.yaml:5:64: " + path + "destination.secret_access_key_env", "duplicate", "secret_access_key"},
+		{"an unknown alias", connector("codec: *x"), "apply.yaml:5", "", ""},
+	} {
+		_, err := parse(row.text)
+		e := fault.As(err)
+		if e == nil || e.Code != fault.Invalid || len(e.Fields) != 1 {
+			t.Errorf("%s: %v, want one problem", row.name, err)
+			continue
+		}
+		p := e.Fields[0]
+		if !strings.HasPrefix(p.Field, row.field) || !strings.Contains(p.Code, row.code) || !strings.Contains(p.Message, row.message) {
+			t.Errorf("%s: got %s: %s (%s)\nwant %s: …%s… (%s)", row.name, p.Field, p.Message, p.Code, row.field, row.message, row.code)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: a secret is in the error: %v", row.name, err)
+		}
+	}
+}
+
+func TestAllMistakesComeTogether(t *testing.T) {
+	_, err := parse("workspaces:\n- name: a\n  x: 1\n  connectors:\n  - codec: []\n    y: 2\n")
+	if e := fault.As(err); e == nil || len(e.Fields) != 4 { // x, codec, y, name
+		t.Fatalf("got %v", err)
+	}
+}
+
+func FuzzParseManifest(f *testing.F) {
+	f.Add(wholeFile)
+	f.Add("a: &a {<<: *a}\nworkspaces: *a")
+	f.Add("x-a: &a [*a]\nworkspaces: *a")
+	f.Add("workspaces:\n- &w {name: a, connectors: [*w]}\n")
+	f.Add("? [a]\n: b\n")
+	f.Add("workspaces: !!binary abc\n---\n...")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := parse(text)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		for _, w := range m.Workspaces {
+			for _, c := range w.Connectors {
+				if c.Name == nil {
+					t.Fatal("a connector without name went through")
+				}
+			}
+		}
+	})
+}

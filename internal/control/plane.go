@@ -1,0 +1,251 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Store is what the actions need of the control plane's database. Every method is one transaction; see room store
+// for errors.
+type Store interface {
+	Workspaces(ctx context.Context) ([]Workspace, error)
+	Workspace(ctx context.Context, name string) (Workspace, error)
+	CreateWorkspace(ctx context.Context, w Workspace) error
+	UpdateWorkspace(ctx context.Context, w Workspace) error
+
+	Keys(ctx context.Context, workspace uint32) ([]APIKey, error)
+	CreateKey(ctx context.Context, k APIKey, hash KeyHash) error
+	UpdateKey(ctx context.Context, k APIKey, hash *KeyHash) error
+	KeyByHash(ctx context.Context, hash KeyHash) (Grant, error)
+
+	Connectors(ctx context.Context, workspace uint32) ([]Connector, error)
+	Connector(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error)
+	Placements(ctx context.Context, workspace uint32, bucket string) ([]Placement, error)
+	CreateConnector(ctx context.Context, c Connector, k Credentials) error
+	UpdateConnector(ctx context.Context, c Connector, k *Credentials) error
+	Access(ctx context.Context, l Lane) (Access, error)
+}
+
+// Plane is the actions by which people and scripts change the control plane. Apply, the API and the dashboard all
+// go through it, so that the same things are checked whoever asks.
+//
+// Its fields are set once; its methods are safe for concurrent use.
+type Plane struct {
+	Store Store
+	// Check tries credentials on a destination before they are stored. It gives how the store differs from Amazon
+	// S3 and in which region the bucket lies; its error says to the customer what is missing.
+	Check     func(ctx context.Context, a bucket.Access, folder string) (bucket.Features, string, error)
+	Catalogue *event.Catalogue
+	Cluster   string           // frozen into a connector when it is launched
+	Zone      string           // likewise
+	Now       func() time.Time // nil: time.Now
+}
+
+func (p *Plane) now() time.Time {
+	if p.Now != nil {
+		return p.Now().UTC()
+	}
+	return time.Now().UTC()
+}
+
+func invalid(op string, problems []fault.Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &fault.Error{Code: fault.Invalid, Op: op, Fields: problems}
+}
+
+// CreateWorkspace makes a workspace that rejects unknown fields, unless unknown says otherwise.
+//
+// Errors: invalid with every problem; conflict if the name is taken.
+func (p *Plane) CreateWorkspace(ctx context.Context, name string, unknown UnknownFields) (Workspace, error) {
+	const op = "create workspace"
+	if unknown == "" {
+		unknown = RejectUnknown
+	}
+	w := Workspace{Number: NewNumber(), Name: name, UnknownFields: unknown, CreatedAt: p.now()}
+	if err := invalid(op, w.Validate()); err != nil {
+		return Workspace{}, err
+	}
+	return w, p.Store.CreateWorkspace(ctx, w)
+}
+
+// SetUnknownFields changes what becomes of events with unknown fields. Errors: invalid, not_found.
+func (p *Plane) SetUnknownFields(ctx context.Context, w Workspace, unknown UnknownFields) (Workspace, error) {
+	w.UnknownFields = unknown
+	if err := invalid("update workspace", w.Validate()); err != nil {
+		return Workspace{}, err
+	}
+	return w, p.Store.UpdateWorkspace(ctx, w)
+}
+
+// CreateKey makes an API key. If brought is empty a secret is made; the one in force is given back, once.
+//
+// Errors: invalid with every problem; conflict if the workspace has a key of that name or the secret is in use.
+func (p *Plane) CreateKey(ctx context.Context, workspace uint32, name string, scopes []Scope, brought secret.Value) (APIKey, secret.Value, error) {
+	k := APIKey{ID: NewKeyID(), Workspace: workspace, Name: name, Scopes: scopes, CreatedAt: p.now()}
+	problems := k.Validate()
+	if brought.Empty() {
+		brought = NewKey()
+	} else {
+		problems = append(problems, validateKey("secret", brought)...)
+	}
+	if err := invalid("create API key", problems); err != nil {
+		return APIKey{}, secret.Value{}, err
+	}
+	return k, brought, p.Store.CreateKey(ctx, k, HashKey(brought.Reveal()))
+}
+
+// Launch makes a connector as e wants it, after its credentials have passed the check. It begins with the events
+// after its control record. A failed check stores nothing.
+//
+// Errors: invalid with every problem of its fields; conflict if name or folder are taken; what Check gave. That a
+// folder overlaps another workspace's is told only after the check, which proves that the bucket is the caller's.
+func (p *Plane) Launch(ctx context.Context, workspace uint32, e Edit) (Connector, error) {
+	pl, err := p.plan(ctx, workspace, nil, e)
+	if err != nil {
+		return Connector{}, fault.Wrap(err, "launch connector")
+	}
+	return pl.next, fault.Wrap(p.carryOut(ctx, &pl), "launch connector")
+}
+
+// Edit changes a connector as e wants it, and says in words what that changed; nothing is no error. Delivery is not
+// interrupted.
+//
+// What decides about events becomes a new version, which holds from its control record on. Another bucket, endpoint
+// or folder is another destination: events before the record still go to the old one, with the old credentials.
+// Whatever concerns access is checked before it is stored.
+//
+// Errors: as Launch; not_found; stale if somebody else changed the connector meanwhile.
+func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Connector, []string, error) {
+	had, err := p.Store.Connector(ctx, workspace, id)
+	if err == nil && had.Deleted {
+		err = fault.New(fault.NotFound, "", "the connector %s is deleted", had.Name)
+	}
+	if err != nil {
+		return Connector{}, nil, fault.Wrap(err, "edit connector")
+	}
+	pl, err := p.plan(ctx, workspace, &had, e)
+	if err != nil {
+		return Connector{}, nil, fault.Wrap(err, "edit connector")
+	}
+	return pl.next, pl.changes, fault.Wrap(p.carryOut(ctx, &pl), "edit connector")
+}
+
+// Delete ends a connector at its last control record: what came before is still delivered for a while, then the
+// rest goes to the ledger. Its name and folder are free at once. Deleting it again changes nothing.
+//
+// Errors: not_found; stale.
+func (p *Plane) Delete(ctx context.Context, workspace uint32, id ConnectorID) error {
+	c, err := p.Store.Connector(ctx, workspace, id)
+	if err != nil || c.Deleted {
+		return fault.Wrap(err, "delete connector")
+	}
+	c.Version++
+	c.Deleted = true
+	return fault.Wrap(p.Store.UpdateConnector(ctx, c, nil), "delete connector")
+}
+
+// plan is a change that has been thought through but not made.
+type plan struct {
+	had     *Connector // nil: new
+	next    Connector
+	access  bucket.Access
+	check   bool // access must be checked, and stored
+	changes []string
+}
+
+// plan thinks a change through, without writing or going out to the network.
+func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Edit) (plan, error) {
+	pl := plan{had: had}
+	base := newConnector()
+	var now bucket.Access
+	if had != nil {
+		base = *had
+		var err error
+		now, err = p.Store.Access(ctx, Lane{Connector: had.Connector, Destination: had.Destination.Number})
+		if err != nil && !fault.Is(err, fault.Forbidden) { // missing credentials can be given now
+			return pl, err
+		}
+	}
+	pl.next, pl.access, pl.changes = e.apply(base, now)
+	c := &pl.next
+	pl.check = had == nil || !samePlace(had.Destination, c.Destination) || had.AccessKeyID != c.AccessKeyID ||
+		now.SecretAccessKey.Reveal() != pl.access.SecretAccessKey.Reveal() ||
+		had.Destination != c.Destination // region, path style, encryption, spelling of the endpoint
+
+	problems := c.Validate(p.Catalogue)
+	if pl.check {
+		problems = append(problems, validateAccess(pl.access)...)
+	}
+	if err := invalid("", problems); err != nil {
+		return pl, err
+	}
+
+	switch {
+	case had == nil:
+		c.Connector, c.Number, c.Workspace, c.Version = NewConnectorID(), NewNumber(), workspace, 1
+		c.Destination.Number, c.Destination.Cluster, c.Destination.Zone = 1, p.Cluster, p.Zone
+		c.CreatedAt = p.now()
+	case !samePlace(had.Destination, c.Destination):
+		c.Destination.Number++
+	}
+	if had != nil && !sameConfig(had.Config, c.Config) {
+		c.Version++
+	}
+
+	if had == nil || had.Name != c.Name {
+		others, err := p.Store.Connectors(ctx, workspace)
+		if err != nil {
+			return pl, err
+		}
+		if slices.ContainsFunc(others, func(o Connector) bool { return o.Name == c.Name && o.Connector != c.Connector }) {
+			return pl, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": c.Name},
+				Msg: fault.Message{Key: "control.name_taken", Text: `There is a connector "{name}" already.`}}
+		}
+	}
+	own, err := p.Store.Placements(ctx, workspace, c.Destination.Bucket)
+	if err != nil {
+		return pl, err
+	}
+	return pl, CheckPlacement(PlacementOf(c.Config), own)
+}
+
+// carryOut checks what needs checking and stores the change.
+func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
+	if pl.had != nil && len(pl.changes) == 0 {
+		return nil
+	}
+	var k *Credentials
+	if pl.check {
+		features, region, err := p.Check(ctx, pl.access, pl.next.Destination.Folder)
+		if err != nil {
+			return err
+		}
+		k = &Credentials{AccessKeyID: pl.access.AccessKeyID, SecretAccessKey: pl.access.SecretAccessKey, Features: features, Region: region}
+	}
+	if pl.had == nil {
+		return p.Store.CreateConnector(ctx, pl.next, *k)
+	}
+	return p.Store.UpdateConnector(ctx, pl.next, k)
+}
+
+// launched says in words what a new connector is.
+func (pl *plan) launched() string {
+	d := pl.next.Destination
+	where := d.Bucket
+	if d.Folder != "" {
+		where += "/" + d.Folder
+	}
+	if d.Endpoint != "" {
+		where += " at " + d.Endpoint
+	}
+	return fmt.Sprintf("launch into %s", where)
+}

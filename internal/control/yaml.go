@@ -1,0 +1,302 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Limits of a file of apply, so that aliases of aliases cannot make a small file endless.
+const (
+	maxManifestBytes = 4 << 20
+	maxManifestNodes = 1 << 20
+	maxMerges        = 16 // one within the other
+)
+
+// yamlReader walks a YAML file along the keys that are known, and gathers everything that is wrong with it, each
+// with file, line, column and path.
+type yamlReader struct {
+	file     string
+	problems []fault.Problem
+	anchors  map[string]ast.Node
+	places   map[string]string // file:line:column by path
+	nodes    int
+}
+
+// fields says what to do with each key of a mapping.
+type fields map[string]func(path string, n ast.Node)
+
+// root parses data and gives the one document's content; nil if there is none.
+func (r *yamlReader) root(data []byte) ast.Node {
+	if len(data) > maxManifestBytes {
+		r.problem("", nil, "too_large", "The file is larger than %d bytes.", maxManifestBytes)
+		return nil
+	}
+	doc, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		message, at := "The file is not YAML.", r.file
+		if ye, ok := errors.AsType[yaml.Error](err); ok {
+			message = "The file is not YAML: " + ye.GetMessage() + "."
+			if t := ye.GetToken(); t != nil && t.Position != nil {
+				at = fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
+			}
+		}
+		r.problems = append(r.problems, fault.Problem{Field: at, Code: "invalid_yaml", Message: message})
+		return nil
+	}
+	var root ast.Node
+	for _, d := range doc.Docs {
+		if d.Body == nil {
+			continue
+		}
+		if root != nil {
+			r.problem("", d.Body, "invalid_yaml", "The file holds a second document; one is read.")
+			return nil
+		}
+		root = d.Body
+	}
+	return root
+}
+
+func (r *yamlReader) place(n ast.Node) string {
+	if n != nil {
+		if t := n.GetToken(); t != nil && t.Position != nil {
+			return fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
+		}
+	}
+	return r.file
+}
+
+func (r *yamlReader) problem(path string, n ast.Node, code, format string, args ...any) {
+	r.problems = append(r.problems, fault.Problem{Field: located(r.place(n), path), Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+func located(place, path string) string {
+	if path == "" {
+		return place
+	}
+	return place + ": " + path
+}
+
+// value looks through anchors, aliases and tags.
+func (r *yamlReader) value(path string, n ast.Node) ast.Node {
+	for range maxMerges {
+		switch v := n.(type) {
+		case *ast.AnchorNode:
+			r.anchors[v.Name.String()] = v.Value
+			n = v.Value
+		case *ast.AliasNode:
+			target, ok := r.anchors[v.Value.String()]
+			if !ok {
+				r.problem(path, n, "unknown_alias", "Nothing before it is called &%s.", v.Value)
+				return nil
+			}
+			n = target
+		case *ast.TagNode:
+			n = v.Value
+		default:
+			return n
+		}
+	}
+	r.problem(path, n, "invalid_yaml", "Aliases lead in a circle.")
+	return nil
+}
+
+// mapping reads n by known. What is merged in with << gives way to what stands beside it.
+func (r *yamlReader) mapping(path string, n ast.Node, known fields) {
+	seen := map[string]bool{}
+	r.mergeInto(path, n, known, seen, 0)
+}
+
+func (r *yamlReader) mergeInto(path string, n ast.Node, known fields, seen map[string]bool, depth int) {
+	r.nodes++
+	v := r.value(path, n)
+	if v == nil {
+		return
+	}
+	if r.nodes > maxManifestNodes || depth > maxMerges {
+		r.problem(path, n, "too_large", "Aliases make the file larger than what is read.")
+		return
+	}
+	var pairs []*ast.MappingValueNode
+	switch v := v.(type) {
+	case *ast.MappingNode:
+		pairs = v.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{v}
+	default:
+		r.problem(path, n, "wrong_type", "Keys with values are expected here.")
+		return
+	}
+	var merged []ast.Node
+	for _, pair := range pairs {
+		if pair.Key.IsMergeKey() {
+			merged = append(merged, pair.Value)
+			continue
+		}
+		key := scalar(pair.Key)
+		at := join(path, key)
+		if !seen[key] || depth == 0 {
+			r.places[at] = r.place(pair.Key)
+		}
+		read, ok := known[key]
+		switch {
+		case !ok:
+			names := slices.Sorted(maps.Keys(known))
+			hint := ""
+			if near := nearest(key, names); near != "" {
+				hint = fmt.Sprintf(" Did you mean %q?", near)
+			}
+			r.problem(at, pair.Key, "unknown_key", "There is no key %q here; the keys are %s.%s", key, strings.Join(names, ", "), hint)
+		case seen[key] && depth == 0:
+			r.problem(at, pair.Key, "duplicate_key", "This key stands here twice.")
+		case seen[key]: // what stands in the mapping itself wins
+		default:
+			seen[key] = true
+			read(at, pair.Value)
+		}
+	}
+	for _, m := range merged {
+		r.mergeInto(path, m, known, seen, depth+1)
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// sequence calls item for each item of a list.
+func (r *yamlReader) sequence(path string, n ast.Node, item func(path string, n ast.Node)) {
+	v := r.value(path, n)
+	if v == nil {
+		return
+	}
+	s, ok := v.(*ast.SequenceNode)
+	if !ok {
+		r.problem(path, n, "wrong_type", "A list is expected here.")
+		return
+	}
+	for i, v := range s.Values {
+		if r.nodes++; r.nodes > maxManifestNodes {
+			r.problem(path, n, "too_large", "Aliases make the file larger than what is read.")
+			return
+		}
+		at := index(path, i)
+		r.places[at] = r.place(v)
+		item(at, v)
+	}
+}
+
+// scalar gives a plain value as it is written, so that 0123 stays 0123; "" for anything else.
+func scalar(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value
+	case *ast.LiteralNode:
+		return strings.TrimRight(n.Value.Value, "\n")
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value
+	}
+	return ""
+}
+
+// text gives the text of a plain value.
+func (r *yamlReader) text(path string, n ast.Node) (string, bool) {
+	v := r.value(path, n)
+	switch v.(type) {
+	case nil:
+		return "", false
+	case *ast.StringNode, *ast.LiteralNode, *ast.IntegerNode, *ast.FloatNode:
+		return scalar(v), true
+	case *ast.BoolNode:
+		r.problem(path, n, "wrong_type", "Text is expected here; put %s into quotes if it is meant as text.", scalar(v))
+	case *ast.NullNode:
+		r.problem(path, n, "required", "A value is missing here.")
+	default:
+		r.problem(path, n, "wrong_type", "Text is expected here.")
+	}
+	return "", false
+}
+
+// into gives a reader of text for dst.
+func (r *yamlReader) into(dst **string) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		if s, ok := r.text(path, n); ok {
+			*dst = &s
+		}
+	}
+}
+
+func (r *yamlReader) flag(dst **bool) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		switch v := r.value(path, n).(type) {
+		case nil:
+		case *ast.BoolNode:
+			*dst = &v.Value
+		default:
+			r.problem(path, n, "wrong_type", "true or false is expected here.")
+		}
+	}
+}
+
+func (r *yamlReader) integer(dst **int) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		v := r.value(path, n)
+		if v == nil {
+			return
+		}
+		if _, ok := v.(*ast.IntegerNode); ok {
+			if i, err := strconv.Atoi(strings.ReplaceAll(scalar(v), "_", "")); err == nil {
+				*dst = &i
+				return
+			}
+		}
+		r.problem(path, n, "wrong_type", "A whole number is expected here.")
+	}
+}
+
+func (r *yamlReader) duration(dst **time.Duration) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		s, ok := r.text(path, n)
+		if !ok {
+			return
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			r.problem(path, n, "invalid", "%q is not a duration such as 30s, 5m or 1h.", s)
+			return
+		}
+		*dst = &d
+	}
+}
+
+// texts reads a list of plain values; one value alone is a list of one.
+func (r *yamlReader) texts(dst *[]string) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		*dst = []string{}
+		if _, ok := r.value(path, n).(*ast.StringNode); ok {
+			if s, ok := r.text(path, n); ok {
+				*dst = append(*dst, s)
+			}
+			return
+		}
+		r.sequence(path, n, func(path string, n ast.Node) {
+			if s, ok := r.text(path, n); ok {
+				*dst = append(*dst, s)
+			}
+		})
+	}
+}
