@@ -19,21 +19,6 @@ type column struct {
 
 const none int8 = -1
 
-// columns gives the columns of s.
-func columns(s *event.Schema) []column {
-	cols := make([]column, len(s.Fields))
-	for i, f := range s.Fields {
-		cols[i] = column{name: f.Name, kind: f.Kind, null: none, itemNull: none}
-		if f.Nullable {
-			cols[i].null = 0
-		}
-		if f.NullableItems {
-			cols[i].itemNull = 0
-		}
-	}
-	return cols
-}
-
 var kinds = map[string]event.Kind{
 	"string": event.String, "int": event.Int, "long": event.Long, "float": event.Float, "double": event.Double, "boolean": event.Boolean,
 }

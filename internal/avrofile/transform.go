@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 
 	"github.com/millrace/millrace/internal/event"
-	"github.com/millrace/millrace/internal/fault"
 )
 
 // The actions of a Rule.
@@ -25,8 +24,8 @@ type Rule struct {
 
 // Transform changes fields of the records of one schema. It is immutable and safe for concurrent use.
 type Transform struct {
-	cols []column // up to the last one that is changed
-	does []change // to each of them
+	schema *event.Schema
+	does   []change // to each field
 }
 
 type change uint8
@@ -43,61 +42,59 @@ const (
 // apart. Of several rules for one field removal wins, and an action that is not known here removes, because in
 // doubt no clear text may leave.
 func NewTransform(s *event.Schema, rules []Rule) *Transform {
-	cols := columns(s)
-	does := make([]change, len(cols))
-	end := 0
-	for i, c := range cols {
-		if c.kind != event.String || c.name == "id" {
+	t := &Transform{schema: s, does: make([]change, len(s.Fields))}
+	concerned := false
+	for _, r := range rules {
+		f, i := s.Field(r.Field)
+		if f == nil || f.Kind != event.String || f.Name == "id" {
 			continue
 		}
-		for _, r := range rules {
-			if r.Field != c.name {
-				continue
-			}
-			what := remove
-			if r.Action == ActionHash {
-				what = hash
-			}
-			does[i] = max(does[i], what)
-			end = i + 1
+		what := remove
+		if r.Action == ActionHash {
+			what = hash
 		}
+		t.does[i] = max(t.does[i], what)
+		concerned = true
 	}
-	if end == 0 {
+	if !concerned {
 		return nil
 	}
-	return &Transform{cols: cols[:end], does: does[:end]}
+	return t
 }
 
 // Append appends rec, changed by the rules. Null stays null; fields without a rule stay as they are, byte for byte.
 //
-// Errors: corrupt if rec is not a record of the schema; dst is returned as it was.
+// Errors: corrupt if rec is not one record of the schema; dst is returned as it was then.
 func (t *Transform) Append(dst, rec []byte) ([]byte, error) {
-	was := len(dst)
-	at, done := 0, 0 // the next column; how far rec has been copied
-	for i := range t.cols {
-		c := &t.cols[i]
+	out := dst
+	at, copied := 0, 0 // in rec: the end of the field that was given last, and of what has been appended
+	err := t.schema.Walk(rec, func(i int, span []byte) bool {
 		begin := at
-		from, to, null, ok := c.value(rec, at)
-		if !ok {
-			return dst[:was], fault.New(fault.Corrupt, "transform record", "the record has no valid %s", c.name)
+		at += len(span)
+		if t.does[i] == keep {
+			return true
 		}
-		at = to
-		if t.does[i] == keep || null {
-			continue
+		if t.schema.Fields[i].Nullable {
+			if span[0] == 0 {
+				return true
+			}
+			begin, span = begin+1, span[1:] // the branch stays
 		}
-		dst = append(dst, rec[done:begin]...)
-		if c.null != none {
-			dst = binary.AppendVarint(dst, int64(1-c.null))
-		}
+		out = append(out, rec[copied:begin]...)
+		copied = at
 		if t.does[i] == remove {
-			dst = binary.AppendVarint(dst, int64(len(redacted)))
-			dst = append(dst, redacted...)
-		} else {
-			sum := sha256.Sum256(rec[from:to])
-			dst = binary.AppendVarint(dst, 2*sha256.Size)
-			dst = hex.AppendEncode(dst, sum[:])
+			out = binary.AppendVarint(out, int64(len(redacted)))
+			out = append(out, redacted...)
+			return true
 		}
-		done = to
+		_, size := binary.Varint(span)
+		sum := sha256.Sum256(span[size:])
+		out = binary.AppendVarint(out, 2*sha256.Size)
+		out = hex.AppendEncode(out, sum[:])
+		return true
+	})
+	if err != nil {
+		return dst, err
 	}
-	return append(dst, rec[done:]...), nil
+	return append(out, rec[copied:]...), nil
 }
