@@ -115,3 +115,7 @@ func TestStoreKnowsOnlyItsBuckets(t *testing.T) {
 		}
 	}
 }
+
+func TestMemoryKeepsTheContract(t *testing.T) {
+	Run(t, func(*testing.T) bucket.Bucket { return NewMemory() })
+}

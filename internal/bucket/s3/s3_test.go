@@ -341,6 +341,19 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+func TestARefusalOfALargeBodyIsHeard(t *testing.T) {
+	// The store answers without reading: the client must be waiting for that answer instead of sending.
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(412) }))
+	t.Cleanup(srv.Close)
+	b := open(t, Config{}, access(srv.URL))
+	for range 50 {
+		err := b.Put(t.Context(), "k", bucket.Body{make([]byte, 3<<20)}, bucket.PutOptions{CreateOnly: true})
+		if bucket.ProblemOf(err) != bucket.Exists {
+			t.Fatalf("got %v, want exists", err)
+		}
+	}
+}
+
 func TestTheGuardForbidsInnerAddresses(t *testing.T) {
 	srv := newStore(t, httptest.NewServer, accept)
 	b := open(t, Config{Dial: dial.New(nil).DialContext}, access(srv.URL))

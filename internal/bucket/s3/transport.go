@@ -54,6 +54,9 @@ const regionHeader = "X-Amz-Bucket-Region"
 type door struct{ transport *http.Transport }
 
 func (d *door) Do(req *http.Request) (*http.Response, error) {
+	// The SDK leaves the version open, and the transport then sends "Expect: 100-continue" without waiting: a large
+	// body would run into the refusal, and the reset that follows would hide it.
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	resp, err := d.transport.RoundTrip(req)
 	if err != nil || req.Method == http.MethodHead {
 		return resp, err
