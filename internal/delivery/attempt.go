@@ -1,0 +1,315 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/avrofile"
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// outcome is what became of an attempt.
+type outcome struct {
+	s    *stream
+	f    *file
+	key  string
+	size int64
+	took time.Duration
+	// found is set when the key is taken: what the object there covers.
+	found *found
+	err   error
+}
+
+// start begins the attempts that may begin now.
+func (l *lane) start(ctx context.Context) {
+	if l.row.Paused || l.mustRewind || len(l.ready) == 0 && !l.mustProbe() {
+		return
+	}
+	if !l.dirty.IsZero() && l.now.Sub(l.dirty) > saveTooOld {
+		return // answers wait too long for their save: the customer may take files away meanwhile
+	}
+	slots := l.m.cfg.Slots
+	if !l.resting.IsZero() {
+		if l.resting.After(l.now) {
+			return
+		}
+		slots = 1
+	}
+	if l.store == nil {
+		if l.openStore(ctx); l.store == nil {
+			l.failed(&bucket.Error{Problem: bucket.UnknownKey, Op: "open", Bucket: l.hist.last().config.Destination.Bucket})
+			return
+		}
+	}
+	if l.attempts == 0 && l.mustProbe() {
+		l.attempts++
+		go l.probe(ctx, l.store, l.probeKey())
+		return
+	}
+	for l.attempts < slots {
+		s := l.choose()
+		if s == nil {
+			return
+		}
+		if s.settle {
+			if err := l.settle(ctx, s); err != nil {
+				l.failed(err)
+				return
+			}
+			if l.mustReload {
+				return
+			}
+			continue // settling may have changed what comes next
+		}
+		f := s.next()
+		if !l.createOnly && s.plan == nil {
+			// The store cannot tell a second writer: what this file holds must be known before it may exist.
+			s.plan = &control.Plan{Stream: s.Stream, Partition: s.partition, First: f.first, Last: f.last}
+			if l.dirty.IsZero() {
+				l.dirty = l.now
+			}
+		}
+		if s.plan != nil && !l.planned(s) {
+			return // its save is under way
+		}
+		s.inFlight = true
+		delete(l.ready, s)
+		l.attempts++
+		go l.attempt(ctx, l.store, l.createOnly, s, f, l.name(s, f), l.hist.clone())
+	}
+}
+
+// mustProbe reports whether a resting lane has nothing to write that would tell whether it may go on.
+func (l *lane) mustProbe() bool {
+	return !l.resting.IsZero() && !l.resting.After(l.now) && !l.mustRewind && l.atEnd() && l.waiting == 0
+}
+
+// probeKey is a key that is asked for to see whether the bucket answers.
+func (l *lane) probeKey() string {
+	return strings.TrimPrefix(l.hist.last().config.Destination.Folder+"/_millrace-check", "/")
+}
+
+// planned reports whether the stream's plan is saved.
+func (l *lane) planned(s *stream) bool {
+	for _, p := range l.pos.Plans {
+		if p == *s.plan {
+			return true
+		}
+	}
+	if l.dirty.IsZero() {
+		l.dirty = l.now
+	}
+	return false
+}
+
+// choose picks the stream with the oldest event among those that may write now.
+func (l *lane) choose() *stream {
+	var best *stream
+	for s := range l.ready {
+		f := s.next()
+		if f == nil || s.retryAt.After(l.now) {
+			continue
+		}
+		if s.plan != nil && !l.createOnly && !l.planned(s) {
+			continue
+		}
+		if best == nil || f.first < best.files[0].first {
+			best = s
+		}
+	}
+	return best
+}
+
+// name is where a file goes.
+func (l *lane) name(s *stream, f *file) avrofile.Name {
+	d := f.cfg.config.Destination
+	return avrofile.Name{
+		Folder: d.Folder, Cluster: d.Cluster, Kind: "S3", Connector: string(l.row.Lane.Connector),
+		EventType: s.schema.Type.Name, Hour: int32(s.Hour), SchemaID: s.Schema, Zone: d.Zone,
+		Partition: s.partition, First: int64(f.first), Target: s.Target,
+	}
+}
+
+// attempt writes one file and finds out what became of it. It runs beside the lane and changes nothing of it but
+// outcomes.
+func (l *lane) attempt(ctx context.Context, store bucket.Bucket, createOnly bool, s *stream, f *file, name avrofile.Name, hist *history) {
+	o := outcome{s: s, f: f, key: name.Key()}
+	start := time.Now()
+	blocks := make([][]byte, len(f.blocks))
+	for i, b := range f.blocks {
+		<-b.done
+		blocks[i] = b.data
+	}
+	meta := l.meta(s, f, name.Partition)
+	header := avrofile.Header(s.schema, f.cfg.codec, meta, o.key)
+	body := bucket.Body(avrofile.Assemble(header, avrofile.SyncMarker(o.key), blocks))
+	o.size = body.Size()
+
+	limited := func(call func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, l.m.cfg.AttemptLimit)
+		defer cancel()
+		return call(ctx)
+	}
+	var info bucket.Info
+	head := func(ctx context.Context) (err error) {
+		info, err = store.Head(ctx, o.key)
+		return err
+	}
+	put := func(ctx context.Context) error {
+		return store.Put(ctx, o.key, body, bucket.PutOptions{
+			CreateOnly: createOnly, ContentType: "application/octet-stream", Metadata: meta.Map(),
+		})
+	}
+	// Two rounds: a key that was taken at the PUT and free at the HEAD is written again at once.
+	for range 2 {
+		if !createOnly {
+			// The border is fixed: what stands there is this file or nothing.
+			if o.err = limited(head); o.err == nil {
+				break
+			}
+			if bucket.ProblemOf(o.err) != bucket.NotFound {
+				break
+			}
+		}
+		o.err = limited(put)
+		taken := bucket.ProblemOf(o.err)
+		if taken != bucket.Exists && taken != bucket.Busy {
+			info = bucket.Info{}
+			break
+		}
+		if o.err = limited(head); bucket.ProblemOf(o.err) != bucket.NotFound {
+			break
+		}
+	}
+	if o.err == nil && info.Key != "" {
+		o.found, o.err = l.examine(ctx, store, s, f, hist, info)
+	}
+	o.took = time.Since(start)
+	l.outcomes <- o
+}
+
+func (l *lane) meta(s *stream, f *file, partition int) avrofile.Meta {
+	return avrofile.Meta{
+		Log: l.m.deps.Log.ID().String(), Partition: partition, First: int64(f.first), Last: int64(f.last),
+		Events: f.events, Version: f.cfg.config.Version, Encoder: avrofile.Encoder, Hash: f.hash, Target: s.Target,
+	}
+}
+
+// landed takes the answer of an attempt.
+func (l *lane) landed(ctx context.Context, o outcome) error {
+	s := o.s
+	if s == nil { // a probe
+		if o.err != nil {
+			l.failed(o.err)
+			l.openStore(ctx)
+		} else {
+			l.succeeded()
+		}
+		return nil
+	}
+	s.inFlight = false
+	l.mark(s)
+	if o.err != nil {
+		s.tries++
+		s.retryAt = l.now.Add(jitter(min(backoffMax, backoffMin<<min(s.tries, 16))))
+		if e, ok := errors.AsType[*bucket.Error](o.err); ok && e.RetryAfter > 0 {
+			s.retryAt = maxTime(s.retryAt, l.now.Add(min(e.RetryAfter, backoffMax)))
+		}
+		l.failed(o.err)
+		l.openStore(ctx)
+		return nil
+	}
+	s.tries, s.retryAt = 0, time.Time{}
+	l.succeeded()
+	row := control.File{
+		Lane: l.row.Lane, Key: o.key, Stream: s.Stream, EventType: s.schema.Type.Name, Partition: s.partition,
+		Log: l.pos.Log, First: o.f.first, Last: o.f.last, Events: o.f.events, RawHash: o.f.hash, Size: o.size,
+		Version: o.f.cfg.config.Version, Encoder: avrofile.Encoder, Cut: string(o.f.cut), At: l.now,
+	}
+	if w := o.found; w != nil {
+		if w.events == 0 {
+			// A stranger's object has the key: leave it, and go on under the next number that every writer tries.
+			s.partition += foreignStep
+			s.plan = nil
+			l.log.Warn("a foreign object has the key of the next file; writing beside it", "key", o.key)
+			if h := l.m.deps.Hooks.OnForeign; h != nil {
+				h(l.row, o.key)
+			}
+			return nil
+		}
+		row.Adopted, row.First, row.Last, row.Events, row.RawHash, row.Size = true, w.first, w.last, w.events, w.hash, w.size
+		if w.meta {
+			row.Version, row.Encoder = w.version, w.encoder
+		}
+		if w.holes != nil {
+			l.deliver(row, o.took)
+			s.cover(w.holes)
+			return l.reform(s)
+		}
+	}
+	l.deliver(row, o.took)
+	l.advance(s, row.Last)
+	if f, ok := s.floor(); ok && f <= s.last {
+		return l.reform(s)
+	}
+	return nil
+}
+
+// advance moves a stream past last: everything of it up to there is in an object.
+func (l *lane) advance(s *stream, last eventlog.Offset) {
+	s.last = max(s.last, last)
+	s.partition, s.plan = 0, nil
+	for o := range s.covered {
+		if o <= s.last {
+			delete(s.covered, o)
+		}
+	}
+	s.tail = max(s.tail, s.last)
+	n := 0
+	for n < len(s.files) && s.files[n].last <= s.last {
+		n++
+	}
+	l.discard(s, n)
+}
+
+// reform gathers a stream again from its last link on, after an object with other borders than ours was adopted.
+func (l *lane) reform(s *stream) error {
+	to := l.reader.Position()
+	l.discard(s, len(s.files))
+	s.tail = s.last
+	r, err := l.m.deps.Log.Reader(max(s.last+1, l.pos.Cursor), eventlog.Filter{Workspace: l.row.Workspace, Kind: eventlog.Events})
+	if err != nil {
+		return fault.Wrap(err, "read log again")
+	}
+	defer r.Close()
+	for r.Position() < to {
+		c, err := r.Next()
+		if err != nil {
+			return fault.Wrap(err, "read log again")
+		}
+		if c == nil || c.First >= to {
+			return nil
+		}
+		if err := l.take(c, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver notes a ledger row for the save that covers it.
+func (l *lane) deliver(row control.File, took time.Duration) {
+	l.files = append(l.files, row)
+	l.lastFile = l.now
+	if l.dirty.IsZero() {
+		l.dirty = l.now
+	}
+	if h := l.m.deps.Hooks.OnDelivered; h != nil {
+		h(l.row, row, took)
+	}
+}

@@ -1,0 +1,274 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/internal/avrofile"
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// dropTo gives up the lane's events below floor, for the log's quota: provisional ledger rows and the position in one
+// save, with nothing in flight. The lane begins anew afterwards.
+func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
+	if l.attempts > 0 || l.saving || !l.dirty.IsZero() || floor <= l.pos.Cursor {
+		return nil // the manager asks again while the log is full
+	}
+	if l.hist.until > 0 {
+		floor = min(floor, l.hist.until)
+	}
+	if err := l.rewind(); err != nil {
+		return err
+	}
+	hist := l.hist.clone()
+	r, err := l.m.deps.Log.Reader(l.pos.Cursor, eventlog.Filter{Workspace: l.row.Workspace})
+	if err != nil {
+		return fault.Wrap(err, "read log")
+	}
+	defer r.Close()
+	lost := map[control.Stream]*control.Drop{}
+	for r.Position() < floor {
+		c, err := r.Next()
+		if err != nil {
+			return fault.Wrap(err, "read log")
+		}
+		if c == nil || c.First >= floor {
+			break
+		}
+		if c.Kind == eventlog.Control {
+			if _, err := hist.observe(c); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.Kind != eventlog.Events || c.Target != 0 && c.Target != l.row.Number {
+			continue
+		}
+		k := control.Stream{Hour: c.Hour(), Target: c.Target}
+		for rec := range c.Records() {
+			if rec.Offset >= floor {
+				break
+			}
+			k.Schema = rec.Schema
+			s := l.stream(k)
+			if s.schema == nil || rec.Offset <= s.last || k.Target == 0 && !hist.at(rec.Offset).selects.Has(s.schema) {
+				continue
+			}
+			d := lost[k]
+			if d == nil {
+				d = &control.Drop{
+					Lane: l.row.Lane, Stream: k, EventType: s.schema.Type.Name, Log: l.pos.Log,
+					First: rec.Offset, Reason: control.DropQuota, At: l.now,
+				}
+				lost[k] = d
+			}
+			d.Last = rec.Offset
+			d.Events++
+		}
+	}
+	s := control.Save{Position: l.pos}
+	s.Position.Cursor = floor
+	s.Position.Version = hist.at(floor).config.Version
+	s.Position.Links = map[control.Stream]eventlog.Offset{}
+	s.Position.Plans = nil
+	for k, st := range l.streams {
+		if st.last >= floor {
+			s.Position.Links[k] = st.last
+		}
+	}
+	for _, d := range lost {
+		s.Drops = append(s.Drops, *d)
+	}
+	if _, err := l.m.deps.Store.Save(ctx, s); err != nil {
+		if fault.Is(err, fault.Stale) {
+			return errReload
+		}
+		return fault.Wrap(err, "save drops")
+	}
+	for _, d := range s.Drops {
+		l.log.Warn("events dropped: the log is full and this bucket takes none", "type", d.EventType, "events", d.Events, "first", d.First, "last", d.Last)
+		if h := l.m.deps.Hooks.OnDropped; h != nil {
+			h(l.row, d)
+		}
+	}
+	return errReload
+}
+
+// settle looks into the bucket for links of a stream with provisional drops, before anything else of the stream is
+// written: what an attempt before the drop has left there counts as delivered after all.
+func (l *lane) settle(ctx context.Context, s *stream) error {
+	if l.saving {
+		s.retryAt = l.now.Add(saveDelay) // one save at a time
+		return nil
+	}
+	all, err := l.m.deps.Store.UnsettledDrops(ctx, l.row.Lane)
+	if err != nil {
+		return fault.Wrap(err, "load drops")
+	}
+	var drops []control.Drop
+	for _, d := range all {
+		if d.Stream != s.Stream {
+			continue
+		}
+		// An attempt that was under way when the drop was made may land until its limit has passed.
+		if wait := d.At.Add(min(l.m.cfg.AttemptLimit, l.m.cfg.GracePeriod/4)); l.now.Before(wait) {
+			s.retryAt = l.now.Add(wait.Sub(l.now))
+			return nil
+		}
+		drops = append(drops, d)
+	}
+	save := control.Save{Position: l.position(), Files: l.files, Drops: l.drops}
+	links, err := l.links(ctx, l.streamName(s).StreamPrefix())
+	if err != nil {
+		return err
+	}
+	last := s.last
+	for i := range drops {
+		d := &drops[i]
+		for _, w := range links {
+			if w.meta.Log != l.pos.Log.String() || w.meta.First < int64(d.First) || w.meta.First > int64(d.Last) {
+				continue
+			}
+			above := 0
+			if w.meta.Last > int64(d.Last) {
+				// The link goes on beyond the drop, where the log still holds its events.
+				if err := l.ours(s, d.Last+1, l.hist, func(r eventlog.Record) bool {
+					if int64(r.Offset) <= w.meta.Last {
+						above++
+					}
+					return int64(r.Offset) < w.meta.Last
+				}); err != nil {
+					return err
+				}
+			}
+			d.Events = max(0, d.Events-int64(w.meta.Events-above))
+			last = max(last, eventlog.Offset(w.meta.Last))
+			save.Files = append(save.Files, l.adopted(s.Stream, s.schema.Type.Name, w))
+		}
+		d.Settled = true
+	}
+	save.Drops = append(save.Drops, drops...)
+	if last > s.last && last >= save.Position.Cursor {
+		save.Position.Links[s.Stream] = last
+	}
+	seq, err := l.m.deps.Store.Save(ctx, save)
+	if err != nil {
+		if fault.Is(err, fault.Stale) {
+			l.mustReload = true
+			return nil
+		}
+		return fault.Wrap(err, "save settled drops")
+	}
+	l.pos = save.Position
+	l.pos.Seq = seq
+	l.files, l.drops, l.dirty, l.lastSave = nil, nil, time.Time{}, l.now
+	s.settle = false
+	if last > s.last {
+		l.advance(s, last)
+		if f, ok := s.floor(); ok && f <= s.last {
+			return l.reform(s)
+		}
+	}
+	return nil
+}
+
+// link is an object of a lane's chain as the bucket tells of it.
+type link struct {
+	name avrofile.Name
+	info bucket.Info
+	meta avrofile.Meta
+}
+
+// links lists what lies below prefix and carries metadata of ours.
+func (l *lane) links(ctx context.Context, prefix string) ([]link, error) {
+	var out []link
+	for info, err := range l.store.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		name, ok := avrofile.ParseKey(l.hist.last().config.Destination.Folder, info.Key)
+		if !ok {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, l.m.cfg.AttemptLimit)
+		head, err := l.store.Head(ctx, info.Key)
+		cancel()
+		if err != nil {
+			if bucket.ProblemOf(err) == bucket.NotFound {
+				continue // taken away meanwhile
+			}
+			return nil, err
+		}
+		if m, ok := avrofile.ParseMeta(head.Metadata); ok {
+			head.Key = info.Key
+			out = append(out, link{name, head, m})
+		}
+	}
+	return out, nil
+}
+
+// streamName is a name in the stream's folder.
+func (l *lane) streamName(s *stream) avrofile.Name {
+	return l.name(s, &file{cfg: l.hist.last()})
+}
+
+// adopted is the ledger row of a link that was found in the bucket.
+func (l *lane) adopted(k control.Stream, eventType string, w link) control.File {
+	return control.File{
+		Lane: l.row.Lane, Key: w.info.Key, Stream: k, EventType: eventType, Partition: w.meta.Partition, Log: l.pos.Log,
+		First: eventlog.Offset(w.meta.First), Last: eventlog.Offset(w.meta.Last), Events: w.meta.Events, RawHash: w.meta.Hash,
+		Size: w.info.Size, Version: w.meta.Version, Encoder: w.meta.Encoder, Cut: "found", Adopted: true, At: l.now,
+	}
+}
+
+// recoverTrimmed starts a lane whose saved position lies below the log's start, because the database was restored
+// from an older copy: what the bucket holds is taken into the ledger, the rest below start is lost and said so.
+// Nothing is skipped in silence.
+func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error {
+	if l.store == nil {
+		return fault.New(fault.Unavailable, "recover position", "the position lies below the log's start and the bucket cannot be opened to see what was delivered")
+	}
+	d := l.hist.last().config.Destination
+	found, err := l.links(ctx, avrofile.ConnectorPrefix(d.Folder, d.Cluster, string(l.row.Lane.Connector)))
+	if err != nil {
+		return fault.Wrap(err, "recover position")
+	}
+	s := control.Save{Position: l.pos}
+	s.Position.Links = map[control.Stream]eventlog.Offset{}
+	for k, last := range l.pos.Links {
+		if last >= start {
+			s.Position.Links[k] = last
+		}
+	}
+	for _, w := range found {
+		if w.meta.Log != l.pos.Log.String() || eventlog.Offset(w.meta.Last) < l.pos.Cursor {
+			continue
+		}
+		k := control.Stream{Schema: w.name.SchemaID, Hour: eventlog.Hour(w.name.Hour), Target: w.meta.Target}
+		s.Files = append(s.Files, l.adopted(k, w.name.EventType, w))
+		if last := eventlog.Offset(w.meta.Last); last >= start {
+			s.Position.Links[k] = max(s.Position.Links[k], last)
+		}
+	}
+	// The chains tell what was delivered, not how many events came after their last links: that count is gone with
+	// the log.
+	s.Drops = []control.Drop{{
+		Lane: l.row.Lane, Log: l.pos.Log, First: l.pos.Cursor, Last: start - 1, Events: -1,
+		Reason: control.DropTrimmed, At: l.now, Settled: true,
+	}}
+	s.Position.Cursor = start
+	seq, err := l.m.deps.Store.Save(ctx, s)
+	if err != nil {
+		if fault.Is(err, fault.Stale) {
+			return errReload
+		}
+		return fault.Wrap(err, "recover position")
+	}
+	l.log.Warn("the saved position lies below the log's start; what the bucket does not hold is lost", "from", l.pos.Cursor, "to", start, "found", len(s.Files))
+	l.pos = s.Position
+	l.pos.Seq = seq
+	return nil
+}

@@ -1,0 +1,120 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// failed takes a failed attempt. Whose error it is decides what follows: the customer's parks the lane and keeps
+// everything, a passing one is tried again for ever, ours raises an alarm and blames nobody.
+func (l *lane) failed(err error) {
+	l.failures++
+	if l.failures == 1 {
+		l.failedAt = l.now
+	}
+	problem, owner := bucket.ProblemOf(err), bucket.Passing
+	if e, ok := errors.AsType[*bucket.Error](err); ok {
+		owner = e.Problem.Owner()
+	}
+	if owner == bucket.Passing && l.access.Endpoint != "" && l.now.Sub(l.failedAt) > deadAfter {
+		owner = bucket.Customer // an endpoint of the customer's own that has been away for a day
+	}
+	switch owner {
+	case bucket.Customer:
+		if l.health.State != control.LaneFailing {
+			l.log.Warn("bucket refuses; events are kept until it is mended", "problem", problem, "error", err)
+			if h := l.m.deps.Hooks.OnParked; h != nil {
+				h(l.row, err)
+			}
+		}
+		l.setHealth(control.LaneFailing, string(problem), err)
+		l.rest(l.probeInterval())
+		return
+	case bucket.Ours:
+		l.log.Error("this installation's own credentials or clock are wrong", "problem", problem, "error", err)
+	default:
+		l.log.Info("attempt failed; trying again", "problem", problem, "error", err, "failures", l.failures)
+	}
+	if h := l.m.deps.Hooks.OnRetry; h != nil {
+		h(l.row, err)
+	}
+	if l.health.State == control.LaneActive && l.now.Sub(l.failedAt) > sayRetrying {
+		l.setHealth(control.LaneRetrying, string(problem), err)
+	}
+	if l.failures >= restAfter {
+		l.rest(backoffMax)
+	}
+}
+
+// succeeded takes an attempt that was answered well: the lane is healthy.
+func (l *lane) succeeded() {
+	l.failures, l.failedAt = 0, time.Time{}
+	l.resting = time.Time{}
+	if l.health.State != control.LaneActive {
+		l.log.Info("bucket takes files again", "was", l.health.State)
+		l.setHealth(control.LaneActive, "", nil)
+		if h := l.m.deps.Hooks.OnResumed; h != nil {
+			h(l.row)
+		}
+	}
+}
+
+// rest lets go of everything gathered and tries one file at a time, wait apart, until one is taken: a lane that
+// fails costs nearly nothing.
+func (l *lane) rest(wait time.Duration) {
+	l.resting = l.now.Add(jitter(wait))
+	l.mustRewind = true
+}
+
+// probeInterval is the time to the next probe of a parked lane.
+// Source: design §4, min(60 s, grace/20) backing off to min(10 min, grace/4).
+func (l *lane) probeInterval() time.Duration {
+	grace := l.m.cfg.GracePeriod
+	d, most := min(time.Minute, grace/20), min(10*time.Minute, grace/4)
+	for range min(l.failures-1, 10) {
+		d = min(2*d, most)
+	}
+	return d
+}
+
+// setHealth keeps what the lane says of itself. Failing time is counted on the monotonic clock while the process
+// runs.
+func (l *lane) setHealth(state control.LaneState, problem string, err error) {
+	h := &l.health
+	if h.State == control.LaneFailing && !l.healthAt.IsZero() {
+		h.Failing += l.now.Sub(l.healthAt)
+	}
+	l.healthAt = l.now
+	if h.State != state {
+		h.State, h.Since = state, l.now
+	}
+	if state != control.LaneFailing {
+		h.Failing = 0
+	}
+	h.Lane, h.Problem, h.Message, h.LastFile = l.row.Lane, problem, "", l.lastFile
+	if err != nil {
+		h.Message = err.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), saveTooOld)
+	defer cancel()
+	if err := l.m.deps.Store.SaveHealth(ctx, *h); err != nil {
+		// Only what the page shows is stale until the next change.
+		l.log.Error("health is not saved", "error", fault.Wrap(err, "save health"))
+	}
+}
+
+// probe asks the bucket whether it answers again, when there is nothing to write that would tell.
+func (l *lane) probe(ctx context.Context, store bucket.Bucket, key string) {
+	ctx, cancel := context.WithTimeout(ctx, l.m.cfg.AttemptLimit)
+	defer cancel()
+	_, err := store.Head(ctx, key)
+	if bucket.ProblemOf(err) == bucket.NotFound {
+		err = nil
+	}
+	l.outcomes <- outcome{err: err}
+}

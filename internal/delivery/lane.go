@@ -1,0 +1,694 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// lane is the worker of one connector's way to one destination. Everything but the atomics and channels belongs to
+// the goroutine of run; attempts and saves run beside it and answer through channels.
+type lane struct {
+	m   *Manager
+	row control.LaneRow
+	log *slog.Logger
+
+	held    atomic.Int64
+	squeeze chan struct{}
+	asks    chan ask
+	status  atomic.Pointer[Status]
+
+	pos    control.Position // as saved last
+	hist   *history         // from the cursor on
+	reader eventlog.Reader
+	store  bucket.Bucket
+	access bucket.Access
+	// createOnly is false for stores that ignore If-None-Match: there, borders are saved before a write.
+	createOnly bool
+
+	streams map[control.Stream]*stream
+	hot     map[uint32]*stream // by schema, of the hour and target in hand; nil values: not selected
+	hotFor  control.Stream     // hour and target that hot is for
+	hotCfg  *epoch
+	ready   map[*stream]struct{} // streams whose first file is closed
+	waiting int64                // events gathered and not yet delivered
+
+	now      time.Time
+	caughtUp bool // nothing is left to read now
+	lagging  bool // what is read was accepted a while ago
+
+	attempts int // in flight
+	outcomes chan outcome
+	saves    chan saved
+	saving   bool
+	dirty    time.Time // when the oldest answer that waits for its save came; zero: none
+	files    []control.File
+	drops    []control.Drop
+	lastSave time.Time
+
+	health   control.Health
+	failures int       // in a row, over all streams
+	resting  time.Time // zero: not resting; else when the next attempt is due
+	lastFile time.Time
+	failedAt time.Time // first of the failures in a row
+	// mustRewind: what is gathered is void as soon as nothing is in flight.
+	mustRewind bool
+	mustReload bool // the position was saved by somebody else
+	healthAt   time.Time
+	stopping   bool
+}
+
+// ask is a request to a lane from the manager.
+type ask struct {
+	row    *control.LaneRow // what the store says of the lane now
+	dropTo eventlog.Offset  // give up events below, for the log's quota
+	save   bool             // save the cursor soon: the log wants to forget
+}
+
+// errReload ends a lane's round: somebody else saved its position, so everything gathered is void.
+var errReload = errors.New("position was saved by another process")
+
+func newLane(m *Manager, row control.LaneRow) *lane {
+	l := &lane{
+		m: m, row: row,
+		log:     m.deps.Logger.With("workspace", row.WorkspaceName, "connector", row.Name, "destination", row.Lane.Destination),
+		squeeze: make(chan struct{}, 1), asks: make(chan ask, 8),
+	}
+	l.status.Store(&Status{Row: row, State: control.LaneActive})
+	return l
+}
+
+// run delivers until the lane is done or ctx ends; then it writes what is gathered within grace and returns nil.
+func (l *lane) run(ctx context.Context) error {
+	l.m.budget.join(l)
+	defer l.m.budget.leave(l)
+	wait := backoffMin
+	for {
+		err := l.round(ctx)
+		l.close()
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errReload) {
+			l.log.Info("position was saved elsewhere; loading it again")
+			wait = backoffMin
+		} else {
+			l.log.Error("lane stopped; starting it again", "error", err, "in", wait)
+			l.setHealth(control.LaneRetrying, string(fault.CodeOf(err)), err)
+			l.publish()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, backoffMax)
+	}
+}
+
+// round is one life of the lane from its saved position on.
+func (l *lane) round(ctx context.Context) error {
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	// Attempts and saves outlive ctx until the shutdown is over.
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		cancel()
+		for l.attempts > 0 {
+			<-l.outcomes
+			l.attempts--
+		}
+		if l.saving {
+			<-l.saves
+		}
+	}()
+	var deadline <-chan time.Time
+	done := ctx.Done()
+	for {
+		l.now = time.Now()
+		if l.mustRewind && l.attempts == 0 {
+			if err := l.rewind(); err != nil {
+				return err
+			}
+		}
+		if !l.stopping {
+			if err := l.gather(); err != nil {
+				return err
+			}
+		}
+		l.cutDue()
+		l.start(work)
+		if l.mustReload {
+			return errReload
+		}
+		l.startSave(work)
+		l.publish()
+		if l.finished() {
+			if l.stopping {
+				return nil
+			}
+			return l.finish(work)
+		}
+		timer := l.nextTimer()
+		ready := l.readable()
+		select {
+		case o := <-l.outcomes:
+			l.now = time.Now()
+			l.attempts--
+			if err := l.landed(work, o); err != nil {
+				return err
+			}
+		case s := <-l.saves:
+			l.saving = false
+			if err := l.savedNow(s); err != nil {
+				return err
+			}
+		case <-ready:
+		case <-l.squeeze:
+			l.cutLargest()
+		case a := <-l.asks:
+			if err := l.answer(work, a); err != nil {
+				return err
+			}
+		case <-timer:
+		case <-done:
+			done = nil
+			l.stopping = true
+			deadline = time.After(l.m.shutdownLimit())
+			for _, s := range l.streams {
+				l.cut(s, cutShutdown)
+			}
+			if l.dirty.IsZero() && l.cursor() > l.pos.Cursor {
+				l.dirty = l.now
+			}
+		case <-deadline:
+			return nil
+		}
+	}
+}
+
+// load begins a round: position, configuration, reader and store as they are saved.
+func (l *lane) load(ctx context.Context) error {
+	st := l.m.deps.Store
+	pos, err := st.Position(ctx, l.row.Lane)
+	if err != nil {
+		return fault.Wrap(err, "load position")
+	}
+	if id := l.m.deps.Log.ID(); pos.Log != id {
+		return fault.New(fault.Corrupt, "load position", "the position of connector %s belongs to log %s, not to this one (%s)", l.row.Name, pos.Log, id).
+			WithHint("run `millrace log accept` if the log was replaced on purpose")
+	}
+	l.pos = pos
+	l.streams = map[control.Stream]*stream{}
+	l.ready = map[*stream]struct{}{}
+	l.hot, l.hotCfg = nil, nil
+	l.outcomes, l.saves = make(chan outcome, l.m.cfg.Slots), make(chan saved, 1)
+	l.attempts, l.saving, l.files, l.drops, l.dirty = 0, false, nil, nil, time.Time{}
+	l.waiting, l.caughtUp, l.lagging = 0, false, false
+	l.now = time.Now()
+	l.lastSave = l.now
+	if l.health, err = st.Health(ctx, l.row.Lane); err != nil && !fault.Is(err, fault.NotFound) {
+		return fault.Wrap(err, "load health")
+	}
+	l.health.Lane = l.row.Lane
+	if l.health.State == "" {
+		l.health.State, l.health.Since = control.LaneActive, l.now
+	}
+	l.lastFile = l.health.LastFile
+	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
+	l.mustReload, l.healthAt = false, l.now
+	if l.health.State == control.LaneFailing {
+		// It may have been mended while nobody looked: try at once, but gently.
+		l.resting, l.failures = l.now, restAfter
+	}
+	l.openStore(ctx)
+	cfg, err := st.Config(ctx, l.row.Lane.Connector, pos.Version)
+	if err != nil {
+		return fault.Wrap(err, "load configuration")
+	}
+	if l.hist, err = newHistory(l.row.Lane, l.m.deps.Catalogue, l.log, pos.Cursor, cfg, pos.Until); err != nil {
+		return err
+	}
+	if start, _ := l.m.deps.Log.Bounds(); pos.Cursor < start {
+		if err := l.recoverTrimmed(ctx, start); err != nil {
+			return err
+		}
+	}
+	for k, last := range l.pos.Links {
+		s := l.newStream(k)
+		s.last, s.lastKept, s.tail = last, last, last
+	}
+	for i := range l.pos.Plans {
+		p := &l.pos.Plans[i]
+		s := l.stream(p.Stream)
+		s.plan, s.partition = p, p.Partition
+	}
+	drops, err := st.UnsettledDrops(ctx, l.row.Lane)
+	if err != nil {
+		return fault.Wrap(err, "load drops")
+	}
+	for _, d := range drops {
+		l.stream(d.Stream).settle = true
+	}
+	return l.seek(l.pos.Cursor)
+}
+
+// seek begins to read at from.
+func (l *lane) seek(from eventlog.Offset) error {
+	if l.reader != nil {
+		if err := l.reader.Close(); err != nil {
+			l.log.Warn("closing a reader of the log", "error", err)
+		}
+		l.reader = nil
+	}
+	r, err := l.m.deps.Log.Reader(from, eventlog.Filter{Workspace: l.row.Workspace})
+	if err != nil {
+		return fault.Wrap(err, "read log")
+	}
+	l.reader, l.caughtUp = r, false
+	return nil
+}
+
+// openStore opens the bucket with the credentials of now. Without any the lane parks: a restored database may lack
+// them.
+func (l *lane) openStore(ctx context.Context) {
+	a, err := l.m.deps.Store.Access(ctx, l.row.Lane)
+	if err == nil && l.store != nil && a == l.access {
+		return
+	}
+	if l.store != nil {
+		if err := l.store.Close(); err != nil {
+			l.log.Warn("closing a bucket", "error", err)
+		}
+		l.store = nil
+	}
+	if err == nil {
+		l.access = a
+		l.createOnly = !a.Features.IgnoresCreateOnly
+		l.store, err = l.m.deps.Opener.Open(a)
+	}
+	if err != nil {
+		l.store = nil
+		l.log.Error("bucket cannot be opened", "error", err)
+	}
+}
+
+func (l *lane) close() {
+	for _, s := range l.streams {
+		l.discard(s, len(s.files))
+	}
+	if l.reader != nil {
+		if err := l.reader.Close(); err != nil {
+			l.log.Warn("closing a reader of the log", "error", err)
+		}
+		l.reader = nil
+	}
+	if l.store != nil {
+		if err := l.store.Close(); err != nil {
+			l.log.Warn("closing a bucket", "error", err)
+		}
+		l.store = nil
+	}
+}
+
+// stream gives the stream k, made if it is new.
+func (l *lane) stream(k control.Stream) *stream {
+	if s := l.streams[k]; s != nil {
+		return s
+	}
+	return l.newStream(k)
+}
+
+func (l *lane) newStream(k control.Stream) *stream {
+	s := &stream{Stream: k, last: -1, lastKept: -1, tail: -1}
+	s.schema, _ = l.m.deps.Catalogue.Schema(event.SchemaID(k.Schema))
+	l.streams[k] = s
+	return s
+}
+
+// mayGather reports whether more events fit.
+func (l *lane) mayGather() bool {
+	switch {
+	case l.stopping, l.row.Paused, l.mustRewind:
+		return false
+	case l.hist.over(l.reader.Position()):
+		return false
+	case !l.resting.IsZero():
+		return !l.resting.After(l.now) && l.held.Load() < restGather && len(l.ready) == 0
+	case l.m.budget.full():
+		return l.held.Load() == 0
+	}
+	return true
+}
+
+// atEnd reports whether nothing more can be gathered now.
+func (l *lane) atEnd() bool { return l.caughtUp || l.hist.over(l.reader.Position()) }
+
+// gather reads what is there, a bounded amount at a time so that answers are not kept waiting.
+func (l *lane) gather() error {
+	for range 32 {
+		if !l.mayGather() {
+			return nil
+		}
+		c, err := l.reader.Next()
+		if err != nil {
+			return fault.Wrap(err, "read log")
+		}
+		l.caughtUp = c == nil
+		if c == nil {
+			l.lagging = false
+			return nil
+		}
+		l.lagging = l.now.Sub(c.Time()) > lagging
+		if err := l.take(c, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take gathers a commit's events; with only, those of one stream that is built again.
+func (l *lane) take(c *eventlog.Commit, only *stream) error {
+	if c.Kind == eventlog.Control {
+		if only != nil {
+			return nil // followed before
+		}
+		changed, err := l.hist.observe(c)
+		if changed {
+			for _, s := range l.streams {
+				l.cut(s, cutConfig)
+			}
+		}
+		return err
+	}
+	if c.Kind != eventlog.Events {
+		return nil
+	}
+	if c.Target != 0 && c.Target != l.row.Number {
+		return nil
+	}
+	key := control.Stream{Hour: c.Hour(), Target: c.Target}
+	accepted := c.Time()
+	for r := range c.Records() {
+		if l.hist.over(r.Offset) {
+			return nil
+		}
+		key.Schema = r.Schema
+		if only != nil {
+			if key != only.Stream || r.Offset <= only.tail {
+				continue
+			}
+			if _, is := only.covered[r.Offset]; is {
+				continue
+			}
+			e := l.hist.at(r.Offset)
+			if !e.selects.Has(only.schema) && c.Target == 0 {
+				continue
+			}
+			if err := l.add(only, e, r, accepted); err != nil {
+				return l.damaged(r, err)
+			}
+			continue
+		}
+		s, err := l.route(key)
+		if err != nil {
+			return err
+		}
+		if s == nil || r.Offset <= s.tail {
+			continue
+		}
+		if _, is := s.covered[r.Offset]; is {
+			continue
+		}
+		if err := l.add(s, l.hotCfg, r, accepted); err != nil {
+			return l.damaged(r, err)
+		}
+	}
+	return nil
+}
+
+// damaged stops the lane at a record that its own schema cannot read: going on would leave it out in silence.
+func (l *lane) damaged(r eventlog.Record, err error) error {
+	return fault.New(fault.Corrupt, "encode event", "the record at offset %d is not an event of schema %d", r.Offset, r.Schema).WithCause(err)
+}
+
+// route gives the stream for an event, or nil if its type is not selected.
+func (l *lane) route(k control.Stream) (*stream, error) {
+	if e := l.hist.last(); l.hot == nil || l.hotFor.Hour != k.Hour || l.hotFor.Target != k.Target || l.hotCfg != e {
+		l.hot, l.hotFor, l.hotCfg = map[uint32]*stream{}, k, e
+	}
+	s, known := l.hot[k.Schema]
+	if known {
+		return s, nil
+	}
+	sc, ok := l.m.deps.Catalogue.Schema(event.SchemaID(k.Schema))
+	if !ok {
+		return nil, fault.New(fault.Corrupt, "read event", "the log holds events of schema %d, which the catalogue does not know", k.Schema).
+			WithHint("put the schema file that was there when they were accepted back into the schema folder")
+	}
+	if l.hotCfg.selects.Has(sc) || k.Target != 0 {
+		s = l.stream(k)
+	}
+	l.hot[k.Schema] = s
+	return s, nil
+}
+
+// cutDue closes the files whose time has come.
+func (l *lane) cutDue() {
+	if !l.resting.IsZero() {
+		if !l.resting.After(l.now) && len(l.ready) == 0 && (l.atEnd() || l.held.Load() >= restGather) {
+			l.cutProbe()
+		}
+		return
+	}
+	for _, s := range l.streams {
+		f := s.open()
+		if f == nil {
+			continue
+		}
+		if at, why := l.due(s); !at.IsZero() && !at.After(l.now) {
+			l.cut(s, why)
+			continue
+		}
+		// The link before was in flight when the count was reached.
+		if f.events >= f.cfg.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging && s.plan == nil {
+			l.cut(s, cutCount)
+		}
+	}
+}
+
+// cutProbe closes the file with the oldest event: while a lane rests, one real write tells whether it may go on.
+func (l *lane) cutProbe() {
+	var oldest *stream
+	for _, s := range l.streams {
+		if f, ok := s.floor(); ok && s.plan == nil {
+			if g, _ := oldest.floorOr(f); oldest == nil || f < g {
+				oldest = s
+			}
+		}
+	}
+	if oldest != nil {
+		l.cut(oldest, cutProbe)
+	}
+}
+
+// floorOr is floor for a stream that may be nil.
+func (s *stream) floorOr(o eventlog.Offset) (eventlog.Offset, bool) {
+	if s == nil {
+		return o, false
+	}
+	return s.floor()
+}
+
+// cutLargest closes the file that holds most, because memory is short.
+func (l *lane) cutLargest() {
+	var largest *stream
+	var most int64
+	for _, s := range l.streams {
+		if f := s.open(); f != nil && s.plan == nil && !s.inFlight && f.raw > most {
+			largest, most = s, f.raw
+		}
+	}
+	if largest != nil {
+		l.cut(largest, cutMemory)
+	}
+}
+
+// readable gives the channel that tells of something to read; nil while nothing may be gathered. While events are
+// there already, it is closed.
+func (l *lane) readable() <-chan struct{} {
+	if l.stopping || l.reader == nil || !l.mayGather() {
+		return nil
+	}
+	if !l.caughtUp {
+		return closed
+	}
+	return l.reader.Ready()
+}
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// nextTimer gives a channel that fires when something is due by the clock; nil if nothing is.
+func (l *lane) nextTimer() <-chan time.Time {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if !l.row.Paused {
+		if l.resting.IsZero() {
+			for _, s := range l.streams {
+				t, _ := l.due(s)
+				sooner(t)
+			}
+		} else if l.attempts == 0 && l.resting.After(l.now) {
+			sooner(l.resting)
+		}
+		for s := range l.ready {
+			if s.retryAt.After(l.now) {
+				sooner(s.retryAt)
+			}
+		}
+		if l.m.budget.full() && l.held.Load() > 0 {
+			sooner(l.now.Add(20 * time.Millisecond)) // others free memory without telling
+		}
+	}
+	if !l.saving {
+		if !l.dirty.IsZero() {
+			sooner(maxTime(l.dirty, l.lastSave).Add(saveDelay))
+		} else if l.cursor() > l.pos.Cursor {
+			sooner(l.lastSave.Add(idleSave))
+		}
+	}
+	if at.IsZero() {
+		return nil
+	}
+	return time.After(max(0, at.Sub(l.now)))
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// cursor is the first offset that the lane has neither delivered nor passed over.
+func (l *lane) cursor() eventlog.Offset {
+	c := l.pos.Cursor
+	if l.reader != nil {
+		c = l.reader.Position()
+	}
+	if l.hist.until > 0 {
+		c = min(c, l.hist.until)
+	}
+	for _, s := range l.streams {
+		if f, ok := s.floor(); ok {
+			c = min(c, f)
+		}
+	}
+	return max(c, l.pos.Cursor)
+}
+
+// finished reports whether the lane has nothing left to do in this round.
+func (l *lane) finished() bool {
+	if l.attempts > 0 || l.saving || !l.dirty.IsZero() {
+		return false
+	}
+	if l.stopping {
+		return len(l.ready) == 0 || l.row.Paused || !l.resting.IsZero()
+	}
+	return l.hist.over(l.pos.Cursor)
+}
+
+// finish ends a lane that has delivered everything up to its end.
+func (l *lane) finish(ctx context.Context) error {
+	for _, s := range l.streams {
+		if s.settle {
+			if err := l.settle(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	if err := l.m.deps.Store.FinishLane(ctx, l.row.Lane); err != nil {
+		return fault.Wrap(err, "finish lane")
+	}
+	l.setHealth(control.LaneDone, "", nil)
+	l.publish()
+	return nil
+}
+
+// answer does what the manager asks.
+func (l *lane) answer(ctx context.Context, a ask) error {
+	if a.row != nil {
+		was := l.row.Paused
+		l.row = *a.row
+		switch {
+		case l.row.Paused && !was:
+			// What was gathered is read again: a paused lane holds no memory.
+			l.setHealth(control.LanePaused, "", nil)
+			l.mustRewind = true
+		case !l.row.Paused && was:
+			l.resting, l.failures = time.Time{}, 0
+			l.setHealth(control.LaneActive, "", nil)
+			l.openStore(ctx)
+		case !l.resting.IsZero() && l.attempts == 0:
+			if a, err := l.m.deps.Store.Access(ctx, l.row.Lane); err == nil && a != l.access {
+				l.resting = l.now // new credentials: try at once
+				l.openStore(ctx)
+			}
+		}
+	}
+	if a.dropTo > 0 {
+		return l.dropTo(ctx, a.dropTo)
+	}
+	if a.save && l.dirty.IsZero() && l.cursor() > l.pos.Cursor {
+		l.dirty = l.now
+	}
+	return nil
+}
+
+// rewind forgets what is gathered and begins again at the saved position. Nothing may be in flight.
+func (l *lane) rewind() error {
+	l.mustRewind = false
+	for _, s := range l.streams {
+		l.discard(s, len(s.files))
+		s.tail = s.last
+	}
+	l.hot = nil
+	l.hist.rewind(l.pos.Cursor)
+	return l.seek(l.pos.Cursor)
+}
+
+// jitter spreads d over its upper half, so that many do not try at once.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
+}
+
+// publish shows the lane's state to others.
+func (l *lane) publish() {
+	st := &Status{
+		Row: l.row, State: l.health.State, Problem: l.health.Problem, Cursor: l.pos.Cursor,
+		Waiting: l.waiting, Held: l.held.Load(), LastFile: l.lastFile, Since: l.health.Since,
+	}
+	if l.reader != nil {
+		st.Read = l.reader.Position()
+	}
+	for _, s := range l.streams {
+		if len(s.files) > 0 && (st.Oldest.IsZero() || s.files[0].accepted.Before(st.Oldest)) {
+			st.Oldest = s.files[0].accepted
+		}
+	}
+	l.status.Store(st)
+}

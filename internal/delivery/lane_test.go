@@ -1,0 +1,355 @@
+package delivery_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/internal/avrofile"
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
+	"github.com/millrace/millrace/internal/control"
+)
+
+// scenario runs f in a bubble of its own time.
+func scenario(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f(t, newWorld(t))
+	})
+}
+
+func must(t *testing.T, w *world, limit time.Duration) {
+	t.Helper()
+	if !w.settled(limit) {
+		t.Fatalf("not everything was delivered within %v: %+v", limit, w.store.pos)
+	}
+}
+
+func TestAFileIsCutByCountAndByAgeWithoutTraffic(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		for _, n := range []int{100, 100, 50} {
+			w.append(someTypes[0], n)
+			time.Sleep(5 * time.Second)
+		}
+		if got := len(w.objects()); got != 2 {
+			t.Errorf("%d files after the count was reached twice, want 2", got)
+		}
+		time.Sleep(5 * time.Minute)
+		if got := len(w.objects()); got != 3 {
+			t.Errorf("%d files after five minutes, want 3: the rest is cut by a timer, also without traffic", got)
+		}
+		must(t, w, 2*time.Minute)
+		p.stop()
+		w.check()
+		for _, f := range w.store.files[control.Lane{Connector: connectorID, Destination: 1}] {
+			if f.Cut != "count" && f.Cut != "age" {
+				t.Errorf("%s was cut by %q", f.Key, f.Cut)
+			}
+		}
+	})
+}
+
+func TestTheKeyIsThatOfTheDocuments(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 1)
+		hour := time.Now().UTC().Format("2006-01-02-15")
+		p := w.start()
+		must(t, w, 10*time.Minute)
+		p.stop()
+		w.check()
+		id := w.appended[0].schema.ID
+		want := fmt.Sprintf("currents/dataexport.prod-01.S3.integration.%s/event_type=%s/date=%s/%d/default/dataexport.prod-01.S3.integration.%s+0+0000000001.avro",
+			connectorID, someTypes[0], hour, id, connectorID)
+		if got := w.objects()[0].key; got != want {
+			t.Errorf("key\n got %s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestAnAnswerThatGotLostMakesNoSecondObject(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		for i := range 5 {
+			w.append(someTypes[i%3], 40)
+		}
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && c.Attempt == 1 {
+				return buckettest.Fault{Problem: bucket.Network, After: true}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestKilledAtEveryMomentAndStartedAgain(t *testing.T) {
+	for ms := 0; ms < 4000; ms += 250 {
+		t.Run(fmt.Sprint(ms), func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.configure(nil)
+				r := newRand(t, uint64(ms))
+				w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+					return buckettest.Fault{Delay: time.Duration(r.IntN(300)) * time.Millisecond}
+				})
+				for range 20 {
+					w.append(someTypes[r.IntN(3)], 1+r.IntN(150))
+				}
+				for range 4 {
+					p := w.start()
+					p.late = func() time.Duration { return time.Duration(r.IntN(3000)-1000) * time.Millisecond }
+					time.Sleep(time.Duration(ms+r.IntN(250)) * time.Millisecond)
+					p.kill()
+					w.append(someTypes[r.IntN(3)], 1+r.IntN(50))
+				}
+				p := w.start()
+				must(t, w, 2*time.Hour)
+				p.stop()
+				w.check()
+			})
+		})
+	}
+}
+
+func TestTwoWorkersAtOnceConvergeOnOneChain(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		r := newRand(t, 5)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			return buckettest.Fault{Delay: time.Duration(r.IntN(900)) * time.Millisecond}
+		})
+		a := w.start()
+		for i := range 30 {
+			w.append(someTypes[r.IntN(3)], 1+r.IntN(120))
+			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+			if i == 10 {
+				b := w.start()
+				defer b.stop()
+			}
+		}
+		must(t, w, 2*time.Hour)
+		a.stop()
+		w.check()
+	})
+}
+
+func TestAForeignObjectIsLeftAloneAndWrittenBeside(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 3)
+		name := w.nameOf(w.appended[0])
+		w.buckets["b1"].Set(name.Key(), []byte("not ours"), nil)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		data, _, _ := w.buckets["b1"].Object(name.Key())
+		if string(data) != "not ours" {
+			t.Error("promise 3 (objects never change) is broken: a stranger's object was overwritten")
+		}
+		name.Partition = 1000
+		if _, _, ok := w.buckets["b1"].Object(name.Key()); !ok {
+			t.Errorf("nothing at %s; keys %v", name.Key(), w.buckets["b1"].Keys())
+		}
+		if got := strings.Join(p.heard(), " "); !strings.Contains(got, "foreign") {
+			t.Errorf("nobody was told of the foreign object: %q", got)
+		}
+		w.check()
+	})
+}
+
+func (w *world) nameOf(a appended) avrofile.Name {
+	c := w.config()
+	return avrofile.Name{
+		Folder: c.Destination.Folder, Cluster: "prod-01", Kind: "S3", Connector: string(connectorID),
+		EventType: a.schema.Type.Name, Hour: int32(time.Now().Unix() / 3600), SchemaID: uint32(a.schema.ID), Zone: "default",
+		First: int64(a.offset),
+	}
+}
+
+func TestObjectsWithoutMetadataAreRecognisedByTheirEvents(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		for range 6 {
+			w.append(someTypes[0], 70)
+		}
+		before := w.store.copy()
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		// The database goes back to before, and the bucket is a copy that lost its metadata.
+		b := buckettest.NewMemory()
+		for _, k := range w.buckets["b1"].Keys() {
+			data, _, _ := w.buckets["b1"].Object(k)
+			b.Set(k, data, nil)
+		}
+		w.buckets["b1"], w.store = b, before
+		w.append(someTypes[0], 33)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestParkedOnTheCustomersErrorAndResumedByItself(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 500)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p := w.start()
+		time.Sleep(20 * time.Minute)
+		lane := control.Lane{Connector: connectorID, Destination: 1}
+		if h := w.store.health[lane]; h.State != control.LaneFailing || h.Problem != "access_denied" {
+			t.Errorf("health %+v, want failing with access_denied", h)
+		}
+		calls := len(w.buckets["b1"].Calls())
+		if calls > 60 {
+			t.Errorf("%d calls in 20 minutes to a bucket that refuses", calls)
+		}
+		if held := p.m.Held(); held > 1<<16 {
+			t.Errorf("a parked lane holds %d bytes", held)
+		}
+		w.append(someTypes[1], 50)
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour)
+		if h := w.store.health[lane]; h.State != control.LaneActive {
+			t.Errorf("health %+v, want active again", h)
+		}
+		p.stop()
+		if got := fmt.Sprint(p.heard()); got != "[parked resumed]" {
+			t.Errorf("heard %s", got)
+		}
+		w.check()
+	})
+}
+
+func TestOneBrokenBucketSlowsNobodyElse(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		w.configure(func(c *control.Config) { c.Destination.Number, c.Destination.Bucket = 2, "b2" })
+		w.append(someTypes[0], 100)
+		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		p := w.start()
+		time.Sleep(6 * time.Minute)
+		if n := len(w.buckets["b2"].Keys()); n != 1 {
+			t.Errorf("%d files in the new bucket while the old one is broken, want 1", n)
+		}
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if !w.store.done[control.Lane{Connector: connectorID, Destination: 1}] {
+			t.Error("the old destination is drained, yet its lane is not done")
+		}
+	})
+}
+
+func TestAChangeOfConfigurationHoldsFromItsRecordOn(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 10)
+		w.append(someTypes[1], 10)
+		w.configure(func(c *control.Config) { c.Events = []string{someTypes[1]} })
+		w.append(someTypes[0], 10)
+		w.append(someTypes[1], 10)
+		w.configure(func(c *control.Config) { c.Events = []string{"all"} })
+		w.append(someTypes[0], 10)
+		for range 3 {
+			p := w.start()
+			time.Sleep(time.Second)
+			p.kill()
+		}
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestAFieldToBeHashedIsHashedFromTheRecordOn(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 3)
+		w.configure(func(c *control.Config) {
+			c.Transformations = []control.Transformation{{Field: "user_id", Action: "remove"}}
+			c.Codec = "null"
+		})
+		w.append(someTypes[0], 3)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		clear, redacted := 0, 0
+		for _, o := range w.objects() {
+			data, _, _ := w.buckets[o.bucket].Object(o.key)
+			if strings.Contains(string(data), "[REDACTED]") {
+				redacted += len(o.ids)
+				if strings.Contains(string(data), "x-event-") && strings.Count(string(data), "[REDACTED]") != len(o.ids) {
+					t.Error("a field that is to be removed stands in clear beside removed ones")
+				}
+			} else {
+				clear += len(o.ids)
+			}
+		}
+		if clear != 3 || redacted != 3 {
+			t.Errorf("%d events in clear and %d redacted, want 3 and 3", clear, redacted)
+		}
+	})
+}
+
+func TestAStoreWithoutCreateOnlyGetsBordersThatAreSavedFirst(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				r := newRand(t, seed)
+				w.buckets["b1"].IgnoreCreateOnly(true)
+				w.store.access = bucket.Access{Bucket: "b1", Features: bucket.Features{IgnoresCreateOnly: true}}
+				w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+					return buckettest.Fault{Delay: time.Duration(r.IntN(800)) * time.Millisecond}
+				})
+				w.configure(nil)
+				for range 12 {
+					w.append(someTypes[r.IntN(3)], 1+r.IntN(150))
+				}
+				for range 4 {
+					p := w.start()
+					time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
+					p.kill()
+					w.append(someTypes[r.IntN(3)], 1+r.IntN(30))
+				}
+				p := w.start()
+				must(t, w, 2*time.Hour)
+				p.stop()
+				w.check()
+			})
+		})
+	}
+}
+
+func TestTestEventsGoToTheirConnectorInFilesOfTheirOwn(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 5)
+		w.appendTo(someTypes[0], 5, 7)
+		w.appendTo(someTypes[0], 5, 8)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if n := len(w.objects()); n != 2 {
+			t.Errorf("%d files, want one for events and one for test events", n)
+		}
+		if n := w.store.counts[control.Count{Workspace: 1, EventType: someTypes[0], Hour: w.hour()}]; n != 5 {
+			t.Errorf("%d events counted, want 5: test events are in no statistics", n)
+		}
+	})
+}

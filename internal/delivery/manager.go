@@ -1,0 +1,385 @@
+package delivery
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Manager runs a worker for each lane, follows control records, keeps the hourly counts and trims the log.
+type Manager struct {
+	cfg    Config
+	deps   Deps
+	budget *budget
+	blocks *blocks
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	lanes map[control.Lane]*lane
+}
+
+const (
+	refreshEvery = 2 * time.Second // changes by another process are taken up within this
+	trimEvery    = 5 * time.Second
+	countEvery   = time.Second
+	cursorEvery  = 30 * time.Second // a cursor that moved over nothing of its own is saved this often
+	shutdownTime = 20 * time.Second
+)
+
+// New makes a manager; Run starts it. Zero fields of cfg take their defaults.
+func New(cfg Config, deps Deps) *Manager {
+	d := defaults
+	set(&d.AttemptLimit, cfg.AttemptLimit)
+	set(&d.GracePeriod, cfg.GracePeriod)
+	set(&d.QuotaPatience, cfg.QuotaPatience)
+	set(&d.LogRetention, cfg.LogRetention)
+	set(&d.MemoryBudget, cfg.MemoryBudget)
+	set(&d.Slots, cfg.Slots)
+	b := newBudget(d.MemoryBudget)
+	return &Manager{
+		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
+		wake: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
+	}
+}
+
+func set[T comparable](to *T, v T) {
+	var zero T
+	if v != zero {
+		*to = v
+	}
+}
+
+// Run delivers until ctx ends; then it writes what is gathered, for up to 20 seconds, and returns.
+func (m *Manager) Run(ctx context.Context) error {
+	var workers, loops, lanes sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(m.blocks.work)
+	}
+	loops.Go(func() { m.forever(ctx, "count events", m.count) })
+	loops.Go(func() { m.forever(ctx, "trim log", m.trim) })
+	m.forever(ctx, "follow configuration", func(ctx context.Context) error { return m.follow(ctx, &lanes) })
+	lanes.Wait()
+	loops.Wait()
+	close(m.blocks.jobs)
+	workers.Wait()
+	return nil
+}
+
+// Refresh makes the manager look at the store now rather than within two seconds.
+func (m *Manager) Refresh() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status tells what each lane is doing, in the order of their names.
+func (m *Manager) Status() []Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]Status, 0, len(m.lanes))
+	for _, l := range m.lanes {
+		out = append(out, *l.status.Load())
+	}
+	slices.SortFunc(out, func(a, b Status) int {
+		if c := strings.Compare(a.Row.WorkspaceName+"/"+a.Row.Name, b.Row.WorkspaceName+"/"+b.Row.Name); c != 0 {
+			return c
+		}
+		return a.Row.Lane.Destination - b.Row.Lane.Destination
+	})
+	return out
+}
+
+// Held is the memory that gathered events take now, in bytes.
+func (m *Manager) Held() int64 { return m.budget.used.Load() }
+
+func (m *Manager) shutdownLimit() time.Duration { return shutdownTime }
+
+// forever runs step until ctx ends; what fails is said and begun again.
+func (m *Manager) forever(ctx context.Context, what string, step func(context.Context) error) {
+	wait := backoffMin
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := step(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > backoffMax {
+			wait = backoffMin
+		}
+		m.deps.Logger.Error(what+" stopped; starting again", "error", err, "in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, backoffMax)
+	}
+}
+
+// follow writes control records into the store as they come and keeps a worker for each lane.
+func (m *Manager) follow(ctx context.Context, group *sync.WaitGroup) error {
+	id := m.deps.Log.ID()
+	at, err := m.deps.Store.ControlCursor(ctx, id)
+	if err != nil {
+		return fault.Wrap(err, "load control cursor")
+	}
+	start, _ := m.deps.Log.Bounds()
+	r, err := m.deps.Log.Reader(max(at, start), eventlog.Filter{Kind: eventlog.Control})
+	if err != nil {
+		return fault.Wrap(err, "read log")
+	}
+	defer r.Close()
+	refresh := time.NewTicker(refreshEvery)
+	defer refresh.Stop()
+	lastSave := time.Now()
+	for {
+		for {
+			c, err := r.Next()
+			if err != nil {
+				return fault.Wrap(err, "read log")
+			}
+			if c == nil {
+				break
+			}
+			var recs []control.LoggedRecord
+			for rec := range c.Records() {
+				d, err := control.DecodeRecord(rec.Value)
+				if err != nil {
+					return fault.Wrap(err, "read control record")
+				}
+				recs = append(recs, control.LoggedRecord{Offset: rec.Offset, Workspace: c.Workspace, Record: d})
+			}
+			if err := m.deps.Store.ApplyControl(ctx, id, c.End(), recs); err != nil {
+				return fault.Wrap(err, "apply control record")
+			}
+			at = c.End()
+		}
+		if p := r.Position(); p > at && time.Since(lastSave) >= cursorEvery {
+			if err := m.deps.Store.ApplyControl(ctx, id, p, nil); err != nil {
+				return fault.Wrap(err, "save control cursor")
+			}
+			at, lastSave = p, time.Now()
+		}
+		if err := m.refresh(ctx, group); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.Ready():
+		case <-refresh.C:
+		case <-m.wake:
+		}
+	}
+}
+
+// refresh starts workers for new lanes and tells the others what the store says of them.
+func (m *Manager) refresh(ctx context.Context, group *sync.WaitGroup) error {
+	rows, err := m.deps.Store.Lanes(ctx)
+	if err != nil {
+		return fault.Wrap(err, "load lanes")
+	}
+	for _, row := range rows {
+		m.mu.Lock()
+		l := m.lanes[row.Lane]
+		if l == nil {
+			l = newLane(m, row)
+			m.lanes[row.Lane] = l
+			group.Go(func() {
+				if err := l.run(ctx); err != nil {
+					l.log.Error("lane ended", "error", err)
+				}
+				m.mu.Lock()
+				delete(m.lanes, row.Lane)
+				m.mu.Unlock()
+			})
+			m.mu.Unlock()
+			continue
+		}
+		m.mu.Unlock()
+		if st := l.status.Load(); st.Row != row || st.State != control.LaneActive {
+			l.ask(ask{row: &row})
+		}
+	}
+	return nil
+}
+
+// ask hands a request over unless the lane has enough of them waiting: it is asked again soon.
+func (l *lane) ask(a ask) {
+	select {
+	case l.asks <- a:
+	default:
+	}
+}
+
+// count keeps the accepted events of each hour and type, once each: the cursor is saved with them.
+func (m *Manager) count(ctx context.Context) error {
+	id := m.deps.Log.ID()
+	at, err := m.deps.Store.CountsCursor(ctx, id)
+	if err != nil {
+		return fault.Wrap(err, "load counts cursor")
+	}
+	start, _ := m.deps.Log.Bounds()
+	r, err := m.deps.Log.Reader(max(at, start), eventlog.Filter{Kind: eventlog.Events})
+	if err != nil {
+		return fault.Wrap(err, "read log")
+	}
+	defer r.Close()
+	type key struct {
+		workspace, schema uint32
+		hour              eventlog.Hour
+	}
+	counts := map[key]*int64{}
+	tick := time.NewTicker(countEvery)
+	defer tick.Stop()
+	lastSave := time.Now()
+	for {
+		for range 256 {
+			c, err := r.Next()
+			if err != nil {
+				return fault.Wrap(err, "read log")
+			}
+			if c == nil {
+				break
+			}
+			if c.Target != 0 {
+				continue // test events are nobody's statistics
+			}
+			k := key{workspace: c.Workspace, hour: c.Hour()}
+			var n *int64
+			for rec := range c.Records() {
+				if n == nil || k.schema != rec.Schema {
+					k.schema = rec.Schema
+					if n = counts[k]; n == nil {
+						n = new(int64)
+						counts[k] = n
+					}
+				}
+				*n++
+			}
+		}
+		wait := r.Ready()
+		if p := r.Position(); len(counts) > 0 && time.Since(lastSave) >= countEvery || p > at && time.Since(lastSave) >= cursorEvery {
+			rows := make([]control.Count, 0, len(counts))
+			for k, n := range counts {
+				s, ok := m.deps.Catalogue.Schema(event.SchemaID(k.schema))
+				if !ok {
+					return fault.New(fault.Corrupt, "count events", "the log holds events of schema %d, which the catalogue does not know", k.schema)
+				}
+				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name, Hour: k.hour, Events: *n})
+			}
+			if err := m.deps.Store.AddCounts(ctx, id, p, rows); err != nil {
+				return fault.Wrap(err, "save counts")
+			}
+			at, lastSave = p, time.Now()
+			clear(counts)
+		}
+		if len(counts) > 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wait:
+		case <-tick.C:
+		}
+	}
+}
+
+// trim forgets what everybody has delivered, and frees room when the log reaches its quota.
+//
+// Over the quota the order is: room for replay; then what only lanes need that have delivered nothing for the
+// patience, oldest first, into the ledger; then ingest refuses until there is room.
+func (m *Manager) trim(ctx context.Context) error {
+	tick := time.NewTicker(trimEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		floor, err := m.deps.Store.RetentionFloor(ctx, m.deps.Log.ID())
+		if err != nil {
+			return fault.Wrap(err, "load retention floor")
+		}
+		if err := m.deps.Log.Trim(ctx, floor, m.cfg.LogRetention); err != nil {
+			return fault.Wrap(err, "trim log")
+		}
+		if !m.tight() {
+			continue
+		}
+		for _, l := range m.running() {
+			l.ask(ask{save: true})
+		}
+		if err := m.deps.Log.Trim(ctx, floor, 0); err != nil {
+			return fault.Wrap(err, "trim log")
+		}
+		if !m.tight() {
+			continue
+		}
+		if err := m.dropOldest(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// tight reports whether the log has reached nine tenths of its quota: a little before appends are refused, so that
+// healthy connectors never notice.
+func (m *Manager) tight() bool {
+	u := m.deps.Log.Usage()
+	return u.MaxBytes > 0 && u.Bytes >= u.MaxBytes/10*9
+}
+
+func (m *Manager) running() []*lane {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]*lane, 0, len(m.lanes))
+	for _, l := range m.lanes {
+		out = append(out, l)
+	}
+	return out
+}
+
+// dropOldest asks lanes that deliver nothing to give up the oldest events that only they need.
+func (m *Manager) dropOldest(ctx context.Context) error {
+	u := m.deps.Log.Usage()
+	now := time.Now()
+	if u.Oldest.IsZero() {
+		return nil
+	}
+	// A twentieth of what the log spans at a time.
+	floor, err := m.deps.Log.OffsetAt(ctx, u.Oldest.Add(max(time.Second, now.Sub(u.Oldest)/20)))
+	if err != nil {
+		return fault.Wrap(err, "find oldest events")
+	}
+	var idle []*lane
+	for _, l := range m.running() {
+		st := l.status.Load()
+		switch {
+		case st.State != control.LaneActive && now.Sub(maxTime(st.LastFile, st.Since)) >= m.cfg.QuotaPatience:
+			idle = append(idle, l)
+		default:
+			floor = min(floor, st.Cursor)
+		}
+	}
+	for _, l := range idle {
+		if l.status.Load().Cursor < floor {
+			l.ask(ask{dropTo: floor})
+		}
+	}
+	return nil
+}

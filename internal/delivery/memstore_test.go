@@ -1,0 +1,255 @@
+package delivery_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// memStore is a control plane in memory whose commits are atomic.
+type memStore struct {
+	mu      sync.Mutex
+	rows    map[control.Lane]control.LaneRow
+	pos     map[control.Lane]control.Position
+	configs map[configKey]control.Config
+	files   map[control.Lane]map[string]control.File
+	drops   map[int64]control.Drop
+	dropID  int64
+	health  map[control.Lane]control.Health
+	done    map[control.Lane]bool
+	cursor  eventlog.Offset
+	counted eventlog.Offset
+	counts  map[control.Count]int64 // Events is 0 in the key
+	access  bucket.Access
+	fail    error
+}
+
+type configKey struct {
+	connector control.ConnectorID
+	version   int
+}
+
+func newMemStore() *memStore {
+	return &memStore{
+		rows: map[control.Lane]control.LaneRow{}, pos: map[control.Lane]control.Position{},
+		configs: map[configKey]control.Config{}, files: map[control.Lane]map[string]control.File{},
+		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
+		counts: map[control.Count]int64{},
+	}
+}
+
+// copy is what a backup holds.
+func (s *memStore) copy() *memStore {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := newMemStore()
+	maps.Copy(c.rows, s.rows)
+	for l, p := range s.pos {
+		p.Links, p.Plans = maps.Clone(p.Links), slices.Clone(p.Plans)
+		c.pos[l] = p
+	}
+	maps.Copy(c.configs, s.configs)
+	for l, f := range s.files {
+		c.files[l] = maps.Clone(f)
+	}
+	maps.Copy(c.drops, s.drops)
+	maps.Copy(c.health, s.health)
+	maps.Copy(c.done, s.done)
+	maps.Copy(c.counts, s.counts)
+	c.dropID, c.cursor, c.counted, c.access = s.dropID, s.cursor, s.counted, s.access
+	return c
+}
+
+func (s *memStore) Lanes(context.Context) ([]control.LaneRow, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []control.LaneRow
+	for l, r := range s.rows {
+		if !s.done[l] {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b control.LaneRow) int { return a.Lane.Destination - b.Lane.Destination })
+	return out, s.fail
+}
+
+func (s *memStore) Position(_ context.Context, l control.Lane) (control.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.pos[l]
+	if !ok {
+		return p, fault.New(fault.NotFound, "load position", "no lane %v", l)
+	}
+	p.Links, p.Plans = maps.Clone(p.Links), slices.Clone(p.Plans)
+	return p, s.fail
+}
+
+func (s *memStore) Save(_ context.Context, v control.Save) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return 0, s.fail
+	}
+	l := v.Position.Lane
+	old := s.pos[l]
+	if old.Seq != v.Position.Seq {
+		return 0, fault.New(fault.Stale, "save position", "saved since")
+	}
+	if v.Position.Cursor < old.Cursor {
+		return 0, fault.New(fault.Internal, "save position", "cursor %d below the saved %d", v.Position.Cursor, old.Cursor)
+	}
+	p := v.Position
+	p.Until = old.Until
+	p.Seq++
+	p.Links, p.Plans = maps.Clone(p.Links), slices.Clone(p.Plans)
+	s.pos[l] = p
+	if s.files[l] == nil {
+		s.files[l] = map[string]control.File{}
+	}
+	for _, f := range v.Files {
+		if _, is := s.files[l][f.Key]; !is {
+			s.files[l][f.Key] = f
+		}
+	}
+	for _, d := range v.Drops {
+		if d.ID == 0 {
+			s.dropID++
+			d.ID = s.dropID
+		}
+		s.drops[d.ID] = d
+	}
+	return p.Seq, nil
+}
+
+func (s *memStore) Config(_ context.Context, c control.ConnectorID, v int) (control.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg, ok := s.configs[configKey{c, v}]
+	if !ok {
+		return cfg, fault.New(fault.NotFound, "load configuration", "no version %d", v)
+	}
+	return cfg, s.fail
+}
+
+func (s *memStore) Access(_ context.Context, l control.Lane) (bucket.Access, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.access
+	if a.Bucket == "" {
+		a.Bucket = "b" + string(rune('0'+l.Destination))
+	}
+	return a, s.fail
+}
+
+func (s *memStore) SaveHealth(_ context.Context, h control.Health) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail == nil {
+		s.health[h.Lane] = h
+	}
+	return s.fail
+}
+
+func (s *memStore) Health(_ context.Context, l control.Lane) (control.Health, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health[l], s.fail
+}
+
+func (s *memStore) UnsettledDrops(_ context.Context, l control.Lane) ([]control.Drop, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []control.Drop
+	for _, d := range s.drops {
+		if d.Lane == l && !d.Settled {
+			out = append(out, d)
+		}
+	}
+	return out, s.fail
+}
+
+func (s *memStore) FinishLane(_ context.Context, l control.Lane) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail == nil {
+		s.done[l] = true
+	}
+	return s.fail
+}
+
+func (s *memStore) ControlCursor(context.Context, eventlog.ID) (eventlog.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor, s.fail
+}
+
+func (s *memStore) ApplyControl(_ context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	for _, r := range recs {
+		c := r.Record.Config
+		if c == nil {
+			continue
+		}
+		k := configKey{c.Connector, c.Version}
+		if _, known := s.configs[k]; known {
+			continue
+		}
+		s.configs[k] = *c
+		lane := control.Lane{Connector: c.Connector, Destination: c.Destination.Number}
+		for l, p := range s.pos {
+			if l.Connector == c.Connector && p.Until == 0 && (l != lane || c.Deleted) {
+				p.Until = r.Offset
+				s.pos[l] = p
+			}
+		}
+		if _, known := s.rows[lane]; !known && !c.Deleted {
+			s.rows[lane] = control.LaneRow{Lane: lane, Workspace: c.Workspace, WorkspaceName: "w", Name: c.Name, Number: c.Number}
+			s.pos[lane] = control.Position{Lane: lane, Log: log, Cursor: r.Offset + 1, Version: c.Version, Links: map[control.Stream]eventlog.Offset{}}
+		}
+	}
+	s.cursor = max(s.cursor, next)
+	return nil
+}
+
+func (s *memStore) CountsCursor(context.Context, eventlog.ID) (eventlog.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counted, s.fail
+}
+
+func (s *memStore) AddCounts(_ context.Context, _ eventlog.ID, next eventlog.Offset, counts []control.Count) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	for _, c := range counts {
+		n := c.Events
+		c.Events = 0
+		s.counts[c] += n
+	}
+	s.counted = next
+	return nil
+}
+
+func (s *memStore) RetentionFloor(context.Context, eventlog.ID) (eventlog.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	floor := min(s.cursor, s.counted)
+	for l, p := range s.pos {
+		if !s.done[l] {
+			floor = min(floor, p.Cursor)
+		}
+	}
+	return floor, s.fail
+}

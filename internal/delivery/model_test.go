@@ -1,0 +1,255 @@
+package delivery_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+var (
+	modelSeed = flag.Uint64("model.seed", 0, "run one schedule of the model; 0: many")
+	modelRuns = flag.Int("model.runs", 150, "how many schedules of the model to run")
+)
+
+// TestModel runs one connector under random schedules: up to three workers at once, crashes, lost and late answers,
+// refusals, failing saves, restored databases, copied buckets, changes of selection, transformation and bucket.
+// At rest each selected event is in exactly one object, and ledger = bucket.
+func TestModel(t *testing.T) {
+	if *modelSeed != 0 {
+		model(t, *modelSeed)
+		return
+	}
+	first := uint64(time.Now().UnixNano())
+	if os.Getenv("CI") != "" {
+		first = 1 // the same schedules for everybody; other seeds are tried outside
+	}
+	for i := range uint64(*modelRuns) {
+		if !t.Run(fmt.Sprint(first+i), func(t *testing.T) { model(t, first+i) }) {
+			t.Fatalf("repeat with: go test ./internal/delivery -run TestModel -model.seed %d", first+i)
+		}
+	}
+}
+
+func model(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		w := newWorld(t)
+		m := &modelRun{w: w, r: r, faults: r.Float64() * 0.4}
+		for name := range w.buckets {
+			w.buckets[name].Script(m.fault)
+		}
+		w.configure(nil)
+		for range 20 + r.IntN(40) {
+			m.step()
+		}
+		m.calm = true
+		for name := range w.buckets {
+			w.buckets[name].Deny("")
+		}
+		w.store.mu.Lock()
+		w.store.fail = nil
+		w.store.mu.Unlock()
+		if len(m.running) == 0 {
+			m.running = append(m.running, w.start())
+		}
+		if !w.settled(6 * time.Hour) {
+			t.Errorf("not everything was delivered in six hours of calm: %+v", w.store.pos)
+		}
+		for _, p := range m.running {
+			p.stop()
+		}
+		w.check()
+		if t.Failed() {
+			t.Logf("steps: %v", m.trace)
+		}
+	})
+}
+
+type modelRun struct {
+	w       *world
+	r       *rand.Rand
+	running []*process
+	faults  float64
+	calm    bool
+	trace   []string
+}
+
+func (m *modelRun) say(format string, args ...any) {
+	m.trace = append(m.trace, fmt.Sprintf(format, args...))
+}
+
+func (m *modelRun) fault(c buckettest.Call) buckettest.Fault {
+	f := buckettest.Fault{Delay: time.Duration(m.r.IntN(700)) * time.Millisecond}
+	if m.calm || m.r.Float64() > m.faults {
+		return f
+	}
+	switch m.r.IntN(7) {
+	case 0:
+		f.Problem = bucket.ServerError
+	case 1:
+		f.Problem, f.After = bucket.Network, true
+	case 2:
+		f.Problem, f.Late = bucket.Network, time.Duration(m.r.IntN(8000))*time.Millisecond
+	case 3:
+		f.Hang, f.After = true, m.r.IntN(2) == 0
+	case 4:
+		if c.Op == buckettest.OpPut {
+			f.Problem = bucket.Busy
+		}
+	case 5:
+		f.Problem = bucket.Throttled
+	case 6:
+		if c.Op == buckettest.OpGet {
+			f.CutAt = int64(1 + m.r.IntN(400))
+		}
+	}
+	return f
+}
+
+func (m *modelRun) step() {
+	w, r := m.w, m.r
+	switch k := r.IntN(20); {
+	case k < 7:
+		n := 1 + r.IntN(130)
+		m.say("append %d", n)
+		w.append(someTypes[r.IntN(len(someTypes))], n)
+	case k < 11:
+		d := time.Duration(r.IntN(20_000)) * time.Millisecond
+		if r.IntN(6) == 0 {
+			d = time.Duration(r.IntN(90)) * time.Minute
+		}
+		m.say("wait %v", d)
+		time.Sleep(d)
+	case k < 14:
+		if len(m.running) < 3 {
+			m.say("start")
+			p := w.start()
+			p.late = func() time.Duration { return time.Duration(r.IntN(9000)-3000) * time.Millisecond }
+			m.running = append(m.running, p)
+		}
+	case k < 16:
+		if n := len(m.running); n > 0 {
+			i := r.IntN(n)
+			p := m.running[i]
+			m.running = append(m.running[:i], m.running[i+1:]...)
+			if r.IntN(4) == 0 {
+				m.say("stop")
+				p.stop()
+			} else {
+				m.say("kill")
+				p.kill()
+			}
+		}
+	case k == 16:
+		m.say("configure")
+		w.configure(func(c *control.Config) {
+			switch r.IntN(5) {
+			case 0:
+				c.Events = []string{someTypes[r.IntN(3)], someTypes[r.IntN(3)]}
+			case 1:
+				c.Events = []string{"all"}
+			case 2:
+				c.Transformations = []control.Transformation{{Field: "user_id", Action: "hash"}}
+			case 3:
+				c.Codec = "null"
+			case 4:
+				if c.Destination.Number < 3 {
+					c.Destination.Number++
+					c.Destination.Bucket = fmt.Sprintf("b%d", c.Destination.Number)
+				}
+			}
+		})
+	case k == 17:
+		b := w.buckets[fmt.Sprintf("b%d", 1+r.IntN(3))]
+		if r.IntN(2) == 0 {
+			m.say("deny")
+			b.Deny(bucket.AccessDenied)
+		} else {
+			m.say("allow")
+			b.Deny("")
+		}
+	case k == 18:
+		w.store.mu.Lock()
+		if w.store.fail == nil {
+			m.say("store fails")
+			w.store.fail = fault.New(fault.Unavailable, "sql", "busy")
+		} else {
+			m.say("store works")
+			w.store.fail = nil
+		}
+		w.store.mu.Unlock()
+	case k == 19:
+		m.disaster()
+	}
+}
+
+// disaster changes the world while no process runs.
+func (m *modelRun) disaster() {
+	w, r := m.w, m.r
+	for _, p := range m.running {
+		p.kill()
+	}
+	m.running = nil
+	time.Sleep(20 * time.Second) // what was in flight lands
+	switch r.IntN(3) {
+	case 0:
+		m.say("restore the database as it was %d steps ago", len(m.trace))
+		if m.r.IntN(2) == 0 || len(w.history) == 0 {
+			return
+		}
+		old := w.store.copy()
+		for l, p := range old.pos {
+			// As if nothing had been saved since the lane began.
+			p.Cursor, p.Version, p.Links, p.Plans, p.Seq = m.begin(l), m.version(l), nil, nil, 0
+			old.pos[l] = p
+			old.files[l] = nil
+			old.done[l] = false
+		}
+		w.store = old
+	case 1:
+		m.say("copy the buckets without metadata")
+		for _, b := range w.buckets {
+			for _, k := range b.Keys() {
+				data, _, _ := b.Object(k)
+				b.Set(k, data, nil)
+			}
+		}
+	case 2:
+		m.say("a stranger's object stands where the next file goes")
+		_, head := w.log.Bounds()
+		t, _ := w.catalogue.Type(someTypes[r.IntN(3)])
+		name := w.nameOf(appended{schema: t.Newest(), offset: head})
+		b := w.buckets[w.config().Destination.Bucket]
+		if _, _, taken := b.Object(name.Key()); !taken {
+			b.Set(name.Key(), []byte("not ours"), nil)
+		}
+	}
+}
+
+// begin is where a lane began: after the record of the first version with its destination.
+func (m *modelRun) begin(l control.Lane) (o eventlogOffset) {
+	for i, c := range m.w.history {
+		if c.Destination.Number == l.Destination {
+			return m.w.logged[i] + 1
+		}
+	}
+	return 0
+}
+
+func (m *modelRun) version(l control.Lane) int {
+	for _, c := range m.w.history {
+		if c.Destination.Number == l.Destination {
+			return c.Version
+		}
+	}
+	return 0
+}

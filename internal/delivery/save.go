@@ -1,0 +1,111 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// saved is what became of a save.
+type saved struct {
+	save control.Save
+	seq  int64
+	err  error
+}
+
+// startSave saves the position beside the lane if it is time: soon after an answer, seldom otherwise.
+func (l *lane) startSave(ctx context.Context) {
+	if l.saving {
+		return
+	}
+	if l.dirty.IsZero() {
+		if l.cursor() == l.pos.Cursor || l.now.Sub(l.lastSave) < idleSave {
+			return
+		}
+	} else if l.now.Sub(maxTime(l.dirty, l.lastSave)) < saveDelay {
+		return
+	}
+	s := control.Save{Position: l.position(), Files: l.files, Drops: l.drops}
+	l.saving = true
+	saves := l.saves
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, saveTooOld)
+		defer cancel()
+		seq, err := l.m.deps.Store.Save(ctx, s)
+		saves <- saved{s, seq, err}
+	}()
+}
+
+// position is how far the lane has come now: one value, whatever is in flight.
+func (l *lane) position() control.Position {
+	p := l.pos
+	p.Cursor = l.cursor()
+	p.Version = l.hist.at(p.Cursor).config.Version
+	p.Links = map[control.Stream]eventlog.Offset{}
+	p.Plans = nil
+	for k, s := range l.streams {
+		// An entry goes only when the cursor is above it, never because its hour is over.
+		if s.last >= p.Cursor {
+			p.Links[k] = s.last
+		}
+		if s.plan != nil {
+			p.Plans = append(p.Plans, *s.plan)
+		}
+	}
+	return p
+}
+
+// savedNow takes the answer of a save.
+func (l *lane) savedNow(r saved) error {
+	l.lastSave = l.now
+	if r.err != nil {
+		if fault.Is(r.err, fault.Stale) {
+			return errReload
+		}
+		// The answers stay dirty and are saved with the next; writes stop when they wait too long.
+		l.log.Error("position is not saved; trying again", "error", r.err)
+		return nil
+	}
+	l.pos = r.save.Position
+	l.pos.Seq = r.seq
+	// What came in while the save was under way is not covered by it.
+	l.files = l.files[len(r.save.Files):]
+	l.drops = l.drops[len(r.save.Drops):]
+	l.dirty = time.Time{}
+	if len(l.files) > 0 || len(l.drops) > 0 || l.unplanned() {
+		l.dirty = l.now
+	}
+	l.hist.forget(l.pos.Cursor)
+	l.prune()
+	return nil
+}
+
+// unplanned reports whether a border was fixed that is not saved yet.
+func (l *lane) unplanned() bool {
+	for _, s := range l.streams {
+		if s.plan == nil {
+			continue
+		}
+		known := false
+		for _, p := range l.pos.Plans {
+			known = known || p == *s.plan
+		}
+		if !known {
+			return true
+		}
+	}
+	return false
+}
+
+// prune forgets streams that lie wholly below the saved cursor.
+func (l *lane) prune() {
+	for k, s := range l.streams {
+		if len(s.files) == 0 && s.last < l.pos.Cursor && len(s.covered) == 0 && s.plan == nil && !s.settle && !s.inFlight {
+			delete(l.streams, k)
+			l.hot = nil
+		}
+	}
+}

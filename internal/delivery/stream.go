@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/internal/avrofile"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+// stream is the chain of files of one schema, hour and target in one lane.
+type stream struct {
+	control.Stream
+	schema *event.Schema
+
+	// last: every event at or below is in an object, or decided otherwise. -1: none.
+	last eventlog.Offset
+	// tail is the last offset gathered, or last: what is read again up to here is known.
+	tail eventlog.Offset
+	// lastKept is what the store holds for the stream; -1: nothing.
+	lastKept eventlog.Offset
+	// covered holds events above last that some object holds already.
+	covered map[eventlog.Offset]struct{}
+	// partition is what the next link is written under; above 0 after a stranger took its key.
+	partition int
+	// plan is the border that the next link must have, because its write may have happened.
+	plan *control.Plan
+	// settle: drops of this stream are provisional; look into the bucket before the next write.
+	settle bool
+	busy   bool // has filled a block before: worth a large buffer
+
+	// files are what is gathered above last, in order. Only the last may be open, only the first in flight.
+	files    []*file
+	inFlight bool
+	tries    int
+	retryAt  time.Time
+}
+
+// file is a link that is being gathered or waits to be written.
+type file struct {
+	cfg       *epoch
+	transform *avrofile.Transform // nil: records as they are
+
+	first, last eventlog.Offset
+	events      int
+	raw         int64 // bytes before compression
+	hash        avrofile.Hash
+	accepted    time.Time     // acceptance of the first event
+	born        time.Time     // when it was gathered
+	age         time.Duration // of the first event when it was gathered
+	cut         cutReason     // empty: open
+
+	blocks []*block
+	// The block that is being gathered.
+	buf               []byte
+	bufFirst, bufLast eventlog.Offset
+	bufCount          int
+	bufHash           avrofile.Hash
+	bufCharged        int64 // bytes of buf counted in the budget
+}
+
+// cutReason is why a file was closed.
+type cutReason string
+
+// The cut reasons.
+const (
+	cutCount    cutReason = "count"
+	cutAge      cutReason = "age"
+	cutHour     cutReason = "hour"
+	cutSize     cutReason = "size"
+	cutMemory   cutReason = "memory"
+	cutConfig   cutReason = "config"
+	cutShutdown cutReason = "shutdown"
+	cutProbe    cutReason = "probe"   // a lane that rests tries with what it has
+	cutPlanned  cutReason = "planned" // the border was fixed before a restart
+)
+
+// open gives the file that the next event goes into.
+func (s *stream) open() *file {
+	if n := len(s.files); n > 0 && s.files[n-1].cut == "" {
+		return s.files[n-1]
+	}
+	return nil
+}
+
+// next gives the first file, if it is closed and may be written.
+func (s *stream) next() *file {
+	if s.inFlight || len(s.files) == 0 || s.files[0].cut == "" {
+		return nil
+	}
+	return s.files[0]
+}
+
+// floor is the lowest offset that the stream still has to deliver; ok is false if it has nothing gathered.
+func (s *stream) floor() (eventlog.Offset, bool) {
+	if len(s.files) == 0 {
+		return 0, false
+	}
+	return s.files[0].first, true
+}
+
+// add gathers one event. Events must come in the order of the log.
+func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) error {
+	f := s.open()
+	if f != nil && f.cfg != e {
+		l.cut(s, cutConfig)
+		f = nil
+	}
+	if f == nil {
+		f = &file{cfg: e, first: r.Offset, accepted: accepted, born: l.now, age: max(0, l.now.Round(0).Sub(accepted))}
+		if len(e.rules) > 0 {
+			f.transform = avrofile.NewTransform(s.schema, e.rules)
+		}
+		s.files = append(s.files, f)
+	}
+	if f.bufCount == 0 {
+		f.bufFirst = r.Offset
+		if f.buf == nil && s.busy {
+			f.buf = l.m.blocks.buffer()
+		}
+	}
+	if f.transform != nil {
+		var err error
+		if f.buf, err = f.transform.Append(f.buf, r.Value); err != nil {
+			return err
+		}
+	} else {
+		f.buf = append(f.buf, r.Value...)
+	}
+	f.bufHash.Add(int64(r.Offset), r.Value)
+	f.bufCount++
+	f.bufLast, f.last, s.tail = r.Offset, r.Offset, r.Offset
+	f.events++
+	f.raw += int64(len(r.Value))
+	l.waiting++
+	if n := int64(len(f.buf)) - f.bufCharged; n >= chargeStep {
+		l.charge(n)
+		f.bufCharged += n
+	}
+	if avrofile.BorderAfter(int64(r.Offset), len(f.buf)) {
+		l.closeBlock(s, f)
+	}
+	switch {
+	case s.plan != nil && s.plan.Last == r.Offset:
+		l.cut(s, cutPlanned)
+	case s.plan != nil:
+	case f.events >= maxEvents:
+		l.cut(s, cutCount)
+	case f.events >= e.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging:
+		l.cut(s, cutCount)
+	case f.raw >= maxRaw:
+		l.cut(s, cutSize)
+	}
+	return nil
+}
+
+// chargeStep is how much an open block grows before its bytes are counted: counting each event would cost more
+// than it is worth.
+const chargeStep = 4 << 10
+
+// closeBlock hands what is gathered to the compressors.
+func (l *lane) closeBlock(s *stream, f *file) {
+	if f.bufCount == 0 {
+		return
+	}
+	share := f.transform == nil && len(s.covered) == 0
+	k := blockKey{
+		workspace: l.row.Workspace, schema: s.Schema, target: s.Target,
+		first: int64(f.bufFirst), last: int64(f.bufLast), count: f.bufCount, codec: f.cfg.codec,
+	}
+	raw := int64(len(f.buf))
+	b := l.m.blocks.get(k, f.bufHash, f.buf, share)
+	l.charge(-f.bufCharged)
+	l.held.Add(raw) // the shared bytes are in the budget once, in held for each lane
+	f.blocks = append(f.blocks, b)
+	f.hash.Merge(f.bufHash)
+	f.buf, f.bufCount, f.bufHash, f.bufCharged = nil, 0, avrofile.Hash{}, 0
+	s.busy = true
+}
+
+// cut closes the stream's open file, if it has one.
+func (l *lane) cut(s *stream, why cutReason) {
+	if f := s.open(); f != nil {
+		l.closeBlock(s, f)
+		f.cut = why
+		l.mark(s)
+	}
+}
+
+// discard lets go of the stream's first n files.
+func (l *lane) discard(s *stream, n int) {
+	for _, f := range s.files[:n] {
+		l.waiting -= int64(f.events)
+		l.charge(-f.bufCharged)
+		for _, b := range f.blocks {
+			l.held.Add(-b.raw)
+			l.m.blocks.release(b)
+		}
+	}
+	s.files = slices.Delete(s.files, 0, n)
+	l.mark(s)
+}
+
+// mark keeps ready true: the streams of which the first file is closed and not in flight.
+func (l *lane) mark(s *stream) {
+	if s.next() != nil {
+		l.ready[s] = struct{}{}
+	} else {
+		delete(l.ready, s)
+	}
+}
+
+// charge counts n bytes held by the lane alone.
+func (l *lane) charge(n int64) {
+	l.held.Add(n)
+	l.m.budget.take(n)
+}
+
+// due tells when the stream's open file must be cut, and why. Zero: not before something else happens.
+func (l *lane) due(s *stream) (time.Time, cutReason) {
+	f := s.open()
+	if f == nil || s.plan != nil {
+		return time.Time{}, ""
+	}
+	interval := f.cfg.config.FlushInterval
+	at, why := f.born.Add(interval), cutAge
+	if l.caughtUp {
+		// Only then is it known that nothing older than now waits to join the file.
+		at = at.Add(-min(f.age, interval))
+		if end := (s.Hour + 1).Start().Add(hourSlack); l.clock(end).Before(at) {
+			at, why = l.clock(end), cutHour
+		}
+	}
+	return at, why
+}
+
+// clock turns a wall time into one that can be compared with l.now by the monotonic clock.
+func (l *lane) clock(wall time.Time) time.Time { return l.now.Add(wall.Sub(l.now.Round(0))) }
