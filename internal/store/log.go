@@ -180,9 +180,27 @@ func (c conn) applyConfig(log eventlog.ID, at eventlog.Offset, workspace uint32,
 	if n.Deleted {
 		return nil
 	}
-	_, err = c.exec(`INSERT INTO lanes (connector, destination, log, cursor_offset, version, until_offset, high, seq)
-		VALUES (?, ?, ?, ?, ?, 0, ?, 0) ON CONFLICT (connector, destination) DO NOTHING`,
-		string(n.Connector), n.Destination.Number, log.String(), int64(at+1), n.Version, int64(at+1))
+	return c.beginLane(log, at, n)
+}
+
+// beginLane makes the lane of n's destination, beginning after the record of n at offset at, unless an earlier
+// version has begun it. A lane whose beginning was lost with a log that was set back begins anew.
+func (c conn) beginLane(log eventlog.ID, at eventlog.Offset, n control.Config) error {
+	var earlier int
+	if err := c.one("SELECT COUNT(*) FROM connector_configs WHERE connector = ? AND destination = ? AND recorded_offset IS NOT NULL AND version <> ?",
+		[]any{string(n.Connector), n.Destination.Number, n.Version}, &earlier); err != nil {
+		return err
+	}
+	l := control.Lane{Connector: n.Connector, Destination: n.Destination.Number}
+	_, err := c.lane(l)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		_, err = c.exec(`INSERT INTO lanes (connector, destination, log, cursor_offset, version, until_offset, high, seq)
+			VALUES (?, ?, ?, ?, ?, 0, ?, 0)`, string(l.Connector), l.Destination, log.String(), int64(at+1), n.Version, int64(at+1))
+	case err == nil && earlier == 0:
+		_, err = c.exec(`UPDATE lanes SET log = ?, cursor_offset = ?, version = ?, until_offset = 0, high = ?, done_at = NULL, seq = seq + 1
+			WHERE connector = ? AND destination = ?`, log.String(), int64(at+1), n.Version, int64(at+1), string(l.Connector), l.Destination)
+	}
 	return err
 }
 

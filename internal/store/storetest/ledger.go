@@ -1,3 +1,184 @@
 package storetest
 
-func ledger(run runner) {}
+import (
+	"fmt"
+	"testing"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+func ledger(run runner) {
+	run("ledger rows come back as they were saved, page by page", func(t *testing.T, e *env) {
+		l := e.lane()
+		p := e.position(l)
+		var files []control.File
+		var drops []control.Drop
+		for i := range 25 {
+			first := eventlog.Offset(10 + 10*i)
+			f := e.file(l, first, first+4)
+			f.Adopted, f.Partition, f.Stream.Target = i%2 == 0, i%3*1000, uint32(i%5)
+			files = append(files, f)
+			d := e.drop(l, first+5, first+9)
+			d.Settled, d.Events = i%2 == 0, int64(i-1)
+			drops = append(drops, d)
+		}
+		_, err := e.Save(t.Context(), control.Save{Position: p, Files: files, Drops: drops})
+		ok(t, err)
+		for i, d := range drops {
+			if d.ID == 0 {
+				t.Fatalf("drop %d was given no ID", i)
+			}
+		}
+		var gotFiles []control.File
+		for after := int64(0); ; {
+			page, err := e.Files(t.Context(), control.LedgerFilter{Connector: l.Connector}, after, 10)
+			ok(t, err)
+			if len(page) == 0 {
+				break
+			}
+			after = page[len(page)-1].ID
+			gotFiles = append(gotFiles, page...)
+		}
+		for i := range gotFiles {
+			one, err := e.FileByKey(t.Context(), l, gotFiles[i].Key)
+			ok(t, err)
+			equal(t, "file by key", one, gotFiles[i])
+			gotFiles[i].ID = 0
+		}
+		equal(t, "files", gotFiles, files)
+		gotDrops, err := e.Drops(t.Context(), control.LedgerFilter{Connector: l.Connector}, 0, 100)
+		ok(t, err)
+		equal(t, "drops", gotDrops, drops)
+		open, err := e.UnsettledDrops(t.Context(), l)
+		ok(t, err)
+		equal(t, "unsettled", len(open), 12)
+		_, err = e.FileByKey(t.Context(), l, "nothing")
+		want(t, err, fault.NotFound)
+	})
+	run("a file stands in a lane's ledger once, as it was first written", func(t *testing.T, e *env) {
+		l := e.lane()
+		p := e.position(l)
+		f := e.file(l, 10, 19)
+		seq, err := e.Save(t.Context(), control.Save{Position: p, Files: []control.File{f, f}})
+		ok(t, err)
+		p.Seq = seq
+		other := f
+		other.Events, other.Last = 99, 99
+		_, err = e.Save(t.Context(), control.Save{Position: p, Files: []control.File{other}})
+		ok(t, err)
+		got, err := e.Files(t.Context(), control.LedgerFilter{}, 0, 10)
+		ok(t, err)
+		equal(t, "files", len(got), 1)
+		got[0].ID = 0
+		equal(t, "file", got[0], f)
+	})
+	run("a drop is changed by its ID, in its own lane", func(t *testing.T, e *env) {
+		l := e.lane()
+		p := e.position(l)
+		drops := []control.Drop{e.drop(l, 10, 19), e.drop(l, 30, 39)}
+		seq, err := e.Save(t.Context(), control.Save{Position: p, Drops: drops})
+		ok(t, err)
+		p.Seq = seq
+		drops[0].Events, drops[0].Settled, drops[0].First = 3, true, 17
+		_, err = e.Save(t.Context(), control.Save{Position: p, Drops: drops[:1]})
+		ok(t, err)
+		got, err := e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
+		ok(t, err)
+		equal(t, "drops", got, drops)
+
+		other := laneOf(e.connector(e.workspace("other"), "x", 50).Config)
+		foreign := drops[0]
+		foreign.Lane = other
+		_, err = e.Save(t.Context(), control.Save{Position: e.position(other), Drops: []control.Drop{foreign}})
+		want(t, err, fault.Internal)
+	})
+	run("a filter lets through what it names and nothing of another workspace", func(t *testing.T, e *env) {
+		var lanes []control.Lane
+		var ws []control.Workspace
+		for i := range 2 {
+			w := e.workspace(fmt.Sprint("w", i))
+			ws = append(ws, w)
+			l := laneOf(e.connector(w, "x", eventlog.Offset(i)).Config)
+			lanes = append(lanes, l)
+			var files []control.File
+			for j := range 6 {
+				f := e.file(l, eventlog.Offset(10+10*j), eventlog.Offset(12+10*j))
+				f.Stream.Hour, f.EventType = eventlog.Hour(100+j), fmt.Sprint("type", j%2)
+				if j == 5 {
+					f.Stream.Target = 77 // test events
+				}
+				files = append(files, f)
+			}
+			_, err := e.Save(t.Context(), control.Save{Position: e.position(l), Files: files})
+			ok(t, err)
+		}
+		for name, row := range map[string]struct {
+			f    control.LedgerFilter
+			want int
+		}{
+			"all":                   {control.LedgerFilter{}, 12},
+			"workspace":             {control.LedgerFilter{Workspace: ws[0].Number}, 6},
+			"connector":             {control.LedgerFilter{Connector: lanes[1].Connector}, 6},
+			"both":                  {control.LedgerFilter{Workspace: ws[1].Number, Connector: lanes[1].Connector}, 6},
+			"connector of another":  {control.LedgerFilter{Workspace: ws[0].Number, Connector: lanes[1].Connector}, 0},
+			"destination":           {control.LedgerFilter{Destination: 2}, 0},
+			"type":                  {control.LedgerFilter{EventType: "type1"}, 6},
+			"hours":                 {control.LedgerFilter{From: 101, Until: 103}, 4},
+			"hours of a connector":  {control.LedgerFilter{Connector: lanes[0].Connector, From: 105}, 1},
+			"an event type in SQL":  {control.LedgerFilter{EventType: "' OR 1=1 --"}, 0},
+			"a connector in SQL":    {control.LedgerFilter{Connector: "' OR 1=1 --"}, 0},
+			"unknown workspace":     {control.LedgerFilter{Workspace: 1}, 0},
+			"everything at a time":  {control.LedgerFilter{Workspace: ws[0].Number, Connector: lanes[0].Connector, Destination: 1, EventType: "type0", From: 100, Until: 200}, 3},
+			"an hour before all":    {control.LedgerFilter{Until: 100}, 0},
+			"an hour after all":     {control.LedgerFilter{From: 106}, 0},
+			"the first destination": {control.LedgerFilter{Destination: 1}, 12},
+		} {
+			got, err := e.Files(t.Context(), row.f, 0, 100)
+			ok(t, err)
+			if len(got) != row.want {
+				t.Errorf("%s: %d files, want %d", name, len(got), row.want)
+			}
+		}
+		e.statements = 0
+		counts, err := e.DeliveredCounts(t.Context(), control.LedgerFilter{Connector: lanes[0].Connector, From: 101})
+		ok(t, err)
+		equal(t, "statements", e.statements, 1)
+		equal(t, "delivered, without test events", counts, []control.Delivered{
+			{EventType: "type1", Hour: 101, Files: 1, Events: 3}, {EventType: "type0", Hour: 102, Files: 1, Events: 3},
+			{EventType: "type1", Hour: 103, Files: 1, Events: 3}, {EventType: "type0", Hour: 104, Files: 1, Events: 3},
+		})
+	})
+	run("accepted events are counted once", func(t *testing.T, e *env) {
+		a := e.workspace("a").Number
+		add := func(s counter, next eventlog.Offset, n int64) error {
+			return s.AddCounts(t.Context(), e.log, next, []control.Count{{Workspace: a, EventType: "x", Hour: 5, Events: n}, {Workspace: a + 1, EventType: "x", Hour: 5, Events: 1000}})
+		}
+		want(t, add(e.Store, 10, 1), fault.Stale) // nobody has looked where counting stands
+		next, err := e.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		equal(t, "cursor of a new log", next, 0)
+		ok(t, add(e.Store, 10, 3))
+		ok(t, add(e.Store, 20, 4))
+		want(t, add(e.Store, 19, 1), fault.Internal)
+
+		second := e.open()
+		_, err = second.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		ok(t, add(second, 30, 5))
+		want(t, add(e.Store, 40, 100), fault.Stale) // would count 20 to 30 again
+		next, err = e.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		equal(t, "cursor", next, 30)
+		ok(t, add(e.Store, 40, 6))
+		ok(t, e.AddCounts(t.Context(), e.log, 41, []control.Count{{Workspace: a, EventType: "y", Hour: 6, Events: 1}}))
+
+		got, err := e.AcceptedCounts(t.Context(), a, 5, 0)
+		ok(t, err)
+		equal(t, "counts", got, []control.Count{{Workspace: a, EventType: "x", Hour: 5, Events: 18}, {Workspace: a, EventType: "y", Hour: 6, Events: 1}})
+		got, err = e.AcceptedCounts(t.Context(), a, 0, 6)
+		ok(t, err)
+		equal(t, "counts before 6", len(got), 1)
+	})
+}

@@ -1,3 +1,241 @@
 package storetest
 
-func logs(run runner) {}
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+func logs(run runner) {
+	run("retention stops at the lowest cursor of those who still read", func(t *testing.T, e *env) {
+		floor := func() eventlog.Offset {
+			t.Helper()
+			f, err := e.RetentionFloor(t.Context(), e.log)
+			ok(t, err)
+			return f
+		}
+		equal(t, "nobody has read", floor(), 0)
+		ok(t, e.ApplyControl(t.Context(), e.log, 500, nil))
+		equal(t, "counts have not begun", floor(), 0)
+		_, err := e.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		ok(t, e.AddCounts(t.Context(), e.log, 300, nil))
+		equal(t, "no lanes", floor(), 300)
+		c := e.connector(e.workspace("acme"), "x", 99)
+		l := laneOf(c.Config)
+		equal(t, "a lane", floor(), 100)
+		p := e.position(l)
+		p.Cursor = 200
+		_, err = e.Save(t.Context(), control.Save{Position: p})
+		ok(t, err)
+		equal(t, "the lane has moved", floor(), 200)
+		gone := c.Config
+		gone.Version, gone.Deleted = 2, true
+		e.apply(250, gone)
+		equal(t, "an ended lane still counts", floor(), 200)
+		ok(t, e.FinishLane(t.Context(), l))
+		equal(t, "a finished lane does not", floor(), 300)
+	})
+	run("the lowest possible head is above everything that was ever named", func(t *testing.T, e *env) {
+		head := func() eventlog.Offset {
+			t.Helper()
+			h, err := e.MaxLoggedOffset(t.Context(), e.log)
+			ok(t, err)
+			return h
+		}
+		equal(t, "nothing known", head(), 0)
+		l := e.lane()
+		equal(t, "control record at 9", head(), 10)
+		p := e.position(l)
+		step := func(s control.Save, want eventlog.Offset) {
+			t.Helper()
+			s.Position = p
+			seq, err := e.Save(t.Context(), s)
+			ok(t, err)
+			p.Seq = seq
+			equal(t, "head", head(), want)
+		}
+		p.Cursor = 50
+		step(control.Save{}, 50)
+		p.Links[control.Stream{Schema: 1}] = 60
+		step(control.Save{}, 61)
+		p.Plans = []control.Plan{{First: 61, Last: 70}}
+		step(control.Save{}, 71)
+		step(control.Save{Files: []control.File{e.file(l, 75, 80)}}, 81)
+		step(control.Save{Drops: []control.Drop{e.drop(l, 75, 90)}}, 91)
+		p.Links, p.Plans = nil, nil
+		step(control.Save{}, 91)
+		foreign := e.drop(l, 0, 1000)
+		foreign.Log = eventlog.ID{9}
+		step(control.Save{Drops: []control.Drop{foreign}}, 91)
+		ok(t, e.ApplyControl(t.Context(), e.log, 120, nil))
+		equal(t, "control cursor", head(), 120)
+	})
+	run("there is one current log", func(t *testing.T, e *env) {
+		_, known, err := e.CurrentLog(t.Context())
+		ok(t, err)
+		equal(t, "known", known, false)
+		for _, id := range []eventlog.ID{e.log, {7}} {
+			ok(t, e.SetCurrentLog(t.Context(), id))
+			got, known, err := e.CurrentLog(t.Context())
+			ok(t, err)
+			if !known || got != id {
+				t.Fatalf("current log %s %v", got, known)
+			}
+		}
+	})
+	run("one holds the lease at a time", func(t *testing.T, e *env) {
+		second := e.open()
+		acquire := func(s leaser, owner string, want bool) {
+			t.Helper()
+			got, err := s.AcquireLease(t.Context(), e.log, owner, 10*time.Second)
+			ok(t, err)
+			equal(t, "acquired by "+owner, got, want)
+		}
+		renew := func(s leaser, owner string, want bool) {
+			t.Helper()
+			got, err := s.RenewLease(t.Context(), e.log, owner, 10*time.Second)
+			ok(t, err)
+			equal(t, "renewed by "+owner, got, want)
+		}
+		renew(e.Store, "a", false)
+		acquire(e.Store, "a", true)
+		acquire(second, "b", false)
+		acquire(e.Store, "a", true)
+		e.now = e.now.Add(9 * time.Second)
+		renew(e.Store, "a", true)
+		e.now = e.now.Add(9 * time.Second)
+		acquire(second, "b", false)
+		e.now = e.now.Add(time.Second)
+		acquire(second, "b", true)
+		renew(e.Store, "a", false)
+		ok(t, e.ReleaseLease(t.Context(), e.log, "a")) // not its own
+		acquire(e.Store, "a", false)
+		ok(t, second.ReleaseLease(t.Context(), e.log, "b"))
+		renew(second, "b", false)
+		acquire(e.Store, "a", true)
+		got, err := second.AcquireLease(t.Context(), eventlog.ID{3}, "b", time.Second)
+		ok(t, err)
+		equal(t, "lease on another log", got, true)
+	})
+	run("a log that was lost is accepted into the ledger", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.connector(w, "x", 9)
+		old := laneOf(c.Config)
+		moved := c
+		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
+		k := credentials()
+		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.apply(50, moved.Config)
+		l := laneOf(moved.Config)
+		p := e.position(l)
+		p.Cursor, p.Links[control.Stream{Schema: 1}] = 80, 95
+		_, err := e.Save(t.Context(), control.Save{Position: p})
+		ok(t, err)
+		lost := e.log
+		fresh := eventlog.ID{42}
+		n, err := e.LanesOutside(t.Context(), fresh)
+		ok(t, err)
+		equal(t, "lanes in another log", n, 2)
+
+		ok(t, e.AcceptLog(t.Context(), fresh, 5, 700))
+		n, err = e.LanesOutside(t.Context(), fresh)
+		ok(t, err)
+		equal(t, "lanes in another log", n, 0)
+		got := e.position(l)
+		if got.Log != fresh || got.Cursor != 5 || got.Version != 2 || len(got.Links) != 0 || got.Until != 0 || got.Seq != p.Seq+2 {
+			t.Fatalf("position %+v", got)
+		}
+		rows, err := e.Lanes(t.Context())
+		ok(t, err)
+		if len(rows) != 1 || rows[0].Lane != l {
+			t.Fatalf("the ended lane goes on: %+v", rows)
+		}
+		drops, err := e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
+		ok(t, err)
+		equal(t, "drops", len(drops), 2)
+		for i, d := range drops {
+			if d.Reason != control.DropLogLost || d.Log != lost || d.Events != -1 || !d.Settled || d.First != map[control.Lane]eventlog.Offset{old: 10, l: 80}[d.Lane] {
+				t.Fatalf("drop %d: %+v", i, d)
+			}
+		}
+		id, _, err := e.CurrentLog(t.Context())
+		ok(t, err)
+		equal(t, "current log", id, fresh)
+		before := drops
+		ok(t, e.AcceptLog(t.Context(), fresh, 5, 700)) // again: nothing
+		drops, err = e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
+		ok(t, err)
+		equal(t, "drops", drops, before)
+	})
+	run("a log that was set back is accepted: positions are cut, lost records are appended again", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.connector(w, "x", 9)
+		l := laneOf(c.Config)
+		still := e.connector(w, "still", 10)
+		moved := c
+		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
+		k := credentials()
+		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		p := e.position(l)
+		p.Cursor, p.Links[control.Stream{Schema: 1}], p.Links[control.Stream{Schema: 2}] = 70, 95, 75
+		_, err := e.Save(t.Context(), control.Save{Position: p})
+		ok(t, err)
+		e.apply(90, moved.Config)
+		_, err = e.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		ok(t, e.AddCounts(t.Context(), e.log, 96, nil))
+
+		ok(t, e.AcceptLog(t.Context(), e.log, 0, 80))
+		got := e.position(l)
+		if got.Cursor != 70 || got.Until != 0 || len(got.Links) != 1 || got.Links[control.Stream{Schema: 2}] != 75 || got.Version != 1 {
+			t.Fatalf("position %+v", got)
+		}
+		if q := e.position(laneOf(still.Config)); q.Cursor != 11 {
+			t.Fatalf("a position that is below the head was moved: %+v", q)
+		}
+		pending, err := e.PendingConfigs(t.Context())
+		ok(t, err)
+		equal(t, "pending", pending, []control.Config{moved.Config})
+		head, err := e.MaxLoggedOffset(t.Context(), e.log)
+		ok(t, err)
+		if head > 80 {
+			t.Fatalf("the log still looks set back: %d", head)
+		}
+		drops, err := e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
+		ok(t, err)
+		if len(drops) != 2 {
+			t.Fatalf("drops %+v", drops)
+		}
+		for _, d := range drops {
+			if d.First != 80 || d.Reason != control.DropLogLost || d.Log != e.log || d.Events != -1 {
+				t.Fatalf("drop %+v", d)
+			}
+		}
+		// Counting goes on at the head.
+		want(t, e.AddCounts(t.Context(), e.log, 97, nil), fault.Stale)
+		next, err := e.CountsCursor(t.Context(), e.log)
+		ok(t, err)
+		equal(t, "counts cursor", next, 80)
+		// The record is appended again and changes the destination once more.
+		e.apply(85, moved.Config)
+		if a, b := e.position(l), e.position(laneOf(moved.Config)); a.Until != 85 || b.Cursor != 86 || b.Version != 2 {
+			t.Fatalf("after the record came again: %+v, %+v", a, b)
+		}
+	})
+	run("what stands under a schema id never changes", func(t *testing.T, e *env) {
+		a := control.SchemaPrint{ID: 1, Type: "x", Fingerprint: [32]byte{1}}
+		b := control.SchemaPrint{ID: 2, Type: "y", Fingerprint: [32]byte{2}}
+		ok(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{a}))
+		ok(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{a, b}))
+		changed := b
+		changed.Fingerprint[31] = 9
+		c := control.SchemaPrint{ID: 3, Type: "z"}
+		want(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{c, changed}), fault.Conflict)
+		c.Fingerprint[0] = 1
+		ok(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{c})) // the refused call left nothing
+	})
+}

@@ -76,10 +76,11 @@ func (e *env) workspace(name string) control.Workspace {
 
 // draft gives a connector that is not stored yet.
 func (e *env) draft(w control.Workspace, name string) control.Connector {
+	id := control.NewConnectorID()
 	return control.Connector{
 		Config: control.Config{
-			Connector: control.NewConnectorID(), Number: control.NewNumber(), Workspace: w.Number, Version: 1, Name: name,
-			Destination: control.Destination{Number: 1, Bucket: "b", Folder: "f-" + name, Cluster: "prod-01", Zone: "default"},
+			Connector: id, Number: control.NewNumber(), Workspace: w.Number, Version: 1, Name: name,
+			Destination: control.Destination{Number: 1, Bucket: "b", Folder: "f-" + string(id), Cluster: "prod-01", Zone: "default"},
 			Events:      []string{"all"}, Codec: "deflate", FlushInterval: 5 * time.Minute, FlushEvents: 15000,
 		},
 		ContactEmail: "data@example.com", CreatedAt: e.now, AccessKeyID: "AKIA1",
