@@ -29,7 +29,8 @@ type Config struct {
 type Hooks struct {
 	// OnSync: so many commits of so many bytes together became durable; d is the time of write and sync.
 	OnSync func(d time.Duration, bytes, commits int)
-	// OnFail: a write or sync failed, and the requests that waited for it; the log tries to go on in a new segment.
+	// OnFail: a write or sync failed, and with it the requests that waited; the log tries to go on in a new
+	// segment. Or an index could not be written, which is tried again.
 	OnFail func(err error)
 	// OnDamage: bytes are not what was written. Told once for each place.
 	OnDamage func(err *fault.Error)

@@ -60,7 +60,10 @@ func (l *Log) sealOne(seg *segment) bool {
 	marks := seg.marks
 	x := &index{end: seg.end, endOffset: seg.endOffset, lastAt: seg.lastAt, lastClock: seg.lastClock}
 	l.shelf.mu.Unlock()
-	if l.writeIndex(seg, x, marks, rows) != nil {
+	if err := l.writeIndex(seg, x, marks, rows); err != nil {
+		if f := l.cfg.Hooks.OnFail; f != nil {
+			f(err)
+		}
 		return false
 	}
 	if f := l.cfg.Hooks.OnSeal; f != nil {
