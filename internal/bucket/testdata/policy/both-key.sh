@@ -1,0 +1,3 @@
+aws iam create-user --user-name millrace-both
+aws iam put-user-policy --user-name millrace-both --policy-name millrace-both --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:ListBucket","s3:GetBucketLocation"],"Resource":["arn:aws:s3:::acme-data"]},{"Effect":"Allow","Action":["s3:PutObject","s3:GetObject","s3:DeleteObject"],"Resource":["arn:aws:s3:::acme-data/*"]}]}'
+aws iam create-access-key --user-name millrace-both

@@ -1,0 +1,3 @@
+aws iam create-role --role-name millrace-currents --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"65f0c0ffee"}}}]}'
+aws iam put-role-policy --role-name millrace-currents --policy-name millrace-currents --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:ListBucket","s3:GetBucketLocation"],"Resource":["arn:aws:s3:::acme-data"]},{"Effect":"Allow","Action":["s3:PutObject","s3:GetObject"],"Resource":["arn:aws:s3:::acme-data/*"]}]}'
+aws iam get-role --role-name millrace-currents --query Role.Arn --output text
