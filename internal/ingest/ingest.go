@@ -148,6 +148,7 @@ func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (
 		err     error
 	}
 	done := make(chan outcome, 1)
+	workspace := b.Workspace // while b is ours
 	go func() {
 		defer in.gate.leave()
 		r, err := in.log.Append(context.WithoutCancel(ctx), b)
@@ -162,6 +163,10 @@ func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (
 	case <-ctx.Done():
 	case <-late.C:
 	}
+	go func() {
+		o := <-done
+		in.logger.Warn("an append ended after its answer had left", "workspace", workspace, "offset", o.receipt.First, "error", o.err)
+	}()
 	return eventlog.Receipt{}, fault.New(fault.Unavailable, "append", "The log did not answer in time; what was sent may still be kept.").
 		WithHint("Repeat the request with the same Idempotency-Key: then it counts once.").WithRetry(5 * time.Second).WithCause(context.Cause(ctx))
 }
