@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,15 +57,6 @@ type IssuedKey struct {
 type Failure struct {
 	Thing
 	Err error
-}
-
-// Err gives what failed as one error, with the code of the first failure; nil if nothing failed.
-func (r Result) Err() error {
-	var all []error
-	for _, f := range r.Failures {
-		all = append(all, fault.Wrap(f.Err, f.Thing.String()))
-	}
-	return errors.Join(all...)
 }
 
 // Apply makes the control plane as m wants it, and leaves alone what m does not mention. Applying again changes
@@ -158,7 +148,8 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 	}
 	if err != nil {
 		a.fail(thing, w.path, err)
-		return Workspace{}, false
+		// Thinking it through, go on to find what is wrong further in.
+		return ws, a.dryRun && fault.Is(err, fault.Invalid)
 	}
 	return ws, true
 }

@@ -133,8 +133,7 @@ func (c conn) logLost(l control.Lane, log string, first, high eventlog.Offset) e
 	if !ok {
 		return fault.New(fault.Corrupt, "", "the position of %s names no log", laneName(l))
 	}
-	_, err := c.saveDrop(l, &control.Drop{
+	return c.saveDrop(l, &control.Drop{
 		Lane: l, Log: id, First: first, Last: max(first, high-1), Events: -1, Reason: control.DropLogLost, At: c.s.now(), Settled: true,
 	})
-	return err
 }

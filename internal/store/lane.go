@@ -92,14 +92,13 @@ func (s *Store) Position(ctx context.Context, l control.Lane) (control.Position,
 // Save writes a position and the ledger rows that it covers in one commit, and gives the position's new Seq.
 //
 // Links and plans become exactly those of the position; only differences are written. Of the position, Until is
-// not written: ApplyControl alone sets it. A file whose key is in the lane's ledger is left as it is. New drops
-// (ID 0) are given their ID, in sv's own slice, once the commit has succeeded.
+// not written: ApplyControl alone sets it. A file whose key is in the lane's ledger is left as it is. A drop with an
+// ID replaces that row; one without becomes a new row, whose ID UnsettledDrops and Drops tell. sv is only read.
 //
 // Errors: stale if the position is not based on the newest (or the lane is done): load it again. internal if the
 // cursor would go back, or the log is another one. not_found. Nothing is written with any error.
 func (s *Store) Save(ctx context.Context, sv control.Save) (seq int64, err error) {
 	p := sv.Position
-	added := make([]int64, len(sv.Drops))
 	err = s.inTx(ctx, "save position", func(c conn) error {
 		had, err := c.lane(p.Lane)
 		if err != nil {
@@ -127,7 +126,7 @@ func (s *Store) Save(ctx context.Context, sv control.Save) (seq int64, err error
 			}
 		}
 		for i := range sv.Drops {
-			if added[i], err = c.saveDrop(p.Lane, &sv.Drops[i]); err != nil {
+			if err := c.saveDrop(p.Lane, &sv.Drops[i]); err != nil {
 				return err
 			}
 		}
@@ -137,9 +136,6 @@ func (s *Store) Save(ctx context.Context, sv control.Save) (seq int64, err error
 	})
 	if err != nil {
 		return 0, err
-	}
-	for i := range sv.Drops {
-		sv.Drops[i].ID = added[i]
 	}
 	return seq, nil
 }

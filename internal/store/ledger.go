@@ -44,25 +44,25 @@ func scanFile(r scanner) (f control.File, err error) {
 	return f, nil
 }
 
-// saveDrop inserts or updates d and gives its id.
-func (c conn) saveDrop(l control.Lane, d *control.Drop) (id int64, err error) {
+// saveDrop inserts d, or updates its row.
+func (c conn) saveDrop(l control.Lane, d *control.Drop) error {
 	if d.Lane != l {
-		return 0, fault.New(fault.Internal, "", "a drop is of lane %s, not %s", laneName(d.Lane), laneName(l))
+		return fault.New(fault.Internal, "", "a drop is of lane %s, not %s", laneName(d.Lane), laneName(l))
 	}
 	values := []any{string(d.Lane.Connector), d.Lane.Destination, d.Stream.Schema, int32(d.Stream.Hour), d.Stream.Target, d.EventType,
 		d.Log.String(), int64(d.First), int64(d.Last), d.Events, string(d.Reason), d.Settled, millis(d.At)}
 	if d.ID == 0 {
-		err = c.one(`INSERT INTO drops (connector, destination, schema_id, hour, target, event_type, log, first_offset, last_offset,
-			events, reason, settled, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, values, &id)
-		return id, err
+		_, err := c.exec(`INSERT INTO drops (connector, destination, schema_id, hour, target, event_type, log, first_offset, last_offset,
+			events, reason, settled, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, values...)
+		return err
 	}
-	err = must(c.exec(`UPDATE drops SET connector = ?, destination = ?, schema_id = ?, hour = ?, target = ?, event_type = ?, log = ?,
+	err := must(c.exec(`UPDATE drops SET connector = ?, destination = ?, schema_id = ?, hour = ?, target = ?, event_type = ?, log = ?,
 		first_offset = ?, last_offset = ?, events = ?, reason = ?, settled = ?, at = ? WHERE id = ? AND connector = ? AND destination = ?`,
 		append(values, d.ID, string(l.Connector), l.Destination)...))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fault.New(fault.Internal, "", "lane %s has no drop %d", laneName(l), d.ID)
 	}
-	return d.ID, err
+	return err
 }
 
 const dropColumns = `d.id, d.connector, d.destination, d.schema_id, d.hour, d.target, d.event_type, d.log, d.first_offset, d.last_offset,
