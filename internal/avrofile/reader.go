@@ -27,8 +27,8 @@ const (
 
 const opRead = "read Avro file"
 
-// Reader reads an Avro object container file block by block. It holds one block at a time, at most 32 MiB of
-// memory however large the file is. It is for one goroutine.
+// Reader reads an Avro object container file block by block. It holds one block at a time, compressed and raw, so its
+// memory is bounded by the limits above however large the file is. It is for one goroutine.
 type Reader struct {
 	in     source
 	header map[string]string

@@ -112,7 +112,14 @@ func TestTextsBecomeValidJSON(t *testing.T) {
 	}
 }
 
-func TestDamageIsNamedWithItsPlace(t *testing.T) {
+// damage is a file with something wrong, and what must be said of it.
+type damage struct {
+	why  string
+	file []byte
+	says string
+}
+
+func damaged() []damage {
 	one := block(1, []byte("\x02a"))
 	badSync := container(idOnly, "null", one)
 	badSync[len(badSync)-1]++
@@ -122,11 +129,7 @@ func TestDamageIsNamedWithItsPlace(t *testing.T) {
 	twice = appendEntry(appendEntry(twice, keySchema, idOnly), keySchema, idOnly)
 	packedZeros := func(n int) []byte { return z().AppendBlock(nil, Deflate, 1, make([]byte, n)) }
 
-	for _, row := range []struct {
-		why  string
-		file []byte
-		says string
-	}{
+	return []damage{
 		{"nothing", nil, "at byte 0: the file ends in magic"},
 		{"text", []byte("id,time\n"), "at byte 0: does not begin as an Avro object container file does"},
 		{"ends in the header", []byte("Obj\x01\x04"), "at byte 5: the file ends in a key"},
@@ -166,7 +169,11 @@ func TestDamageIsNamedWithItsPlace(t *testing.T) {
 		{"snappy: other checksum", container(idOnly, "snappy", block(1, append(snappy.Encode(nil, []byte("\x02a")), 0, 0, 0, 0))), "its checksum is not that of its bytes"},
 		{"zstandard: garbage", container(idOnly, "zstandard", block(1, []byte("abc"))), "cannot be decompressed"},
 		{"zstandard: bomb", container(idOnly, "zstandard", z().AppendBlock(nil, Zstandard, 1, make([]byte, maxBlock+1))), "cannot be decompressed"},
-	} {
+	}
+}
+
+func TestDamageIsNamedWithItsPlace(t *testing.T) {
+	for _, row := range damaged() {
 		t.Run(row.why, func(t *testing.T) {
 			for name, read := range map[string]func() error{
 				"Records":         func() error { return readAll(bytes.NewReader(row.file)) },
@@ -289,6 +296,11 @@ func addFiles(f *testing.F) {
 	for _, c := range codecs {
 		f.Add(makeFile(NewCompressor(), madeSchema(), c, exampleName(), madeRecords(2, 9)).bytes)
 		f.Add(container(idOnly, string(c), z().AppendBlock(nil, c, 2, []byte("\x02a\x02b"))))
+	}
+	for _, d := range damaged() {
+		if len(d.file) < 4096 {
+			f.Add(d.file)
+		}
 	}
 }
 
