@@ -27,7 +27,7 @@ type outcome struct {
 
 // start begins the attempts that may begin now.
 func (l *lane) start(ctx context.Context) {
-	if l.row.Paused || l.mustRewind || len(l.ready) == 0 && !l.mustProbe() {
+	if l.row.Paused || l.mustRewind || len(l.ready) == 0 && len(l.unsettled) == 0 && !l.mustProbe() {
 		return
 	}
 	if !l.dirty.IsZero() && l.now.Sub(l.dirty) > saveTooOld {
@@ -51,12 +51,26 @@ func (l *lane) start(ctx context.Context) {
 		go l.probe(ctx, l.store, l.probeKey())
 		return
 	}
+	if l.resting.IsZero() {
+		for s := range l.unsettled {
+			if s.retryAt.After(l.now) || s.inFlight {
+				continue
+			}
+			if err := l.settle(ctx, s); err != nil {
+				l.failed(err)
+				return
+			}
+			if l.mustReload {
+				return
+			}
+		}
+	}
 	for l.attempts < slots {
 		s := l.choose()
 		if s == nil {
 			return
 		}
-		if s.settle {
+		if _, is := l.unsettled[s]; is {
 			if err := l.settle(ctx, s); err != nil {
 				l.failed(err)
 				return

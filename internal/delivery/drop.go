@@ -165,7 +165,7 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	l.pos = save.Position
 	l.pos.Seq = seq
 	l.files, l.drops, l.dirty, l.lastSave = nil, nil, time.Time{}, l.now
-	s.settle = false
+	delete(l.unsettled, s)
 	if last > s.last {
 		l.advance(s, last)
 		if f, ok := s.floor(); ok && f <= s.last {

@@ -40,7 +40,9 @@ type lane struct {
 	hotFor  control.Stream     // hour and target that hot is for
 	hotCfg  *epoch
 	ready   map[*stream]struct{} // streams whose first file is closed
-	waiting int64                // events gathered and not yet delivered
+	// unsettled are the streams with provisional drops: the bucket is looked at before anything else is written.
+	unsettled map[*stream]struct{}
+	waiting   int64 // events gathered and not yet delivered
 
 	now      time.Time
 	caughtUp bool // nothing is left to read now
@@ -210,7 +212,7 @@ func (l *lane) load(ctx context.Context) error {
 	}
 	l.pos = pos
 	l.streams = map[control.Stream]*stream{}
-	l.ready = map[*stream]struct{}{}
+	l.ready, l.unsettled = map[*stream]struct{}{}, map[*stream]struct{}{}
 	l.hot, l.hotCfg = nil, nil
 	l.outcomes, l.saves = make(chan outcome, l.m.cfg.Slots), make(chan saved, 1)
 	l.attempts, l.saving, l.files, l.drops, l.dirty = 0, false, nil, nil, time.Time{}
@@ -258,7 +260,7 @@ func (l *lane) load(ctx context.Context) error {
 		return fault.Wrap(err, "load drops")
 	}
 	for _, d := range drops {
-		l.stream(d.Stream).settle = true
+		l.unsettled[l.stream(d.Stream)] = struct{}{}
 	}
 	return l.seek(l.pos.Cursor)
 }
@@ -555,9 +557,11 @@ func (l *lane) nextTimer() <-chan time.Time {
 		} else if l.attempts == 0 && l.resting.After(l.now) {
 			sooner(l.resting)
 		}
-		for s := range l.ready {
-			if s.retryAt.After(l.now) {
-				sooner(s.retryAt)
+		for _, waiting := range []map[*stream]struct{}{l.ready, l.unsettled} {
+			for s := range waiting {
+				if s.retryAt.After(l.now) {
+					sooner(s.retryAt)
+				}
 			}
 		}
 		if l.m.budget.full() && l.held.Load() > 0 {
@@ -609,18 +613,11 @@ func (l *lane) finished() bool {
 	if l.stopping {
 		return len(l.ready) == 0 || l.row.Paused || !l.resting.IsZero()
 	}
-	return l.hist.over(l.pos.Cursor)
+	return l.hist.over(l.pos.Cursor) && len(l.unsettled) == 0
 }
 
 // finish ends a lane that has delivered everything up to its end.
 func (l *lane) finish(ctx context.Context) error {
-	for _, s := range l.streams {
-		if s.settle {
-			if err := l.settle(ctx, s); err != nil {
-				return err
-			}
-		}
-	}
 	if err := l.m.deps.Store.FinishLane(ctx, l.row.Lane); err != nil {
 		return fault.Wrap(err, "finish lane")
 	}

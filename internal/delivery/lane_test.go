@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // scenario runs f in a bubble of its own time.
@@ -351,5 +352,201 @@ func TestTestEventsGoToTheirConnectorInFilesOfTheirOwn(t *testing.T) {
 		if n := w.store.counts[control.Count{Workspace: 1, EventType: someTypes[0], Hour: w.hour()}]; n != 5 {
 			t.Errorf("%d events counted, want 5: test events are in no statistics", n)
 		}
+	})
+}
+
+func TestAnObjectThatHoldsSomeOfOursLeavesTheRestToTheNextLinks(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 40)
+		w.store.cursor = 0
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		// Another timeline: the object at the first key holds events 11 to 20 and 31 to 40 of what is accepted now.
+		other := newWorld(t)
+		other.configure(nil)
+		var some []string
+		for _, a := range w.appended {
+			if n := int(a.offset-1) / 10 % 2; n == 1 {
+				some = append(some, a.id)
+			}
+		}
+		other.appendIDs(someTypes[0], append(some, "a stranger"), 0)
+		q := other.start()
+		must(t, other, time.Hour)
+		q.stop()
+		key := other.objects()[0].key
+		data, info, _ := other.buckets["b1"].Object(key)
+		b := buckettest.NewMemory()
+		b.Set(key, data, info.Metadata)
+		w.buckets["b1"] = b
+		w.store = newMemStore()
+		w.append(someTypes[0], 5)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.kill()
+		w.check()
+		p = w.start()
+		time.Sleep(time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestTheQuotaTakesTheOldestOfLanesThatDeliverNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 200)
+		w.configure(func(c *control.Config) { c.Destination.Number, c.Destination.Bucket = 2, "b2" })
+		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		p := w.start()
+		time.Sleep(3 * time.Minute)
+		w.append(someTypes[0], 300)
+		w.log.max = w.log.bytes + 1
+		time.Sleep(30 * time.Minute)
+		if w.log.bytes >= w.log.max/10*9 {
+			t.Errorf("the log still holds %d of %d bytes", w.log.bytes, w.log.max)
+		}
+		if n := len(w.buckets["b2"].Keys()); n != 2 {
+			t.Errorf("the healthy bucket has %d files, want 2: a full log must not disturb it", n)
+		}
+		w.buckets["b1"].Deny("")
+		time.Sleep(time.Hour)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		for _, d := range w.store.drops {
+			if d.Reason != control.DropQuota || d.Events != 200 || !d.Settled {
+				t.Errorf("drop %+v, want 200 events by quota, settled", d)
+			}
+		}
+		if len(w.store.drops) != 1 {
+			t.Errorf("%d ledger rows of drops, want 1", len(w.store.drops))
+		}
+	})
+}
+
+func TestWhatLandedBeforeADropIsNotCountedAsLost(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		w.append(someTypes[1], 30)
+		// The write takes place, but its answer and everything after it is a refusal.
+		refuse := false
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if refuse {
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			if c.Op == buckettest.OpPut {
+				refuse = true
+				return buckettest.Fault{Problem: bucket.AccessDenied, After: true}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(3 * time.Minute)
+		w.log.max = w.log.bytes
+		time.Sleep(30 * time.Minute)
+		if len(w.store.drops) != 2 {
+			t.Fatalf("%d drops, want one for each stream", len(w.store.drops))
+		}
+		w.log.max = 0
+		w.buckets["b1"].Script(nil)
+		w.append(someTypes[2], 1)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestAPositionBelowTheLogsStartIsRebuiltFromTheBucket(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Second)
+		before := w.store.copy()
+		for range 4 {
+			w.append(someTypes[0], 100)
+			time.Sleep(10 * time.Second)
+		}
+		must(t, w, time.Hour)
+		p.stop()
+		if err := w.log.Trim(t.Context(), w.appended[250].offset, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.store = before
+		w.append(someTypes[0], 10)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		files := w.store.files[control.Lane{Connector: connectorID, Destination: 1}]
+		events := 0
+		for _, f := range files {
+			events += f.Events
+		}
+		if events != 410 {
+			t.Errorf("the ledger has %d events, want all 410", events)
+		}
+		if len(w.store.drops) != 1 {
+			t.Errorf("%d drops: what neither bucket nor log can tell must be said", len(w.store.drops))
+		}
+	})
+}
+
+func TestNothingIsWrittenWhileAnswersWaitTooLongForTheirSave(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Second)
+		w.store.mu.Lock()
+		w.store.fail = fault.New(fault.Unavailable, "sql", "disk full")
+		w.store.mu.Unlock()
+		for range 10 {
+			w.append(someTypes[0], 100)
+			time.Sleep(20 * time.Second)
+		}
+		if n := len(w.buckets["b1"].Keys()); n == 0 || n > 3 {
+			t.Errorf("%d files written without a save, want those of the first 30 s only", n)
+		}
+		w.store.mu.Lock()
+		w.store.fail = nil
+		w.store.mu.Unlock()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestPausedUploadsNothingAndDecidesNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 50)
+		time.Sleep(10 * time.Second)
+		lane := control.Lane{Connector: connectorID, Destination: 1}
+		pause := func(on bool) {
+			w.store.mu.Lock()
+			r := w.store.rows[lane]
+			r.Paused = on
+			w.store.rows[lane] = r
+			w.store.mu.Unlock()
+		}
+		pause(true)
+		w.append(someTypes[0], 500)
+		time.Sleep(2 * time.Hour)
+		if n := len(w.buckets["b1"].Keys()); n != 0 {
+			t.Errorf("%d files written while paused", n)
+		}
+		if h := w.store.health[lane]; h.State != control.LanePaused {
+			t.Errorf("state %s, want paused", h.State)
+		}
+		if p.m.Held() != 0 {
+			t.Errorf("a paused lane holds %d bytes", p.m.Held())
+		}
+		pause(false)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
 	})
 }

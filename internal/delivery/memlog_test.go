@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,13 @@ type memLog struct {
 }
 
 func newMemLog(id byte) *memLog { return &memLog{id: eventlog.ID{id}, changed: make(chan struct{})} }
+
+// copy is what a snapshot of the disk holds.
+func (l *memLog) copy() *memLog {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &memLog{id: l.id, commits: slices.Clone(l.commits), start: l.start, head: l.head, changed: make(chan struct{}), bytes: l.bytes, max: l.max}
+}
 
 func (l *memLog) ID() eventlog.ID { return l.id }
 

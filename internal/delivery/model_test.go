@@ -80,6 +80,7 @@ type modelRun struct {
 	running []*process
 	faults  float64
 	calm    bool
+	saved   *snapshot
 	trace   []string
 }
 
@@ -200,12 +201,27 @@ func (m *modelRun) disaster() {
 	}
 	m.running = nil
 	time.Sleep(20 * time.Second) // what was in flight lands
-	switch r.IntN(3) {
-	case 0:
-		m.say("restore the database as it was %d steps ago", len(m.trace))
-		if m.r.IntN(2) == 0 || len(w.history) == 0 {
-			return
+	if m.saved == nil {
+		m.saved = w.snapshot()
+	}
+	switch r.IntN(5) {
+	case 3:
+		m.say("snapshot")
+		m.saved = w.snapshot()
+	case 4:
+		gone := w.restore(m.saved)
+		m.say("the machine is set back to its snapshot, %d events ago", len(gone))
+		if now := w.log.commits; len(now) > 0 && time.Now().Before(now[len(now)-1].Time()) {
+			m.w.t.Fatal("the clock went back")
 		}
+		// Other events take the offsets of the forgotten ones, some in streams of theirs.
+		for _, a := range gone {
+			if r.IntN(3) > 0 {
+				w.append(a.schema.Type.Name, 1+r.IntN(3))
+			}
+		}
+	case 0:
+		m.say("the database forgets every save")
 		old := w.store.copy()
 		for l, p := range old.pos {
 			// As if nothing had been saved since the lane began.

@@ -103,7 +103,8 @@ func (l *lane) unplanned() bool {
 // prune forgets streams that lie wholly below the saved cursor.
 func (l *lane) prune() {
 	for k, s := range l.streams {
-		if len(s.files) == 0 && s.last < l.pos.Cursor && len(s.covered) == 0 && s.plan == nil && !s.settle && !s.inFlight {
+		_, unsettled := l.unsettled[s]
+		if len(s.files) == 0 && s.last < l.pos.Cursor && len(s.covered) == 0 && s.plan == nil && !unsettled && !s.inFlight {
 			delete(l.streams, k)
 			l.hot = nil
 		}

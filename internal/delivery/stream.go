@@ -27,9 +27,7 @@ type stream struct {
 	partition int
 	// plan is the border that the next link must have, because its write may have happened.
 	plan *control.Plan
-	// settle: drops of this stream are provisional; look into the bucket before the next write.
-	settle bool
-	busy   bool // has filled a block before: worth a large buffer
+	busy bool // has filled a block before: worth a large buffer
 
 	// files are what is gathered above last, in order. Only the last may be open, only the first in flight.
 	files    []*file

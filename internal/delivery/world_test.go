@@ -101,13 +101,20 @@ func (w *world) append(typ string, n int) { w.appendTo(typ, n, 0) }
 
 func (w *world) appendTo(typ string, n int, target uint32) {
 	w.t.Helper()
-	var b eventlog.Batch
-	b.Reset(eventlog.Header{Workspace: 1, Kind: eventlog.Events, Target: target})
 	ids := make([]string, n)
-	var schema *event.Schema
 	for i := range n {
 		w.n++
 		ids[i] = fmt.Sprintf("event-%06d", w.n)
+	}
+	w.appendIDs(typ, ids, target)
+}
+
+func (w *world) appendIDs(typ string, ids []string, target uint32) {
+	w.t.Helper()
+	var b eventlog.Batch
+	b.Reset(eventlog.Header{Workspace: 1, Kind: eventlog.Events, Target: target})
+	var schema *event.Schema
+	for i := range ids {
 		t, _ := w.catalogue.Type(typ)
 		out, s, res := w.reader.Read(b.Begin(), minimal(t, ids[i]), event.Options{})
 		if len(res.Problems) > 0 {
@@ -144,6 +151,27 @@ func minimal(t *event.Type, id string) []byte {
 	}
 	b.WriteByte('}')
 	return b.Bytes()
+}
+
+// snapshot is a copy of the machine: log and database together, not the buckets.
+type snapshot struct {
+	log      *memLog
+	store    *memStore
+	appended int
+	history  int
+}
+
+func (w *world) snapshot() *snapshot {
+	return &snapshot{w.log.copy(), w.store.copy(), len(w.appended), len(w.history)}
+}
+
+// restore sets the machine back and gives the events that were accepted since: the log no longer has them.
+func (w *world) restore(s *snapshot) []appended {
+	w.log, w.store = s.log.copy(), s.store.copy()
+	gone := slices.Clone(w.appended[s.appended:])
+	w.appended = w.appended[:s.appended]
+	w.history, w.logged = w.history[:s.history], w.logged[:s.history]
+	return gone
 }
 
 // process is a running manager that can be killed at any moment: afterwards nothing it does has an effect, but what
@@ -409,10 +437,14 @@ func (w *world) check() {
 			rows[f.Key] += f.Events
 		}
 	}
+	known := map[string]bool{}
+	for _, a := range w.appended {
+		known[a.id] = true
+	}
 	for _, o := range w.objects() {
 		ours := 0
 		for _, id := range o.ids {
-			if len(id) > 6 && id[:6] == "event-" {
+			if known[id] {
 				ours++
 			}
 		}
