@@ -78,10 +78,36 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.write, s.read, err = s.d.open(cfg); err != nil {
 		return nil, s.fail(err, op)
 	}
-	if err := s.migrate(ctx); err != nil {
-		return nil, errors.Join(fault.Wrap(err, op), s.Close())
+	if err := s.prepare(ctx); err != nil {
+		_ = s.Close() // what kept it from opening says more
+		return nil, fault.Wrap(err, op)
 	}
 	return s, nil
+}
+
+// How long opening waits for another process that is making the database, and how often it looks.
+const (
+	prepareFor   = 10 * time.Second
+	prepareEvery = 20 * time.Millisecond
+)
+
+// prepare makes the first connection and brings the schema up to date.
+//
+// While another process makes the same database, some steps are refused as busy at once, without the wait that
+// later statements get.
+func (s *Store) prepare(ctx context.Context) error {
+	give := time.Now().Add(prepareFor)
+	for {
+		err := s.migrate(ctx)
+		if e := fault.As(err); e == nil || !e.Retry || time.Now().After(give) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(prepareEvery):
+		}
+	}
 }
 
 // Close lets go of the database. It is safe to call twice.
