@@ -258,6 +258,14 @@ func (v *Versity) CreateBucket(tb testing.TB, name string, lock bool) {
 	}
 }
 
+// RemoveObject takes an object away as its owner would; no error if there is none.
+func (v *Versity) RemoveObject(tb testing.TB, name, key string) {
+	tb.Helper()
+	if _, err := v.s3.DeleteObject(context.Background(), &sdk.DeleteObjectInput{Bucket: &name, Key: &key}); err != nil {
+		tb.Fatalf("remove %s/%s: %v", name, key, err)
+	}
+}
+
 // SetBucketPolicy sets the policy of the bucket itself; "" takes it away.
 func (v *Versity) SetBucketPolicy(tb testing.TB, name, policy string) {
 	tb.Helper()

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,6 +114,8 @@ func TestOnVersity(t *testing.T) {
 		}
 	})
 
+	t.Run("the check names each right that is taken away", func(t *testing.T) { checkRights(t, v) })
+
 	t.Run("a bucket with Object Lock", func(t *testing.T) {
 		v.CreateBucket(t, "locked", true)
 		for _, refuses := range []bool{false, true} {
@@ -120,12 +123,103 @@ func TestOnVersity(t *testing.T) {
 			a.Features.RefusesChecksums = refuses
 			key := fmt.Sprint("k", refuses)
 			b := openBucket(t, opener, a)
+			r, err := bucket.Check(t.Context(), opener, bucket.CheckInput{Kind: bucket.Currents, Access: a, Folder: "currents"})
+			if err != nil || !r.OK {
+				t.Errorf("check: %v %v", err, r.Err())
+			}
 			for _, want := range []bucket.Problem{"", bucket.Exists} {
 				err := b.Put(t.Context(), key, bucket.Body{[]byte("x")}, bucket.PutOptions{CreateOnly: true})
 				if bucket.ProblemOf(err) != want {
 					t.Errorf("without checksums %t: %v, want %q", refuses, err, want)
 				}
 			}
+		}
+	})
+}
+
+// checkRights runs the check for Currents with users who lack one right each, and with other mistakes.
+func checkRights(t *testing.T, v *buckettest.Versity) {
+	v.CreateBucket(t, "checked", false)
+	actions := []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:PutObject", "s3:GetObject"}
+	good := v.CreateUser(t, "good", buckettest.CurrentsPolicy("checked"))
+	check := func(t *testing.T, a bucket.Access) bucket.Report {
+		t.Helper()
+		r, err := bucket.Check(t.Context(), opener, bucket.CheckInput{Kind: bucket.Currents, Access: a, Folder: "currents"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	// Without the right to write before there is a probe, and with one afterwards: both must be told apart.
+	for _, round := range []string{"empty", "probed"} {
+		for _, missing := range actions {
+			if round == "empty" && missing == "s3:GetObject" {
+				continue // its check leaves a probe
+			}
+			t.Run(round+" without "+missing, func(t *testing.T) {
+				policy := strings.ReplaceAll(buckettest.CurrentsPolicy("checked"), `"`+missing+`"`, `"s3:GetBucketTagging"`)
+				u := v.CreateUser(t, round+strings.ReplaceAll(missing, ":", "-"), policy)
+				r := check(t, v.Access("checked", u))
+				for _, s := range r.Steps {
+					want := bucket.Passed
+					if s.Action == missing {
+						want = bucket.Failed
+					}
+					if s.State != want {
+						t.Errorf("%s: %s, want %s (%s)", s.Action, s.State, want, s.Finding.Text())
+					}
+					if s.Action == missing && (s.Problem != bucket.AccessDenied || !strings.Contains(s.Statement, missing)) {
+						t.Errorf("%s: %s %s", s.Action, s.Problem, s.Statement)
+					}
+				}
+				if r.OK || r.Heading.Text != "S3 credentials are invalid" {
+					t.Errorf("ok %t, heading %q", r.OK, r.Heading.Text)
+				}
+			})
+			if round == "empty" && missing != "s3:PutObject" {
+				v.RemoveObject(t, "checked", "currents/_millrace-check")
+			}
+		}
+		if r := check(t, v.Access("checked", good)); !r.OK || r.Features != (bucket.Features{}) {
+			t.Fatalf("all rights: %v %+v", r.Err(), r.Features)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*bucket.Access)
+		want   bucket.Problem
+	}{
+		{"an unknown key", func(a *bucket.Access) { a.AccessKeyID = "AKIDNOBODY" }, bucket.UnknownKey},
+		{"a wrong secret", func(a *bucket.Access) { a.SecretAccessKey = secret.New("wrong") }, bucket.BadSecret},
+		{"no such bucket", func(a *bucket.Access) { a.Bucket = "not-there" }, bucket.NoSuchBucket},
+		{"a wrong region", func(a *bucket.Access) { a.Region = "ap-south-1" }, ""},
+		{"encryption", func(a *bucket.Access) { a.Encryption = true }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := v.Access("checked", good)
+			if tt.want == bucket.NoSuchBucket {
+				a = v.Access("checked", v.Root()) // others are told nothing about what is not theirs
+			}
+			tt.change(&a)
+			r := check(t, a)
+			var problems []bucket.Problem
+			for _, s := range r.Steps {
+				if s.State == bucket.Failed {
+					problems = append(problems, s.Problem)
+				}
+			}
+			if r.OK != (tt.want == "") || !r.OK && problems[0] != tt.want {
+				t.Errorf("ok %t, problems %q, want %q", r.OK, problems, tt.want)
+			}
+		})
+	}
+	t.Run("a policy of the bucket that denies", func(t *testing.T) {
+		v.CreateBucket(t, "denying", false)
+		u := v.CreateUser(t, "denied", buckettest.CurrentsPolicy("denying"))
+		v.SetBucketPolicy(t, "denying", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::denying/*"}]}`)
+		r := check(t, v.Access("denying", u))
+		if s := r.Steps[2]; r.OK || s.Problem != bucket.AccessDenied || !strings.Contains(s.Finding.Text(), "policy of the bucket") {
+			t.Errorf("ok %t: %+v", r.OK, s)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -426,6 +427,34 @@ func TestAListThatNeverEndsIsAnError(t *testing.T) {
 	}
 	if bucket.ProblemOf(last) != bucket.ServerError || n != 3 {
 		t.Fatalf("%d entries, then %v", n, last)
+	}
+}
+
+func TestAmazonIsReachedByNamesMadeHere(t *testing.T) {
+	srv := newStore(t, httptest.NewTLSServer, accept)
+	for _, tt := range []struct{ bucket, region, host, path string }{
+		{"acme", "eu-central-1", "acme.s3.eu-central-1.amazonaws.com", "/k"},
+		{"acme", "us-east-1", "acme.s3.us-east-1.amazonaws.com", "/k"},
+		{"acme", "cn-north-1", "acme.s3.cn-north-1.amazonaws.com.cn", "/k"},
+		{"acme", "nowhere-9", "acme.s3.nowhere-9.amazonaws.com", "/k"},
+		{"acme.data", "eu-west-1", "s3.eu-west-1.amazonaws.com", "/acme.data/k"},
+	} {
+		a := access("")
+		a.Bucket, a.Region, a.PathStyle = tt.bucket, tt.region, false
+		guard := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the guard was asked") }
+		b := open(t, Config{Dial: guard, TLS: &tls.Config{InsecureSkipVerify: true}}, a)
+		var dialled string
+		b.door.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dialled = addr
+			return (&net.Dialer{}).DialContext(ctx, network, srv.Listener.Addr().String())
+		}
+		if err := b.Put(t.Context(), "k", bucket.Body{[]byte("x")}, bucket.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r := srv.requests()
+		if last := r[len(r)-1]; last.Host != tt.host || last.URL.Path != tt.path || dialled != tt.host+":443" {
+			t.Errorf("%s in %s: dialled %s for %s%s", tt.bucket, tt.region, dialled, last.Host, last.URL.Path)
+		}
 	}
 }
 
