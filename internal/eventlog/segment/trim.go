@@ -112,10 +112,13 @@ func (l *Log) carry(ctx context.Context, gone []*segment) error {
 				rows, err = l.keys.young(seg)
 			}
 		}
-		if err != nil {
+		if fault.Is(err, fault.Corrupt) || fault.Is(err, fault.NotFound) {
 			// The window is shorter from here on, and Usage says so.
 			l.keys.gaveUp(seg.lastClock)
 			continue
+		}
+		if err != nil {
+			return err
 		}
 		for len(rows) > 0 {
 			n := min(len(rows), carryBytes/rowSize)
