@@ -1,11 +1,48 @@
 package event
 
+import "encoding/binary"
+
 // plan is what the reader needs of a schema, laid out for it.
 type plan struct {
-	ordinal int      // place among the catalogue's schemas: where a Reader keeps what it learnt
-	steps   []step   // one for each field, in the schema's order
-	keys    []string // each field's name as it stands in JSON, with quotes and colon; then event_type's
-	names   names    // the same names, bare
+	ordinal int    // place among the catalogue's schemas: where a Reader keeps what it learnt
+	steps   []step // one for each field, in the schema's order
+	keys    []key  // each field's, then event_type's
+	names   names  // the same names, bare
+}
+
+// key is a field's name as it stands in JSON, with quotes and colon. Its words are the same, for comparing without
+// a branch for each letter.
+type key struct {
+	text  string
+	words [keyWords]uint64
+	masks [keyWords]uint64
+}
+
+const keyWords = 4
+
+func newKey(name string) key {
+	k := key{text: `"` + name + `":`}
+	var text, mask [8 * keyWords]byte
+	for i := range copy(text[:], k.text) {
+		mask[i] = 0xff
+	}
+	for i := range keyWords {
+		k.words[i] = binary.LittleEndian.Uint64(text[8*i:])
+		k.masks[i] = binary.LittleEndian.Uint64(mask[8*i:])
+	}
+	return k
+}
+
+// standsAt reports whether the key begins at b[i], i ≤ len(b).
+func (k *key) standsAt(b []byte, i int) bool {
+	if len(b)-i < 8*keyWords || len(k.text) > 8*keyWords {
+		return len(b)-i >= len(k.text) && string(b[i:i+len(k.text)]) == k.text
+	}
+	p := b[i : i+8*keyWords]
+	return (binary.LittleEndian.Uint64(p)^k.words[0])&k.masks[0]|
+		(binary.LittleEndian.Uint64(p[8:])^k.words[1])&k.masks[1]|
+		(binary.LittleEndian.Uint64(p[16:])^k.words[2])&k.masks[2]|
+		(binary.LittleEndian.Uint64(p[24:])^k.words[3])&k.masks[3] == 0
 }
 
 // step says how one field is written.
@@ -72,7 +109,7 @@ func newPlan(fields []Field, ordinal int) *plan {
 	}
 	bare = append(bare, eventTypeKey)
 	for _, name := range bare {
-		p.keys = append(p.keys, `"`+name+`":`)
+		p.keys = append(p.keys, newKey(name))
 	}
 	p.names = newNames(bare)
 	return p

@@ -62,9 +62,13 @@ func (r *Reader) takeProblems() []fault.Problem {
 	for i, f := range r.found {
 		problems[i] = f.Problem
 	}
+	r.forget()
+	return problems
+}
+
+func (r *Reader) forget() {
 	clear(r.found)
 	r.found = r.found[:0]
-	return problems
 }
 
 // describeBreak says where JSON text stops being JSON. Bytes are counted from 0.

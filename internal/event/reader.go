@@ -30,17 +30,26 @@ type Result struct {
 // are matched with the schema's fields by guessing the next one, from the order in which the fields of this type
 // came before; a wrong guess costs a look-up. It keeps scratch and what it learnt.
 //
+// There are two ways through it with the same results. Quick writes each field as soon as it is read, which needs
+// them in the schema's order and without a fault; for all else scan notes where the values stand, and write then writes
+// them in order and says what is wrong.
+//
 // A Reader is for one goroutine at a time. In steady state it allocates nothing for an event that is good and has
 // id and time.
 type Reader struct {
 	c       *Catalogue
-	index   index
-	next    [][]uint16 // by ordinal of schema: which field came after each; event_type counts as the last field
-	values  []value    // of the event being read, by field
-	early   []member   // members met before event_type
+	learnt  []learnt // by ordinal of schema
+	values  []value  // of the event being read, by field
+	early   []member // members met before event_type
 	scratch []byte
 	found   []found
 	unknown map[string]string // types not known, and what was said of them: a producer repeats its mistakes
+}
+
+// learnt is what a reader knows of the events of one schema that it has read.
+type learnt struct {
+	next []uint16 // which field came after each; event_type counts as the one after the last
+	pass int      // how many events not to read quickly, since they do not come in the schema's order
 }
 
 // member is a field of the input whose meaning is not known yet.
@@ -51,7 +60,7 @@ type member struct {
 
 // NewReader gives a reader for the types of c.
 func NewReader(c *Catalogue) *Reader {
-	r := &Reader{c: c, next: make([][]uint16, len(c.schemas)), unknown: map[string]string{}}
+	r := &Reader{c: c, learnt: make([]learnt, len(c.schemas)), unknown: map[string]string{}}
 	most := 0
 	for i, s := range c.schemas {
 		n := len(s.Fields)
@@ -60,7 +69,7 @@ func NewReader(c *Catalogue) *Reader {
 		for k := range n {
 			next[k] = uint16(k + 1)
 		}
-		r.next[i] = next // next[n] is 0: the first field follows event_type
+		r.learnt[i].next = next // next[n] is 0: the first field follows event_type
 	}
 	r.values = make([]value, most)
 	return r
@@ -78,7 +87,10 @@ func (r *Reader) Read(dst, raw []byte, o Options) (out []byte, s *Schema, res Re
 		r.problem(0, "", CodeTooLarge, "the event has %d bytes, more than the %d allowed", len(raw), MaxEventBytes)
 		return dst, nil, Result{Problems: r.takeProblems()}
 	}
-	r.index.reset(raw, false)
+	if out, s, ok := r.quick(dst, raw, &o); ok {
+		return out, s, Result{}
+	}
+	r.forget() // what is wrong will be found again, all of it
 	s, res.Ignored = r.scan(raw, o.IgnoreUnknown)
 	if s == nil {
 		return dst, nil, Result{Problems: r.takeProblems()}
@@ -116,9 +128,9 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 				guess := last
 				for range 3 {
 					guess = int(next[guess])
-					if k := p.keys[guess]; len(raw)-i > len(k) && string(raw[i:i+len(k)]) == k {
+					if k := &p.keys[guess]; k.standsAt(raw, i) {
 						field = guess
-						i += len(k)
+						i += len(k.text)
 						break
 					}
 				}
@@ -127,7 +139,7 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 				if i >= len(raw) || raw[i] != '"' {
 					return r.broken(raw, i), 0
 				}
-				end, m := scanString(&r.index, i+1)
+				end, m := scanString(raw, i+1, false)
 				if end < 0 {
 					return r.broken(raw, ^end), 0
 				}
@@ -144,10 +156,10 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 			}
 
 			// The value.
-			v, end := scanValue(&r.index, i)
+			v, end := scanValue(raw, i, false)
 			if end < 0 {
 				if v.marks&overStack != 0 {
-					r.found = r.found[:0]
+					r.forget()
 					r.problem(0, "", CodeTooDeep, "the event is nested too deep: it may have %d levels", maxDepth)
 					return nil, 0
 				}
@@ -164,7 +176,7 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 					break
 				}
 				p = s.plan
-				next = r.next[p.ordinal]
+				next = r.learnt[p.ordinal].next
 				last = len(s.Fields)
 				clear(r.values[:last+1])
 				r.values[last] = v
@@ -298,7 +310,7 @@ func (r *Reader) notObject(raw []byte, i int) *Schema {
 	if i == len(raw) {
 		return r.broken(raw, i)
 	}
-	v, end := scanValue(&r.index, i)
+	v, end := scanValue(raw, i, false)
 	if end < 0 {
 		return r.broken(raw, ^end)
 	}
@@ -311,8 +323,7 @@ func (r *Reader) notObject(raw []byte, i int) *Schema {
 
 // broken reports that raw is not JSON, and that alone: what was read before cannot be trusted.
 func (r *Reader) broken(raw []byte, at int) *Schema {
-	clear(r.found)
-	r.found = r.found[:0]
+	r.forget()
 	r.problem(at, "", CodeInvalidJSON, "%s", describeBreak(raw, at))
 	return nil
 }

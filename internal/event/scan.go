@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -62,31 +61,33 @@ func scanSpace(b []byte, i int) int {
 	return i
 }
 
-// scanString reads from after the opening quote to the closing one and gives the closing quote's position.
-func scanString(x *index, i int) (int, marks) {
-	if n := bytes.IndexByte(x.text[i:], '"'); n >= 0 && x.plain(i, i+n) {
-		return i + n, 0
-	}
-	return scanOdd(x, i)
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// stops sets the high bit of each byte of w that matters inside a string: a quote, a backslash, a control character.
+// The lowest bit set is always true; above it there may be others that are not.
+//
+// Of bytes below 0x80, x-n sets the high bit where a byte of x is less than n, and (a borrow) perhaps above such a
+// byte, never below one. Less than 0x21 after ^2 are the control characters and the quote; less than 1 after
+// ^'\\' is the backslash.
+func stops(w uint64) uint64 {
+	return (((w ^ 2*ones) - 0x21*ones) | ((w ^ '\\'*ones) - ones)) &^ w & highs
 }
 
-// scanOdd is scanString for strings with backslashes, control characters or bytes outside ASCII.
-//
-// Eight bytes at a time. Of bytes below 0x80, x-n sets the high bit where a byte of x is less than n, and (a borrow)
-// perhaps above such a byte, never below one; so the lowest bit found is always true. Less than 0x21 after ^2 are the
-// control characters and the quote; less than 1 after ^'\\' is the backslash.
-func scanOdd(x *index, i int) (int, marks) {
+// scanString reads from after the opening quote to the closing one and gives the closing quote's position. Loose,
+// it looks for nothing but the end.
+func scanString(b []byte, i int, loose bool) (int, marks) {
 	var (
 		m     marks
 		high  uint64
-		b     = x.text
 		first = i
 	)
 	for {
 		for i+8 <= len(b) {
 			w := binary.LittleEndian.Uint64(b[i:])
-			hit := (((w ^ 2*ones) - 0x21*ones) | ((w ^ '\\'*ones) - ones)) &^ w & highs
-			if hit != 0 {
+			if hit := stops(w); hit != 0 {
 				high |= w & (hit&-hit - 1)
 				i += bits.TrailingZeros64(hit) / 8
 				break
@@ -99,7 +100,7 @@ func scanOdd(x *index, i int) (int, marks) {
 		}
 		switch c := b[i]; {
 		case c == '"':
-			if !x.loose && high&highs != 0 && !utf8.Valid(b[first:i]) {
+			if high&highs != 0 && !loose && !utf8.Valid(b[first:i]) {
 				m |= badUTF8
 			}
 			return i, m
@@ -107,7 +108,7 @@ func scanOdd(x *index, i int) (int, marks) {
 			var bad marks
 			i, bad = scanEscape(b, i)
 			m |= escaped | bad
-		case c < ' ' && !x.loose:
+		case c < ' ' && !loose:
 			return ^i, m
 		default: // the last bytes of the text
 			high |= uint64(c)
@@ -219,14 +220,13 @@ func scanWord(b []byte, i int, word string) int {
 	return i
 }
 
-// scanValue reads the value that begins at i < len(x.text), inside an object.
-func scanValue(x *index, i int) (value, int) {
-	b := x.text
+// scanValue reads the value that begins at i < len(b), inside an object.
+func scanValue(b []byte, i int, loose bool) (value, int) {
 	v := value{start: uint32(i)}
 	end := i
 	switch c := b[i]; c {
 	case '"':
-		if end, v.marks = scanString(x, i+1); end < 0 {
+		if end, v.marks = scanString(b, i+1, loose); end < 0 {
 			return v, end
 		}
 		v.token, v.start, v.end = aString, uint32(i+1), uint32(end)
@@ -239,10 +239,10 @@ func scanValue(x *index, i int) (value, int) {
 		v.token, end = aNull, scanWord(b, i, "null")
 	case '{':
 		v.token = anObject
-		end, v.marks = scanNested(x, i, 1)
+		end, v.marks = scanNested(b, i, 1, loose)
 	case '[':
 		v.token = anArray
-		end, v.marks = scanNested(x, i, 1)
+		end, v.marks = scanNested(b, i, 1, loose)
 	default:
 		if c != '-' && c-'0' > 9 {
 			return v, ^i
@@ -254,9 +254,8 @@ func scanValue(x *index, i int) (value, int) {
 }
 
 // scanNested reads the object or array at i that has depth levels around it. It checks strings as scanValue does.
-func scanNested(x *index, i, depth int) (int, marks) {
+func scanNested(b []byte, i, depth int, loose bool) (int, marks) {
 	var (
-		b       = x.text
 		m       marks
 		objects [maxStack / 64]uint64 // a bit for each open level: it is an object
 		open    int
@@ -269,7 +268,7 @@ func scanNested(x *index, i, depth int) (int, marks) {
 		opened := false
 		switch c := b[i]; c {
 		case '"':
-			end, n := scanString(x, i+1)
+			end, n := scanString(b, i+1, loose)
 			if end < 0 {
 				return end, m
 			}
@@ -342,7 +341,7 @@ func scanNested(x *index, i, depth int) (int, marks) {
 			if i >= len(b) || b[i] != '"' {
 				return ^i, m
 			}
-			end, n := scanString(x, i+1)
+			end, n := scanString(b, i+1, loose)
 			if end < 0 {
 				return end, m
 			}
@@ -374,9 +373,7 @@ func SkipValue(raw []byte) (n int, err error) {
 	if i == len(raw) {
 		return i, notJSON(raw, i)
 	}
-	var x index
-	x.reset(raw, true)
-	v, end := scanValue(&x, i)
+	v, end := scanValue(raw, i, true)
 	if v.marks&overStack != 0 {
 		return ^end, fault.New(fault.Invalid, "read JSON", "nested deeper than %d levels at byte %d", maxStack, ^end)
 	}

@@ -57,15 +57,14 @@ func indexEscape(s []byte) int {
 	return i
 }
 
-// appendCompact appends the JSON text from..end of x.text without the white space between its tokens; it is one
-// whole value that has been through scanNested.
-func appendCompact(dst []byte, x *index, from, end int) []byte {
-	b := x.text
-	x.move(from)
-	for i := from; i < end; {
+// appendCompact appends JSON text without the white space between its tokens; b is one whole value that has been
+// through scanNested.
+func appendCompact(dst, b []byte) []byte {
+	from := 0
+	for i := 0; i < len(b); {
 		switch c := b[i]; {
 		case c == '"':
-			i, _ = scanString(x, i+1)
+			i, _ = scanString(b, i+1, true)
 			i++
 		case c <= ' ':
 			dst = append(dst, b[from:i]...)
@@ -75,7 +74,7 @@ func appendCompact(dst []byte, x *index, from, end int) []byte {
 			i++
 		}
 	}
-	return append(dst, b[from:end]...)
+	return append(dst, b[from:]...)
 }
 
 const hexDigits = "0123456789abcdef"

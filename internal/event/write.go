@@ -10,117 +10,125 @@ import (
 	"unsafe"
 )
 
+// room is what a record of fields fields may need beyond the size of its text: the defaults, a byte for each
+// absent field,
+// and slack for copying in whole words. No value's record form is longer than its text
+// with its key.
+func room(fields int) int { return 2*fields + 64 }
+
 // write appends the record of the event whose values stand in r.values, and reports each value that its field
 // cannot take. It writes on after a problem, so as to find them all; Read then drops the record.
 func (r *Reader) write(dst, raw []byte, s *Schema, o *Options) []byte {
-	// A value's record form is never longer than its text and its key, but for the defaults: one growth is enough.
-	dst = slices.Grow(dst, len(raw)+2*len(s.Fields)+64)
-	steps := s.plan.steps
-	values := r.values[:len(steps)]
-	for i := range steps {
-		step, v := &steps[i], values[i]
-		if v.marks&spoilt != 0 {
-			continue // reported where it was met
+	dst = slices.Grow(dst, len(raw)+room(len(s.Fields)))
+	for i := range s.Fields {
+		if v := r.values[i]; v.marks&spoilt == 0 { // else reported where it was met
+			dst = r.put(dst, raw, s, i, v, o)
 		}
-		switch v.token {
-		case absent:
-			switch {
-			case step.nullable:
-				dst = append(dst, 0)
-			case step.op == opID:
-				dst = o.appendID(dst)
-			case step.op == opTimeInt || step.op == opTimeLong:
-				dst = r.appendTime(dst, s, i, v, o.now().Unix())
-			default:
-				r.problem(len(raw)+i, s.Fields[i].Name, CodeRequired, "%s is missing: it is required", s.Fields[i].Name)
-			}
-			continue
-		case aNull:
-			if step.nullable {
-				dst = append(dst, 0)
-			} else {
-				r.problem(int(v.start), s.Fields[i].Name, CodeRequired, "%s is null: it is required", s.Fields[i].Name)
-			}
-			continue
-		}
-		if step.nullable {
-			dst = append(dst, 2) // the union's second branch
-		}
-		switch step.op {
-		case opString:
-			if v.token == aString {
-				dst = appendString(dst, raw, v)
-				continue
-			}
-		case opJSON:
-			if v.token == aString {
-				dst = appendString(dst, raw, v)
-				continue
-			}
-			if v.token == anObject {
-				dst = r.appendObject(dst, raw, v)
-				continue
-			}
-		case opID:
-			if v.token == aString {
-				n := v.end - v.start
-				if v.marks&escaped != 0 {
-					n = uint32(len(r.text(raw, v)))
-				}
-				if n == 0 || n > maxIDBytes {
-					r.problem(int(v.start), s.Fields[i].Name, CodeOutOfRange, "id has %d bytes: it must have 1 to %d", n, maxIDBytes)
-				}
-				dst = appendString(dst, raw, v)
-				continue
-			}
-		case opTimeInt, opTimeLong:
-			switch v.token {
-			case anInteger:
-				dst = r.appendInteger(dst, raw, s, i, v)
-				continue
-			case aFraction:
-				r.problem(int(v.start), s.Fields[i].Name, CodeNotInteger, "time must be whole seconds, without fraction or exponent")
-				continue
-			case aString:
-				var t time.Time
-				if err := t.UnmarshalText(r.text(raw, v)); err != nil {
-					r.problem(int(v.start), s.Fields[i].Name, CodeInvalidTime, "%q is not a time as in RFC 3339, such as 2026-11-22T10:15:00Z", clip(string(r.text(raw, v))))
-				} else {
-					dst = r.appendTime(dst, s, i, v, t.Unix())
-				}
-				continue
-			}
-		case opInt, opLong:
-			switch v.token {
-			case anInteger:
-				dst = r.appendInteger(dst, raw, s, i, v)
-				continue
-			case aFraction:
-				r.problem(int(v.start), s.Fields[i].Name, CodeNotInteger, "%s must be an integer, without fraction or exponent", s.Fields[i].Name)
-				continue
-			}
-		case opFloat, opDouble:
-			if v.token == anInteger || v.token == aFraction {
-				dst = r.appendFloat(dst, raw, s, i, v)
-				continue
-			}
-		case opBoolean:
-			if v.token == aTrue {
-				dst = append(dst, 1)
-				continue
-			}
-			if v.token == aFalse {
-				dst = append(dst, 0)
-				continue
-			}
-		case opStrings:
-			if v.token == anArray {
-				dst = r.appendStrings(dst, raw, s, i, v)
-				continue
-			}
-		}
-		r.problem(int(v.start), s.Fields[i].Name, CodeWrongType, "%s must be %v, not %v", s.Fields[i].Name, step.op, v.token)
 	}
+	return dst
+}
+
+// put appends field i of s with its value v, absent or any other, or reports why it cannot have it.
+func (r *Reader) put(dst, raw []byte, s *Schema, i int, v value, o *Options) []byte {
+	step := &s.plan.steps[i]
+	switch v.token {
+	case absent:
+		switch {
+		case step.nullable:
+			dst = append(dst, 0)
+		case step.op == opID:
+			dst = o.appendID(dst)
+		case step.op == opTimeInt || step.op == opTimeLong:
+			dst = r.appendTime(dst, s, i, v, o.now().Unix())
+		default:
+			r.problem(len(raw)+i, s.Fields[i].Name, CodeRequired, "%s is missing: it is required", s.Fields[i].Name)
+		}
+		return dst
+	case aNull:
+		if step.nullable {
+			dst = append(dst, 0)
+		} else {
+			r.problem(int(v.start), s.Fields[i].Name, CodeRequired, "%s is null: it is required", s.Fields[i].Name)
+		}
+		return dst
+	}
+	if step.nullable {
+		dst = append(dst, 2) // the union's second branch
+	}
+	switch step.op {
+	case opString:
+		if v.token == aString {
+			dst = appendString(dst, raw, v)
+			return dst
+		}
+	case opJSON:
+		if v.token == aString {
+			dst = appendString(dst, raw, v)
+			return dst
+		}
+		if v.token == anObject {
+			dst = appendObject(dst, raw, v)
+			return dst
+		}
+	case opID:
+		if v.token == aString {
+			n := v.end - v.start
+			if v.marks&escaped != 0 {
+				n = uint32(len(r.text(raw, v)))
+			}
+			if n == 0 || n > maxIDBytes {
+				r.problem(int(v.start), s.Fields[i].Name, CodeOutOfRange, "id has %d bytes: it must have 1 to %d", n, maxIDBytes)
+			}
+			dst = appendString(dst, raw, v)
+			return dst
+		}
+	case opTimeInt, opTimeLong:
+		switch v.token {
+		case anInteger:
+			dst = r.appendInteger(dst, raw, s, i, v)
+			return dst
+		case aFraction:
+			r.problem(int(v.start), s.Fields[i].Name, CodeNotInteger, "time must be whole seconds, without fraction or exponent")
+			return dst
+		case aString:
+			var t time.Time
+			if err := t.UnmarshalText(r.text(raw, v)); err != nil {
+				r.problem(int(v.start), s.Fields[i].Name, CodeInvalidTime, "%q is not a time as in RFC 3339, such as 2026-11-22T10:15:00Z", clip(string(r.text(raw, v))))
+			} else {
+				dst = r.appendTime(dst, s, i, v, t.Unix())
+			}
+			return dst
+		}
+	case opInt, opLong:
+		switch v.token {
+		case anInteger:
+			dst = r.appendInteger(dst, raw, s, i, v)
+			return dst
+		case aFraction:
+			r.problem(int(v.start), s.Fields[i].Name, CodeNotInteger, "%s must be an integer, without fraction or exponent", s.Fields[i].Name)
+			return dst
+		}
+	case opFloat, opDouble:
+		if v.token == anInteger || v.token == aFraction {
+			dst = r.appendFloat(dst, raw, s, i, v)
+			return dst
+		}
+	case opBoolean:
+		if v.token == aTrue {
+			dst = append(dst, 1)
+			return dst
+		}
+		if v.token == aFalse {
+			dst = append(dst, 0)
+			return dst
+		}
+	case opStrings:
+		if v.token == anArray {
+			dst = r.appendStrings(dst, raw, s, i, v)
+			return dst
+		}
+	}
+	r.problem(int(v.start), s.Fields[i].Name, CodeWrongType, "%s must be %v, not %v", s.Fields[i].Name, step.op, v.token)
 	return dst
 }
 
@@ -136,23 +144,25 @@ func appendString(dst, raw []byte, v value) []byte {
 }
 
 // appendObject appends an object's text as a string, without the white space between its tokens.
-func (r *Reader) appendObject(dst, raw []byte, v value) []byte {
+func appendObject(dst, raw []byte, v value) []byte {
 	b := raw[v.start:v.end]
 	if v.marks&spaced == 0 {
 		return appendBytes(dst, b)
 	}
 	at, width := len(dst), lengthSize(len(b))
-	dst = appendCompact(append(dst, zeros[:width]...), &r.index, int(v.start), int(v.end))
+	dst = appendCompact(append(dst, zeros[:width]...), b)
 	return setLength(dst, at, width, len(dst)-at-width)
 }
 
 func appendBytes(dst, b []byte) []byte {
-	if len(b) < 64 {
-		dst = append(dst, byte(len(b)<<1))
-	} else {
-		dst = appendZigzag(dst, int64(len(b)))
+	return append(appendLength(dst, len(b)), b...)
+}
+
+func appendLength(dst []byte, n int) []byte {
+	if n < 64 {
+		return append(dst, byte(n<<1))
 	}
-	return append(dst, b...)
+	return appendZigzag(dst, int64(n))
 }
 
 const zeros = "\x00\x00\x00\x00\x00"
@@ -241,10 +251,9 @@ func (r *Reader) appendFloat(dst, raw []byte, s *Schema, i int, v value) []byte 
 func (r *Reader) appendStrings(dst, raw []byte, s *Schema, field int, v value) []byte {
 	at, n := len(dst), 0
 	dst = append(dst, 0)
-	r.index.move(int(v.start))
 	i := scanSpace(raw, int(v.start)+1)
 	for raw[i] != ']' {
-		item, end := scanValue(&r.index, i)
+		item, end := scanValue(raw, i, false)
 		switch {
 		case item.token == aString:
 			if s.plan.steps[field].items {
