@@ -274,9 +274,9 @@ func (e *entry) decode(b []byte) {
 	e.Kind, e.flags = eventlog.Kind(b[60]), b[61]
 }
 
-// check says what is wrong with the header at position pos of segment number; "" if nothing is.
+// check says what is wrong with a header that stands in segment number; "" if nothing is.
 // b holds the header, or all there is.
-func (e *entry) check(b []byte, number uint64, salt uint32, pos int64) string {
+func (e *entry) check(b []byte, number uint64, salt uint32) string {
 	if len(b) < commitHeader || binary.LittleEndian.Uint32(b) != commitMagic {
 		return "no commit begins here"
 	}
@@ -287,7 +287,7 @@ func (e *entry) check(b []byte, number uint64, salt uint32, pos int64) string {
 	switch {
 	case e.number != number:
 		return "a commit belongs to another segment"
-	case e.synced > pos, e.first < 0:
+	case e.first < 0:
 		return "a commit's header contradicts itself"
 	}
 	return ""

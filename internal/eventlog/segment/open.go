@@ -246,7 +246,7 @@ func judge(data []byte, h *header) verdict {
 	var e entry
 	for v.end < int64(len(data)) {
 		stop := v.end
-		if e.check(data[v.end:], h.number, h.salt, v.end) == "" && e.first == v.head {
+		if e.check(data[v.end:], h.number, h.salt) == "" && e.first == v.head {
 			stop += e.size()
 		}
 		if stop == v.end || stop > int64(len(data)) || e.checkPayload(data[v.end+int64(e.headSize()):stop]) != "" {

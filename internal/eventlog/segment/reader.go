@@ -138,7 +138,7 @@ func (r *reader) Next() (*eventlog.Commit, error) {
 					return nil, err
 				}
 			}
-			if why := e.check(head, r.seg.number, r.seg.salt, r.pos); why != "" {
+			if why := e.check(head, r.seg.number, r.seg.salt); why != "" {
 				return nil, r.harm(why)
 			}
 			if e.first != r.offset {

@@ -29,7 +29,7 @@ func walk(data []byte, h *header, visit func(e *entry, pos int64)) walked {
 	w := walked{end: segmentHeader, offset: h.base, synced: h.synced, lastAt: h.baseAt}
 	var e entry
 	for pos := int64(segmentHeader); pos < int64(len(data)); {
-		if why := e.check(data[pos:], h.number, h.salt, pos); why != "" {
+		if why := e.check(data[pos:], h.number, h.salt); why != "" {
 			next, at := resync(data, h, pos+1, w.offset)
 			w.holes = append(w.holes, hole{pos: pos, end: at, first: w.offset, next: next, what: why})
 			if next >= 0 {
@@ -79,7 +79,7 @@ func resync(data []byte, h *header, pos int64, from eventlog.Offset) (eventlog.O
 		}
 		pos += int64(i)
 		// A record takes eight bytes at least, which bounds the offsets that the stretch can have had.
-		if e.check(data[pos:], h.number, h.salt, pos) == "" && e.first >= from && int64(e.first-from) <= (pos-start)/8+1 {
+		if e.check(data[pos:], h.number, h.salt) == "" && e.first >= from && int64(e.first-from) <= (pos-start)/8+1 {
 			return e.first, pos
 		}
 	}
