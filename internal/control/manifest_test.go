@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,32 +12,10 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const wholeFile = `# the file as it is documented, data exports apart
-workspaces:
-  - name: acme
-    api_keys:
-      - {name: producer, scopes: [events.write, users.track], secret_env: ACME_PRODUCER_KEY}
-    connectors:
-      - name: warehouse
-        type: s3
-        contact_email: data@acme.example
-        destination:
-          bucket: acme-currents
-          folder: currents
-          region: us-east-1
-          endpoint: http://127.0.0.1:9000
-          path_style: true
-          access_key_id: AKIAEXAMPLE
-          secret_access_key_env: ACME_S3_SECRET
-        encryption: false
-        events: [all]
-        transformations: [{field: email_address, action: hash}]
-        codec: deflate
-        flush: {interval: 5m, events: 15000}
-        paused: false
-        test: false
-    unknown_fields: reject
-`
+// wholeFile says everything that a file can say.
+//
+//go:embed testdata/apply.yaml
+var wholeFile string
 
 func parse(text string) (control.Manifest, error) {
 	env := func(name string) (string, bool) {

@@ -29,7 +29,7 @@ type Store interface {
 	Connector(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error)
 	Placements(ctx context.Context, workspace uint32, bucket string) ([]Placement, error)
 	CreateConnector(ctx context.Context, c Connector, k Credentials) error
-	UpdateConnector(ctx context.Context, c Connector, k *Credentials) error
+	UpdateConnector(ctx context.Context, c Connector, k *Credentials, also ...int) error
 	Access(ctx context.Context, l Lane) (Access, error)
 }
 
@@ -158,7 +158,8 @@ type plan struct {
 	had     *Connector // nil: new
 	next    Connector
 	access  bucket.Access
-	check   bool // access must be checked, and stored
+	check   bool  // access must be checked, and stored
+	also    []int // earlier destinations that get the new credentials too
 	changes []string
 }
 
@@ -196,6 +197,11 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 		c.CreatedAt = p.now()
 	case !samePlace(had.Destination, c.Destination):
 		c.Destination.Number++
+	case pl.check:
+		var err error
+		if pl.also, err = p.sharing(ctx, *had, now); err != nil {
+			return pl, err
+		}
 	}
 	if had != nil && !sameConfig(had.Config, c.Config) {
 		c.Version++
@@ -218,6 +224,25 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	return pl, CheckPlacement(PlacementOf(c.Config), own)
 }
 
+// sharing gives c's earlier destinations that lie in the bucket of its newest and are opened by the same key, now.
+// When that key is rotated, theirs is too: they may not be drained yet, and nobody could give them another.
+func (p *Plane) sharing(ctx context.Context, c Connector, now bucket.Access) (numbers []int, err error) {
+	for d := 1; d < c.Destination.Number; d++ {
+		a, err := p.Store.Access(ctx, Lane{Connector: c.Connector, Destination: d})
+		if fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound) {
+			continue // drained, or not known after a restore
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a.Bucket == now.Bucket && storeOf(a.Endpoint) == storeOf(now.Endpoint) && a.AccessKeyID == now.AccessKeyID &&
+			a.SecretAccessKey.Reveal() == now.SecretAccessKey.Reveal() {
+			numbers = append(numbers, d)
+		}
+	}
+	return numbers, nil
+}
+
 // carryOut checks what needs checking and stores the change.
 func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 	if pl.had != nil && len(pl.changes) == 0 {
@@ -234,7 +259,7 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 	if pl.had == nil {
 		return p.Store.CreateConnector(ctx, pl.next, *k)
 	}
-	return p.Store.UpdateConnector(ctx, pl.next, k)
+	return p.Store.UpdateConnector(ctx, pl.next, k, pl.also...)
 }
 
 // launched says in words what a new connector is.

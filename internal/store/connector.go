@@ -72,10 +72,10 @@ func (s *Store) CreateConnector(ctx context.Context, n control.Connector, k cont
 
 // UpdateConnector makes n the connector's state. n was made from what Connector gave: with the same version if
 // nothing of the configuration changed, else with the next. New credentials, unless k is nil, are stored for n's
-// destination.
+// destination and for those of its earlier destinations that also names.
 //
 // Errors: not_found; stale if another version was made meanwhile; conflict if name or folder are taken.
-func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *control.Credentials) error {
+func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *control.Credentials, also ...int) error {
 	return s.inTx(ctx, "update connector", func(c conn) error {
 		had, err := c.connector(n.Workspace, n.Connector)
 		if err != nil {
@@ -105,7 +105,12 @@ func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *con
 		if k == nil {
 			return nil
 		}
-		return c.setCredentials(control.Lane{Connector: n.Connector, Destination: n.Destination.Number}, *k)
+		for _, d := range append(also, n.Destination.Number) {
+			if err := c.setCredentials(control.Lane{Connector: n.Connector, Destination: d}, *k); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

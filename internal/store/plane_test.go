@@ -1,8 +1,9 @@
-package control_test
+package store_test
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
-	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 )
 
@@ -29,11 +29,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	ring, err := secret.NewKeyring()
+	s, err := open(t, filepath.Join(t.TempDir(), "m.db"))
 	ok(t, err)
-	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "m.db"), Keyring: ring})
-	ok(t, err)
-	t.Cleanup(func() { s.Close() })
 	types, err := event.NewCatalogue(nil)
 	ok(t, err)
 	b := &bench{t: t, store: s, refuse: map[string]error{}}
@@ -50,6 +47,14 @@ func ok(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// parse reads a file of apply with one producer's key and one secret in its environment.
+func parse(text string) (control.Manifest, error) {
+	return control.ParseManifest("apply.yaml", []byte(text), func(name string) (string, bool) {
+		v, ok := map[string]string{"ACME_PRODUCER_KEY": "a-long-enough-producer-key", "ACME_S3_SECRET": "hunter2hunter2"}[name]
+		return v, ok
+	}, os.ReadFile)
 }
 
 func (b *bench) apply(text string, dryRun bool) control.Result {
@@ -97,6 +102,9 @@ func equal(t *testing.T, what string, got, want any) {
 
 func TestApplyMakesWhatTheFileSaysAndASecondTimeNothing(t *testing.T) {
 	b := newBench(t)
+	data, err := os.ReadFile("../control/testdata/apply.yaml")
+	ok(t, err)
+	wholeFile := string(data)
 	dry := b.apply(wholeFile, true)
 	equal(t, "dry run", lines(dry), []string{
 		"workspace acme: create", "API key acme/producer: create",
@@ -354,6 +362,21 @@ func TestADeletedConnectorEndsWithAVersionOfItsOwn(t *testing.T) {
 	equal(t, "the file makes it again", b.applied(smallFile(launch...)), []string{"connector acme/w: launch into bbb/f"})
 	if b.only("acme").Connector == c.Connector {
 		t.Fatal("the new connector has the identity of the deleted one")
+	}
+}
+
+func TestARotatedKeyReachesEarlierFoldersOfTheSameBucketToo(t *testing.T) {
+	b := newBench(t)
+	b.applied(smallFile(launch...))
+	b.applied(smallFile("destination: {folder: g}"))
+	b.applied(smallFile("destination: {bucket: ccc}"))
+	b.applied(smallFile("destination: {bucket: bbb, folder: h}"))
+	c := b.only("acme")
+	b.applied(smallFile("destination: {access_key_id: AKIA2, secret_access_key: s2}"))
+	for d, want := range map[int]string{1: "bbb AKIA2 s2", 2: "bbb AKIA2 s2", 3: "ccc AKIA1 s1", 4: "bbb AKIA2 s2"} {
+		a, err := b.store.Access(t.Context(), control.Lane{Connector: c.Connector, Destination: d})
+		ok(t, err)
+		equal(t, fmt.Sprint("access of destination ", d), a.Bucket+" "+a.AccessKeyID+" "+a.SecretAccessKey.Reveal(), want)
 	}
 }
 
