@@ -167,14 +167,14 @@ func TestRefusedWholeNothingAppended(t *testing.T) {
 		}
 	})
 	t.Run("two keys", func(t *testing.T) {
-		r := request_(strings.NewReader(a))
+		r := newRequest(strings.NewReader(a))
 		r.Header["Idempotency-Key"] = []string{"a", "b"}
 		if got := open(t, Config{}).do(r); got.status != 400 {
 			t.Errorf("%d", got.status)
 		}
 	})
 	t.Run("two encodings", func(t *testing.T) {
-		r := request_(strings.NewReader(a))
+		r := newRequest(strings.NewReader(a))
 		r.Header["Content-Encoding"] = []string{"gzip", "gzip"}
 		if got := open(t, Config{}).do(r); got.status != 415 || got.header.Get("Accept-Encoding") == "" {
 			t.Errorf("%d", got.status)
@@ -253,7 +253,7 @@ func TestBombsEndAtTheLimit(t *testing.T) {
 		h := open(t, Config{MaxBody: limit})
 		var low int64 = 1 << 62
 		bomb := zeros(kind, 100<<20)
-		r := request_(watch{strings.NewReader(bomb), func() { low = min(low, h.in.budget.free.Load()) }}, "Content-Encoding", kind)
+		r := newRequest(watch{strings.NewReader(bomb), func() { low = min(low, h.in.budget.free.Load()) }}, "Content-Encoding", kind)
 		if got := h.do(r); got.status != 413 || got.Error.Code != "too_large" {
 			t.Errorf("%s: %d %s", kind, got.status, got.body)
 		}
@@ -297,7 +297,7 @@ func TestBodiesOverTheLimit(t *testing.T) {
 		t.Errorf("one more, announced: %d", got.status)
 	}
 	read := 0
-	endless := request_(nil)
+	endless := newRequest(nil)
 	endless.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
 		read += len(p)
 		for i := range p {
@@ -309,7 +309,7 @@ func TestBodiesOverTheLimit(t *testing.T) {
 	if got := h.do(endless); got.status != 413 || read > 3<<20 {
 		t.Errorf("a body without end: %d after %d bytes", got.status, read)
 	}
-	gz := request_(readerFunc(func(p []byte) (int, error) { // members of nothing, without end
+	gz := newRequest(readerFunc(func(p []byte) (int, error) { // members of nothing, without end
 		m := pack(t, "gzip", "")
 		return copy(p, strings.Repeat(m, len(p)/len(m))), nil
 	}), "Content-Encoding", "gzip")
@@ -334,7 +334,7 @@ func TestABodyThatBreaksOffLeavesNothing(t *testing.T) {
 			if enc != "" {
 				whole = pack(t, enc, whole)
 			}
-			r := request_(io.MultiReader(strings.NewReader(whole[:len(whole)-5]), readerFunc(func([]byte) (int, error) { return 0, row.err })), "Content-Encoding", enc)
+			r := newRequest(io.MultiReader(strings.NewReader(whole[:len(whole)-5]), readerFunc(func([]byte) (int, error) { return 0, row.err })), "Content-Encoding", enc)
 			if got := h.do(r); got.status != row.status {
 				t.Errorf("%v %s: %d %s", row.err, enc, got.status, got.body)
 			}
@@ -426,8 +426,8 @@ func TestTheKeyCacheIsBounded(t *testing.T) {
 		if g, err := c.grant(t.Context(), k); err != nil || g.Workspace != uint32(i) {
 			t.Fatal(g, err)
 		}
-		if len(c.byID) > maxCachedKeys {
-			t.Fatalf("%d keys remembered", len(c.byID))
+		if len(c.byHash) > maxCachedKeys {
+			t.Fatalf("%d keys remembered", len(c.byHash))
 		}
 	}
 }
@@ -463,7 +463,7 @@ func TestWithoutMemoryARequestIsRefusedAndTheNextOneServed(t *testing.T) {
 			b = pack(t, enc, body)
 		}
 		w := httptest.NewRecorder()
-		h.in.Events().ServeHTTP(w, request_(strings.NewReader(b), "Content-Encoding", enc))
+		h.in.Events().ServeHTTP(w, newRequest(strings.NewReader(b), "Content-Encoding", enc))
 		if w.Code != 503 || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: %d %s", enc, w.Code, w.Body)
 		}
@@ -529,7 +529,7 @@ func TestAClientThatGoesAwayTakesNothingBack(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan answer)
 		go func() {
-			done <- h.do(request_(strings.NewReader(custom("a")), "Idempotency-Key", "k").WithContext(ctx))
+			done <- h.do(newRequest(strings.NewReader(custom("a")), "Idempotency-Key", "k").WithContext(ctx))
 		}()
 		<-enter
 		cancel()
@@ -674,7 +674,7 @@ func TestConcurrentRequestsDoNotMix(t *testing.T) {
 			for i := range 40 {
 				body := custom(fmt.Sprintf("%d-%02d-0", c, i)) + "\n" + noName + "\n" + custom(fmt.Sprintf("%d-%02d-1", c, i))
 				w := httptest.NewRecorder()
-				h.in.Events().ServeHTTP(w, request_(strings.NewReader(body)))
+				h.in.Events().ServeHTTP(w, newRequest(strings.NewReader(body)))
 				if w.Code != 200 || !strings.Contains(w.Body.String(), `"accepted":2,"rejected":1`) {
 					t.Errorf("%d %s", w.Code, w.Body)
 				}
@@ -766,7 +766,7 @@ func TestRejectedEventsAreKeptMasked(t *testing.T) {
 
 func TestAPanicGivesBackWhatWasHeld(t *testing.T) {
 	h := open(t, Config{})
-	r := request_(readerFunc(func(p []byte) (int, error) {
+	r := newRequest(readerFunc(func(p []byte) (int, error) {
 		if h.in.budget.free.Load() == h.in.cfg.MemoryBudget {
 			t.Error("nothing was taken yet")
 		}

@@ -224,7 +224,7 @@ type answer struct {
 	}
 }
 
-func request_(body io.Reader, header ...string) *http.Request {
+func newRequest(body io.Reader, header ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, EventsPath, body)
 	r.Header.Set("Authorization", "Bearer "+goodKey)
 	r.Header.Set("Content-Type", "application/x-ndjson")
@@ -254,7 +254,7 @@ func (h *house) do(r *http.Request) answer {
 
 func (h *house) post(body string, header ...string) answer {
 	h.t.Helper()
-	return h.do(request_(strings.NewReader(body), header...))
+	return h.do(newRequest(strings.NewReader(body), header...))
 }
 
 // custom is a good event with this id.

@@ -82,7 +82,7 @@ func FuzzRequest(f *testing.F) {
 	h := open(f, Config{MaxBody: 1 << 20})
 	f.Fuzz(func(t *testing.T, body []byte, how uint8, key string) {
 		before := h.log.records()
-		r := request_(bytes.NewReader(body),
+		r := newRequest(bytes.NewReader(body),
 			"Content-Type", []string{"application/x-ndjson", "application/json"}[how&1],
 			"Content-Encoding", []string{"", "gzip", "zstd", "br"}[how>>1&3],
 			"Idempotency-Key", key)

@@ -6,8 +6,8 @@
 // Idempotency-Key counts once, however often it is sent. Control records take the same way to the log.
 //
 // From the moment a request is handed to the log nothing takes it back: a client that goes away, or an answer that
-// comes too late, leaves the append running to its end. What no memory is left for is refused with 503 before it is
-// read. Start reading at Ingest.serve in events.go.
+// comes too late, leaves the append running to its end. What no memory is left for is refused with 503 as soon as
+// that shows, so that the producer's retry is the queue. Start reading at Ingest.serve in events.go.
 package ingest
 
 import (

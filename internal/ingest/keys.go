@@ -15,10 +15,10 @@ const maxCachedKeys = 4096
 // keyCache remembers what known keys allow. Unknown keys are not remembered: a key that was just made works at
 // once, and guessing fills nothing.
 type keyCache struct {
-	keys Keys
-	ttl  time.Duration
-	mu   sync.RWMutex
-	byID map[control.KeyHash]cachedKey
+	keys   Keys
+	ttl    time.Duration
+	mu     sync.RWMutex
+	byHash map[control.KeyHash]cachedKey
 }
 
 type cachedKey struct {
@@ -27,7 +27,7 @@ type cachedKey struct {
 }
 
 func newKeyCache(k Keys, ttl time.Duration) *keyCache {
-	return &keyCache{keys: k, ttl: ttl, byID: map[control.KeyHash]cachedKey{}}
+	return &keyCache{keys: k, ttl: ttl, byHash: map[control.KeyHash]cachedKey{}}
 }
 
 // grant gives what the key allows. Errors: unauthorized, unavailable.
@@ -39,7 +39,7 @@ func (c *keyCache) grant(ctx context.Context, key string) (control.Grant, error)
 	h := control.HashKey(key)
 	now := time.Now()
 	c.mu.RLock()
-	e, ok := c.byID[h]
+	e, ok := c.byHash[h]
 	c.mu.RUnlock()
 	if ok && now.Before(e.until) {
 		return e.grant, nil
@@ -48,7 +48,7 @@ func (c *keyCache) grant(ctx context.Context, key string) (control.Grant, error)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		c.mu.Lock()
-		delete(c.byID, h)
+		delete(c.byHash, h)
 		c.mu.Unlock()
 		return control.Grant{}, fault.New(fault.Unauthorized, "", "The API key is not known.").
 			WithHint("It may have been deleted, or belong to another installation.")
@@ -57,24 +57,24 @@ func (c *keyCache) grant(ctx context.Context, key string) (control.Grant, error)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.byID) >= maxCachedKeys {
+	if len(c.byHash) >= maxCachedKeys {
 		c.makeRoom(now)
 	}
-	c.byID[h] = cachedKey{g, now.Add(c.ttl)}
+	c.byHash[h] = cachedKey{g, now.Add(c.ttl)}
 	return g, nil
 }
 
 // makeRoom forgets what is out of date, or else any one.
 func (c *keyCache) makeRoom(now time.Time) {
-	for h, e := range c.byID {
+	for h, e := range c.byHash {
 		if !now.Before(e.until) {
-			delete(c.byID, h)
+			delete(c.byHash, h)
 		}
 	}
-	for h := range c.byID {
-		if len(c.byID) < maxCachedKeys {
+	for h := range c.byHash {
+		if len(c.byHash) < maxCachedKeys {
 			return
 		}
-		delete(c.byID, h)
+		delete(c.byHash, h)
 	}
 }

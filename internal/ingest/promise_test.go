@@ -102,7 +102,7 @@ func promise(t *testing.T, seed uint64, replays, cuts *atomic.Int64) {
 						continue
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(3000))*time.Millisecond)
-					r := request_(strings.NewReader(body), IdempotencyHeader, fmt.Sprintf("%d-%d", p, q)).WithContext(ctx)
+					r := newRequest(strings.NewReader(body), IdempotencyHeader, fmt.Sprintf("%d-%d", p, q)).WithContext(ctx)
 					w := httptest.NewRecorder()
 					in.Events().ServeHTTP(w, r)
 					cancel()

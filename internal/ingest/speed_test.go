@@ -57,7 +57,7 @@ func TestARequestCostsTheSameAllocationsForAnyNumberOfEvents(t *testing.T) {
 	h.in = New(Config{}, h.deps(blackHole{}))
 	measure := func(n int) float64 {
 		body := realistic(n)
-		r := request_(nil)
+		r := newRequest(nil)
 		r.ContentLength = int64(len(body))
 		w := &sink{h: http.Header{}}
 		run := func() {
