@@ -53,8 +53,9 @@ func TestOnlyTheAllowedRangePasses(t *testing.T) {
 
 func TestARefusedAddressIsNeverConnected(t *testing.T) {
 	var seen atomic.Int32
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	srv.Config.ConnState = func(net.Conn, http.ConnState) { seen.Add(1) }
+	srv.Start()
 	defer srv.Close()
 	addr := srv.Listener.Addr().String()
 
