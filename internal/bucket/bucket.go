@@ -4,6 +4,7 @@
 // Bucket is the seam: s3 implements it for Amazon S3 and compatible stores, buckettest is the suite that every
 // implementation passes, bucketserver is the demo's own S3 server. The rules about IAM policies and the
 // credential check live here too, because they follow from what the seam calls. No caller sees an AWS type.
+// Start reading at Bucket; then Check, NewPolicy and ParseFolder.
 package bucket
 
 import (
