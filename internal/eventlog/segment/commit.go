@@ -30,6 +30,13 @@ func (l *Log) run() {
 		if l.isBroken() {
 			retry.Reset(l.delay)
 		}
+		if l.rolled { // not before the commits that filled the segment are answered
+			l.rolled = false
+			select {
+			case l.sealCh <- struct{}{}:
+			default:
+			}
+		}
 		if closing {
 			break
 		}
@@ -274,10 +281,7 @@ func (l *Log) roll(seg *segment, content []byte) error {
 	s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg)
 	s.mu.Unlock()
 	l.keys.expire()
-	select {
-	case l.sealCh <- struct{}{}:
-	default:
-	}
+	l.rolled = true
 	return nil
 }
 

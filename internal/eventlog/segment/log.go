@@ -64,6 +64,7 @@ type Log struct {
 	file   vfs.File
 	synced int64 // bytes of active that are durable
 	delay  time.Duration
+	rolled bool // a segment became complete
 
 	trim     sync.Mutex // one Trim at a time
 	indexing sync.Mutex // one index file is written, or trimmed files removed, at a time
