@@ -18,7 +18,7 @@ import (
 
 // Limits of a file of apply, so that aliases of aliases cannot make a small file endless.
 const (
-	maxManifestBytes = 4 << 20
+	maxManifestBytes = 1 << 20
 	maxManifestNodes = 1 << 20
 	maxMerges        = 16 // one within the other
 )
