@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/millrace/millrace/internal/app"
+)
+
+// grammar is the command line. Commands are app's values; their flags stand as tags at their fields.
+type grammar struct {
+	Demo   app.Demo   `cmd:"" help:"Run the whole system on embedded parts, with a producer." group:"run"`
+	Serve  app.Serve  `cmd:"" help:"Run the server." group:"run"`
+	Apply  app.Apply  `cmd:"" help:"Make workspaces, keys and connectors as a file says." group:"run"`
+	Key    keys       `cmd:"" help:"API keys." group:"run"`
+	Config settings   `cmd:"" help:"Settings: what holds, and whether they are right." group:"run"`
+	Policy app.Policy `cmd:"" help:"Print the IAM policy that a customer's bucket needs." group:"data"`
+	Cat    app.Cat    `cmd:"" help:"Print Avro records as JSON lines." group:"data"`
+	Schema app.Schema `cmd:"" help:"Show the event types, their fields, and table definitions for warehouses." group:"data"`
+	Verify app.Verify `cmd:"" help:"Compare a connector's bucket with the ledger." group:"care"`
+	Ledger app.Ledger `cmd:"" help:"Show what was delivered and what was dropped." group:"care"`
+	Replay app.Replay `cmd:"" help:"Make a connector's files again from the log." group:"care"`
+	Log    logs       `cmd:"" help:"The event log: read it whole, set damage aside, go on with another." group:"care"`
+	Bench  app.Bench  `cmd:"" help:"Measure what a million events cost on this machine." group:"care"`
+
+	Version app.Version `cmd:"" help:"Print the version." group:"care"`
+}
+
+type keys struct {
+	Create app.KeyCreate `cmd:"" help:"Make an API key; it is printed once."`
+}
+
+type settings struct {
+	Print app.ConfigPrint `cmd:"" help:"Print every setting with its value and where it comes from."`
+	Check app.ConfigCheck `cmd:"" help:"Read and check the settings, and do nothing else."`
+}
+
+type logs struct {
+	Check  app.LogCheck  `cmd:"" help:"Read the whole log and say what is wrong."`
+	Skip   app.LogSkip   `cmd:"" help:"Set a damaged range aside, into the ledger."`
+	Accept app.LogAccept `cmd:"" help:"Go on with a log that was set back or replaced."`
+}
+
+// command is what the grammar's leaves are.
+type command interface {
+	Run(ctx context.Context, c *app.Console, s app.Settings) error
+}
+
+const description = `Millrace takes events over HTTP, makes them durable, and delivers them as Avro files into each customer's own S3 bucket, each event exactly once.
+
+Begin with "millrace demo": it needs nothing else. Every setting is also an environment variable and a flag of every command: docs/settings.md, or "millrace config print".`
+
+// exited is how the parser's wish to end the process travels up to parseAndRun.
+type exited int
+
+// parseAndRun gives the exit code, and the error to report if there is one.
+func parseAndRun(ctx context.Context, c *app.Console, args, environ []string) (code int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(exited)
+			if !ok {
+				panic(r)
+			}
+			code = int(e)
+		}
+	}()
+	parser, flags, err := newParser(c)
+	if err != nil {
+		return 1, err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		if p, ok := errors.AsType[*kong.ParseError](err); ok {
+			at := ""
+			if n := p.Context.Selected(); n != nil {
+				at = " " + n.FullPath()[len("millrace "):]
+			}
+			err = app.Usage(p.Error(), fmt.Sprintf("millrace%s --help shows how it is used", at))
+		}
+		return app.ExitCode(err), err
+	}
+	cmd, ok := parsed.Selected().Target.Addr().Interface().(command)
+	if !ok {
+		return 1, fmt.Errorf("%s is not a command", parsed.Command())
+	}
+	err = cmd.Run(ctx, c, app.Settings{Environ: environ, Flags: flags()})
+	return app.ExitCode(err), err
+}
+
+// newParser builds the parser, and the function that gives the settings among the flags after parsing.
+func newParser(c *app.Console) (*kong.Kong, func() []string, error) {
+	set, flags := settingFlags()
+	parser, err := kong.New(&grammar{},
+		kong.Name("millrace"),
+		kong.Description(description),
+		kong.Embed(set),
+		kong.Writers(c.Out, c.Err),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "run", Title: "Run it:"},
+			{Key: "data", Title: "For the data engineer:"},
+			{Key: "care", Title: "Care and proof:"},
+		}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+	)
+	return parser, flags, err
+}
+
+// settingFlags makes a struct with a hidden flag for every setting, and a function that gives those that were set
+// as config reads them. They are hidden because each command has all of them; `config print` lists them.
+func settingFlags() (set any, flags func() []string) {
+	var fields []reflect.StructField
+	names := app.SettingNames()
+	for i, n := range names {
+		typ := reflect.TypeFor[*string]()
+		if n.Switch {
+			typ = reflect.TypeFor[*bool]()
+		}
+		fields = append(fields, reflect.StructField{
+			Name: fmt.Sprintf("Setting%d", i),
+			Type: typ,
+			Tag:  reflect.StructTag(fmt.Sprintf(`name:"%s" hidden:""`, strings.TrimPrefix(n.Flag, "--"))),
+		})
+	}
+	v := reflect.New(reflect.StructOf(fields))
+	return v.Interface(), func() []string {
+		var given []string
+		for i, n := range names {
+			if f := v.Elem().Field(i); !f.IsNil() {
+				given = append(given, fmt.Sprintf("%s=%v", n.Flag, f.Elem().Interface()))
+			}
+		}
+		return given
+	}
+}

@@ -1,0 +1,48 @@
+// Command millrace is the whole product in one binary: the server, and the tools around it.
+//
+// This package turns flags into commands of internal/app and their errors into exit codes, nothing else. The
+// grammar stands in cli.go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/millrace/millrace/internal/app"
+)
+
+var version = "unknown" // set by the linker
+
+func main() {
+	// The first signal asks for an ordered end; the second ends the process at once, by its default action.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	console := &app.Console{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version,
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+	}
+	os.Exit(run(ctx, console, os.Args[1:], os.Environ()))
+}
+
+// run plays one command line and gives the exit code.
+func run(ctx context.Context, c *app.Console, args, environ []string) int {
+	code, err := parseAndRun(ctx, c, args, environ)
+	if err != nil {
+		report(c.Err, err)
+	}
+	return code
+}
+
+// report says what failed and what to do now, for a person.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "millrace: %s\n", app.Sentence(err))
+	if hint := app.Hint(err); hint != "" {
+		fmt.Fprintf(w, "  → %s\n", hint)
+	}
+}

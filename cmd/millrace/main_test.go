@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/app"
+)
+
+func play(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	c := &app.Console{In: strings.NewReader(""), Out: &out, Err: &err, Version: "test"}
+	code = run(t.Context(), c, args, env)
+	return out.String(), err.String(), code
+}
+
+func TestEveryCommandIsOneAndTeaches(t *testing.T) {
+	for _, path := range commands(t) {
+		out, stderr, code := play(t, nil, append(path, "--help")...)
+		if code != 0 || stderr != "" || !strings.Contains(out, "Usage: millrace "+strings.Join(path, " ")) {
+			t.Errorf("millrace %v --help: exit %d\n%s%s", path, code, out, stderr)
+		}
+	}
+	// A leaf of the grammar that is no command is found when it is called: call each with a flag that ends it early.
+	out, _, code := play(t, nil)
+	if code != 0 {
+		t.Errorf("without arguments: exit %d", code)
+	}
+	for _, c := range strings.Fields("demo serve apply policy cat schema verify replay ledger bench log config key version") {
+		if !strings.Contains(out, "\n  "+c+" ") {
+			t.Errorf("help does not list %s:\n%s", c, out)
+		}
+	}
+}
+
+func TestTheCommandLineEndsWithTheCodesOfTheTable(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		env  []string
+		code int
+		want string
+	}{
+		"version":                          {[]string{"version"}, nil, 0, ""},
+		"an unknown flag":                  {[]string{"serve", "--listn=x"}, nil, 2, "--listen"},
+		"an unknown command":               {[]string{"sreve"}, nil, 2, "serve"},
+		"a setting that does not exist":    {[]string{"config", "check"}, []string{"MILLRACE_LISTN=x"}, 2, "MILLRACE_LISTEN"},
+		"a setting as a flag wins":         {[]string{"config", "check", "--cluster=eu-02"}, []string{"MILLRACE_CLUSTER=prod-02"}, 0, ""},
+		"a switch as a flag":               {[]string{"config", "check", "--access-log"}, nil, 0, ""},
+		"a type that does not exist":       {[]string{"schema", "users.messages.email.Opn"}, nil, 5, "users.messages.email.Open"},
+		"a folder without an installation": {[]string{"ledger", "--connector=a/b", "--data-dir=" + t.TempDir()}, nil, 5, "--data-dir"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, stderr, code := play(t, c.env, c.args...)
+			if code != c.code || !strings.Contains(stderr, c.want) {
+				t.Errorf("exit %d, want %d, with %q in\n%s%s", code, c.code, c.want, out, stderr)
+			}
+		})
+	}
+}
+
+func TestAFlagWinsOverTheEnvironment(t *testing.T) {
+	out, _, _ := play(t, []string{"MILLRACE_CLUSTER=prod-02"}, "config", "print", "--cluster=eu-02")
+	if !strings.Contains(out, `cluster: "eu-02"`) {
+		t.Errorf("got\n%s", out)
+	}
+}

@@ -1,0 +1,418 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// world is an installation in a temporary folder with a bucket of its own.
+type world struct {
+	t    *testing.T
+	dir  string
+	shop *shop
+	s    Settings
+}
+
+const worldKey = "mr_world_0123456789abcdefghijklmnop"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	shop, err := openShop(filepath.Join(dir, "bucket"), "acme-currents", "AKIAWORLD", "world-secret", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shop.close)
+	return &world{t: t, dir: dir, shop: shop, s: Settings{
+		Environ: []string{
+			"MILLRACE_DATA_DIR=" + filepath.Join(dir, "data"), "MILLRACE_LISTEN=127.0.0.1:0", "MILLRACE_METRICS_LISTEN=127.0.0.1:0",
+			"MILLRACE_ALLOWED_ENDPOINT_NETWORKS=127.0.0.0/8", "MILLRACE_LOG_LEVEL=error",
+			"KEY=" + worldKey, "SECRET=world-secret", "WRONG=not-the-secret",
+		},
+	}}
+}
+
+func (w *world) data(name string) string { return filepath.Join(w.dir, "data", name) }
+
+// manifest has one connector; more is further lines of it.
+func (w *world) manifest(more string) string {
+	return fmt.Sprintf(`workspaces:
+  - name: acme
+    api_keys: [{name: producer, scopes: [events.write], secret_env: KEY}]
+    connectors:
+      - name: warehouse
+        type: s3
+        contact_email: data@acme.example
+        destination: {bucket: acme-currents, region: us-east-1, endpoint: %q, path_style: true, access_key_id: AKIAWORLD, secret_access_key_env: SECRET}
+        events: [all]
+        flush: {interval: 1s, events: 100}
+%s`, w.shop.url, more)
+}
+
+type runner interface {
+	Run(ctx context.Context, c *Console, s Settings) error
+}
+
+// play runs a command and gives what it printed.
+func (w *world) play(cmd runner) (string, error) {
+	w.t.Helper()
+	var out, note bytes.Buffer
+	err := cmd.Run(w.t.Context(), &Console{In: strings.NewReader(""), Out: &out, Err: &note, Version: "test"}, w.s)
+	return out.String(), err
+}
+
+func (w *world) must(cmd runner) string {
+	w.t.Helper()
+	out, err := w.play(cmd)
+	if err != nil {
+		w.t.Fatalf("%T: %s\n%s", cmd, Sentence(err), out)
+	}
+	return out
+}
+
+func (w *world) apply(manifest string) (string, error) {
+	w.t.Helper()
+	name := filepath.Join(w.dir, "apply.yaml")
+	if err := os.WriteFile(name, []byte(manifest), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.play(Apply{File: name})
+}
+
+// serve starts the server; stop ends it in order and gives its error.
+func (w *world) serve() (sys *system, stop func() error) {
+	w.t.Helper()
+	cfg, err := w.s.Load()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var said bytes.Buffer
+	sys, err = openSystem(w.t.Context(), cfg, &Console{Out: &said, Err: w.t.Output()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- sys.run(ctx) }()
+	var once error
+	done := false
+	stop = func() error {
+		cancel()
+		if !done {
+			once, done = <-ended, true
+		}
+		return once
+	}
+	w.t.Cleanup(func() { stop() })
+	return sys, stop
+}
+
+// deliver accepts n events with a running server and stops it, so that all are in the bucket.
+func (w *world) deliver(n int) {
+	w.t.Helper()
+	if out, err := w.apply(w.manifest("")); err != nil {
+		w.t.Fatalf("apply: %s\n%s", Sentence(err), out)
+	}
+	sys, stop := w.serve()
+	if err := sys.awaitReady(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := sys.plane.awaitRecorded(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.produce(sys, n)
+	if err := sys.drain(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		w.t.Fatalf("stop: %v", err)
+	}
+}
+
+func (w *world) produce(sys *system, n int) {
+	w.t.Helper()
+	catalogue, err := event.NewCatalogue(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := load{url: sys.URL() + "/v1/events", key: worldKey, catalogue: catalogue, seed: 1, conns: 2, per: 50, events: int64(n)}.run(w.t.Context())
+	if err != nil || p.Acked != int64(n) {
+		w.t.Fatalf("accepted %d of %d: %v", p.Acked, n, err)
+	}
+}
+
+// objects gives the Avro files in the bucket.
+func (w *world) objects() []string {
+	w.t.Helper()
+	var names []string
+	err := filepath.WalkDir(filepath.Join(w.dir, "bucket", "acme-currents"), func(name string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, ".avro") {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return names
+}
+
+func (w *world) verdict() (v verdict, err error) {
+	w.t.Helper()
+	out, err := w.play(Verify{Connector: "acme/warehouse", JSON: true})
+	if e := json.Unmarshal([]byte(out), &v); e != nil {
+		w.t.Fatalf("verify prints %q (%v)", out, err)
+	}
+	return v, err
+}
+
+func TestVerifyAgreesAndFindsWhatWasChanged(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(400)
+	v, err := w.verdict()
+	if err != nil || len(v.Wrong) > 0 || v.Events != 400 || v.Compared != 400 || v.Files == 0 {
+		t.Fatalf("of a whole bucket: %+v, %v", v, err)
+	}
+	all := w.objects()
+	took := all[0]
+	if err := os.Remove(took); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = w.verdict(); err != nil || len(v.TakenAway) != 1 {
+		t.Errorf("a file that was taken away: %+v, %v", v, err)
+	}
+	b, err := os.ReadFile(all[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-20] ^= 1 // the last byte of the last block, or of the marker behind it
+	if err := os.WriteFile(all[1], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	strange := strings.Replace(all[1], "+0+", "+7+", 1)
+	if err := os.WriteFile(strange, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err = w.verdict()
+	kinds := map[string]int{}
+	for _, d := range v.Wrong {
+		kinds[d.Kind]++
+	}
+	if err == nil || kinds["damaged"] == 0 || kinds["unknown"] != 1 || ExitCode(err) != 1 {
+		t.Errorf("a changed and a strange file: %+v, %v", v, err)
+	}
+}
+
+func TestReplayMakesTheSameBytesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(700)
+	before := map[string][]byte{}
+	for i, name := range w.objects() {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[name] = b
+		if i%2 == 0 {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	from := time.Now().UTC().Add(-2 * time.Hour).Format("2006-01-02T15")
+	dry := w.must(Replay{Connector: "warehouse", From: from, DryRun: true})
+	if !strings.Contains(dry, "would be written") || len(w.objects()) != len(before)/2 {
+		t.Fatalf("a dry run: %s", dry)
+	}
+	w.must(Replay{Connector: "warehouse", From: from})
+	after := w.objects()
+	if len(after) != len(before) {
+		t.Errorf("%d files after the replay, there were %d", len(after), len(before))
+	}
+	for _, name := range after {
+		b, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(b, before[name]) {
+			t.Errorf("%s has other bytes than before (%v)", name, err)
+		}
+	}
+	if v, err := w.verdict(); err != nil || v.Files != int64(len(before)) {
+		t.Errorf("verify after the replay: %+v, %v", v, err)
+	}
+	if out := w.must(Replay{Connector: "warehouse", From: from}); !strings.Contains(out, " 0 written") {
+		t.Errorf("a second replay: %s", out)
+	}
+}
+
+// Another log under known positions, or one that was set back, is never worked on by itself.
+func TestAnotherLogIsRefusedUntilItIsAccepted(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"a lost log": func(w *world) {
+			if err := os.RemoveAll(w.data("log")); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+		"a log that was set back": func(w *world) {
+			if err := os.CopyFS(filepath.Join(w.dir, "old"), os.DirFS(w.data("log"))); err != nil {
+				w.t.Fatal(err)
+			}
+			w.deliver(100)
+			if err := os.RemoveAll(w.data("log")); err != nil {
+				w.t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(w.dir, "old"), w.data("log")); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deliver(100)
+			change(w)
+			sys, stop := w.serve()
+			err := sys.awaitStopped(t, stop)
+			if !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "millrace log accept") {
+				t.Fatalf("the server starts with another log: %v", err)
+			}
+			w.must(LogAccept{})
+			if out := w.must(LogAccept{}); !strings.Contains(out, "nothing to accept") {
+				t.Errorf("accepted twice: %s", out)
+			}
+			if out := w.must(Ledger{Connector: "warehouse", JSON: true}); !strings.Contains(out, "log_lost") {
+				t.Errorf("the ledger does not say what was lost: %s", out)
+			}
+			w.deliver(100)
+			if v, err := w.verdict(); err != nil {
+				t.Errorf("after it: %+v, %v", v, err)
+			}
+		})
+	}
+}
+
+// awaitStopped waits for a server that ends by itself.
+func (s *system) awaitStopped(t *testing.T, stop func() error) error {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := http.Get(s.front.URL() + "/healthz"); err != nil {
+			return stop()
+		}
+		if s.working.Load() != nil {
+			t.Fatal("it works")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("it neither works nor ends")
+	return nil
+}
+
+func TestASecondServerStandsByAndTakesOver(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(50)
+	first, stopFirst := w.serve()
+	if err := first.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := w.serve()
+	var res *http.Response
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if res, err = http.Get(second.front.URL() + "/readyz"); err != nil {
+			t.Fatal(err)
+		}
+		var body bytes.Buffer
+		body.ReadFrom(res.Body)
+		res.Body.Close()
+		if strings.Contains(body.String(), "standby") {
+			if res.StatusCode != 503 {
+				t.Errorf("a standby is ready: %d", res.StatusCode)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the second server does not say that it stands by: %s", body.String())
+		}
+	}
+	if err := stopFirst(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.awaitReady(t.Context()); err != nil {
+		t.Fatalf("the standby does not take over: %v", err)
+	}
+	w.produce(second, 50)
+}
+
+func TestAnApplyThatIsRefusedSaysWhyAndTheRestStands(t *testing.T) {
+	w := newWorld(t)
+	out, err := w.apply(w.manifest("") + fmt.Sprintf(`
+      - name: locked
+        type: s3
+        contact_email: data@acme.example
+        destination: {bucket: acme-currents, folder: other, region: us-east-1, endpoint: %q, path_style: true, access_key_id: AKIAWORLD, secret_access_key_env: WRONG}
+        events: [all]
+`, w.shop.url))
+	if ExitCode(err) != 1 || !strings.Contains(Sentence(err), "acme/locked") || !strings.Contains(Sentence(err), "S3 credentials are invalid") {
+		t.Errorf("exit %d: %s\n%s", ExitCode(err), Sentence(err), out)
+	}
+	if strings.Contains(Sentence(err)+out, "not-the-secret") {
+		t.Error("a secret is printed")
+	}
+	if !strings.Contains(out, "acme/warehouse") {
+		t.Errorf("the other connector is not there: %s", out)
+	}
+	if out, err = w.apply(w.manifest("")); err != nil || !strings.Contains(out, "nothing to change") {
+		t.Errorf("applied again: %s %v", out, err)
+	}
+}
+
+func TestDamageIsNamedAndSetAsideIntoTheLedger(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(300)
+	segments, err := filepath.Glob(w.data("log/*.seg"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("no segments: %v", err)
+	}
+	b, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 0xff
+	if err := os.WriteFile(segments[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.play(LogCheck{})
+	if ExitCode(err) != 8 || !strings.Contains(out, filepath.Base(segments[0])) {
+		t.Fatalf("check of a damaged log: exit %d\n%s", ExitCode(err), out)
+	}
+	w.must(LogSkip{})
+	w.must(LogCheck{})
+	if out := w.must(LogSkip{}); !strings.Contains(out, "no damage") {
+		t.Errorf("skipped twice: %s", out)
+	}
+	w.deliver(100)
+}
+
+func TestALostMasterKeyIsNotReplacedInSilence(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(10)
+	info, err := os.Stat(w.data(masterKeyName))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the master key: %v, %v", info.Mode(), err)
+	}
+	if err := os.Remove(w.data(masterKeyName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.play(Ledger{Connector: "warehouse"}); !fault.Is(err, fault.NotFound) || Hint(err) == "" {
+		t.Errorf("without its key: %v", err)
+	}
+}

@@ -1,0 +1,344 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/avro/ocf"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// Demo is the whole system in one process, on embedded parts.
+type Demo struct {
+	Dir    string        `default:"demo-data" placeholder:"DIR" help:"Where everything is kept; an existing folder goes on."`
+	Rate   float64       `default:"200" placeholder:"N" help:"Events a second that the producer sends."`
+	For    time.Duration `placeholder:"DURATION" help:"Stop after this time, and check the bucket against what was acknowledged."`
+	Listen string        `placeholder:"ADDRESS" help:"Address of the server. Default: 127.0.0.1:8080, or a free port if that is taken."`
+}
+
+// Help teaches.
+func (Demo) Help() string {
+	return `An S3 server that checks signatures keeps each object as a plain file; a workspace gets one connector, launched like a customer's, credential check included; a producer posts realistic events over HTTP. Files appear within seconds.
+
+    millrace demo
+    millrace demo --for 20s
+    millrace cat demo-data/bucket | head
+
+With --for the last line says how many events were acknowledged and how many are in the bucket, read by an Avro library that had no part in writing them. The exit code is 0 only if none is missing and none is there twice.`
+}
+
+const (
+	demoBucket = "demo-currents"
+	demoKeyID  = "AKIAMILLRACEDEMO"
+	demoFlush  = "5s"
+)
+
+// demoState is what a demo folder remembers, so that its connector finds the same S3 server again.
+type demoState struct {
+	BucketPort string `json:"bucket_port"`
+	SecretKey  string `json:"secret_key"`
+	APIKey     string `json:"api_key"`
+}
+
+const demoManifest = `workspaces:
+  - name: demo
+    api_keys:
+      - {name: producer, scopes: [events.write], secret_env: API_KEY}
+    connectors:
+      - name: warehouse
+        type: s3
+        contact_email: data@demo.example
+        destination:
+          bucket: ` + demoBucket + `
+          region: us-east-1
+          endpoint: %q
+          path_style: true
+          access_key_id: ` + demoKeyID + `
+          secret_access_key_env: SECRET_KEY
+        events: [all]
+        flush: {interval: ` + demoFlush + `, events: 15000}
+`
+
+// Run is the demo.
+func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
+	if cmd.Rate <= 0 {
+		return Usage("--rate must be above 0", "millrace demo --help shows how it is used")
+	}
+	folder := vfs.OS(cmd.Dir)
+	if err := folder.MkdirAll("."); err != nil {
+		return err
+	}
+	lock, err := folder.Lock("demo.lock")
+	if err != nil {
+		return fault.Wrap(err, "start the demo in "+cmd.Dir)
+	}
+	defer lock.Close() // an empty file
+	state, err := loadDemo(folder)
+	if err != nil {
+		return err
+	}
+	bucketDir := filepath.Join(cmd.Dir, "bucket")
+	shop, err := openDemoShop(bucketDir, &state)
+	if err != nil {
+		return err
+	}
+	defer shop.close()
+	if err := state.save(folder); err != nil {
+		return err
+	}
+
+	// The demo is the same for everybody: of the settings only flags count, not the environment.
+	cfg, err := Settings{Flags: withDefaults(s.Flags,
+		"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
+		"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn",
+	)}.Load()
+	if err != nil {
+		return err
+	}
+	sys, err := openSystem(ctx, cfg, c)
+	if err != nil {
+		return err
+	}
+	running := make(chan error, 1)
+	sysCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ctx, dead := context.WithCancel(ctx) // a server that ends by itself ends the demo
+	defer dead()
+	go func() {
+		running <- sys.run(sysCtx)
+		dead()
+	}()
+	end := func(err error) error {
+		stop()
+		failed := <-running
+		if failed != nil && errors.Is(err, context.Canceled) {
+			return failed
+		}
+		return errors.Join(err, failed)
+	}
+
+	err = sys.plane.applyText(ctx, "demo.yaml", fmt.Sprintf(demoManifest, shop.url), map[string]string{"API_KEY": state.APIKey, "SECRET_KEY": state.SecretKey})
+	if err != nil {
+		return end(err)
+	}
+	if err := sys.awaitReady(ctx); err != nil {
+		return end(err)
+	}
+	if err := sys.plane.awaitRecorded(ctx); err != nil {
+		return end(err)
+	}
+	cmd.introduce(c, sys, state, bucketDir)
+
+	var acked idSet
+	produce, finish := context.WithCancel(ctx)
+	defer finish()
+	if cmd.For > 0 {
+		time.AfterFunc(cmd.For, finish)
+	}
+	progress := c.bar("accepted", thousands)
+	l := load{
+		url: sys.URL() + "/v1/events", key: state.APIKey, catalogue: sys.plane.catalogue, seed: rand.Uint64(),
+		conns: 2, per: max(1, min(100, int(cmd.Rate/10))), rate: cmd.Rate,
+		onProgress: func(n int64) { progress.Set(n, 0) },
+	}
+	if cmd.For > 0 {
+		l.onAnswered = acked.add
+	}
+	played, err := l.run(produce)
+	progress.End()
+	if err != nil {
+		return end(err)
+	}
+	if cmd.For == 0 {
+		c.Note("Stopping: what is gathered is written to the bucket.")
+		return end(nil)
+	}
+	// An ordered stop cuts what is gathered. Whatever could not be delivered then counts as missing.
+	if err := sys.drain(ctx); err != nil {
+		return end(err)
+	}
+	if err := end(nil); err != nil {
+		return err
+	}
+	found, err := audit(vfs.OS(bucketDir), acked.ids, c)
+	if err != nil {
+		return err
+	}
+	c.Print("accepted %d delivered %d files %d missing %d duplicates %d", played.Acked, found.delivered, found.files, found.missing, found.duplicates)
+	if found.missing+found.duplicates > 0 {
+		return errDiffers{"the bucket does not hold each acknowledged event once"}
+	}
+	return nil
+}
+
+// listen is where the server listens: the usual address, unless somebody else does.
+func (cmd Demo) listen() string {
+	if cmd.Listen != "" {
+		return cmd.Listen
+	}
+	const usual = "127.0.0.1:8080"
+	l, err := net.Listen("tcp", usual)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	l.Close() // nothing was accepted
+	return usual
+}
+
+func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir string) {
+	c.Print("Millrace is running, and a producer posts %s events a second.", thousands(int64(cmd.Rate)))
+	c.Print("")
+	c.Print("  address   %s", sys.URL())
+	c.Print("  API key   %s", state.APIKey)
+	c.Print("  metrics   %s/metrics", sys.metricsURL())
+	c.Print("  files     %s, new ones every %s", filepath.Join(bucketDir, demoBucket, "currents"), demoFlush)
+	c.Print("")
+	c.Print("Read them:     millrace cat %s | head -3", bucketDir)
+	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
+	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
+	c.Print("                 %s/v1/events", sys.URL())
+	c.Print("")
+}
+
+func loadDemo(folder vfs.FS) (demoState, error) {
+	var state demoState
+	b, err := vfs.ReadFile(folder, "demo.json", 64<<10)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return demoState{BucketPort: "0", SecretKey: control.NewKey().Reveal(), APIKey: control.NewKey().Reveal()}, nil
+	case err != nil:
+		return state, err
+	}
+	if err := json.Unmarshal(b, &state); err != nil || state.APIKey == "" || state.SecretKey == "" {
+		return state, fault.New(fault.Corrupt, "go on with the demo", "demo.json does not hold what a demo left there").
+			WithHint("Name another folder with --dir, or remove this one.").WithCause(err)
+	}
+	return state, nil
+}
+
+func (s demoState) save(folder vfs.FS) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFile(folder, "demo.json", append(b, '\n'))
+}
+
+// openDemoShop listens where the demo listened last time: to the connector, another address is another bucket.
+func openDemoShop(dir string, state *demoState) (*shop, error) {
+	x, err := openShop(dir, demoBucket, demoKeyID, state.SecretKey, net.JoinHostPort("127.0.0.1", state.BucketPort))
+	if err != nil && state.BucketPort != "0" {
+		x, err = openShop(dir, demoBucket, demoKeyID, state.SecretKey, "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, state.BucketPort, err = net.SplitHostPort(strings.TrimPrefix(x.url, "http://"))
+	return x, err
+}
+
+// idSet is ids gathered by several goroutines.
+type idSet struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (s *idSet) add(body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = map[string]bool{}
+	}
+	for _, id := range idsOf(body) {
+		s.ids[id] = true
+	}
+}
+
+// audited is what a bucket holds of the events that were acknowledged.
+type audited struct {
+	delivered  int // of acked
+	files      int // that hold some of them
+	missing    int // of acked
+	duplicates int // ids, of whatever run, that are there more than once
+}
+
+// audit reads every Avro file below folder with a library that had no part in writing them.
+func audit(folder vfs.FS, acked map[string]bool, c *Console) (audited, error) {
+	var a audited
+	names, err := avroFiles(folder, ".")
+	if err != nil {
+		return a, err
+	}
+	progress := c.bar("checking files", thousands)
+	defer progress.End()
+	times := map[string]int{}
+	for i, name := range names {
+		progress.Set(int64(i), int64(len(names)))
+		f, err := folder.Open(name)
+		if err != nil {
+			return a, err
+		}
+		ours, err := idsInFile(f, func(id string) bool {
+			times[id]++
+			return acked[id]
+		})
+		f.Close() // read only
+		if err != nil {
+			return a, fault.Wrap(err, "check "+name)
+		}
+		if ours {
+			a.files++
+		}
+	}
+	for id, n := range times {
+		if n > 1 {
+			a.duplicates++
+		}
+		if acked[id] {
+			a.delivered++
+		}
+	}
+	a.missing = len(acked) - a.delivered
+	return a, nil
+}
+
+func idsInFile(f vfs.File, see func(id string) bool) (some bool, err error) {
+	in, err := fileReader(f)
+	if err != nil {
+		return false, err
+	}
+	r, err := ocf.NewReader(in)
+	if err != nil {
+		return false, fault.From(err, fault.Corrupt, "read Avro")
+	}
+	defer r.Close() // read only
+	for {
+		var e map[string]any
+		err := r.Decode(&e)
+		if errors.Is(err, io.EOF) {
+			return some, nil
+		}
+		if err != nil {
+			return some, fault.From(err, fault.Corrupt, "read Avro")
+		}
+		id, ok := e["id"].(string)
+		if !ok {
+			return some, fault.New(fault.Corrupt, "read Avro", "a record has no id")
+		}
+		if see(id) {
+			some = true
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const acceptHint = "If that is what you meant, run `millrace log accept`: what was not delivered is then listed as lost in the ledger, and work goes on. Otherwise put the right folder back."
+
+// checkIdentity makes sure that the log in the data folder is the one that positions and ledger speak of, and that
+// it was not set back. The first log that a database meets becomes its log.
+//
+// Errors: conflict, with the way out as its hint. Nothing was changed then.
+func (p *plane) checkIdentity(ctx context.Context, log source) error {
+	current, known, err := p.store.CurrentLog(ctx)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return p.store.SetCurrentLog(ctx, log.ID())
+	}
+	if current != log.ID() {
+		waiting, err := p.store.LanesOutside(ctx, log.ID())
+		if err != nil {
+			return err
+		}
+		if waiting == 0 {
+			return p.store.SetCurrentLog(ctx, log.ID()) // nobody waits for anything of the other one
+		}
+		return fault.New(fault.Conflict, "open the log",
+			"the log in %s is %s, but %d connectors have positions in another one, %s", p.cfg.DataDir, log.ID(), waiting, current).WithHint(acceptHint)
+	}
+	least, err := p.store.MaxLoggedOffset(ctx, current)
+	if err != nil {
+		return err
+	}
+	if _, head := log.Bounds(); head < least {
+		return fault.New(fault.Conflict, "open the log",
+			"the log in %s was set back: it ends at offset %d, and positions or ledger speak of offset %d", p.cfg.DataDir, head, least-1).WithHint(acceptHint)
+	}
+	return nil
+}
+
+// recordSchemas keeps what stands under each schema id: files and log speak of schemas by their ids alone.
+//
+// Errors: conflict if a schema file of the operator's was changed under its id.
+func (p *plane) recordSchemas(ctx context.Context) error {
+	var prints []control.SchemaPrint
+	for _, s := range p.catalogue.Schemas() {
+		prints = append(prints, control.SchemaPrint{ID: uint32(s.ID), Type: s.Type.Name, Fingerprint: s.Fingerprint()})
+	}
+	return p.store.RecordSchemas(ctx, prints)
+}
+
+var _ source = eventlog.Log(nil) // a log that is open for appends can be read like any other

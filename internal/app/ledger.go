@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Ledger shows what was delivered and what was dropped.
+type Ledger struct {
+	Connector string `placeholder:"[WORKSPACE/]NAME" required:"" help:"Whose ledger."`
+	From      string `placeholder:"TIME" help:"Only hours from this one on: 2026-11-22T10, or a date."`
+	To        string `placeholder:"TIME" help:"Only hours before this one."`
+	Type      string `placeholder:"EVENT-TYPE" help:"Only events of this type."`
+	Files     bool   `help:"List every file with its key and range, instead of sums by hour and type."`
+	JSON      bool   `name:"json" help:"As JSON, one object a line with --files."`
+}
+
+// Help teaches.
+func (Ledger) Help() string {
+	return `Hours are hours of acceptance, in UTC, as in the keys of files. A drop is a range of events that were lost by rule; its reason says which: grace, pause, quota, cap, deleted, log_lost, trimmed, damaged. "settled: false" means that the bucket has not been looked at since, so that some of them may be there after all.
+
+    millrace ledger --connector acme/warehouse --from 2026-11-22
+    millrace ledger --connector acme/warehouse --files --json | jq -r .key`
+}
+
+type fileJSON struct {
+	Kind      string    `json:"kind"` // file
+	Key       string    `json:"key"`
+	EventType string    `json:"event_type"`
+	SchemaID  uint32    `json:"schema_id"`
+	Hour      string    `json:"hour"`
+	Log       string    `json:"log"`
+	First     int64     `json:"first"`
+	Last      int64     `json:"last"`
+	Events    int       `json:"events"`
+	Bytes     int64     `json:"bytes"`
+	Version   int       `json:"config_version"`
+	Cut       string    `json:"cut"`
+	Adopted   bool      `json:"adopted,omitempty"`
+	At        time.Time `json:"at"`
+}
+
+type dropJSON struct {
+	Kind      string    `json:"kind"` // drop
+	EventType string    `json:"event_type"`
+	SchemaID  uint32    `json:"schema_id"`
+	Hour      string    `json:"hour"`
+	Log       string    `json:"log"`
+	First     int64     `json:"first"`
+	Last      int64     `json:"last"`
+	Events    int64     `json:"events"` // -1: not known
+	Reason    string    `json:"reason"`
+	Settled   bool      `json:"settled"`
+	At        time.Time `json:"at"`
+}
+
+type deliveredJSON struct {
+	Hour      string `json:"hour"`
+	EventType string `json:"event_type"`
+	Files     int64  `json:"files"`
+	Events    int64  `json:"events"`
+}
+
+func showDrop(d control.Drop) dropJSON {
+	return dropJSON{"drop", d.EventType, d.Stream.Schema, d.Stream.Hour.String(), d.Log.String(), int64(d.First), int64(d.Last),
+		d.Events, string(d.Reason), d.Settled, d.At}
+}
+
+// Run shows.
+func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
+	var f control.LedgerFilter
+	var err error
+	if f.From, err = parseHour("--from", cmd.From); err != nil {
+		return err
+	}
+	if f.Until, err = parseHour("--to", cmd.To); err != nil {
+		return err
+	}
+	p, err := existingPlane(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer p.Close() // only read
+	_, conn, err := p.connector(ctx, cmd.Connector)
+	if err != nil {
+		return err
+	}
+	f.Connector, f.EventType = conn.Connector, cmd.Type
+	if cmd.Files {
+		return cmd.list(ctx, c, p, f)
+	}
+	delivered, err := p.store.DeliveredCounts(ctx, f)
+	if err != nil {
+		return err
+	}
+	rows, drops := []deliveredJSON{}, []dropJSON{}
+	for _, d := range delivered {
+		rows = append(rows, deliveredJSON{d.Hour.String(), d.EventType, d.Files, d.Events})
+	}
+	if err := p.eachDrop(ctx, f, func(d control.Drop) error { drops = append(drops, showDrop(d)); return nil }); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.JSON(map[string]any{"connector": conn.Connector, "delivered": rows, "dropped": drops})
+	}
+	w := tabwriter.NewWriter(c.Out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "HOUR (UTC)\tEVENT TYPE\tFILES\tEVENTS")
+	var files, events int64
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\n", r.Hour, r.EventType, r.Files, r.Events)
+		files, events = files+r.Files, events+r.Events
+	}
+	fmt.Fprintf(w, "all\t\t%d\t%d\n", files, events)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(drops) == 0 {
+		c.Print("\nNothing was dropped.")
+		return nil
+	}
+	c.Print("\nDropped:")
+	for _, d := range drops {
+		n := "an unknown number of"
+		if d.Events >= 0 {
+			n = fmt.Sprint(d.Events)
+		}
+		c.Print("  %s  %s  %s events, offsets %d to %d, reason %s, settled %v", d.Hour, d.EventType, n, d.First, d.Last, d.Reason, d.Settled)
+	}
+	return nil
+}
+
+func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.LedgerFilter) error {
+	err := p.eachFile(ctx, f, func(x control.File) error {
+		if cmd.JSON {
+			return c.Line(fileJSON{"file", x.Key, x.EventType, x.Stream.Schema, x.Stream.Hour.String(), x.Log.String(), int64(x.First), int64(x.Last),
+				x.Events, x.Size, x.Version, x.Cut, x.Adopted, x.At})
+		}
+		c.Print("%s  %d events, offsets %d to %d, %s", x.Key, x.Events, x.First, x.Last, size(x.Size))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.eachDrop(ctx, f, func(d control.Drop) error {
+		if cmd.JSON {
+			return c.Line(showDrop(d))
+		}
+		c.Print("dropped (%s): %s, hour %s, %d events, offsets %d to %d", d.Reason, d.EventType, d.Stream.Hour, d.Events, d.First, d.Last)
+		return nil
+	})
+}
+
+// parseHour reads an hour as people write it; empty is 0.
+func parseHour(flag, text string) (eventlog.Hour, error) {
+	t, err := parseTime(flag, text)
+	if err != nil || text == "" {
+		return 0, err
+	}
+	return eventlog.HourOf(t), nil
+}
+
+// parseTime reads a time in UTC: RFC 3339, a date with an hour, or a date.
+func parseTime(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15", "2006-01-02-15", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fault.New(fault.Invalid, "", "%s %q is not a time", flag, text).
+		WithHint("Write 2026-11-22, 2026-11-22T10 or 2026-11-22T10:30:00Z; UTC.")
+}

@@ -1,0 +1,197 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+// metric is one row of the table of metrics, from which they are made and documented.
+type metric struct {
+	name   string
+	kind   string // counter, gauge, histogram
+	labels string // separated by blanks
+	help   string
+}
+
+// of a lane: whose, which, and which of its destinations.
+const laneLabels = "workspace connector destination"
+
+// The metrics. Durations are seconds, sizes bytes, times seconds since 1970.
+var (
+	mAccepted   = metric{"millrace_ingest_accepted_events_total", "counter", "", "Events acknowledged to producers."}
+	mRejected   = metric{"millrace_ingest_rejected_events_total", "counter", "code", "Events rejected, by the code that producers are told."}
+	mIgnored    = metric{"millrace_ingest_ignored_fields_total", "counter", "", "Unknown fields that were left out of events, in workspaces that allow them."}
+	mReplayed   = metric{"millrace_ingest_replayed_requests_total", "counter", "", "Requests that were answered again for their Idempotency-Key and appended nothing."}
+	mRequests   = metric{"millrace_ingest_requests_total", "counter", "status", "Requests with events, by the status of the answer."}
+	mFsync      = metric{"millrace_eventlog_fsync_seconds", "histogram", "", "How long making a batch of commits durable took."}
+	mAppended   = metric{"millrace_eventlog_appended_bytes_total", "counter", "", "Bytes made durable in the log."}
+	mLogBytes   = metric{"millrace_eventlog_size_bytes", "gauge", "", "What the log occupies on disk."}
+	mLogLimit   = metric{"millrace_eventlog_limit_bytes", "gauge", "", "What it may occupy; at the limit producers get 503."}
+	mLogWindow  = metric{"millrace_eventlog_idempotency_window_seconds", "gauge", "", "How far back a repeated Idempotency-Key is really recognised."}
+	mLogOldest  = metric{"millrace_eventlog_oldest_timestamp_seconds", "gauge", "", "When the oldest event was accepted that can still be replayed."}
+	mLogHead    = metric{"millrace_eventlog_head_offset", "gauge", "", "Offset after the last durable event."}
+	mLogHealthy = metric{"millrace_eventlog_healthy", "gauge", "", "1 while the log takes events and has found no damage, else 0."}
+	mLag        = metric{"millrace_delivery_lag_events", "gauge", laneLabels, "Events accepted and not yet in the bucket. What has not been looked at yet counts for every connector, so it is an upper bound."}
+	mLagSeconds = metric{"millrace_delivery_lag_seconds", "gauge", laneLabels, "Age of the oldest event that is not yet in the bucket."}
+	mHeld       = metric{"millrace_delivery_held_bytes", "gauge", laneLabels, "Memory for events that are gathered and not yet delivered."}
+	mState      = metric{"millrace_delivery_state", "gauge", laneLabels + " state", "1 for the state that the connector is in: active, retrying, failing, paused."}
+	mLastFile   = metric{"millrace_delivery_last_success_timestamp_seconds", "gauge", laneLabels, "When the last file was delivered."}
+	mFiles      = metric{"millrace_delivery_files_total", "counter", laneLabels + " cut", "Files delivered, by what closed them: count, age, hour, memory, shutdown …"}
+	mEvents     = metric{"millrace_delivery_events_total", "counter", laneLabels, "Events delivered."}
+	mBytes      = metric{"millrace_delivery_bytes_total", "counter", laneLabels, "Bytes of delivered files."}
+	mPut        = metric{"millrace_delivery_put_seconds", "histogram", "", "From the first try to write a file to its answer."}
+	mRetries    = metric{"millrace_delivery_retries_total", "counter", laneLabels + " problem", "Failed attempts, by problem."}
+	mParked     = metric{"millrace_delivery_parked_total", "counter", laneLabels + " problem", "How often a connector stopped for an error that only its owner can mend."}
+	mDropped    = metric{"millrace_delivery_dropped_events_total", "counter", laneLabels + " reason", "Events lost by rule; each is in the ledger. Ranges of unknown size are not counted."}
+	mForeign    = metric{"millrace_delivery_foreign_objects_total", "counter", laneLabels, "Objects of a stranger found under our keys, and left alone."}
+)
+
+func metricTable() []metric {
+	return []metric{mAccepted, mRejected, mIgnored, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
+		mLag, mLagSeconds, mHeld, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
+}
+
+// MetricsMarkdown is the page of all metrics, for docs/metrics.md.
+func MetricsMarkdown() string {
+	var b strings.Builder
+	b.WriteString(`# Metrics
+
+<!-- Generated from internal/app/metrics.go; a test compares. -->
+
+` + "`/metrics` on `metrics_listen`" + ` serves them in Prometheus' text format, together with those of the Go runtime and the
+process. Counters begin at 0 when the process starts. *workspace* and *connector* are names, *destination* counts
+the places that a connector has been pointed to, from 1.
+
+| name | kind | labels | what it is |
+|---|---|---|---|
+`)
+	for _, m := range metricTable() {
+		labels := "—"
+		if m.labels != "" {
+			labels = strings.ReplaceAll(m.labels, " ", ", ")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, m.kind, labels, m.help)
+	}
+	return b.String()
+}
+
+func (m metric) desc() *prometheus.Desc {
+	return prometheus.NewDesc(m.name, m.help, strings.Fields(m.labels), nil)
+}
+
+// meters is what the rooms' callbacks write.
+type meters struct {
+	accepted, ignored, replayed, appended prometheus.Counter
+	rejected, requests                    *prometheus.CounterVec
+	fsync, put                            prometheus.Histogram
+	files, events, bytes                  *prometheus.CounterVec
+	retries, parked, dropped, foreign     *prometheus.CounterVec
+}
+
+// newMeters makes the metrics and registers them.
+func newMeters(r prometheus.Registerer) *meters {
+	counter := func(m metric) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: m.name, Help: m.help})
+		r.MustRegister(c)
+		return c
+	}
+	vec := func(m metric) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.name, Help: m.help}, strings.Fields(m.labels))
+		r.MustRegister(c)
+		return c
+	}
+	histogram := func(m metric, from float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: m.name, Help: m.help, Buckets: prometheus.ExponentialBuckets(from, 2, 16)})
+		r.MustRegister(h)
+		return h
+	}
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &meters{
+		accepted: counter(mAccepted), ignored: counter(mIgnored), replayed: counter(mReplayed), appended: counter(mAppended),
+		rejected: vec(mRejected), requests: vec(mRequests),
+		fsync: histogram(mFsync, 50e-6), put: histogram(mPut, 1e-3),
+		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),
+		retries: vec(mRetries), parked: vec(mParked), dropped: vec(mDropped), foreign: vec(mForeign),
+	}
+}
+
+func lane(row control.LaneRow, more ...string) []string {
+	return append([]string{row.WorkspaceName, row.Name, fmt.Sprint(row.Lane.Destination)}, more...)
+}
+
+func (m *meters) delivered(row control.LaneRow, f control.File, took time.Duration) {
+	m.files.WithLabelValues(lane(row, f.Cut)...).Inc()
+	m.events.WithLabelValues(lane(row)...).Add(float64(f.Events))
+	m.bytes.WithLabelValues(lane(row)...).Add(float64(f.Size))
+	m.put.Observe(took.Seconds())
+}
+
+func (m *meters) retried(row control.LaneRow, err error) {
+	m.retries.WithLabelValues(lane(row, string(bucket.ProblemOf(err)))...).Inc()
+}
+
+func (m *meters) park(row control.LaneRow, err error) {
+	m.parked.WithLabelValues(lane(row, string(bucket.ProblemOf(err)))...).Inc()
+}
+
+func (m *meters) drop(row control.LaneRow, d control.Drop) {
+	m.dropped.WithLabelValues(lane(row, string(d.Reason))...).Add(float64(max(0, d.Events)))
+}
+
+// gauges asks the log and the lanes when somebody looks.
+type gauges struct {
+	log    eventlog.Log
+	status func() []delivery.Status
+	now    func() time.Time
+}
+
+// Describe names what Collect gives.
+func (g gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mState, mLastFile} {
+		ch <- m.desc()
+	}
+}
+
+// Collect reads the values.
+func (g gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(m metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc(), prometheus.GaugeValue, v, labels...)
+	}
+	u := g.log.Usage()
+	_, head := g.log.Bounds()
+	gauge(mLogBytes, float64(u.Bytes))
+	gauge(mLogLimit, float64(u.MaxBytes))
+	gauge(mLogWindow, u.Window.Seconds())
+	if !u.Oldest.IsZero() {
+		gauge(mLogOldest, float64(u.Oldest.UnixMilli())/1000)
+	}
+	gauge(mLogHead, float64(head))
+	healthy := 1.0
+	if g.log.Health() != nil {
+		healthy = 0
+	}
+	gauge(mLogHealthy, healthy)
+	for _, s := range g.status() {
+		labels := lane(s.Row)
+		gauge(mLag, float64(s.Waiting+max(0, int64(head-s.Read))), labels...)
+		lag := 0.0
+		if !s.Oldest.IsZero() {
+			lag = max(0, g.now().Sub(s.Oldest).Seconds())
+		}
+		gauge(mLagSeconds, lag, labels...)
+		gauge(mHeld, float64(s.Held), labels...)
+		gauge(mState, 1, lane(s.Row, string(s.State))...)
+		if !s.LastFile.IsZero() {
+			gauge(mLastFile, float64(s.LastFile.UnixMilli())/1000, labels...)
+		}
+	}
+}

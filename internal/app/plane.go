@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/s3"
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/dial"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// lockWait is how long a command waits before it asks again for a lock that another process holds for a moment.
+const lockWait = 50 * time.Millisecond
+
+// plane is the control plane of a data folder, whether or not a server runs on it.
+type plane struct {
+	cfg       *config.Config
+	data      vfs.FS
+	catalogue *event.Catalogue
+	store     *store.Store
+	opener    bucket.Opener
+}
+
+// openPlane opens the control plane, and makes it on the first run.
+func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
+	catalogue, err := openCatalogue(cfg)
+	if err != nil {
+		return nil, err
+	}
+	opener, err := openOpener(cfg)
+	if err != nil {
+		return nil, err
+	}
+	data := vfs.OS(cfg.DataDir)
+	if err := data.MkdirAll("."); err != nil {
+		return nil, fault.Wrap(err, "make the data folder "+cfg.DataDir)
+	}
+	keyring, err := openKeyring(ctx, cfg, data)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, store.Config{
+		Path:    filepath.Join(cfg.DataDir, databaseName),
+		URL:     cfg.Store.DatabaseURL.Reveal(),
+		Keyring: keyring,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: s, opener: opener}, nil
+}
+
+// loadPlane is openPlane with settings read first.
+func loadPlane(ctx context.Context, s Settings) (*plane, error) {
+	cfg, err := s.Load()
+	if err != nil {
+		return nil, err
+	}
+	return openPlane(ctx, cfg)
+}
+
+// existingPlane is loadPlane for commands that only look: an empty folder is most likely a mistyped one.
+func existingPlane(ctx context.Context, s Settings) (*plane, error) {
+	cfg, err := s.Load()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Store.DatabaseURL.Empty() {
+		if _, err := vfs.OS(cfg.DataDir).Stat(databaseName); fault.Is(err, fault.NotFound) {
+			return nil, fault.New(fault.NotFound, "open the data folder", "there is no Millrace in %s", cfg.DataDir).
+				WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR.")
+		}
+	}
+	return openPlane(ctx, cfg)
+}
+
+// openOpener gives what opens customers' buckets, behind the guard on addresses.
+func openOpener(cfg *config.Config) (bucket.Opener, error) {
+	guard := dial.New(cfg.Dial.AllowedNetworks)
+	return s3.NewOpener(s3.Config{Dial: guard.DialContext}), nil
+}
+
+// takeFolder makes sure that no server works on the data folder while a command changes it.
+func (p *plane) takeFolder() (io.Closer, error) {
+	lock, err := p.data.Lock(serverLockName)
+	if fault.Is(err, fault.Unavailable) {
+		return nil, fault.New(fault.Conflict, "take the data folder", "a server works on %s", p.cfg.DataDir).
+			WithHint("Stop it first.").WithCause(err)
+	}
+	return lock, err
+}
+
+// Close lets go of the database.
+func (p *plane) Close() error { return p.store.Close() }
+
+// connector finds a connector by [WORKSPACE/]NAME; the workspace can be left out if there is only one.
+func (p *plane) connector(ctx context.Context, name string) (control.Workspace, control.Connector, error) {
+	const op = "find connector"
+	all, err := p.store.Workspaces(ctx)
+	if err != nil {
+		return control.Workspace{}, control.Connector{}, err
+	}
+	inside, own, named := strings.Cut(name, "/")
+	if !named {
+		own = inside
+	}
+	var known []string
+	for _, w := range all {
+		cs, err := p.store.Connectors(ctx, w.Number)
+		if err != nil {
+			return control.Workspace{}, control.Connector{}, err
+		}
+		for _, c := range cs {
+			known = append(known, w.Name+"/"+c.Name)
+			if c.Name == own && (named && w.Name == inside || !named && len(all) == 1) {
+				return w, c, nil
+			}
+		}
+	}
+	e := fault.New(fault.NotFound, op, "there is no connector %q", name)
+	if len(known) > 0 {
+		e = e.WithHint("There are: %s.", strings.Join(known, ", "))
+	}
+	return control.Workspace{}, control.Connector{}, e
+}
+
+// access gives what opens the bucket of a connector's newest destination.
+func (p *plane) access(ctx context.Context, name string) (control.Connector, bucket.Access, error) {
+	_, c, err := p.connector(ctx, name)
+	if err != nil {
+		return c, bucket.Access{}, err
+	}
+	a, err := p.store.Access(ctx, control.Lane{Connector: c.Connector, Destination: c.Destination.Number})
+	return c, a, err
+}
+
+// ledgerPage is how many rows of the ledger are read at once.
+const ledgerPage = 1000
+
+// eachFile calls do for every file of the ledger that f chooses, in the order of writing.
+func (p *plane) eachFile(ctx context.Context, f control.LedgerFilter, do func(control.File) error) error {
+	return pages(func(after int64) ([]control.File, error) { return p.store.Files(ctx, f, after, ledgerPage) },
+		func(x control.File) int64 { return x.ID }, do)
+}
+
+// eachDrop calls do for every drop of the ledger that f chooses, in the order of writing.
+func (p *plane) eachDrop(ctx context.Context, f control.LedgerFilter, do func(control.Drop) error) error {
+	return pages(func(after int64) ([]control.Drop, error) { return p.store.Drops(ctx, f, after, ledgerPage) },
+		func(x control.Drop) int64 { return x.ID }, do)
+}
+
+func pages[T any](page func(after int64) ([]T, error), id func(T) int64, do func(T) error) error {
+	for after := int64(0); ; {
+		rows, err := page(after)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			if err := do(r); err != nil {
+				return err
+			}
+		}
+		after = id(rows[len(rows)-1])
+	}
+}

@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Policy prints what a customer's bucket has to allow.
+type Policy struct {
+	Kind       string `arg:"" enum:"currents,exports,both,trust" help:"What the bucket is used for: currents, exports or both; or trust, the trust policy of a role."`
+	Bucket     string `placeholder:"NAME" help:"The bucket. Needed except for trust."`
+	Folder     string `placeholder:"PATH" help:"With --strict: only objects of this folder."`
+	Method     string `enum:"key,role" default:"key" help:"How the customer lets us in: key (secret access key) or role (role ARN)."`
+	AccountID  string `name:"account-id" placeholder:"ID" help:"AWS account of this installation, for roles; default: the setting aws_account_id."`
+	ExternalID string `name:"external-id" placeholder:"ID" help:"External id of the workspace, for roles."`
+	Format     string `enum:"json,cli,terraform,cloudformation" default:"json" help:"json, cli, terraform or cloudformation."`
+	Strict     bool   `help:"The tight form where the vendor's is loose."`
+}
+
+// Help teaches.
+func (Policy) Help() string {
+	return `Millrace works with exactly these rights and nothing more. For Currents: s3:ListBucket and s3:GetBucketLocation on the bucket, to find its region and what was written before; s3:PutObject and s3:GetObject on its objects, to write files and, after errors, to look what they hold. Exports delete too.
+
+    millrace policy currents --bucket acme-currents
+    millrace policy currents --bucket acme-currents --format terraform
+    millrace policy trust --account-id 123456789012 --external-id EXTERNAL-ID
+
+"exports --method key" is the vendor's text, whose resource NAME* opens other buckets too; --strict prints the tight form.`
+}
+
+// Run prints.
+func (cmd Policy) Run(_ context.Context, c *Console, s Settings) error {
+	if cmd.Bucket == "" && cmd.Kind != string(bucket.Trust) {
+		return Usage("--bucket is missing", "millrace policy --help shows how it is used")
+	}
+	in := bucket.PolicyInput{
+		Kind: bucket.Kind(cmd.Kind), Method: bucket.Method(cmd.Method), Bucket: cmd.Bucket, Folder: cmd.Folder,
+		AccountID: cmd.AccountID, ExternalID: cmd.ExternalID, Strict: cmd.Strict,
+	}
+	if in.AccountID == "" && in.ExternalID != "" {
+		cfg, err := s.Load()
+		if err != nil {
+			return err
+		}
+		in.AccountID = cfg.AWS.AccountID
+	}
+	p, err := bucket.NewPolicy(in)
+	if err != nil {
+		return err
+	}
+	text, err := p.Render(bucket.Format(cmd.Format))
+	if err != nil {
+		return fault.Wrap(err, "policy")
+	}
+	for _, w := range p.Warnings {
+		c.Note("warning: %s Use --strict for it.", w.Text)
+	}
+	_, err = c.Out.Write([]byte(text))
+	return err
+}

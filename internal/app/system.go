@@ -1,0 +1,493 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/eventlog/segment"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/httpd"
+	"github.com/millrace/millrace/internal/ingest"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+const (
+	recordEvery = time.Second      // changes by apply are in the log within this
+	leaseTime   = 15 * time.Second // a machine that went away is followed after this
+	renewEvery  = 5 * time.Second
+	standbyWait = time.Second // between two tries of a standby to get the log
+	drainLimit  = time.Minute // of demo: until every event is at least gathered
+	closeLimit  = 30 * time.Second
+)
+
+// system is a server in this process: control plane, log, ingest, delivery, HTTP.
+//
+// open binds the addresses, so that probes are answered from the first moment; run takes the log, works until its
+// context ends, and stops in order.
+type system struct {
+	cfg     *config.Config
+	console *Console
+	logger  *slog.Logger
+	plane   *plane
+	rules   *control.Plane
+
+	registry *prometheus.Registry
+	meters   *meters
+	probes   *httpd.Probes
+	front    *httpd.Server
+	back     *httpd.Server
+	owner    string // of the lease
+
+	// What exists once the log is ours. Before that requests are refused by name.
+	working atomic.Pointer[working]
+	waiting atomic.Pointer[fault.Error] // why it is not ours yet
+}
+
+// working is the parts that exist while this process owns the log.
+type working struct {
+	log      *segment.Log
+	ingest   *ingest.Ingest
+	delivery *delivery.Manager
+	events   http.Handler
+}
+
+// openSystem reads what cfg names and binds the addresses. Nothing works before run.
+func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, error) {
+	p, err := openPlane(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), registry: prometheus.NewRegistry()}
+	s.meters = newMeters(s.registry)
+	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
+	if s.owner, err = ownerName(cfg); err == nil {
+		err = s.listen()
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return s, nil
+}
+
+func (s *system) listen() error {
+	s.probes = httpd.NewProbes(
+		httpd.Check{Name: "log", Probe: func(context.Context) error {
+			if w := s.working.Load(); w != nil {
+				return w.log.Health()
+			}
+			return s.waiting.Load()
+		}},
+		httpd.Check{Name: "database", Probe: func(ctx context.Context) error {
+			_, _, err := s.plane.store.CurrentLog(ctx)
+			return err
+		}},
+	)
+	mux := http.NewServeMux()
+	mux.Handle("/v1/events", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if x := s.working.Load(); x != nil {
+			x.events.ServeHTTP(w, r)
+			return
+		}
+		httpd.WriteError(w, r, s.waiting.Load())
+	}))
+	s.probes.Register(mux)
+	mux.HandleFunc("/", httpd.NotFound)
+
+	conf := httpd.Config{Listen: s.cfg.Server.Listen, TrustedProxies: s.cfg.Server.TrustedProxies, AccessLog: s.cfg.Server.AccessLog}
+	var err error
+	if s.cfg.Server.TLSCertFile != "" {
+		if conf.TLSCert, err = readFile(s.cfg.Server.TLSCertFile, maxPEM); err != nil {
+			return err
+		}
+		if conf.TLSKey, err = readFile(s.cfg.Server.TLSKeyFile, maxPEM); err != nil {
+			return err
+		}
+	}
+	s.front, err = httpd.Open(conf, mux, s.probes, s.logger, httpd.Hooks{OnRequest: func(pattern string, status int, _ time.Duration) {
+		if pattern == "/v1/events" {
+			s.meters.requests.WithLabelValues(fmt.Sprint(status)).Inc()
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	s.back, err = httpd.Open(httpd.Config{Listen: s.cfg.Server.MetricsListen}, httpd.Operation(s.registry, s.probes), nil, s.logger, httpd.Hooks{})
+	if err != nil {
+		return errors.Join(err, s.front.Close())
+	}
+	return nil
+}
+
+// URL is where the server is reached.
+func (s *system) URL() string {
+	if s.cfg.Server.BaseURL != "" {
+		return s.cfg.Server.BaseURL
+	}
+	return s.front.URL()
+}
+
+func (s *system) metricsURL() string { return s.back.URL() }
+
+// run works until ctx ends or something fails that cannot go on, and then stops in order: readiness off, no new
+// connections, requests finished, files cut and written, log closed, database closed. It may be killed at any point.
+// It is called once.
+func (s *system) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	front := s.serve(ctx, s.front, cancel)
+	back := s.serve(ctx, s.back, cancel)
+	err := s.work(ctx, front)
+	// The operator's address answers to the end, so that the stop can be watched.
+	return errors.Join(err, front(), back(), s.plane.Close())
+}
+
+// serve runs h until the function that it gives is called, which returns when the last request is answered. A
+// server that fails cancels everything.
+func (s *system) serve(ctx context.Context, h *httpd.Server, cancel func()) (stop func() error) {
+	own, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() {
+		err := h.Run(own)
+		if err != nil {
+			cancel()
+		}
+		ended <- err
+	}()
+	return sync.OnceValue(func() error {
+		end()
+		return <-ended
+	})
+}
+
+// work takes the log and works with it until ctx ends. stopFront ends the taking of requests and answers the last.
+func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
+	lock, err := s.takeFolder(ctx)
+	if err != nil || lock == nil {
+		return err
+	}
+	defer lock.Close() // an empty file: only the lock counts
+	log, err := s.openLog(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, fault.Wrap(log.Close(), "close the log")) }()
+	id := log.ID()
+	if err := s.takeLease(ctx, log); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		err = errors.Join(err, s.plane.store.ReleaseLease(last, id, s.owner))
+	}()
+	if err := s.plane.recordSchemas(ctx); err != nil {
+		return err
+	}
+	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
+		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
+	})
+	manager := delivery.New(delivery.Config{
+		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, QuotaPatience: s.cfg.Delivery.QuotaPatience,
+		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
+	}, delivery.Deps{
+		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(),
+	})
+	if err := s.registry.Register(gauges{log, manager.Status, time.Now}); err != nil {
+		return fault.From(err, fault.Internal, "register metrics")
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	deliver, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDelivery()
+	var group sync.WaitGroup
+	var lost error // of the lease
+	group.Go(func() { s.recordConfigs(ctx, in) })
+	group.Go(func() {
+		if lost = s.keepLease(ctx, log); lost != nil {
+			cancel(lost)
+		}
+	})
+	delivered := make(chan error, 1)
+	go func() { delivered <- manager.Run(deliver) }()
+
+	s.working.Store(&working{log, in, manager, in.Events()})
+	start, head := log.Bounds()
+	s.logger.Info("ready", "listen", s.front.URL(), "metrics", s.back.URL(), "log", id.String(), "start", int64(start), "head", int64(head))
+
+	select {
+	case <-ctx.Done():
+	case err = <-delivered:
+		delivered <- nil
+		err = errors.Join(fault.New(fault.Internal, "deliver", "delivery ended by itself"), err)
+	}
+	s.logger.Info("stopping")
+	s.probes.Drain()
+	err = errors.Join(err, stopFront())
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer stop()
+	cancel(nil)
+	group.Wait()
+	err = errors.Join(err, lost, in.Close(last))
+	stopDelivery()
+	return errors.Join(err, <-delivered)
+}
+
+// takeFolder waits until this process may work on the data folder. nil: ctx ended first.
+func (s *system) takeFolder(ctx context.Context) (io.Closer, error) {
+	for said := false; ; {
+		lock, err := s.plane.data.Lock(serverLockName)
+		if err == nil || !fault.Is(err, fault.Unavailable) {
+			return lock, err
+		}
+		if !said {
+			said = true
+			s.standBy("This process is a standby: another one works on the data folder.", "folder", s.cfg.DataDir)
+		}
+		if !sleep(ctx, standbyWait) {
+			return nil, nil
+		}
+	}
+}
+
+// standBy tells producers, probes and the log why this process does nothing yet.
+func (s *system) standBy(why string, about ...any) {
+	s.waiting.Store(fault.New(fault.Unavailable, "start", "%s", why).WithRetry(standbyWait).
+		WithHint("It takes over by itself when the other one ends."))
+	s.logger.Warn(why, about...)
+}
+
+// openLog opens the log and makes sure that it is the one that the database knows.
+func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
+	folder := vfs.OS(filepath.Join(s.cfg.DataDir, logFolder))
+	limit := s.cfg.Log.MaxBytes
+	if limit == 0 {
+		var err error
+		if limit, err = defaultQuota(folder); err != nil {
+			return nil, err
+		}
+	}
+	log, err := segment.Open(ctx, segment.Config{FS: folder, MaxBytes: limit, Window: s.cfg.Log.IdempotencyWindow, Hooks: s.logHooks()})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.plane.checkIdentity(ctx, log); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
+}
+
+// takeLease makes this process the one that works on the log, by the database's word. The folder's lock excludes
+// other processes on this folder; the lease excludes a copy of the folder on another machine.
+func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
+	for said := false; ; {
+		ok, err := s.plane.store.AcquireLease(ctx, log.ID(), s.owner, leaseTime)
+		if err != nil || ok {
+			return err
+		}
+		if !said {
+			said = true
+			s.standBy("This process is a standby: another one holds the lease on the log.", "log", log.ID().String())
+		}
+		if !sleep(ctx, standbyWait) {
+			return ctx.Err()
+		}
+	}
+}
+
+// keepLease renews the lease until ctx ends. It returns an error if the lease went to somebody else, or could not be
+// renewed for so long that it may have.
+func (s *system) keepLease(ctx context.Context, log *segment.Log) error {
+	renewed := time.Now()
+	for sleep(ctx, renewEvery) {
+		ok, err := s.plane.store.RenewLease(ctx, log.ID(), s.owner, leaseTime)
+		switch {
+		case err == nil && ok:
+			renewed = time.Now()
+		case err == nil:
+			return fault.New(fault.Conflict, "renew lease", "another process has taken over the log %s", log.ID())
+		case ctx.Err() != nil:
+			return nil
+		default:
+			s.logger.Error("lease not renewed", "error", err)
+			if time.Since(renewed) > leaseTime {
+				// Whoever else takes the lease now meets the same chain of files and the same positions; but two
+				// writers of one log must not be.
+				return fault.New(fault.Unavailable, "renew lease", "the lease on the log %s ran out", log.ID()).WithCause(err)
+			}
+		}
+	}
+	return nil
+}
+
+// recordConfigs writes the control records that apply has left waiting: from its record on a version holds.
+func (s *system) recordConfigs(ctx context.Context, in *ingest.Ingest) {
+	type version struct {
+		connector control.ConnectorID
+		version   int
+	}
+	appended := map[version]bool{} // and not applied yet; the first record of a version counts, so twice is no harm
+	for {
+		pending, err := s.plane.store.PendingConfigs(ctx)
+		for _, c := range pending {
+			v := version{c.Connector, c.Version}
+			if err != nil || appended[v] {
+				continue
+			}
+			_, err = in.AppendControl(ctx, c.Workspace, control.EncodeRecord(control.Record{Kind: control.RecordConfig, Config: &c}))
+			if err == nil {
+				appended[v] = true
+				s.logger.Info("configuration recorded", "connector", c.Name, "version", c.Version)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.Error("configurations wait for their control records", "error", err)
+		}
+		if len(pending) == 0 {
+			clear(appended)
+		}
+		if !sleep(ctx, recordEvery) {
+			return
+		}
+	}
+}
+
+// awaitReady waits until the log is ours. What fails on the way is run's to report: ctx ends by it, or the limit.
+func (s *system) awaitReady(ctx context.Context) error {
+	for began := time.Now(); s.working.Load() == nil; {
+		if time.Since(began) > drainLimit {
+			return s.waiting.Load()
+		}
+		if !sleep(ctx, 10*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// drain waits until every lane has gathered all that the log holds.
+func (s *system) drain(ctx context.Context) error {
+	w := s.working.Load()
+	if w == nil {
+		return nil
+	}
+	for began := time.Now(); time.Since(began) < drainLimit; {
+		_, head := w.log.Bounds()
+		behind := false
+		for _, st := range w.delivery.Status() {
+			behind = behind || st.Read < head
+		}
+		if !behind {
+			return nil
+		}
+		if !sleep(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return nil // what is missing then is counted
+}
+
+func (s *system) ingestHooks() ingest.Hooks {
+	return ingest.Hooks{
+		OnAccepted: func(_ control.Grant, events, _ int) { s.meters.accepted.Add(float64(events)) },
+		OnRejected: func(_ control.Grant, code string, events int) {
+			s.meters.rejected.WithLabelValues(code).Add(float64(events))
+		},
+		OnReplayed: func(control.Grant) { s.meters.replayed.Inc() },
+	}
+}
+
+func (s *system) logHooks() segment.Hooks {
+	return segment.Hooks{
+		OnSync: func(d time.Duration, bytes, _ int) {
+			s.meters.fsync.Observe(d.Seconds())
+			s.meters.appended.Add(float64(bytes))
+		},
+		OnFail:   func(err error) { s.logger.Error("log: a write failed; going on in a new segment", "error", err) },
+		OnDamage: func(err *fault.Error) { s.logger.Error("log: damage found", "error", err) },
+		OnTrim: func(start eventlog.Offset, bytes int64) {
+			s.logger.Info("log: trimmed", "start", int64(start), "bytes", bytes)
+		},
+	}
+}
+
+func (s *system) deliveryHooks() delivery.Hooks {
+	m := s.meters
+	return delivery.Hooks{
+		OnDelivered: func(row control.LaneRow, f control.File, took time.Duration) {
+			m.delivered(row, f, took)
+			s.logger.Debug("file delivered", "workspace", row.WorkspaceName, "connector", row.Name, "key", f.Key, "events", f.Events, "bytes", f.Size, "cut", f.Cut, "took", took)
+		},
+		OnRetry:   m.retried,
+		OnParked:  m.park,
+		OnDropped: m.drop,
+		OnForeign: func(row control.LaneRow, _ string) { m.foreign.WithLabelValues(lane(row)...).Inc() },
+	}
+}
+
+// newLogger makes the process's log.
+func newLogger(cfg *config.Config, c *Console) *slog.Logger {
+	opt := &slog.HandlerOptions{Level: cfg.Logging.Level}
+	if cfg.Logging.Format == "json" {
+		return slog.New(slog.NewJSONHandler(c.Err, opt))
+	}
+	return slog.New(slog.NewTextHandler(c.Err, opt))
+}
+
+// ownerName names this installation's process towards the lease. It is the same after a restart, so that a process
+// that was killed does not have to wait for its own lease.
+func ownerName(cfg *config.Config) (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fault.From(err, fault.Internal, "ask for the host's name")
+	}
+	dir, err := filepath.Abs(cfg.DataDir)
+	return host + ":" + dir, fault.From(err, fault.Internal, "find the data folder")
+}
+
+// defaultQuota is half of what the log has and could have on its disk.
+func defaultQuota(folder vfs.FS) (int64, error) {
+	if err := folder.MkdirAll("."); err != nil {
+		return 0, err
+	}
+	free, err := folder.Free()
+	if err != nil {
+		return 0, err
+	}
+	entries, err := folder.List(".")
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		info, err := folder.Stat(e.Name)
+		if fault.Is(err, fault.NotFound) {
+			continue // trimmed a moment ago
+		}
+		if err != nil {
+			return 0, err
+		}
+		free += info.Size
+	}
+	return max(free/2, 64<<20), nil
+}
