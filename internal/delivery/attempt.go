@@ -42,7 +42,7 @@ func (l *lane) start(ctx context.Context) {
 	}
 	if l.store == nil {
 		if l.openStore(ctx); l.store == nil {
-			l.failed(&bucket.Error{Problem: bucket.UnknownKey, Op: "open", Bucket: l.hist.last().config.Destination.Bucket})
+			l.failed(l.openErr)
 			return
 		}
 	}

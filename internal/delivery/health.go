@@ -21,8 +21,14 @@ func (l *lane) failed(err error) {
 	if e, ok := errors.AsType[*bucket.Error](err); ok {
 		owner = e.Problem.Owner()
 	}
+	if fault.Is(err, fault.Forbidden) {
+		owner = bucket.Customer // also when a restored database lacks the credentials
+	}
 	if owner == bucket.Passing && l.access.Endpoint != "" && l.now.Sub(l.failedAt) > deadAfter {
 		owner = bucket.Customer // an endpoint of the customer's own that has been away for a day
+	}
+	if l.row.Paused {
+		return // the answer of an attempt from before the pause; it is tried again after it
 	}
 	switch owner {
 	case bucket.Customer:
@@ -55,7 +61,7 @@ func (l *lane) failed(err error) {
 func (l *lane) succeeded() {
 	l.failures, l.failedAt = 0, time.Time{}
 	l.resting = time.Time{}
-	if l.health.State != control.LaneActive {
+	if l.health.State != control.LaneActive && !l.row.Paused {
 		l.log.Info("bucket takes files again", "was", l.health.State)
 		l.setHealth(control.LaneActive, "", nil)
 		if h := l.m.deps.Hooks.OnResumed; h != nil {

@@ -32,6 +32,8 @@ type lane struct {
 	reader eventlog.Reader
 	store  bucket.Bucket
 	access bucket.Access
+	// openErr is why store is nil.
+	openErr error
 	// createOnly is false for stores that ignore If-None-Match: there, borders are saved before a write.
 	createOnly bool
 
@@ -299,7 +301,7 @@ func (l *lane) openStore(ctx context.Context) {
 		l.createOnly = !a.Features.IgnoresCreateOnly
 		l.store, err = l.m.deps.Opener.Open(a)
 	}
-	if err != nil {
+	if l.openErr = err; err != nil {
 		l.store = nil
 		l.log.Error("bucket cannot be opened", "error", err)
 	}

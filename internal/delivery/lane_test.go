@@ -533,6 +533,7 @@ func TestPausedUploadsNothingAndDecidesNothing(t *testing.T) {
 			w.store.mu.Unlock()
 		}
 		pause(true)
+		time.Sleep(5 * time.Second)
 		w.append(someTypes[0], 500)
 		time.Sleep(2 * time.Hour)
 		if n := len(w.buckets["b1"].Keys()); n != 0 {

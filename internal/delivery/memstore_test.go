@@ -209,6 +209,7 @@ func (s *memStore) ApplyControl(_ context.Context, log eventlog.ID, next eventlo
 		for l, p := range s.pos {
 			if l.Connector == c.Connector && p.Until == 0 && (l != lane || c.Deleted) {
 				p.Until = r.Offset
+				p.Seq++ // a worker that does not know its end yet must load it
 				s.pos[l] = p
 			}
 		}
