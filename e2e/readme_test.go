@@ -1,0 +1,128 @@
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The README's demo, run as it stands there but shorter: the check of the whole product by its own means, and by
+// ours.
+func TestTheDemoChecksItself(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo-data")
+	out := must(t, nil, "demo", "--for", "4s", "--rate", "500", "--dir", dir, "--listen", "127.0.0.1:0")
+	last := out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:]
+	m := regexp.MustCompile(`^accepted (\d+) delivered (\d+) files (\d+) missing 0 duplicates 0\n$`).FindStringSubmatch(last)
+	if m == nil || m[1] != m[2] || m[1] == "0" || m[3] == "0" {
+		t.Fatalf("the last line is %q", last)
+	}
+	for _, w := range []string{"http://127.0.0.1:", "mr_", "/bucket/"} {
+		if !strings.Contains(out, w) {
+			t.Errorf("the demo does not print %q:\n%s", w, out)
+		}
+	}
+	shelf := newShelf(filepath.Join(dir, "bucket"))
+	shelf.look(t)
+	n := 0
+	for id, times := range shelf.ids {
+		if times != 1 {
+			t.Errorf("event %s is there %d times", id, times)
+		}
+		n++
+	}
+	if got := len(shelf.ids); m[1] != strconv.Itoa(got) {
+		t.Errorf("the demo says %s events, the bucket holds %d", m[1], got)
+	}
+	// A second run on the same folder goes on: same connector, and what was there stays.
+	out = must(t, nil, "demo", "--for", "2s", "--rate", "500", "--dir", dir, "--listen", "127.0.0.1:0")
+	if !strings.Contains(out, "missing 0 duplicates 0\n") {
+		t.Errorf("the second run ends with\n%s", out)
+	}
+	if c, _ := filepath.Glob(filepath.Join(dir, "bucket", "demo-currents", "currents", "dataexport.*")); len(c) != 1 {
+		t.Errorf("the second run made another connector: %q", c)
+	}
+	jsonl := must(t, nil, "cat", filepath.Join(dir, "bucket"))
+	if lines := strings.Count(jsonl, "\n"); lines < n {
+		t.Errorf("cat prints %d lines, there were %d events after the first run alone", lines, n)
+	}
+}
+
+// Whatever the README shows is run as it stands there, with the placeholders that a reader would fill in. make demo
+// and make test are only looked up: the one does not end, the other is what runs this.
+func TestTheCommandsOfTheReadmeWork(t *testing.T) {
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(b), -1) {
+		joined := strings.ReplaceAll(block[1], "\\\n", "")
+		for line := range strings.Lines(joined) {
+			commands = append(commands, strings.TrimSpace(line))
+		}
+	}
+	if len(commands) < 9 {
+		t.Fatalf("the README shows only %q", commands)
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := startStore(t)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(millrace, filepath.Join(dir, "bin", "millrace")); err != nil {
+		t.Fatal(err)
+	}
+	manifest := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(string(b))
+	if manifest == nil {
+		t.Fatal("the README shows no file of apply")
+	}
+	// Its bucket is at Amazon; ours is here.
+	text := strings.NewReplacer(
+		"bucket: acme-currents\n", "bucket: "+store.bucket+"\n          region: us-east-1\n          path_style: true\n          endpoint: "+store.endpoint+"\n",
+		"AKIAEXAMPLE", store.keyID,
+	).Replace(manifest[1])
+	files := map[string]string{"acme.yaml": text, "events.ndjson": eventOf("readme-1", 0) + eventOf("readme-2", 1)}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv := newServer(t, filepath.Join(dir, "data"))
+	for _, c := range commands {
+		switch {
+		case strings.HasPrefix(c, "make "):
+			target := strings.TrimPrefix(c, "make ")
+			if !regexp.MustCompile(`(?m)^` + target + `:.*## `).Match(makefile) {
+				t.Errorf("the README says %q, and the Makefile has no such target", c)
+			}
+			continue
+		case strings.HasSuffix(c, "serve &"):
+			srv.start()
+			continue
+		case strings.HasPrefix(c, "export "):
+			continue // the test's server has a folder of its own
+		}
+		c = strings.NewReplacer("--for 20s", "--for 2s --listen 127.0.0.1:0", "http://127.0.0.1:8080", "http://"+srv.addr, "curl ", "curl -sSf --retry 8 --retry-all-errors --retry-delay 1 ").Replace(c)
+		sh := exec.Command("sh", "-ec", c)
+		sh.Dir = dir
+		sh.Env = append(cleanEnv(), append(srv.env, "ACME_S3_SECRET="+store.secret, "ACME_PRODUCER_KEY="+producerKey)...)
+		if strings.Contains(c, " demo ") || strings.Contains(c, " cat ") {
+			sh.Env = cleanEnv()
+		}
+		out, err := sh.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", c, err, out)
+		}
+		if strings.HasPrefix(c, "curl") && !strings.Contains(string(out), `"accepted":2`) {
+			t.Errorf("%s answers %s", c, out)
+		}
+	}
+}
