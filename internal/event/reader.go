@@ -193,7 +193,7 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 					next[last] = uint16(f)
 					last = f
 				}
-			case !typed:
+			default:
 				members = append(members, member{key, v})
 			}
 
@@ -216,6 +216,11 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 	}
 	if i = scanSpace(raw, i); i < len(raw) {
 		return r.broken(raw, i), 0
+	}
+	if s == nil {
+		for _, m := range members {
+			r.spoilt(int(m.key.start), clip(string(raw[m.key.start:m.key.end])), m.key.marks|m.marks)
+		}
 	}
 	if !typed {
 		r.problem(0, eventTypeKey, CodeRequired, "event_type is missing: it names the type of the event")

@@ -188,6 +188,8 @@ func TestReadRefuses(t *testing.T) {
 		{"600 levels", k(`"j":{"a":` + deep(600) + `}`), []string{" too_deep"}},
 		{"a type not known", `{"event_type":"users.messages.email.Opened","whatever":1}`, []string{"event_type unknown_event_type"}},
 		{"no type", `{"id":"x"}`, []string{"event_type required"}},
+		{"no type, and a bad escape", `{"id":"\0"}`, []string{"event_type required", "id invalid_escape"}},
+		{"a type not known, and bad UTF-8 on both sides", "{\"a\":\"\xff\",\"event_type\":\"x\",\"b\":\"\xff\"}", []string{"a invalid_utf8", "event_type unknown_event_type", "b invalid_utf8"}},
 		{"no members", `{}`, []string{"event_type required"}},
 		{"a type that is null", `{"event_type":null}`, []string{"event_type required"}},
 		{"a type that is a number", `{"event_type":5,"x":[]}`, []string{"event_type wrong_type"}},

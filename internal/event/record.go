@@ -139,7 +139,7 @@ func appendItems(dst, span []byte, f *Field) []byte {
 					continue
 				}
 			}
-			end := skipString(span, at)
+			end := skipText(span, at)
 			_, n := binary.Uvarint(span[at:])
 			dst = appendQuoted(dst, span[at+n:end])
 			at = end
@@ -161,7 +161,7 @@ func skipField(rec []byte, at int, f *Field) int {
 	size := 0
 	switch f.Kind {
 	case String:
-		return skipString(rec, at)
+		return skipText(rec, at)
 	case Int, Long:
 		v, n := binary.Varint(rec[at:])
 		if n <= 0 || f.Kind == Int && v != int64(int32(v)) {
@@ -186,7 +186,7 @@ func skipField(rec []byte, at int, f *Field) int {
 	return at + size
 }
 
-func skipString(rec []byte, at int) int {
+func skipText(rec []byte, at int) int {
 	if at < len(rec) && rec[at]&0x81 == 0 { // the usual case: fewer than 64 bytes
 		if n := int(rec[at] >> 1); n < len(rec)-at {
 			return at + 1 + n
@@ -220,7 +220,7 @@ func skipStrings(rec []byte, at int, nullable bool) int {
 					continue
 				}
 			}
-			if at = skipString(rec, at); at < 0 {
+			if at = skipText(rec, at); at < 0 {
 				return -1
 			}
 		}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -79,6 +80,9 @@ func stops(w uint64) uint64 {
 // scanString reads from after the opening quote to the closing one and gives the closing quote's position. Loose,
 // it looks for nothing but the end.
 func scanString(b []byte, i int, loose bool) (int, marks) {
+	if loose {
+		return skipString(b, i), 0
+	}
 	var (
 		m     marks
 		high  uint64
@@ -100,7 +104,7 @@ func scanString(b []byte, i int, loose bool) (int, marks) {
 		}
 		switch c := b[i]; {
 		case c == '"':
-			if high&highs != 0 && !loose && !utf8.Valid(b[first:i]) {
+			if high&highs != 0 && !utf8.Valid(b[first:i]) {
 				m |= badUTF8
 			}
 			return i, m
@@ -108,11 +112,29 @@ func scanString(b []byte, i int, loose bool) (int, marks) {
 			var bad marks
 			i, bad = scanEscape(b, i)
 			m |= escaped | bad
-		case c < ' ' && !loose:
+		case c < ' ':
 			return ^i, m
 		default: // the last bytes of the text
 			high |= uint64(c)
 			i++
+		}
+	}
+}
+
+// skipString looks for the closing quote: the first with an even number of backslashes before it.
+func skipString(b []byte, i int) int {
+	for end := i; ; end++ {
+		n := bytes.IndexByte(b[end:], '"')
+		if n < 0 {
+			return ^len(b)
+		}
+		end += n
+		slash := end
+		for slash > i && b[slash-1] == '\\' {
+			slash--
+		}
+		if (end-slash)%2 == 0 {
+			return end
 		}
 	}
 }

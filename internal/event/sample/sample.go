@@ -41,7 +41,7 @@ type Maker struct {
 	pool   []made
 	next   int
 
-	second int64            // of the last event
+	second int64            // of the last event's time
 	digits [timeLength]byte // the same in decimal
 }
 
@@ -53,7 +53,7 @@ type made struct {
 
 const (
 	idLength   = 36
-	timeLength = 10 // seconds from 2001 to 2286
+	timeLength = 10 // seconds until 2286; before 2001 a space is one of them
 )
 
 // New gives a maker of events of those types, by name; of the types of Mix if there are none.
@@ -92,7 +92,7 @@ func (m *Maker) Append(dst []byte) []byte {
 	m.putID(dst[at+e.id:])
 	if now := time.Now().Unix(); now != m.second {
 		m.second = now
-		m.digits = [timeLength]byte(strconv.AppendInt(m.digits[:0], now, 10))
+		m.digits = [timeLength]byte(appendTime(nil, now))
 	}
 	copy(dst[at+e.time:], m.digits[:])
 	return dst
@@ -152,7 +152,7 @@ func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string) []byte {
 			m.putID(dst[at:])
 			dst = append(dst, '"')
 		case f.Name == "time" || f.Name == "send_time":
-			dst = strconv.AppendInt(dst, time.Now().Unix(), 10)
+			dst = appendTime(dst, time.Now().Unix())
 		case f.Name == "time_ms":
 			dst = strconv.AppendInt(dst, time.Now().UnixMilli(), 10)
 		default:
@@ -160,6 +160,10 @@ func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string) []byte {
 		}
 	}
 	return append(dst, '}')
+}
+
+func appendTime(dst []byte, seconds int64) []byte {
+	return fmt.Appendf(dst, "%*d", timeLength, seconds)
 }
 
 func (m *Maker) appendValue(dst []byte, f *event.Field) []byte {

@@ -100,6 +100,17 @@ func TestTheSameSeedMakesTheSameEventsButForTheirIDs(t *testing.T) {
 	}
 }
 
+func TestSamplesAreGoodInTheYearThatFakeClocksBeginWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := catalogue(t)
+		out, s, res := event.NewReader(c).Read(nil, sample.New(c, 1, nil).Append(nil), event.Options{})
+		b, err := s.AppendJSON(nil, out)
+		if res.Problems != nil || err != nil || !strings.Contains(string(b), `"time":946684800,`) {
+			t.Fatalf("%s %v %v", b, res.Problems, err)
+		}
+	})
+}
+
 func TestTestEventsAreMarkedByTheirID(t *testing.T) {
 	c := catalogue(t)
 	r, m := event.NewReader(c), sample.New(c, 1, []string{"users.canvas.Entry"})
