@@ -74,6 +74,9 @@ const (
 	flagKeys   = 2 // no records: idempotency keys that moved on from a segment that went
 	flagGap    = 4 // no records: a damaged range was set aside; count is how many offsets it had
 
+	// maxSegment is more than any segment has: the largest setting and one commit of the largest size.
+	maxSegment = 2 << 30
+
 	metaName = "LOG"
 	lockName = "LOCK"
 	newExt   = ".new"
@@ -193,6 +196,9 @@ func decodeHeader(b []byte, file string) (h header, err error) {
 	h.prevEnd = int64(binary.LittleEndian.Uint64(b[72:]))
 	h.prevBase = eventlog.Offset(binary.LittleEndian.Uint64(b[80:]))
 	h.salt = binary.LittleEndian.Uint32(b[88:])
+	if h.base < 0 || h.prevBase < 0 || h.synced < segmentHeader || h.prevEnd < 0 || h.prevEnd > maxSegment {
+		return h, damage(file, 0, "its header contradicts itself")
+	}
 	return h, nil
 }
 

@@ -303,5 +303,5 @@ func (h *header) clockOf(at int64) int64 { return h.baseClock + max(0, at-h.base
 
 // readSegment gives a whole segment file.
 func readSegment(fs vfs.FS, number uint64) ([]byte, error) {
-	return vfs.ReadFile(fs, segmentName(number), 1<<31)
+	return vfs.ReadFile(fs, segmentName(number), maxSegment)
 }
