@@ -73,7 +73,13 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 		"create-only never changes what is there": func(t *testing.T, b bucket.Bucket) {
 			put(t, b, "k", "first", createOnly)
 			for _, size := range []int{5, 3 << 20} {
-				err := b.Put(t.Context(), "k", bucket.Body{make([]byte, size)}, bucket.PutOptions{CreateOnly: true, Metadata: map[string]string{"a": "b"}})
+				var err error
+				for range 20 {
+					err = b.Put(t.Context(), "k", bucket.Body{make([]byte, size)}, bucket.PutOptions{CreateOnly: true, Metadata: map[string]string{"a": "b"}})
+					if bucket.ProblemOf(err) != bucket.Network {
+						break // some stores close on a large body that they refuse, and the reset overtakes their answer
+					}
+				}
 				if bucket.ProblemOf(err) != bucket.Exists {
 					t.Errorf("got %v, want exists", err)
 				}

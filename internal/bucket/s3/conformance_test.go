@@ -56,6 +56,7 @@ func startServer(t testing.TB, cfg bucketserver.Config) (dir string, srv *bucket
 }
 
 func TestOnBucketServer(t *testing.T) {
+	t.Parallel()
 	_, srv, a := startServer(t, bucketserver.Config{Region: "eu-central-1"})
 	n := 0
 	buckettest.Run(t, func(t *testing.T) bucket.Bucket {
@@ -70,6 +71,7 @@ func TestOnBucketServer(t *testing.T) {
 }
 
 func TestOnVersity(t *testing.T) {
+	t.Parallel() // it mostly waits: for the gateway, and for rights to be felt
 	v := buckettest.StartVersity(t)
 	n := 0
 	buckettest.Run(t, func(t *testing.T) bucket.Bucket {

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -342,16 +343,68 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+// A store that answers without reading, and then closes or resets, must be heard all the same.
 func TestARefusalOfALargeBodyIsHeard(t *testing.T) {
-	// The store answers without reading: the client must be waiting for that answer instead of sending.
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(412) }))
-	t.Cleanup(srv.Close)
-	b := open(t, Config{}, access(srv.URL))
-	for range 50 {
-		err := b.Put(t.Context(), "k", bucket.Body{make([]byte, 3<<20)}, bucket.PutOptions{CreateOnly: true})
-		if bucket.ProblemOf(err) != bucket.Exists {
-			t.Fatalf("got %v, want exists", err)
+	const refusal = "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n"
+	for name, answer := range map[string]string{
+		"closing":                   refusal + "Connection: close\r\n\r\n",
+		"as if it went on":          refusal + "\r\n",
+		"after asking for the body": "HTTP/1.1 100 Continue\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					req, err := http.ReadRequest(bufio.NewReader(c))
+					if err == nil {
+						io.WriteString(c, answer)
+						if strings.Contains(answer, "100") {
+							io.Copy(io.Discard, req.Body)
+							io.WriteString(c, refusal+"Connection: close\r\n\r\n")
+						}
+						time.Sleep(5 * time.Millisecond) // let the answer arrive ahead of the reset
+					}
+					c.Close()
+				}
+			}()
+			b := open(t, Config{}, access("http://"+l.Addr().String()))
+			for range 10 {
+				err := b.Put(t.Context(), "k", bucket.Body{make([]byte, 3<<20)}, bucket.PutOptions{CreateOnly: true})
+				if bucket.ProblemOf(err) != bucket.Exists {
+					t.Fatalf("got %v, want exists", err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnAnswerThatBreaksOffDoesNotHang(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
 		}
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		io.WriteString(c, "HTTP/1.1 4")
+		c.Close()
+	}()
+	start := time.Now()
+	err = open(t, Config{}, access("http://"+l.Addr().String())).Put(t.Context(), "k", bucket.Body{make([]byte, 3<<20)}, bucket.PutOptions{})
+	if bucket.ProblemOf(err) != bucket.Network || time.Since(start) > 10*time.Second {
+		t.Fatalf("got %v after %s", err, time.Since(start))
 	}
 }
 

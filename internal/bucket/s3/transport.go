@@ -3,9 +3,14 @@ package s3
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +62,11 @@ func (d *door) Do(req *http.Request) (*http.Response, error) {
 	// The SDK leaves the version open, and the transport then sends "Expect: 100-continue" without waiting: a large
 	// body would run into the refusal, and the reset that follows would hide it.
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
+	if req.Method == http.MethodPut && req.Body != nil {
+		var u *upload
+		req, u = listening(req)
+		defer close(u.over)
+	}
 	resp, err := d.transport.RoundTrip(req)
 	if err != nil || req.Method == http.MethodHead {
 		return resp, err
@@ -85,4 +95,51 @@ func (d *door) Do(req *http.Request) (*http.Response, error) {
 		resp.Header.Set(regionHeader, e.Region)
 	}
 	return resp, nil
+}
+
+// errAnswered ends an upload whose answer came before its end.
+var errAnswered = errors.New("the store answered before it had the whole body")
+
+// holdLimit is how long an upload waits for the answer that has begun to be read as a whole.
+const holdLimit = time.Second
+
+// upload is a body that is no longer sent once an answer begins to arrive: an answer ahead of the body's end is a
+// refusal, and what is sent into it ends in a reset that hides the refusal behind an error of the network.
+type upload struct {
+	io.ReadCloser
+	heard atomic.Bool
+	more  chan struct{} // closed: what was heard was only an interim answer, such as 100 Continue
+	once  sync.Once     // closes more
+	over  chan struct{} // closed: the answer has been read
+}
+
+// listening gives req with a body that stops when an answer comes. The caller closes over.
+func listening(req *http.Request) (*http.Request, *upload) {
+	u := &upload{ReadCloser: req.Body, more: make(chan struct{}), over: make(chan struct{})}
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { u.heard.Store(true) },
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			u.heard.Store(false)
+			u.once.Do(func() { close(u.more) })
+			return nil
+		},
+	}))
+	req.Body = u
+	return req, u
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if u.heard.Load() {
+		// The limit is for an answer that breaks off: the transport waits for this very call then.
+		t := time.NewTimer(holdLimit)
+		defer t.Stop()
+		select {
+		case <-u.more:
+		case <-u.over:
+			return 0, errAnswered
+		case <-t.C:
+			return 0, errAnswered
+		}
+	}
+	return u.ReadCloser.Read(p)
 }
