@@ -114,3 +114,16 @@ func newPlan(fields []Field, ordinal int) *plan {
 	p.names = newNames(bare)
 	return p
 }
+
+// guess gives the field whose key stands at b[i:], if it is one of those that came next before, or -1. Fields
+// usually come in the order of the last event of their type, with some left out.
+func (p *plan) guess(next []uint16, last int, b []byte, i int) int {
+	g := last
+	for range 3 {
+		g = int(next[g])
+		if p.keys[g].standsAt(b, i) {
+			return g
+		}
+	}
+	return -1
+}

@@ -14,15 +14,24 @@ const passes = 64
 // quick reads an event that begins with event_type, has the fields in the schema's order, and no fault. Not ok:
 // it is not one of these, or may not be, and is to be read again by scan and write.
 func (r *Reader) quick(dst, raw []byte, o *Options) (out []byte, s *Schema, ok bool) {
-	const front = `{"` + eventTypeKey + `":"`
-	if len(raw) < len(front) || string(raw[:len(front)]) != front {
+	const key = `"` + eventTypeKey + `":`
+	i := scanSpace(raw, 0)
+	if i >= len(raw) || raw[i] != '{' {
 		return nil, nil, false
 	}
-	i := len(front) + bytes.IndexByte(raw[len(front):], '"')
-	if i < len(front) {
+	i = scanSpace(raw, i+1)
+	if len(raw)-i < len(key) || string(raw[i:i+len(key)]) != key {
 		return nil, nil, false
 	}
-	t := r.c.known.find(raw[len(front):i])
+	i = scanSpace(raw, i+len(key))
+	if i >= len(raw) || raw[i] != '"' {
+		return nil, nil, false
+	}
+	from := i + 1
+	if i = skipString(raw, from); i < 0 {
+		return nil, nil, false
+	}
+	t := r.c.known.find(raw[from:i])
 	if t < 0 {
 		return nil, nil, false
 	}
@@ -117,11 +126,12 @@ func (p *plan) fieldAt(b []byte, i int) int {
 }
 
 // appendJSONString appends the string that begins at raw[i:], after its opening quote, with its length, and gives
-// the position after its closing quote. It checks, copies and resolves escapes in the same pass, eight bytes at a time:
+// the position after its closing quote. It checks, copies and resolves escapes in the same pass, step bytes at a time:
 // what is copied beyond the string is overwritten by what comes next.
 //
 // The position is negative for a string with a fault, and where there is no room for a word; dst is then of no use.
 func appendJSONString(dst, raw []byte, i int) ([]byte, int) {
+	const step = 16
 	var (
 		first = i
 		at    = len(dst)
@@ -130,25 +140,35 @@ func appendJSONString(dst, raw []byte, i int) ([]byte, int) {
 		high  uint64
 	)
 	for {
-		if w+8 > len(out) {
+		if w+step > len(out) {
 			return dst, -1
 		}
-		var word uint64
-		if i+8 <= len(raw) {
-			word = binary.LittleEndian.Uint64(raw[i:])
+		var from []byte
+		if i+step <= len(raw) {
+			from = raw[i : i+step]
 		} else {
-			word = lastWord(raw[i:])
+			var last [step]byte // zeros behind the text, which are control characters
+			copy(last[:], raw[i:])
+			from = last[:]
 		}
-		binary.LittleEndian.PutUint64(out[w:], word)
-		hit := stops(word)
-		if hit == 0 {
-			high |= word
-			i += 8
-			w += 8
+		to := out[w : w+step]
+		x, y := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[8:])
+		binary.LittleEndian.PutUint64(to, x)
+		binary.LittleEndian.PutUint64(to[8:], y)
+		hit, second := stops(x), stops(y)
+		if hit|second == 0 {
+			high |= x | y
+			i += step
+			w += step
 			continue
 		}
-		high |= word & (hit&-hit - 1)
-		n := bits.TrailingZeros64(hit) / 8
+		n := 0
+		if hit == 0 {
+			high |= x
+			n, x, hit = 8, y, second
+		}
+		high |= x & (hit&-hit - 1)
+		n += bits.TrailingZeros64(hit) / 8
 		i += n
 		w += n
 		if i >= len(raw) {
@@ -184,13 +204,6 @@ func appendJSONString(dst, raw []byte, i int) ([]byte, int) {
 			return dst, -1
 		}
 	}
-}
-
-// lastWord gives fewer than eight bytes as a word, zeros after them, which are control characters.
-func lastWord(b []byte) uint64 {
-	var w [8]byte
-	copy(w[:], b)
-	return binary.LittleEndian.Uint64(w[:])
 }
 
 // shortEscapes is what the letter after a backslash stands for.

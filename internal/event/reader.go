@@ -81,7 +81,8 @@ func NewReader(c *Catalogue) *Reader {
 // Shape:  raw is one JSON object, white space around it allowed, at most MaxEventBytes. The type's fields may come
 // in any order. Absent nullable fields are null; an absent id is made, an absent time is now; an RFC 3339 time
 // becomes seconds. A field that holds JSON text takes an object too, whose text is kept without white space.
-// Errors: with problems nothing is appended: out is dst. s is nil if the type is unknown.
+// Errors: with problems nothing is appended: out is dst. s is nil if the type is unknown. What stands between the
+// length and the capacity of dst may be overwritten beyond the record.
 func (r *Reader) Read(dst, raw []byte, o Options) (out []byte, s *Schema, res Result) {
 	if len(raw) > MaxEventBytes {
 		r.problem(0, "", CodeTooLarge, "the event has %d bytes, more than the %d allowed", len(raw), MaxEventBytes)
@@ -121,41 +122,18 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 		i++
 	} else {
 		for {
-			// The key. Fields usually come in the order of the last event of this type, with some left out.
-			field := -1
-			var key value
+			field, key := -1, value{}
 			if p != nil {
-				guess := last
-				for range 3 {
-					guess = int(next[guess])
-					if k := &p.keys[guess]; k.standsAt(raw, i) {
-						field = guess
-						i += len(k.text)
-						break
-					}
-				}
+				field = p.guess(next, last, raw, i)
 			}
-			if field < 0 {
-				if i >= len(raw) || raw[i] != '"' {
-					return r.broken(raw, i), 0
-				}
-				end, m := scanString(raw, i+1, false)
-				if end < 0 {
-					return r.broken(raw, ^end), 0
-				}
-				key = value{uint32(i + 1), uint32(end), aString, m}
-				i = scanSpace(raw, end+1)
-				if i >= len(raw) || raw[i] != ':' {
-					return r.broken(raw, i), 0
-				}
-				i++
+			if field >= 0 {
+				i += len(p.keys[field].text)
+			} else if key, i = scanKey(raw, i); i < 0 {
+				return r.broken(raw, ^i), 0
 			}
-			i = scanSpace(raw, i)
-			if i >= len(raw) {
+			if i = scanSpace(raw, i); i >= len(raw) {
 				return r.broken(raw, i), 0
 			}
-
-			// The value.
 			v, end := scanValue(raw, i, false)
 			if end < 0 {
 				if v.marks&overStack != 0 {
@@ -167,10 +145,8 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 			}
 			i = end
 
-			// What it means.
 			switch {
-			case p == nil && !typed && string(raw[key.start:key.end]) == eventTypeKey,
-				p == nil && !typed && key.marks&escaped != 0 && string(r.text(raw, key)) == eventTypeKey:
+			case !typed && key.marks&spoilt == 0 && string(r.text(raw, key)) == eventTypeKey:
 				typed = true
 				if s = r.typeOf(raw, v); s == nil {
 					break
@@ -197,8 +173,7 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 				members = append(members, member{key, v})
 			}
 
-			i = scanSpace(raw, i)
-			if i >= len(raw) {
+			if i = scanSpace(raw, i); i >= len(raw) {
 				return r.broken(raw, i), 0
 			}
 			if raw[i] == '}' {

@@ -166,6 +166,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a bad escape in an array", k(`"a":["\q"]`), []string{"a invalid_escape"}},
 		{"a bad escape in an object", k(`"j":{"a":"\q"}`), []string{"j invalid_escape"}},
 		{"a bad escape in a key", k(`"\q":1`), []string{`\q invalid_escape`}},
+		{"a bad escape in a key, before the type is known", `{"\u12":1,"\":1,"event_type":"t.Kinds"}`, []string{" invalid_json"}},
+		{"bad escapes in keys, before the type is known", `{"\u1":1,"\ud800":1,"\q":2,"event_type":"t.Kinds"}`, []string{`\u1 invalid_escape`, `\ud800 invalid_escape`, `\q invalid_escape`}},
 		{"a field twice", k(`"s":"a","s":"b"`), []string{"s duplicate_field"}},
 		{"a field twice, one key with an escape", k(`"s":"a","\u0073":"b"`), []string{"s duplicate_field"}},
 		{"a field twice, once null", k(`"s":null,"s":"b"`), []string{"s duplicate_field"}},

@@ -242,6 +242,22 @@ func scanWord(b []byte, i int, word string) int {
 	return i
 }
 
+// scanKey reads a key and its colon.
+func scanKey(b []byte, i int) (value, int) {
+	if i >= len(b) || b[i] != '"' {
+		return value{}, ^i
+	}
+	end, m := scanString(b, i+1, false)
+	if end < 0 {
+		return value{}, end
+	}
+	key := value{uint32(i + 1), uint32(end), aString, m}
+	if i = scanSpace(b, end+1); i >= len(b) || b[i] != ':' {
+		return key, ^i
+	}
+	return key, i + 1
+}
+
 // scanValue reads the value that begins at i < len(b), inside an object.
 func scanValue(b []byte, i int, loose bool) (value, int) {
 	v := value{start: uint32(i)}
