@@ -66,7 +66,11 @@ const benchManifest = `workspaces:
         destination: {bucket: bench, region: us-east-1, endpoint: %q, path_style: true, access_key_id: AKIABENCH, secret_access_key_env: SECRET}
         events: [all]
         codec: deflate
+        flush: {interval: 10s, events: 15000}
 `
+
+// benchPatience is how long nothing may be delivered before the bench gives up: some flush intervals.
+const benchPatience = time.Minute
 
 // Run measures.
 func (cmd Bench) Run(ctx context.Context, c *Console, s Settings) error {
@@ -140,7 +144,7 @@ func (cmd Bench) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 
 	progress := c.bar("sending", thousands)
-	began := time.Now()
+	began, moved := time.Now(), time.Now()
 	cpu0, err := cpuTime(child.Process.Pid)
 	if err != nil {
 		return err
@@ -154,25 +158,34 @@ func (cmd Bench) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return fault.Wrap(err, "bench")
 	}
-	// An ordered stop cuts the files that would wait for more events, and the process's end gives its exact time.
+	progress = c.bar("delivering", thousands)
+	defer progress.End()
+	var files, events int64
+	for last := int64(-1); events < played.Acked; {
+		if files, events, err = p.deliveredSoFar(ctx); err != nil {
+			return err
+		}
+		progress.Set(events, played.Acked)
+		if events != last {
+			last, moved = events, time.Now()
+		} else if time.Since(moved) > benchPatience {
+			return fault.New(fault.Internal, "bench", "%d events were acknowledged and %d delivered, and nothing moves:\n%s", played.Acked, events, said.String())
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	progress.End()
+	delivered := time.Since(began)
+	cpu1, err := cpuTime(child.Process.Pid)
+	if err != nil {
+		return fault.New(fault.Internal, "bench", "the server ended by itself:\n%s", said.String())
+	}
 	peak, err := peakMemory(child.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := child.Process.Signal(os.Interrupt); err != nil {
-		return fault.New(fault.Internal, "bench", "the server ended by itself:\n%s", said.String())
-	}
-	select {
-	case <-ended:
-	case <-time.After(2 * time.Minute):
-		return fault.New(fault.Internal, "bench", "the server does not stop:\n%s", said.String())
-	}
-	delivered := time.Since(began)
-	cpu := child.ProcessState.UserTime() + child.ProcessState.SystemTime() - cpu0
-	files, events, err := p.deliveredSoFar(ctx)
-	if err != nil {
-		return err
-	}
+	cpu := cpu1 - cpu0
 	if events != played.Acked {
 		return fault.New(fault.Internal, "bench", "%d events were acknowledged and %d delivered:\n%s", played.Acked, events, said.String())
 	}

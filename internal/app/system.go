@@ -217,16 +217,18 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		return fault.From(err, fault.Internal, "register metrics")
 	}
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	deliver, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDelivery()
-	var group sync.WaitGroup
-	var lost error // of the lease
-	group.Go(func() { s.recordConfigs(ctx, in) })
-	group.Go(func() {
-		if lost = s.keepLease(ctx, log); lost != nil {
-			cancel(lost)
+	var recording, leasing sync.WaitGroup
+	recording.Go(func() { s.recordConfigs(ctx, in) })
+	var lost error                                                 // of the lease
+	lease, letGo := context.WithCancel(context.WithoutCancel(ctx)) // kept until nothing is written any more
+	defer letGo()
+	leasing.Go(func() {
+		if lost = s.keepLease(lease, log); lost != nil {
+			cancel()
 		}
 	})
 	delivered := make(chan error, 1)
@@ -247,11 +249,14 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	err = errors.Join(err, stopFront())
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer stop()
-	cancel(nil)
-	group.Wait()
-	err = errors.Join(err, lost, in.Close(last))
+	cancel()
+	recording.Wait()
+	err = errors.Join(err, in.Close(last))
 	stopDelivery()
-	return errors.Join(err, <-delivered)
+	err = errors.Join(err, <-delivered)
+	letGo()
+	leasing.Wait()
+	return errors.Join(err, lost)
 }
 
 // takeFolder waits until this process may work on the data folder. nil: ctx ended first.
