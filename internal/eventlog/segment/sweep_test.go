@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -88,8 +89,8 @@ func (s *script) run() bool {
 	}
 	for i := range s.steps {
 		switch n := s.rng.IntN(12); {
-		case n == 0 && len(s.attempts) > 3:
-			floor := s.someOffset()
+		case n == 0 && len(s.attempts) > 3, i == s.steps-3:
+			floor := s.someOffset(i == s.steps-3) // the script never ends without a trim
 			s.floor = max(s.floor, floor)
 			time.Sleep(2 * time.Millisecond) // what is trimmed must be older than 0
 			if !s.try(func() error { return s.log.Trim(context.Background(), floor, 0) }) {
@@ -119,7 +120,15 @@ func (s *script) run() bool {
 	return true
 }
 
-func (s *script) someOffset() eventlog.Offset {
+// someOffset gives the offset of an acknowledged attempt: the last, or any.
+func (s *script) someOffset(last bool) eventlog.Offset {
+	if last {
+		for _, a := range slices.Backward(s.attempts) {
+			if a.acked {
+				return a.first
+			}
+		}
+	}
 	for {
 		if a := s.attempts[s.rng.IntN(len(s.attempts))]; a.acked {
 			return a.first
