@@ -236,8 +236,14 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 		}
 		l.failed(o.err)
 		l.openStore(ctx)
+		if o.took >= l.m.cfg.AttemptLimit && o.f.raw > minRaw && s.plan == nil && !l.mustRewind {
+			// Too much for the line to the bucket: try less at a time.
+			l.maxRaw = max(minRaw, o.f.raw/2)
+			return l.reform(s)
+		}
 		return nil
 	}
+	l.maxRaw = min(maxRaw, 2*l.maxRaw)
 	s.tries, s.retryAt = 0, time.Time{}
 	l.succeeded()
 	row := control.File{

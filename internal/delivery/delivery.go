@@ -49,6 +49,7 @@ var defaults = Config{
 const (
 	maxEvents   = 100_000   // of a file while the lane lags, or while the link before it is in flight
 	maxRaw      = 256 << 20 // bytes before compression
+	minRaw      = 1 << 20   // as small as files get when whole ones do not arrive within an attempt's limit
 	lagging     = 10 * time.Second
 	saveDelay   = 500 * time.Millisecond // from an answer to the save that covers it; promised: 1 s
 	idleSave    = time.Minute            // a cursor that moved without files is saved this often

@@ -61,6 +61,7 @@ type lane struct {
 
 	health   control.Health
 	failures int       // in a row, over all streams
+	maxRaw   int64     // bytes of a file, before compression, that fit an attempt
 	resting  time.Time // zero: not resting; else when the next attempt is due
 	lastFile time.Time
 	failedAt time.Time // first of the failures in a row
@@ -229,6 +230,7 @@ func (l *lane) load(ctx context.Context) error {
 		l.health.State, l.health.Since = control.LaneActive, l.now
 	}
 	l.lastFile = l.health.LastFile
+	l.maxRaw = maxRaw
 	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
 	l.mustReload, l.healthAt = false, l.now
 	if l.health.State == control.LaneFailing {

@@ -551,3 +551,22 @@ func TestPausedUploadsNothingAndDecidesNothing(t *testing.T) {
 		w.check()
 	})
 }
+
+func TestFilesShrinkUntilTheyFitTheLineToTheBucket(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.FlushEvents, c.Codec = 100_000, "null" })
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			return buckettest.Fault{Delay: time.Duration(len(c.Body)) * time.Second / 400_000}
+		})
+		for range 60 {
+			w.append(someTypes[0], 1000)
+		}
+		p := w.start()
+		must(t, w, 6*time.Hour)
+		p.stop()
+		w.check()
+		if n := len(w.objects()); n < 3 {
+			t.Errorf("%d files", n)
+		}
+	})
+}

@@ -148,7 +148,7 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 		l.cut(s, cutCount)
 	case f.events >= e.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging:
 		l.cut(s, cutCount)
-	case f.raw >= maxRaw:
+	case f.raw >= l.maxRaw:
 		l.cut(s, cutSize)
 	}
 	return nil
