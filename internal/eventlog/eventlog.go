@@ -67,7 +67,8 @@ type Log interface {
 // Reader gives commits in order. It is used by one goroutine at a time.
 type Reader interface {
 	// Next gives the next commit, or nil if none is durable yet. The commit and its values are valid until the
-	// call of Next that follows.
+	// call of Next that follows. A reader that stops in between keeps up to some MiB of the log in memory: who
+	// will not read on for long copies what is needed and closes it.
 	//
 	// Records below the reader's first offset are left out of the first commit.
 	// Errors: corrupt (names file and position; the reader stays there), stale (trimmed away under the reader).

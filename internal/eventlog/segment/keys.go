@@ -187,8 +187,13 @@ func (k *keys) put(seg *segment, r row, older bool) {
 // giveUpOldest makes room in a workspace's budget. Callers hold mu.
 func (k *keys) giveUpOldest(ws uint32) {
 	segs := k.shelf.segmentsNow()
-	for i, seg := range segs {
-		if seg.number <= k.floor[ws] || seg.expired {
+	begin := 0
+	if floor := k.floor[ws]; floor >= segs[0].number {
+		begin = int(floor + 1 - segs[0].number)
+	}
+	for i := begin; i < len(segs); i++ {
+		seg := segs[i]
+		if seg.expired {
 			continue
 		}
 		n := seg.keyCount(ws)

@@ -247,7 +247,7 @@ func (s *script) verify(l *segment.Log) ([]read, error) {
 func TestCrashSweep(t *testing.T) {
 	seeds, steps, randoms := 2, 25, 3
 	if soak {
-		seeds, steps, randoms = 60, 60, 12
+		seeds, steps, randoms = 10, 60, 12
 	}
 	first := rand.Uint64()
 	t.Logf("seeds from %d", first)
