@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	console := &app.Console{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Program: os.Args[0], Version: version,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	os.Exit(run(ctx, console, os.Args[1:], os.Environ()))

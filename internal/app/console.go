@@ -15,6 +15,8 @@ type Console struct {
 	Out, Err io.Writer
 	// Terminal says that a person looks at Err: progress is drawn there.
 	Terminal bool
+	// Program is how the program was called, for commands that are shown to be copied.
+	Program string
 	// Version is the program's version, as built.
 	Version string
 }

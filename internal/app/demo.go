@@ -205,7 +205,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("  metrics   %s/metrics", sys.metricsURL())
 	c.Print("  files     %s, new ones every %s", filepath.Join(bucketDir, demoBucket, "currents"), demoFlush)
 	c.Print("")
-	c.Print("Read them:     millrace cat %s | head -3", bucketDir)
+	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
 	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
 	c.Print("                 %s/v1/events", sys.URL())

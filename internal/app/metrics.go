@@ -29,7 +29,7 @@ const laneLabels = "workspace connector destination"
 var (
 	mAccepted   = metric{"millrace_ingest_accepted_events_total", "counter", "", "Events acknowledged to producers."}
 	mRejected   = metric{"millrace_ingest_rejected_events_total", "counter", "code", "Events rejected, by the code that producers are told."}
-	mIgnored    = metric{"millrace_ingest_ignored_fields_total", "counter", "", "Unknown fields that were left out of events, in workspaces that allow them."}
+	mRefused    = metric{"millrace_ingest_refused_requests_total", "counter", "code", "Requests that were refused whole, by the code that producers are told."}
 	mReplayed   = metric{"millrace_ingest_replayed_requests_total", "counter", "", "Requests that were answered again for their Idempotency-Key and appended nothing."}
 	mRequests   = metric{"millrace_ingest_requests_total", "counter", "status", "Requests with events, by the status of the answer."}
 	mFsync      = metric{"millrace_eventlog_fsync_seconds", "histogram", "", "How long making a batch of commits durable took."}
@@ -56,7 +56,7 @@ var (
 )
 
 func metricTable() []metric {
-	return []metric{mAccepted, mRejected, mIgnored, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
+	return []metric{mAccepted, mRejected, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
 		mLag, mLagSeconds, mHeld, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
 }
 
@@ -90,11 +90,11 @@ func (m metric) desc() *prometheus.Desc {
 
 // meters is what the rooms' callbacks write.
 type meters struct {
-	accepted, ignored, replayed, appended prometheus.Counter
-	rejected, requests                    *prometheus.CounterVec
-	fsync, put                            prometheus.Histogram
-	files, events, bytes                  *prometheus.CounterVec
-	retries, parked, dropped, foreign     *prometheus.CounterVec
+	accepted, replayed, appended      prometheus.Counter
+	rejected, refused, requests       *prometheus.CounterVec
+	fsync, put                        prometheus.Histogram
+	files, events, bytes              *prometheus.CounterVec
+	retries, parked, dropped, foreign *prometheus.CounterVec
 }
 
 // newMeters makes the metrics and registers them.
@@ -116,8 +116,8 @@ func newMeters(r prometheus.Registerer) *meters {
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &meters{
-		accepted: counter(mAccepted), ignored: counter(mIgnored), replayed: counter(mReplayed), appended: counter(mAppended),
-		rejected: vec(mRejected), requests: vec(mRequests),
+		accepted: counter(mAccepted), replayed: counter(mReplayed), appended: counter(mAppended),
+		rejected: vec(mRejected), refused: vec(mRefused), requests: vec(mRequests),
 		fsync: histogram(mFsync, 50e-6), put: histogram(mPut, 1e-3),
 		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),
 		retries: vec(mRetries), parked: vec(mParked), dropped: vec(mDropped), foreign: vec(mForeign),

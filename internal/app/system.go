@@ -153,7 +153,10 @@ func (s *system) run(ctx context.Context) error {
 	back := s.serve(ctx, s.back, cancel)
 	err := s.work(ctx, front)
 	// The operator's address answers to the end, so that the stop can be watched.
-	return errors.Join(err, front(), back(), s.plane.Close())
+	if err = errors.Join(err, front(), back(), s.plane.Close()); err == nil {
+		s.logger.Info("stopped")
+	}
+	return err
 }
 
 // serve runs h until the function that it gives is called, which returns when the last request is answered. A
@@ -419,6 +422,7 @@ func (s *system) ingestHooks() ingest.Hooks {
 		OnRejected: func(_ control.Grant, code string, events int) {
 			s.meters.rejected.WithLabelValues(code).Add(float64(events))
 		},
+		OnRefused:  func(_ control.Grant, code fault.Code, _ int) { s.meters.refused.WithLabelValues(string(code)).Inc() },
 		OnReplayed: func(control.Grant) { s.meters.replayed.Inc() },
 	}
 }
