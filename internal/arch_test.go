@@ -264,6 +264,13 @@ func check(t *testing.T, root fs.FS) []string {
 			}
 		}
 		if s.test {
+			for _, n := range []string{"t", "tb", "b", "f"} {
+				for at, call := range selections(s.file, n) {
+					if strings.HasPrefix(call, "Skip") {
+						say(at, "%s.%s: a test that is skipped proves nothing and looks green. Let it fail and say what is missing", n, call)
+					}
+				}
+			}
 			continue
 		}
 		for n, call := range selections(s.file, "os") {
@@ -321,12 +328,18 @@ func mayImport(s source, table map[string]room, below string) string {
 	return fmt.Sprintf("the table does not list %s for %s. If it really belongs there, add it in internal/arch_test.go and say why in the commit", other, s.room)
 }
 
-// selections gives each use of pkg.Name in f.
+// isParameter reports whether the parser bound o to a function's parameter.
+func isParameter(o *ast.Object) bool {
+	_, ok := o.Decl.(*ast.Field)
+	return ok
+}
+
+// selections gives each use of x.Name in f, where x is a package or a parameter.
 func selections(f *ast.File, pkg string) map[ast.Node]string {
 	found := map[ast.Node]string{}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {
-			if x, ok := s.X.(*ast.Ident); ok && x.Name == pkg && x.Obj == nil {
+			if x, ok := s.X.(*ast.Ident); ok && x.Name == pkg && (x.Obj == nil || isParameter(x.Obj)) {
 				found[s] = s.Sel.Name
 			}
 		}
@@ -436,6 +449,7 @@ func TestEachRuleCatches(t *testing.T) {
 		"written variable":     {"internal/event/x.go", `package event; var n int; func f() { n++ }`, "written after start"},
 		"written map":          {"internal/event/x.go", `package event; var m = map[int]int{}; func f() { m[1] = 2 }`, "written after start"},
 		"a global lock":        {"internal/event/x.go", `package event; import "sync"; var mu sync.Mutex`, "written after start"},
+		"a skip":               {"internal/event/x_test.go", `package event; import "testing"; func TestX(t *testing.T) { t.Skip("no") }`, "looks green"},
 		"a local is no global": {"internal/event/x.go", `package event; var n int; func f() { n := 1; n++; _ = n }`, ""},
 		"tests look around":    {"internal/delivery/x_test.go", `package delivery; import _ "` + module + `/internal/eventlog/segment"`, ""},
 		"down":                 {"internal/delivery/x.go", `package delivery; import _ "` + module + `/internal/avrofile"`, ""},
