@@ -42,7 +42,8 @@ var (
 	mLogHealthy = metric{"millrace_eventlog_healthy", "gauge", "", "1 while the log takes events and has found no damage, else 0."}
 	mLag        = metric{"millrace_delivery_lag_events", "gauge", laneLabels, "Events accepted and not yet in the bucket. What has not been looked at yet counts for every connector, so it is an upper bound."}
 	mLagSeconds = metric{"millrace_delivery_lag_seconds", "gauge", laneLabels, "Age of the oldest event that is not yet in the bucket."}
-	mHeld       = metric{"millrace_delivery_held_bytes", "gauge", laneLabels, "Memory for events that are gathered and not yet delivered."}
+	mHeld       = metric{"millrace_delivery_held_bytes", "gauge", laneLabels, "Bytes of events that are gathered and not yet delivered, before compression."}
+	mMemory     = metric{"millrace_delivery_memory_bytes", "gauge", "", "Memory that gathered events of all connectors take together, as the budget counts it."}
 	mState      = metric{"millrace_delivery_state", "gauge", laneLabels + " state", "1 for the state that the connector is in: active, retrying, failing, paused."}
 	mLastFile   = metric{"millrace_delivery_last_success_timestamp_seconds", "gauge", laneLabels, "When the last file was delivered."}
 	mFiles      = metric{"millrace_delivery_files_total", "counter", laneLabels + " cut", "Files delivered, by what closed them: count, age, hour, memory, shutdown …"}
@@ -57,7 +58,7 @@ var (
 
 func metricTable() []metric {
 	return []metric{mAccepted, mRejected, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
-		mLag, mLagSeconds, mHeld, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
+		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
 }
 
 // MetricsMarkdown is the page of all metrics, for docs/metrics.md.
@@ -151,12 +152,13 @@ func (m *meters) drop(row control.LaneRow, d control.Drop) {
 type gauges struct {
 	log    eventlog.Log
 	status func() []delivery.Status
+	memory func() int64
 	now    func() time.Time
 }
 
 // Describe names what Collect gives.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mState, mLastFile} {
+	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile} {
 		ch <- m.desc()
 	}
 }
@@ -180,6 +182,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		healthy = 0
 	}
 	gauge(mLogHealthy, healthy)
+	gauge(mMemory, float64(g.memory()))
 	for _, s := range g.status() {
 		labels := lane(s.Row)
 		gauge(mLag, float64(s.Waiting+max(0, int64(head-s.Read))), labels...)

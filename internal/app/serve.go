@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"math"
+	"runtime/debug"
 
 	"github.com/millrace/millrace/internal/config"
 )
@@ -28,9 +30,22 @@ func (Serve) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(cfg.MemoryBudget)
 	sys, err := openSystem(ctx, cfg, c)
 	if err != nil {
 		return err
 	}
 	return sys.run(ctx)
+}
+
+// besides is what the process needs beyond its budget: code, indexes of the log, its newest commits.
+const besides = 24 << 20
+
+// limitMemory makes the collector keep the whole process near its budget; without it garbage may grow to the size
+// of what lives. At full load on two cores that took the peak from 400 to 290 MiB and no more CPU time. An operator
+// who sets GOMEMLIMIT has decided otherwise.
+func limitMemory(budget int64) {
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(budget + besides)
+	}
 }

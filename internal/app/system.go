@@ -216,7 +216,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	}, delivery.Deps{
 		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(),
 	})
-	if err := s.registry.Register(gauges{log, manager.Status, time.Now}); err != nil {
+	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")
 	}
 
