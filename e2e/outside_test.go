@@ -116,6 +116,26 @@ func get(t *testing.T, url string) string {
 	}
 }
 
+// A small bench: the child is started, everything is delivered, and the figures are there.
+func TestBenchMeasuresAServerOfItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	var m map[string]float64
+	if out := must(t, nil, "bench", "--events", "20000", "--json", "--dir", dir); json.Unmarshal([]byte(out), &m) != nil {
+		t.Fatalf("it prints %s", out)
+	}
+	for _, k := range []string{"cpu_seconds_per_million", "events_per_second", "answer_p99_ms", "peak_memory_bytes", "bare_fsync_p50_ms", "files"} {
+		if m[k] <= 0 {
+			t.Errorf("%s is %v", k, m[k])
+		}
+	}
+	if m["events"] != 20000 {
+		t.Errorf("%v events, want 20000", m["events"])
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v behind, %v", left, err)
+	}
+}
+
 func hasLine(text, prefix string) bool {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, prefix) {

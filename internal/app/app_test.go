@@ -402,6 +402,41 @@ func TestDamageIsNamedAndSetAsideIntoTheLedger(t *testing.T) {
 	w.deliver(100)
 }
 
+func TestCatReadsFilesFoldersAndBuckets(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(200)
+	lines := func(out string) int { return strings.Count(out, "\n") }
+	folder := w.must(Cat{Paths: []string{filepath.Join(w.dir, "bucket")}})
+	bucket := w.must(Cat{Paths: []string{"s3://acme-currents/currents/"}, Connector: "acme/warehouse"})
+	if lines(folder) != 200 || lines(bucket) != 200 {
+		t.Errorf("%d lines from the folder, %d from the bucket, want 200", lines(folder), lines(bucket))
+	}
+	for line := range strings.Lines(folder) {
+		var e map[string]any
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e["id"] == "" || e["time"] == nil {
+			t.Fatalf("%q is not an event: %v", line, err)
+		}
+	}
+	file := w.objects()[0]
+	schema := w.must(Cat{Paths: []string{file}, Schema: true})
+	if !strings.HasPrefix(schema, `{"type":"record","namespace":"dataexport.S3.inner.`) {
+		t.Errorf("the schema is %.100s", schema)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, b[:len(b)-30], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.play(Cat{Paths: []string{file}}); !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file cut short: %v", err)
+	}
+	if _, err := w.play(Cat{Paths: []string{"s3://acme-currents/currents/"}}); !fault.Is(err, fault.Unauthorized) || Hint(err) == "" {
+		t.Errorf("without credentials: %v", err)
+	}
+}
+
 func TestALostMasterKeyIsNotReplacedInSilence(t *testing.T) {
 	w := newWorld(t)
 	w.deliver(10)
