@@ -44,6 +44,7 @@ func TestDocsAreAsTheCodeSays(t *testing.T) {
 
 // cliPage is the help of every command, as a page.
 func cliPage(t *testing.T) string {
+	t.Setenv("COLUMNS", "") // help is as wide as the terminal; the page is not
 	var b strings.Builder
 	b.WriteString("# The command line\n\n<!-- Generated from cmd/millrace and internal/app; a test compares. -->\n\n" +
 		"Results go to standard output, everything else to standard error. Exit codes: [errors.md](errors.md). Every setting of\n" +
