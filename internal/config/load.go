@@ -148,7 +148,7 @@ func (l *loader) known(name, at string, show func(string) string) (Setting, bool
 			names = append(names, s.FileName())
 		}
 	}
-	l.problem(at, "unknown_setting", "there is no such setting; the nearest is %s", show(nearest(name, names)))
+	l.problem(at, "unknown_setting", "there is no such setting; the nearest is %s", show(fault.Closest(name, names)))
 	return Setting{}, false
 }
 
@@ -241,38 +241,4 @@ func split(s Setting, val string) []string {
 		}
 	}
 	return items
-}
-
-// nearest gives the name that needs the fewest insertions, deletions, changes and swaps of neighbours to become
-// have.
-func nearest(have string, names []string) string {
-	best, bestCost := "", -1
-	for _, n := range names {
-		if c := distance(have, n); bestCost < 0 || c < bestCost {
-			best, bestCost = n, c
-		}
-	}
-	return best
-}
-
-func distance(a, b string) int {
-	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := range len(a) {
-		cur[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			cur[j+1] = min(prev[j]+cost, prev[j+1]+1, cur[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				cur[j+1] = min(cur[j+1], before[j-1]+1)
-			}
-		}
-		before, prev, cur = prev, cur, before
-	}
-	return prev[len(b)]
 }

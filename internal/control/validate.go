@@ -43,7 +43,7 @@ func validateName(field, name string) []fault.Problem {
 // oneOf is the problem of a value that is none of those that exist; it names the nearest.
 func oneOf(field, got string, valid ...string) fault.Problem {
 	p := fault.Problem{Field: field, Code: "unknown_value", Message: fmt.Sprintf("%q is none of %s.", got, strings.Join(valid, ", "))}
-	if near := nearest(got, valid); near != "" {
+	if near := fault.Nearest(got, valid); near != "" {
 		p.Message += fmt.Sprintf(" Did you mean %q?", near)
 	}
 	return p
@@ -146,7 +146,7 @@ func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []
 			problem("invalid", "The field %s holds no text; only text can be removed or hashed.", t.Field)
 		default:
 			message := fmt.Sprintf("No event type has a field %q.", t.Field)
-			if near := nearest(t.Field, texts); near != "" {
+			if near := fault.Nearest(t.Field, texts); near != "" {
 				message += fmt.Sprintf(" Did you mean %q?", near)
 			}
 			problem("unknown_field", "%s", message)
@@ -160,38 +160,3 @@ func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []
 }
 
 func index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
-
-// nearest gives the one of valid that was most likely meant by got; empty if none resembles it.
-func nearest(got string, valid []string) string {
-	best, least := "", max(2, len(got)/3)+1
-	for _, v := range valid {
-		if d := distance(strings.ToLower(got), strings.ToLower(v)); d < least {
-			best, least = v, d
-		}
-	}
-	return best
-}
-
-// distance is the number of bytes to insert, delete or replace to make b of a.
-func distance(a, b string) int {
-	const tooLong = 100 // no name is that long; it bounds the work
-	if len(a) > tooLong || len(b) > tooLong {
-		return tooLong
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d = min(diagonal, row[j], row[j+1]) + 1
-			}
-			diagonal, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
-}

@@ -154,7 +154,7 @@ func (r *yamlReader) mergeInto(path string, n ast.Node, known fields, seen map[s
 		case !ok:
 			names := slices.Sorted(maps.Keys(known))
 			hint := ""
-			if near := nearest(key, names); near != "" {
+			if near := fault.Nearest(key, names); near != "" {
 				hint = fmt.Sprintf(" Did you mean %q?", near)
 			}
 			r.problem(at, pair.Key, "unknown_key", "There is no key %q here; the keys are %s.%s", key, strings.Join(names, ", "), hint)

@@ -113,7 +113,7 @@ func (c *Catalogue) Types() []*Type { return c.types }
 func (c *Catalogue) Schemas() []*Schema { return c.schemas }
 
 // Nearest gives the known type whose name is most like name, or "" if none resembles it.
-func (c *Catalogue) Nearest(name string) string { return nearest(name, c.typeNames()) }
+func (c *Catalogue) Nearest(name string) string { return fault.Nearest(name, c.typeNames()) }
 
 func (c *Catalogue) typeNames() []string {
 	all := make([]string, len(c.types))

@@ -13,6 +13,9 @@ const MaxEventBytes = 921_600
 // maxIDBytes bounds an event's id, which must fit into comparisons and ledger rows.
 const maxIDBytes = 256
 
+// longestRemembered is the longest unknown type that a Reader remembers what it said of, in bytes.
+const longestRemembered = 128
+
 // Options is how events are read.
 type Options struct {
 	IgnoreUnknown bool                // drop and count fields that the type does not have, instead of refusing the event
@@ -277,7 +280,7 @@ func (r *Reader) typeOf(raw []byte, v value) *Schema {
 			if len(r.unknown) >= 64 {
 				clear(r.unknown)
 			}
-			if len(name) <= longestSuggested {
+			if len(name) <= longestRemembered {
 				r.unknown[string(name)] = said
 			}
 		}

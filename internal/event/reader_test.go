@@ -416,12 +416,3 @@ func TestSkipValue(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	all := []string{"time", "timezone", "user_id", "external_user_id"}
-	for in, want := range map[string]string{"tme": "time", "Time": "time", "userid": "user_id", "user_ids": "user_id", "zone": "", "x": "", "": "", strings.Repeat("time", 100): ""} {
-		if got := nearest(in, all); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}

@@ -61,7 +61,7 @@ func (s Selection) HasType(t *Type) bool {
 
 // suggest gives the end of a sentence about an unknown name.
 func suggest(name string, known []string) string {
-	if n := nearest(name, known); n != "" {
+	if n := fault.Nearest(name, known); n != "" {
 		return fmt.Sprintf("; the nearest known name is %q", n)
 	}
 	return ""
