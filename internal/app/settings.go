@@ -109,24 +109,8 @@ func Sentence(err error) string {
 	return b.String()
 }
 
-// Hint says what to do about err; empty if nobody knows. Of joined errors the first that knows speaks.
-func Hint(err error) string {
-	for err != nil {
-		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range many.Unwrap() {
-				if h := Hint(e); h != "" {
-					return h
-				}
-			}
-			return ""
-		}
-		if e, ok := err.(*fault.Error); ok && e.Hint.Text != "" {
-			return e.HintText()
-		}
-		err = errors.Unwrap(err)
-	}
-	return ""
-}
+// Hint says what to do about err; empty if nobody knows.
+func Hint(err error) string { return fault.HintOf(err) }
 
 // indent puts text where help shows it as it is.
 func indent(text string) string {

@@ -167,11 +167,19 @@ func As(err error) *Error {
 	return nil
 }
 
-// HintOf gives the first hint in err's chain; empty if there is none.
+// HintOf gives the first hint in err's tree, joined errors in their order; empty if there is none.
 func HintOf(err error) string {
 	for err != nil {
 		if e, ok := err.(*Error); ok && e.Hint.Text != "" {
 			return e.HintText()
+		}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				if h := HintOf(e); h != "" {
+					return h
+				}
+			}
+			return ""
 		}
 		err = errors.Unwrap(err)
 	}

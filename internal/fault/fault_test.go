@@ -21,6 +21,30 @@ func TestCodeSurvivesWrapping(t *testing.T) {
 	}
 }
 
+func TestAHintIsFoundWhereverItStands(t *testing.T) {
+	plain := errors.New("plain")
+	hinted := func(h string) error { return fault.New(fault.Corrupt, "op", "text").WithHint("%s", h) }
+	for name, row := range map[string]struct {
+		err  error
+		want string
+	}{
+		"nothing":                   {nil, ""},
+		"no hint":                   {fault.Wrap(plain, "a"), ""},
+		"the outer one of two":      {fault.New(fault.Corrupt, "op", "text").WithHint("outer").WithCause(hinted("inner")), "outer"},
+		"joined behind others":      {errors.Join(plain, fault.New(fault.Internal, "op", "no hint"), hinted("b")), "b"},
+		"the first of two joined":   {errors.Join(hinted("a"), hinted("b")), "a"},
+		"joined under a wrap":       {fault.Wrap(errors.Join(plain, fault.Wrap(hinted("c"), "x")), "y"), "c"},
+		"joined within joined":      {errors.Join(errors.Join(plain, plain), errors.Join(plain, hinted("d"))), "d"},
+		"two wrapped by one verb":   {fmt.Errorf("%w and %w", plain, hinted("e")), "e"},
+		"the cause of an own error": {fault.From(errors.Join(plain, hinted("f")), fault.Internal, "op"), "f"},
+		"joined without any":        {errors.Join(plain, plain), ""},
+	} {
+		if got := fault.HintOf(row.err); got != row.want {
+			t.Errorf("%s: %q, want %q", name, got, row.want)
+		}
+	}
+}
+
 func TestAForeignErrorIsInternalAndItsTextStaysOutOfTheMessage(t *testing.T) {
 	if got := fault.CodeOf(errors.New("boom")); got != fault.Internal {
 		t.Fatalf("code %q, want internal", got)
