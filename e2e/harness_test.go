@@ -333,8 +333,17 @@ func (s *shelf) waitFor(t *testing.T, sent map[string]bool, limit time.Duration)
 			break
 		}
 	}
-	time.Sleep(1500 * time.Millisecond) // a second copy may still be on its way
+	time.Sleep(secondCopy)
 	s.look(t)
+	s.compare(t, sent)
+}
+
+// secondCopy is how long a second copy of an event may still be on its way once the first is there.
+const secondCopy = 1500 * time.Millisecond
+
+// compare says how the shelf differs from what was sent.
+func (s *shelf) compare(t *testing.T, sent map[string]bool) {
+	t.Helper()
 	missing, double, strange := 0, 0, 0
 	for id := range sent {
 		if s.ids[id] == 0 {
