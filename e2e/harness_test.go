@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,6 +126,13 @@ func freeAddr(t *testing.T) string {
 // start runs the server and waits until it is ready.
 func (s *server) start() {
 	s.t.Helper()
+	s.spawn()
+	s.ready()
+}
+
+// spawn runs the server.
+func (s *server) spawn() {
+	s.t.Helper()
 	c := exec.Command(millrace, "serve")
 	c.Env = append(cleanEnv(), s.env...)
 	out := lockedWriter{&s.mu, &s.said}
@@ -137,6 +145,12 @@ func (s *server) start() {
 	s.mu.Lock()
 	s.cmd, s.done = c, done
 	s.mu.Unlock()
+}
+
+// ready waits until the server that was spawned is ready.
+func (s *server) ready() {
+	s.t.Helper()
+	c, done := s.cmd, s.done
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		res, err := http.Get("http://" + s.addr + "/readyz")
@@ -229,17 +243,36 @@ func (s *server) post(key, idempotency string, body []byte) (status, accepted in
 
 var producers = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 
-// shelf reads Avro files below a folder, each once: objects never change.
+// shelf reads Avro files below a folder, each once, and remembers what it saw: objects never change.
 type shelf struct {
 	root  string
-	read  map[string]bool
+	read  map[string]object
 	ids   map[string]int // how often each event is there
 	types map[string]int
 	files int
 }
 
+// object is one file as it was first seen.
+type object struct {
+	events int
+	hash   [sha256.Size]byte
+}
+
 func newShelf(root string) *shelf {
-	return &shelf{root: root, read: map[string]bool{}, ids: map[string]int{}, types: map[string]int{}}
+	return &shelf{root: root, read: map[string]object{}, ids: map[string]int{}, types: map[string]int{}}
+}
+
+// unchanged reads everything that was read once more, and says what is not as it was.
+func (s *shelf) unchanged(t *testing.T) {
+	t.Helper()
+	for name, had := range s.read {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Errorf("objects never change: %v", err)
+		} else if sha256.Sum256(b) != had.hash {
+			t.Errorf("objects never change: %s is not what it was", name)
+		}
+	}
 }
 
 // look reads what is new, with two readers by turns.
@@ -255,7 +288,10 @@ func (s *shelf) look(t *testing.T) {
 		if d.IsDir() && strings.HasPrefix(d.Name(), ".") {
 			return fs.SkipDir
 		}
-		if d.IsDir() || !strings.HasSuffix(name, ".avro") || s.read[name] {
+		if d.IsDir() || !strings.HasSuffix(name, ".avro") {
+			return nil
+		}
+		if _, known := s.read[name]; known {
 			return nil
 		}
 		b, err := os.ReadFile(name)
@@ -279,7 +315,7 @@ func (s *shelf) look(t *testing.T) {
 			s.ids[r["id"].(string)]++
 			s.types[typ]++
 		}
-		s.read[name] = true
+		s.read[name] = object{len(all), sha256.Sum256(b)}
 		s.files++
 		return nil
 	})
