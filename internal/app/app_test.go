@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -205,7 +206,7 @@ func TestVerifyAgreesAndFindsWhatWasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, err = w.verdict()
-	kinds := map[string]int{}
+	kinds := map[delivery.DifferenceKind]int{}
 	for _, d := range v.Wrong {
 		kinds[d.Kind]++
 	}

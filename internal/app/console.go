@@ -92,6 +92,18 @@ func (b *bar) End() {
 	}
 }
 
+// progress draws one bar after the other, as the work's own words change; end takes the last one away.
+func (c *Console) progress() (set func(doing string, done, total int64), end func()) {
+	b := c.bar("", thousands)
+	return func(doing string, done, total int64) {
+		if b.what != doing {
+			b.End()
+			b = c.bar(doing, thousands)
+		}
+		b.Set(done, total)
+	}, func() { b.End() }
+}
+
 // size shows bytes as people say them.
 func size(n int64) string {
 	const units = "KMGTPE"

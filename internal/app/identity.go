@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/millrace/millrace/internal/control"
-	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -14,7 +14,7 @@ const acceptHint = "If that is what you meant, run `millrace log accept`: what w
 // it was not set back. The first log that a database meets becomes its log.
 //
 // Errors: conflict, with the way out as its hint. Nothing was changed then.
-func (p *plane) checkIdentity(ctx context.Context, log source) error {
+func (p *plane) checkIdentity(ctx context.Context, log delivery.Source) error {
 	current, known, err := p.store.CurrentLog(ctx)
 	if err != nil {
 		return err
@@ -54,5 +54,3 @@ func (p *plane) recordSchemas(ctx context.Context) error {
 	}
 	return p.store.RecordSchemas(ctx, prints)
 }
-
-var _ source = eventlog.Log(nil) // a log that is open for appends can be read like any other

@@ -103,7 +103,7 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 	for _, d := range delivered {
 		rows = append(rows, deliveredJSON{d.Hour.String(), d.EventType, d.Files, d.Events})
 	}
-	if err := p.eachDrop(ctx, f, func(d control.Drop) error { drops = append(drops, showDrop(d)); return nil }); err != nil {
+	if err := p.store.EachDrop(ctx, f, func(d control.Drop) error { drops = append(drops, showDrop(d)); return nil }); err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -136,7 +136,7 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 }
 
 func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.LedgerFilter) error {
-	err := p.eachFile(ctx, f, func(x control.File) error {
+	err := p.store.EachFile(ctx, f, func(x control.File) error {
 		if cmd.JSON {
 			return c.Line(fileJSON{"file", x.Key, x.EventType, x.Stream.Schema, x.Stream.Hour.String(), x.Log.String(), int64(x.First), int64(x.Last),
 				x.Events, x.Size, x.Version, x.Cut, x.Adopted, x.At})
@@ -147,7 +147,7 @@ func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.Ledg
 	if err != nil {
 		return err
 	}
-	return p.eachDrop(ctx, f, func(d control.Drop) error {
+	return p.store.EachDrop(ctx, f, func(d control.Drop) error {
 		if cmd.JSON {
 			return c.Line(showDrop(d))
 		}

@@ -170,7 +170,7 @@ func (p *plane) recordDamage(ctx context.Context, r segment.Report, rg segment.R
 			continue
 		}
 		known := false
-		err = p.eachDrop(ctx, control.LedgerFilter{Connector: row.Lane.Connector, Destination: row.Lane.Destination}, func(d control.Drop) error {
+		err = p.store.EachDrop(ctx, control.LedgerFilter{Connector: row.Lane.Connector, Destination: row.Lane.Destination}, func(d control.Drop) error {
 			known = known || d.Reason == control.DropDamaged && d.Log == r.ID && d.First == rg.First && d.Last == rg.Next-1
 			return nil
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -26,7 +27,7 @@ type plane struct {
 	cfg       *config.Config
 	data      vfs.FS
 	catalogue *event.Catalogue
-	store     *store.Store
+	store     ledgerStore
 	opener    bucket.Opener
 }
 
@@ -56,7 +57,7 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: s, opener: opener}, nil
+	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, opener: opener}, nil
 }
 
 // loadPlane is openPlane with settings read first.
@@ -146,16 +147,33 @@ func (p *plane) access(ctx context.Context, name string) (control.Connector, buc
 // ledgerPage is how many rows of the ledger are read at once.
 const ledgerPage = 1000
 
-// eachFile calls do for every file of the ledger that f chooses, in the order of writing.
-func (p *plane) eachFile(ctx context.Context, f control.LedgerFilter, do func(control.File) error) error {
-	return pages(func(after int64) ([]control.File, error) { return p.store.Files(ctx, f, after, ledgerPage) },
+// ledgerStore is the store, with its ledger read page by page.
+type ledgerStore struct{ *store.Store }
+
+// EachFile calls do for every file of the ledger that f chooses, in the order of writing.
+func (s ledgerStore) EachFile(ctx context.Context, f control.LedgerFilter, do func(control.File) error) error {
+	return pages(func(after int64) ([]control.File, error) { return s.Files(ctx, f, after, ledgerPage) },
 		func(x control.File) int64 { return x.ID }, do)
 }
 
-// eachDrop calls do for every drop of the ledger that f chooses, in the order of writing.
-func (p *plane) eachDrop(ctx context.Context, f control.LedgerFilter, do func(control.Drop) error) error {
-	return pages(func(after int64) ([]control.Drop, error) { return p.store.Drops(ctx, f, after, ledgerPage) },
+// EachDrop calls do for every drop of the ledger that f chooses, in the order of writing.
+func (s ledgerStore) EachDrop(ctx context.Context, f control.LedgerFilter, do func(control.Drop) error) error {
+	return pages(func(after int64) ([]control.Drop, error) { return s.Drops(ctx, f, after, ledgerPage) },
 		func(x control.Drop) int64 { return x.ID }, do)
+}
+
+// archive gives what verify and replay look back on. progress is drawn on c until end.
+func (p *plane) archive(ctx context.Context, c *Console) (a delivery.Archive, end func(), err error) {
+	log, err := openSource(ctx, p.cfg)
+	if err != nil {
+		return a, nil, err
+	}
+	progress, clear := c.progress()
+	a = delivery.Archive{Log: log, Ledger: p.store, Opener: p.opener, Catalogue: p.catalogue, Progress: progress}
+	return a, func() {
+		clear()
+		log.Close() // only read
+	}, nil
 }
 
 func pages[T any](page func(after int64) ([]T, error), id func(T) int64, do func(T) error) error {
