@@ -5,6 +5,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # At most two packages at once: several of them start servers of their own.
 JOBS    ?= 2
+# What make bench measures (millrace bench --help lists them), and how often.
+SCENARIO ?= all
+ROUNDS   ?= 3
 
 .DEFAULT_GOAL := help
 
@@ -24,6 +27,7 @@ test: lint build ## everything that must hold: format, vet, unit, property, cras
 lint: ## formatting and go vet
 	@bad=$$(gofmt -l cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
+	cd tools/floor && $(GO) vet ./...
 
 fmt: ## format the code
 	gofmt -w cmd internal e2e tools
@@ -32,8 +36,12 @@ docs: ## write the generated pages: settings, errors, commands, metrics, the tab
 	$(GO) test ./internal -run 'TestArchitectureShowsTheTable' -update
 	$(GO) test ./cmd/millrace -run 'TestDocs' -update
 
-bench: build ## play the reference load against a fresh server and print what it costs
-	$(BIN) bench
+bench: build floor ## measure speed and memory beside the straight-line program, in turns (half an hour)
+	$(BIN) bench $(SCENARIO) --floor bin/floor --rounds $(ROUNDS)
+
+floor: ## build bin/floor, the straight-line program that speed is compared with
+	@mkdir -p bin
+	cd tools/floor && CGO_ENABLED=0 $(GO) build -trimpath -o ../../bin/floor .
 
 soak: build ## the long forms of the tests: crash sweeps, property tests, kills (an hour and more)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
@@ -44,4 +52,4 @@ vuln: ## look for known vulnerabilities (needs the network)
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test lint fmt docs bench soak vuln clean
+.PHONY: help build demo test lint fmt docs bench floor soak vuln clean

@@ -24,7 +24,10 @@ import (
 type load struct {
 	url       string // of POST /v1/events
 	key       string
+	keys      []string // of several workspaces, which take turns; instead of key
 	catalogue *event.Catalogue
+	shape     *shape // nil: as sample makes them
+	silent    bool   // the receiver is not Millrace: an empty answer takes every event
 	seed      uint64
 	conns     int     // requests at once
 	per       int     // events in a request
@@ -78,7 +81,7 @@ func (l load) run(ctx context.Context) (played, error) {
 	defer cancel()
 	for c := range l.conns {
 		wg.Go(func() {
-			maker := sample.New(l.catalogue, l.seed+uint64(c), nil)
+			source := l.source(c)
 			var body []byte
 			for ctx.Err() == nil {
 				from := next.Add(int64(l.per)) - int64(l.per)
@@ -89,9 +92,10 @@ func (l load) run(ctx context.Context) (played, error) {
 					}
 					n = int(min(int64(n), l.events-from))
 				}
-				body = body[:0]
-				for range n {
-					body = append(maker.Append(body), '\n')
+				body = source(body[:0], n)
+				key := l.key
+				if len(l.keys) > 0 {
+					key = l.keys[int(from/int64(l.per))%len(l.keys)]
 				}
 				if l.rate > 0 && !sleep(ctx, time.Until(start.Add(time.Duration(float64(from)/l.rate*float64(time.Second))))) {
 					return
@@ -99,7 +103,7 @@ func (l load) run(ctx context.Context) (played, error) {
 				idempotency := uuid.NewString()
 				for try := 0; ; try++ {
 					began := time.Now()
-					a, retry, err := l.post(client, idempotency, body)
+					a, retry, err := l.post(client, key, idempotency, body, n)
 					if err == nil {
 						answers[c] = append(answers[c], time.Since(began))
 						total := acked.Add(a.Accepted)
@@ -140,19 +144,33 @@ func (l load) run(ctx context.Context) (played, error) {
 	return p, nil
 }
 
+// source gives what appends a request's n events to body, for one connection.
+func (l load) source(connection int) func(body []byte, n int) []byte {
+	maker := sample.New(l.catalogue, l.seed+uint64(connection), nil)
+	if l.shape != nil {
+		return l.shape.source(maker)
+	}
+	return func(body []byte, n int) []byte {
+		for range n {
+			body = append(maker.Append(body), '\n')
+		}
+		return body
+	}
+}
+
 type postAnswer struct {
 	Accepted int64 `json:"accepted"`
 	Rejected int64 `json:"rejected"`
 }
 
-// post sends one request. Retry says that the same request can succeed later.
-func (l load) post(client *http.Client, idempotency string, body []byte) (a postAnswer, retry bool, err error) {
+// post sends one request of n events. Retry says that the same request can succeed later.
+func (l load) post(client *http.Client, key, idempotency string, body []byte, n int) (a postAnswer, retry bool, err error) {
 	req, err := http.NewRequest(http.MethodPost, l.url, bytes.NewReader(body))
 	if err != nil {
 		return a, false, fault.From(err, fault.Invalid, "post events")
 	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	req.Header.Set("Authorization", "Bearer "+l.key)
+	req.Header.Set("Content-Type", l.shape.contentType())
+	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Idempotency-Key", idempotency)
 	res, err := client.Do(req)
 	if err != nil {
@@ -166,6 +184,9 @@ func (l load) post(client *http.Client, idempotency string, body []byte) (a post
 	if res.StatusCode/100 != 2 {
 		retry := res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests
 		return a, retry, fault.New(fault.Unavailable, "post events", "status %d: %.300s", res.StatusCode, b)
+	}
+	if l.silent {
+		return postAnswer{Accepted: int64(n)}, false, nil
 	}
 	if err := json.Unmarshal(b, &a); err != nil {
 		return a, false, fault.New(fault.Internal, "post events", "the answer is not as documented: %.300s", b)

@@ -1,9 +1,9 @@
 package app
 
 import (
-	"log/slog"
-
 	"context"
+	"log/slog"
+	"net/http"
 
 	"github.com/millrace/millrace/internal/bucket/bucketserver"
 	"github.com/millrace/millrace/internal/httpd"
@@ -21,7 +21,12 @@ type shop struct {
 
 // openShop serves one bucket that lies in the folder dir.
 func openShop(dir, bucket, keyID, key, listen string) (*shop, error) {
-	s, err := bucketserver.New(bucketserver.Config{Files: vfs.OS(dir), Keys: map[string]secret.Value{keyID: secret.New(key)}})
+	return openFailingShop(dir, bucket, keyID, key, listen, nil)
+}
+
+// openFailingShop is openShop of which requests fail as fails says.
+func openFailingShop(dir, bucket, keyID, key, listen string, fails func(*http.Request) bucketserver.Fault) (*shop, error) {
+	s, err := bucketserver.New(bucketserver.Config{Files: vfs.OS(dir), Keys: map[string]secret.Value{keyID: secret.New(key)}, Fault: fails})
 	if err != nil {
 		return nil, err
 	}
