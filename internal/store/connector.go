@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -157,6 +158,22 @@ func (s *Store) Config(ctx context.Context, id control.ConnectorID, version int)
 	cs, err := list(s.reader(ctx), scanConfig, "SELECT config FROM connector_configs WHERE connector = ? AND version = ?", string(id), version)
 	if err == nil && len(cs) == 0 {
 		return control.Config{}, fault.New(fault.NotFound, "", "there is no version %d of connector %s", version, id)
+	}
+	if err != nil {
+		return control.Config{}, s.fail(err, "find configuration")
+	}
+	return cs[0], nil
+}
+
+// ConfigAt gives the configuration of a destination that is in force for what stands in log just below before: the
+// newest of its versions whose control record stands below it. Errors: not_found if there is none.
+func (s *Store) ConfigAt(ctx context.Context, id control.ConnectorID, destination int, log eventlog.ID, before eventlog.Offset) (control.Config, error) {
+	cs, err := list(s.reader(ctx), scanConfig, `SELECT config FROM connector_configs
+		WHERE connector = ? AND destination = ? AND log = ? AND recorded_offset < ? ORDER BY version DESC LIMIT 1`,
+		string(id), destination, log.String(), int64(before))
+	if err == nil && len(cs) == 0 {
+		return control.Config{}, fault.New(fault.NotFound, "", "no version of %s stands in log %s below %d",
+			laneName(control.Lane{Connector: id, Destination: destination}), log, before)
 	}
 	if err != nil {
 		return control.Config{}, s.fail(err, "find configuration")

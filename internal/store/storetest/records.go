@@ -77,6 +77,56 @@ func records(run runner) {
 			t.Fatalf("after deletion: %+v, %+v", a, b)
 		}
 	})
+	run("the configuration in force at an offset is the newest of the destination whose record stands below", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		one := e.connector(w, "warehouse", 9).Config
+		two, three, four := one, one, one
+		two.Version, two.Codec = 2, "null"
+		three.Version, three.Destination.Number, three.Destination.Bucket = 3, 2, "b2"
+		four.Version, four.Destination, four.Codec = 4, three.Destination, "snappy"
+		e.apply(20, two)
+		e.apply(30, three)
+		e.apply(40, four)
+		e.connector(w, "another", 12)
+		for what, row := range map[string]struct {
+			destination int
+			log         eventlog.ID
+			before      eventlog.Offset
+			want        *control.Config
+		}{
+			"before everything":                 {1, e.log, 0, nil},
+			"at the first record itself":        {1, e.log, 9, nil},
+			"after the first record":            {1, e.log, 10, &one},
+			"at the second record itself":       {1, e.log, 20, &one},
+			"after the second record":           {1, e.log, 21, &two},
+			"after another destination's":       {1, e.log, 1000, &two},
+			"before its own":                    {2, e.log, 30, nil},
+			"after its own":                     {2, e.log, 31, &three},
+			"after its newest":                  {2, e.log, 41, &four},
+			"a destination that was never made": {3, e.log, 1000, nil},
+			"another log":                       {1, eventlog.ID{7}, 1000, nil},
+		} {
+			got, err := e.ConfigAt(t.Context(), one.Connector, row.destination, row.log, row.before)
+			if row.want == nil {
+				if !fault.Is(err, fault.NotFound) {
+					t.Errorf("%s: %+v, %v; want not_found", what, got, err)
+				}
+				continue
+			}
+			ok(t, err)
+			equal(t, what, got, *row.want)
+		}
+		// A version that waits for its record is in force nowhere.
+		five := four
+		five.Version, five.Codec = 5, "deflate"
+		c, err := e.Connector(t.Context(), w.Number, one.Connector)
+		ok(t, err)
+		c.Config = five
+		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		got, err := e.ConfigAt(t.Context(), one.Connector, 2, e.log, 1000)
+		ok(t, err)
+		equal(t, "while a version waits", got, four)
+	})
 	run("a record older than one that is applied changes no lane", func(t *testing.T, e *env) {
 		c := e.connector(e.workspace("acme"), "warehouse", 9)
 		three := c.Config
