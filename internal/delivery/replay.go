@@ -203,9 +203,6 @@ func (j *replay) remakeAll(ctx context.Context, files []*remake) error {
 	done := 0
 	f := eventlog.Filter{Workspace: j.Connector.Workspace, Kind: eventlog.Events}
 	return j.eachCommit(ctx, from, to+1, f, func(c *eventlog.Commit) error {
-		if c.Target != 0 && c.Target != j.Connector.Number {
-			return nil
-		}
 		for r := range c.Records() {
 			for _, place := range places {
 				k := placedStream{place, control.Stream{Schema: r.Schema, Hour: c.Hour(), Target: c.Target}}
