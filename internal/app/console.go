@@ -104,6 +104,14 @@ func (c *Console) progress() (set func(doing string, done, total int64), end fun
 	}, func() { b.End() }
 }
 
+// quantity is a number with its noun.
+func quantity(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return thousands(n) + " " + many
+}
+
 // size shows bytes as people say them.
 func size(n int64) string {
 	const units = "KMGTPE"

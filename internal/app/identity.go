@@ -31,7 +31,8 @@ func (p *plane) checkIdentity(ctx context.Context, log delivery.Source) error {
 			return p.store.SetCurrentLog(ctx, log.ID()) // nobody waits for anything of the other one
 		}
 		return fault.New(fault.Conflict, "open the log",
-			"the log in %s is %s, but %d connectors have positions in another one, %s", p.cfg.DataDir, log.ID(), waiting, current).WithHint(acceptHint)
+			"the log in %s is %s, but %s in another one, %s", p.cfg.DataDir, log.ID(),
+			quantity(int64(waiting), "connector has its position", "connectors have their positions"), current).WithHint(acceptHint)
 	}
 	least, err := p.store.MaxLoggedOffset(ctx, current)
 	if err != nil {

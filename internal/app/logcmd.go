@@ -62,9 +62,10 @@ func (cmd LogCheck) Run(ctx context.Context, c *Console, s Settings) error {
 			return err
 		}
 	} else {
-		c.Print("log %s, offsets %d to %d: %s records in %s commits, %d segments, %s read", r.ID, r.Start, r.Head, thousands(r.Records), thousands(int64(r.Commits)), r.Segments, size(r.Bytes))
+		c.Print("log %s, offsets %d to %d: %s in %s, %s, %s read", r.ID, r.Start, r.Head,
+			quantity(r.Records, "record", "records"), quantity(int64(r.Commits), "commit", "commits"), quantity(int64(r.Segments), "segment", "segments"), size(r.Bytes))
 		if r.Torn > 0 {
-			c.Print("%d bytes at the end are an unfinished write; that is no damage", r.Torn)
+			c.Print("an unfinished write of %s stands at the end; that is no damage", quantity(r.Torn, "byte", "bytes"))
 		}
 		for _, a := range r.Aside {
 			c.Print("set aside before: offsets %d to %d, kept in %s", a.First, a.Next-1, a.Kept)
@@ -74,7 +75,7 @@ func (cmd LogCheck) Run(ctx context.Context, c *Console, s Settings) error {
 		}
 	}
 	if len(damage) > 0 {
-		return fault.New(fault.Corrupt, "", "the log is damaged in %d places", len(damage)).
+		return fault.New(fault.Corrupt, "", "the log is damaged in %s", quantity(int64(len(damage)), "place", "places")).
 			WithHint("Put a good copy of the file in its place, or run `millrace log skip`.")
 	}
 	if !cmd.JSON {
@@ -151,7 +152,7 @@ func (cmd LogSkip) Run(ctx context.Context, c *Console, s Settings) error {
 	for _, rg := range ranges {
 		c.Print("set aside: offsets %d to %d, kept in %s", rg.First, rg.Next-1, rg.Kept)
 	}
-	c.Print("%d rows written into ledgers", rows)
+	c.Print("%s written into ledgers", quantity(int64(rows), "row", "rows"))
 	return nil
 }
 
@@ -200,7 +201,7 @@ type LogAccept struct {
 
 // Help teaches.
 func (LogAccept) Help() string {
-	return `A server refuses to start when the log in its folder is not the one that positions and ledger speak of, or ends before them: most often a mistyped data folder, or an old copy that was restored. If it is what you have, this command goes on with it. What was accepted and not delivered, and is in this log no more, is listed in each connector's ledger as lost, reason "log_lost"; files that are in the bucket stay and are not written again. Run it with the server stopped.`
+	return `A server refuses to start when the log in its folder is not the one that positions and ledger speak of, or ends before them: most often a mistyped data folder, or an old copy that was restored. If it is what you have, this command goes on with it. Where a connector had not come past everything that is gone, its ledger lists the range as lost, reason "log_lost", number of events not known. A row of 0 events says that all of the range had been delivered, and that its offsets are now given to other events. Files that are in the bucket stay and are not written again. Run it with the server stopped.`
 }
 
 // Run accepts.
@@ -231,13 +232,18 @@ func (cmd LogAccept) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	setBack := max(0, int64(least-head))
+	lost := 0
 	if !cmd.DryRun {
-		if err := p.store.AcceptLog(ctx, log.ID(), start, head); err != nil {
+		if lost, err = p.store.AcceptLog(ctx, log.ID(), start, head); err != nil {
 			return err
 		}
 	}
 	if cmd.JSON {
-		return c.JSON(map[string]any{"log": log.ID().String(), "start": start, "head": head, "connectors_of_another_log": outside, "offsets_set_back": setBack, "dry_run": cmd.DryRun})
+		out := map[string]any{"log": log.ID().String(), "start": start, "head": head, "connectors_of_another_log": outside, "offsets_set_back": setBack, "dry_run": cmd.DryRun}
+		if !cmd.DryRun {
+			out["connectors_with_losses"] = lost
+		}
+		return c.JSON(out)
 	}
 	if outside == 0 && setBack == 0 {
 		c.Print("the log %s is the one that positions and ledger speak of; there is nothing to accept", log.ID())
@@ -249,10 +255,17 @@ func (cmd LogAccept) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	c.Print("log %s, offsets %d to %d: %s", log.ID(), start, head, did)
 	if outside > 0 {
-		c.Print("%d connectors had positions in another log and begin at offset %d; what they had not delivered is in their ledgers as lost", outside, start)
+		c.Print("%s in another log: to begin at offset %d", quantity(int64(outside), "connector had its position", "connectors had their positions"), start)
 	}
 	if setBack > 0 {
-		c.Print("the log was set back by %d offsets; positions are cut to offset %d", setBack, head)
+		c.Print("the log was set back by %s: positions to be cut to offset %d", quantity(setBack, "offset", "offsets"), head)
+	}
+	switch {
+	case cmd.DryRun:
+	case lost == 0:
+		c.Print("every connector had come past everything that is known of what is gone: nothing of it is lost")
+	default:
+		c.Print("%s not come past everything that is gone: the ledger lists the range as lost, number of events not known", quantity(int64(lost), "connector had", "connectors had"))
 	}
 	return nil
 }

@@ -267,18 +267,27 @@ func (s *Store) RetentionFloor(ctx context.Context, log eventlog.ID) (floor even
 
 // MaxLoggedOffset gives the lowest head that log can have if it is whole: one above the highest offset that a
 // position, a ledger row or an internal reader's cursor ever named. A head below it means that the log was set back.
-func (s *Store) MaxLoggedOffset(ctx context.Context, log eventlog.ID) (eventlog.Offset, error) {
-	var lanes, cursors, records int64
-	err := s.snapshot(ctx, "find highest offset", func(c conn) error {
-		if err := c.one("SELECT COALESCE(MAX(high), 0) FROM lanes WHERE log = ?", []any{log.String()}, &lanes); err != nil {
-			return err
-		}
-		if err := c.one("SELECT COALESCE(MAX(recorded_offset + 1), 0) FROM connector_configs WHERE log = ?", []any{log.String()}, &records); err != nil {
-			return err
-		}
-		return c.one("SELECT COALESCE(MAX(next_offset), 0) FROM cursors WHERE log = ?", []any{log.String()}, &cursors)
+func (s *Store) MaxLoggedOffset(ctx context.Context, log eventlog.ID) (high eventlog.Offset, err error) {
+	err = s.snapshot(ctx, "find highest offset", func(c conn) error {
+		high, err = c.maxLoggedOffset(log.String())
+		return err
 	})
-	return eventlog.Offset(max(lanes, cursors, records)), err
+	return high, err
+}
+
+func (c conn) maxLoggedOffset(log string) (high eventlog.Offset, err error) {
+	for _, q := range []string{
+		"SELECT COALESCE(MAX(high), 0) FROM lanes WHERE log = ?",
+		"SELECT COALESCE(MAX(recorded_offset + 1), 0) FROM connector_configs WHERE log = ?",
+		"SELECT COALESCE(MAX(next_offset), 0) FROM cursors WHERE log = ?",
+	} {
+		var n eventlog.Offset
+		if err := c.one(q, []any{log}, &n); err != nil {
+			return 0, err
+		}
+		high = max(high, n)
+	}
+	return high, nil
 }
 
 const currentLog = "current_log"

@@ -141,7 +141,7 @@ func logs(run runner) {
 		ok(t, err)
 		equal(t, "lanes in another log", n, 2)
 
-		ok(t, e.AcceptLog(t.Context(), fresh, 5, 700))
+		e.accept(fresh, 5, 700, 2)
 		n, err = e.LanesOutside(t.Context(), fresh)
 		ok(t, err)
 		equal(t, "lanes in another log", n, 0)
@@ -166,7 +166,7 @@ func logs(run runner) {
 		ok(t, err)
 		equal(t, "current log", id, fresh)
 		before := drops
-		ok(t, e.AcceptLog(t.Context(), fresh, 5, 700)) // again: nothing
+		e.accept(fresh, 5, 700, 0) // again: nothing
 		drops, err = e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
 		ok(t, err)
 		equal(t, "drops", drops, before)
@@ -189,7 +189,7 @@ func logs(run runner) {
 		ok(t, err)
 		ok(t, e.AddCounts(t.Context(), e.log, 96, nil))
 
-		ok(t, e.AcceptLog(t.Context(), e.log, 0, 80))
+		e.accept(e.log, 0, 80, 3)
 		got := e.position(l)
 		if got.Cursor != 70 || got.Until != 0 || len(got.Links) != 1 || got.Links[control.Stream{Schema: 2}] != 75 || got.Version != 1 {
 			t.Fatalf("position %+v", got)
@@ -207,7 +207,7 @@ func logs(run runner) {
 		}
 		drops, err := e.Drops(t.Context(), control.LedgerFilter{}, 0, 10)
 		ok(t, err)
-		if len(drops) != 2 {
+		if len(drops) != 3 { // also of the one that had delivered nothing of what is gone
 			t.Fatalf("drops %+v", drops)
 		}
 		for _, d := range drops {
@@ -224,6 +224,104 @@ func logs(run runner) {
 		e.apply(85, moved.Config)
 		if a, b := e.position(l), e.position(laneOf(moved.Config)); a.Until != 85 || b.Cursor != 86 || b.Version != 2 {
 			t.Fatalf("after the record came again: %+v, %+v", a, b)
+		}
+	})
+	run("an end that lay in the lost part is taken back, also of a lane that lags", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.connector(w, "x", 9)
+		l := laneOf(c.Config) // parked: cursor 10
+		moved := c
+		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
+		k := credentials()
+		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.apply(90, moved.Config)
+		e.accept(e.log, 0, 80, 1) // the record at 90 is gone
+		if got := e.position(l); got.Until != 0 {
+			t.Errorf("the lane still ends at %d, where the log has no record", got.Until)
+		}
+		e.apply(82, moved.Config)
+		if a, b := e.position(l), e.position(laneOf(moved.Config)); a.Until != 82 || b.Cursor != 83 {
+			t.Errorf("old lane ends at %d, new one begins at %d: both deliver what lies between", a.Until, b.Cursor)
+		}
+	})
+	run("a lane that was done goes on when its end is lost", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.connector(w, "x", 9)
+		l := laneOf(c.Config)
+		moved := c
+		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
+		k := credentials()
+		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.apply(90, moved.Config)
+		p := e.position(l)
+		p.Cursor = 90
+		_, err := e.Save(t.Context(), control.Save{Position: p})
+		ok(t, err)
+		ok(t, e.FinishLane(t.Context(), l))
+		e.accept(e.log, 0, 80, 0)
+		e.apply(85, moved.Config) // events 80 to 84 were accepted before it
+		rows, err := e.Lanes(t.Context())
+		ok(t, err)
+		if len(rows) != 2 {
+			t.Errorf("lanes %+v: nobody delivers what was accepted between the head and the record that came again", rows)
+		}
+	})
+	run("a deleted connector's lane stays done when its end is lost", func(t *testing.T, e *env) {
+		c := e.connector(e.workspace("acme"), "x", 9)
+		gone := c
+		gone.Version, gone.Deleted = 2, true
+		ok(t, e.UpdateConnector(t.Context(), gone, nil))
+		e.apply(90, gone.Config)
+		ok(t, e.FinishLane(t.Context(), laneOf(c.Config)))
+		e.accept(e.log, 0, 80, 0)
+		e.apply(85, gone.Config)
+		rows, err := e.Lanes(t.Context())
+		ok(t, err)
+		equal(t, "lanes", len(rows), 0)
+	})
+	run("accepting a log says that events are lost only where that can be", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		at := func(name string, cursor eventlog.Offset, link eventlog.Offset) control.Lane {
+			l := laneOf(e.connector(w, name, 9).Config)
+			p := e.position(l)
+			p.Cursor = cursor
+			if link != 0 {
+				p.Links[control.Stream{Schema: 1}] = link
+			}
+			_, err := e.Save(t.Context(), control.Save{Position: p})
+			ok(t, err)
+			return l
+		}
+		all, most, little, below := at("all", 96, 0), at("most", 90, 94), at("little", 20, 0), at("below", 80, 0)
+		e.accept(e.log, 0, 80, 3)
+		rows := func() map[control.Lane][]control.Drop {
+			t.Helper()
+			out := map[control.Lane][]control.Drop{}
+			drops, err := e.Drops(t.Context(), control.LedgerFilter{}, 0, 100)
+			ok(t, err)
+			for _, d := range drops {
+				out[d.Lane] = append(out[d.Lane], d)
+			}
+			return out
+		}
+		for l, events := range map[control.Lane]int64{all: 0, most: -1, little: -1, below: -1} {
+			ds := rows()[l]
+			if len(ds) != 1 || ds[0].First != 80 || ds[0].Last != 95 || ds[0].Events != events || !ds[0].Settled {
+				t.Errorf("after the log was set back: %+v, want offsets 80 to 95 and %d events", ds, events)
+			}
+		}
+		e.accept(e.log, 0, 80, 0) // again: nothing
+		// The log is replaced. Three have delivered all that is known of it.
+		p := e.position(little)
+		equal(t, "cursor", p.Cursor, 20)
+		e.accept(eventlog.ID{42}, 5, 700, 1)
+		for l, n := range map[control.Lane]int{all: 1, most: 1, little: 2, below: 1} {
+			if ds := rows()[l]; len(ds) != n {
+				t.Errorf("after the log was replaced: %+v, want %d drops", ds, n)
+			}
+		}
+		if d := rows()[little][1]; d.First != 20 || d.Last != 79 || d.Events != -1 || d.Log != e.log {
+			t.Errorf("what was never delivered: %+v", d)
 		}
 	})
 	run("what stands under a schema id never changes", func(t *testing.T, e *env) {

@@ -107,6 +107,14 @@ func (e *env) apply(at eventlog.Offset, n control.Config) {
 		{Offset: at, Workspace: n.Workspace, Record: control.Record{Kind: control.RecordConfig, Config: &n}}}))
 }
 
+// accept accepts log, and fails unless that many lanes may have lost events by it.
+func (e *env) accept(log eventlog.ID, start, head eventlog.Offset, lost int) {
+	e.t.Helper()
+	got, err := e.AcceptLog(e.t.Context(), log, start, head)
+	ok(e.t, err)
+	equal(e.t, "lanes that may have lost events", got, lost)
+}
+
 // lane makes a connector that has taken its first control record at offset 9, and gives its lane.
 func (e *env) lane() control.Lane {
 	e.t.Helper()
