@@ -17,11 +17,11 @@ type Replay struct {
 
 // Help teaches.
 func (Replay) Help() string {
-	return `The ledger says which file held which events; the log still holds the events, for as long as MILLRACE_LOG_RETENTION says. Each file is made again with the same key and the same bytes, to the bucket that it was recorded in, and is written only if it is not there: nobody's events are doubled. It can be interrupted and run again.
+	return `The ledger says which file held which events; the log still holds the events, for as long as MILLRACE_LOG_RETENTION says. Each file is made again with the same key and the same bytes, to the bucket that it was recorded in, and is written only if it is not there: nobody's events are doubled. It can be interrupted and run again, and a server may run and deliver beside it.
 
     millrace replay --connector acme/warehouse --from 2026-11-22T10 --to 2026-11-22T12
 
-What the log has forgotten is refused by name before anything is written.`
+What the log has forgotten is refused by name before anything is written. A file that another version of the encoder made holds the same records afterwards; that its bytes are the same is not promised, and such files are named.`
 }
 
 // Run replays.
