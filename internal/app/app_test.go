@@ -325,10 +325,22 @@ func TestASecondServerStandsByAndTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, _ := w.serve()
-	var res *http.Response
+	second.awaitStandby(t)
+	if err := stopFirst(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.awaitReady(t.Context()); err != nil {
+		t.Fatalf("the standby does not take over: %v", err)
+	}
+	w.produce(second, 50)
+}
+
+// awaitStandby waits until a server says that it stands by.
+func (s *system) awaitStandby(t *testing.T) {
+	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		var err error
-		if res, err = http.Get(second.front.URL() + "/readyz"); err != nil {
+		res, err := http.Get(s.front.URL() + "/readyz")
+		if err != nil {
 			t.Fatal(err)
 		}
 		var body bytes.Buffer
@@ -338,19 +350,48 @@ func TestASecondServerStandsByAndTakesOver(t *testing.T) {
 			if res.StatusCode != 503 {
 				t.Errorf("a standby is ready: %d", res.StatusCode)
 			}
-			break
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the second server does not say that it stands by: %s", body.String())
+			t.Fatalf("the server does not say that it stands by: %s", body.String())
 		}
 	}
-	if err := stopFirst(); err != nil {
+}
+
+func TestAStandbyWithACopyOfTheFolderDoesNotTakeOverWhatWentOnWithoutIt(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(50)
+	cfg, err := w.s.Load()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.awaitReady(t.Context()); err != nil {
-		t.Fatalf("the standby does not take over: %v", err)
+	p, err := openPlane(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	w.produce(second, 50)
+	defer p.Close()
+	log, _, err := p.store.CurrentLog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := p.store.AcquireLease(t.Context(), log, "another machine", time.Hour); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	standby, stop := w.serve()
+	standby.awaitStandby(t)
+	// The other machine reads on in its own copy, and goes.
+	if err := p.store.ApplyControl(t.Context(), log, 1_000_000, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.ReleaseLease(t.Context(), log, "another machine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.awaitStopped(t, stop); !fault.Is(err, fault.Conflict) || Hint(err) != acceptHint {
+		t.Errorf("it ended with %v", err)
+	}
+	if ok, err := p.store.AcquireLease(t.Context(), log, "a third", time.Second); err != nil || !ok {
+		t.Errorf("the lease was kept: %v %v", ok, err)
+	}
 }
 
 func TestAnApplyThatIsRefusedSaysWhyAndTheRestStands(t *testing.T) {

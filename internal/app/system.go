@@ -204,6 +204,10 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		defer cancel()
 		err = errors.Join(err, s.plane.store.ReleaseLease(last, id, s.owner))
 	}()
+	// Whoever held the lease until now may have gone on with a copy of this folder.
+	if err := s.plane.checkIdentity(ctx, log); err != nil {
+		return err
+	}
 	if err := s.plane.recordSchemas(ctx); err != nil {
 		return err
 	}
