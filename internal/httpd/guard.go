@@ -31,6 +31,8 @@ type request struct {
 	client netip.Addr
 	status int   // 0 until the header is written
 	err    error // that WriteError answered
+	// awaited is until when the client may still be waited for to send the rest of its body.
+	awaited time.Time
 }
 
 type requestKey struct{}
@@ -82,7 +84,7 @@ func (q *request) WriteHeader(status int) {
 	q.ResponseWriter.WriteHeader(status)
 }
 
-// Write gives the client StallTimeout from now to take p.
+// Write gives the client StallTimeout to take p, as allowWrite does.
 func (q *request) Write(p []byte) (int, error) {
 	if q.status == 0 {
 		q.WriteHeader(http.StatusOK)
@@ -92,8 +94,21 @@ func (q *request) Write(p []byte) (int, error) {
 	return q.ResponseWriter.Write(p)
 }
 
-// allowWrite ignores errors: a connection without deadlines is a test's, and has no slow client.
-func (q *request) allowWrite() { _ = q.ctl.SetWriteDeadline(time.Now().Add(q.stall)) }
+// allowWrite gives the client StallTimeout to take what is written, beyond the time that it has for its body:
+// net/http reads a rest of the body before it sends an answer, so waiting for the one must leave time for the other.
+func (q *request) allowWrite() {
+	from := time.Now()
+	if q.awaited.After(from) {
+		from = q.awaited
+	}
+	_ = q.ctl.SetWriteDeadline(from.Add(q.stall)) // a connection without deadlines is a test's, and has no slow client
+}
+
+// await gives the client until t to send more of its body; the zero time takes the limit away.
+func (q *request) await(t time.Time) {
+	q.awaited = t
+	_ = q.ctl.SetReadDeadline(t) // as in allowWrite
+}
 
 // Header values that every answer gets; the slices are shared and full, so that appending to one copies it.
 type headers struct {
@@ -146,6 +161,7 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 			if q.status == 0 && !aborted {
 				q.WriteHeader(http.StatusOK)
 			}
+			q.allowWrite() // what is buffered leaves when this returns
 			q.report(log, cfg.AccessLog, r, began, hooks)
 			if aborted {
 				panic(http.ErrAbortHandler)
@@ -267,7 +283,7 @@ type pacedBody struct {
 
 func newPacedBody(b io.ReadCloser, q *request, cfg Config) *pacedBody {
 	// A handler may never read the body; net/http then reads a rest of it, and must not wait for ever either.
-	_ = q.ctl.SetReadDeadline(time.Now().Add(cfg.StallTimeout))
+	q.await(time.Now().Add(cfg.StallTimeout))
 	return &pacedBody{ReadCloser: b, q: q, stall: cfg.StallTimeout, rate: cfg.MinBodyRate}
 }
 
@@ -278,7 +294,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	now := time.Now()
 	credit := b.stall + time.Duration(float64(b.got)/float64(b.rate)*float64(time.Second)) - b.waited
-	_ = b.q.ctl.SetReadDeadline(now.Add(min(credit, b.stall)))
+	b.q.await(now.Add(min(credit, b.stall)))
 	if !b.begun {
 		b.begun = true
 		b.q.allowWrite() // the first read may send 100 Continue
@@ -292,7 +308,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 			return n, fmt.Errorf("%w: %w", ErrSlowBody, err)
 		}
 		// From here on net/http watches the connection for its end; a deadline would look like one.
-		_ = b.q.ctl.SetReadDeadline(time.Time{})
+		b.q.await(time.Time{})
 	}
 	return n, err
 }

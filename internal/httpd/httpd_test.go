@@ -165,6 +165,34 @@ func TestABodyNobodyReadsCannotHoldTheConnection(t *testing.T) {
 	})
 }
 
+// net/http reads a rest of the body before it sends the answer: the time for that must not come out of the time for
+// the answer.
+func TestAnAnswerGivenBeforeTheBodysEndArrives(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"and nothing read": func(w http.ResponseWriter, r *http.Request) { WriteJSON(w, 401, 1) },
+		"and a little read afterwards": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(401)
+			time.Sleep(5 * time.Second)
+			r.Body.Read(make([]byte, 2))
+		},
+		"and nothing written but a header, long ago": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(401)
+			time.Sleep(time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, Config{}, h, nil, Hooks{})
+				began := time.Now()
+				out := b.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+				if !strings.HasPrefix(out, "HTTP/1.1 401 ") || time.Since(began) > 2*time.Minute {
+					t.Errorf("answer %q after %v", out, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
 func TestAHeaderThatDripsAndAnIdleConnectionEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, Config{}, http.HandlerFunc(readBody), nil, Hooks{})
