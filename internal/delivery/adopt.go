@@ -117,7 +117,7 @@ const compareFactor = 10
 // returns false.
 func (l *lane) ours(s *stream, from eventlog.Offset, hist *history, yield func(eventlog.Record) bool) error {
 	hist = hist.clone()
-	r, err := l.m.deps.Log.Reader(from, eventlog.Filter{Workspace: l.row.Workspace})
+	r, err := l.m.deps.Log.Reader(from, eventlog.Filter{Workspace: hist.row.Workspace})
 	if err != nil {
 		return fault.Wrap(err, "read log again")
 	}
@@ -158,7 +158,8 @@ func (l *lane) ours(s *stream, from eventlog.Offset, hist *history, yield func(e
 
 // cover notes events above last that an object holds.
 func (s *stream) cover(offsets []eventlog.Offset) {
-	if s.covered == nil {
+	if len(s.covered) == 0 {
+		s.since, s.held = s.files[0].first, s.last
 		s.covered = map[eventlog.Offset]struct{}{}
 	}
 	for _, o := range offsets {

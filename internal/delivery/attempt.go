@@ -41,8 +41,12 @@ func (l *lane) start(ctx context.Context) {
 		slots = 1
 	}
 	if l.store == nil {
+		if l.again.After(l.now) {
+			return
+		}
 		if l.openStore(ctx); l.store == nil {
 			l.failed(l.openErr)
+			l.again = l.now.Add(backoff(l.failures))
 			return
 		}
 	}
@@ -57,8 +61,10 @@ func (l *lane) start(ctx context.Context) {
 				continue
 			}
 			if err := l.settle(ctx, s); err != nil {
-				l.failed(err)
-				return
+				s.later(l.now)
+				if l.failed(err); !l.resting.IsZero() {
+					return
+				}
 			}
 			if l.mustReload {
 				return
@@ -72,8 +78,10 @@ func (l *lane) start(ctx context.Context) {
 		}
 		if _, is := l.unsettled[s]; is {
 			if err := l.settle(ctx, s); err != nil {
-				l.failed(err)
-				return
+				s.later(l.now)
+				if l.failed(err); !l.resting.IsZero() {
+					return
+				}
 			}
 			if l.mustReload {
 				return
@@ -88,7 +96,7 @@ func (l *lane) start(ctx context.Context) {
 				l.dirty = l.now
 			}
 		}
-		if s.plan != nil && !l.planned(s) {
+		if s.plan != nil && !l.saved(s) {
 			return // its save is under way
 		}
 		s.inFlight = true
@@ -97,6 +105,15 @@ func (l *lane) start(ctx context.Context) {
 		go l.attempt(ctx, l.store, l.createOnly, s, f, l.name(s, f), l.hist.clone())
 	}
 }
+
+// later puts the stream's next attempt off.
+func (s *stream) later(now time.Time) {
+	s.tries++
+	s.retryAt = now.Add(backoff(s.tries))
+}
+
+// backoff is the wait after the nth failure in a row.
+func backoff(n int) time.Duration { return jitter(min(backoffMax, backoffMin<<min(n, 16))) }
 
 // mustProbe reports whether a resting lane has nothing to write that would tell whether it may go on.
 func (l *lane) mustProbe() bool {
@@ -108,8 +125,8 @@ func (l *lane) probeKey() string {
 	return strings.TrimPrefix(l.hist.last().config.Destination.Folder+"/_millrace-check", "/")
 }
 
-// planned reports whether the stream's plan is saved.
-func (l *lane) planned(s *stream) bool {
+// saved reports whether the stream's plan is saved.
+func (l *lane) saved(s *stream) bool {
 	for _, p := range l.pos.Plans {
 		if p == *s.plan {
 			return true
@@ -129,7 +146,7 @@ func (l *lane) choose() *stream {
 		if f == nil || s.retryAt.After(l.now) {
 			continue
 		}
-		if s.plan != nil && !l.createOnly && !l.planned(s) {
+		if s.plan != nil && !l.createOnly && !l.saved(s) {
 			continue
 		}
 		if best == nil || f.first < best.files[0].first {
@@ -222,15 +239,17 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 			l.failed(o.err)
 			l.openStore(ctx)
 		} else {
-			l.succeeded()
+			l.succeeded(false)
 		}
 		return nil
 	}
 	s.inFlight = false
 	l.mark(s)
+	if fault.Is(o.err, fault.Stale) {
+		return errReload // the log has forgotten what the object was to be compared with: others are ahead
+	}
 	if o.err != nil {
-		s.tries++
-		s.retryAt = l.now.Add(jitter(min(backoffMax, backoffMin<<min(s.tries, 16))))
+		s.later(l.now)
 		if e, ok := errors.AsType[*bucket.Error](o.err); ok && e.RetryAfter > 0 {
 			s.retryAt = maxTime(s.retryAt, l.now.Add(min(e.RetryAfter, backoffMax)))
 		}
@@ -245,7 +264,7 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 	}
 	l.maxRaw = min(maxRaw, 2*l.maxRaw)
 	s.tries, s.retryAt = 0, time.Time{}
-	l.succeeded()
+	l.succeeded(true)
 	row := control.File{
 		Lane: l.row.Lane, Key: o.key, Stream: s.Stream, EventType: s.schema.Type.Name, Partition: s.partition,
 		Log: l.pos.Log, First: o.f.first, Last: o.f.last, Events: o.f.events, RawHash: o.f.hash, Size: o.size,
@@ -269,6 +288,7 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 		if w.holes != nil {
 			l.deliver(row, o.took)
 			s.cover(w.holes)
+			s.plan = nil
 			return l.reform(s)
 		}
 	}

@@ -37,6 +37,20 @@ func (b *budget) take(n int64) {
 	}
 }
 
+// share is what a lane may hold while nobody may gather more: a lane with a slow bucket must not keep the others from
+// reading. Together these are a quarter of the limit.
+func (b *budget) share() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	holders := int64(1)
+	for l := range b.lanes {
+		if l.held.Load() > 0 {
+			holders++
+		}
+	}
+	return b.limit / 4 / holders
+}
+
 // full reports whether nobody may gather more for now.
 func (b *budget) full() bool { return b.used.Load() > b.limit+b.limit/4 }
 

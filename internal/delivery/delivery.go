@@ -73,6 +73,8 @@ type Store interface {
 	// stale: the position was saved by somebody else since; nothing was written.
 	Save(ctx context.Context, s control.Save) (int64, error)
 	Config(ctx context.Context, c control.ConnectorID, version int) (control.Config, error)
+	// ConfigAt gives the newest version of a connector's destination whose control record lies below an offset.
+	ConfigAt(ctx context.Context, c control.ConnectorID, destination int, log eventlog.ID, below eventlog.Offset) (control.Config, error)
 	// Access gives a lane's destination with its credentials opened. It is asked again after each failed attempt,
 	// so that rotated credentials are taken up.
 	Access(ctx context.Context, l control.Lane) (bucket.Access, error)

@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/avrofile"
@@ -49,12 +51,15 @@ func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
 		}
 		k := control.Stream{Hour: c.Hour(), Target: c.Target}
 		for rec := range c.Records() {
-			if rec.Offset >= floor {
+			if rec.Offset >= floor || hist.over(rec.Offset) {
 				break
 			}
 			k.Schema = rec.Schema
 			s := l.stream(k)
-			if s.schema == nil || rec.Offset <= s.last || k.Target == 0 && !hist.at(rec.Offset).selects.Has(s.schema) {
+			if s.schema == nil {
+				return unknownSchema(k.Schema)
+			}
+			if rec.Offset <= s.last || k.Target == 0 && !hist.at(rec.Offset).selects.Has(s.schema) {
 				continue
 			}
 			d := lost[k]
@@ -68,6 +73,9 @@ func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
 			d.Last = rec.Offset
 			d.Events++
 		}
+	}
+	if hist.until > 0 {
+		floor = min(floor, hist.until)
 	}
 	s := control.Save{Position: l.pos}
 	s.Position.Cursor = floor
@@ -121,34 +129,36 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		drops = append(drops, d)
 	}
 	save := control.Save{Position: l.position(), Files: l.files, Drops: l.drops}
-	links, err := l.links(ctx, l.streamName(s).StreamPrefix())
+	links, err := l.links(l.life, l.streamName(s).StreamPrefix())
 	if err != nil {
 		return err
 	}
 	last := s.last
-	for i := range drops {
-		d := &drops[i]
-		for _, w := range links {
-			if w.meta.Log != l.pos.Log.String() || w.meta.First < int64(d.First) || w.meta.First > int64(d.Last) {
+	// Drops of a stream follow each other without a gap, and so do a link's events: a link takes from the drop that
+	// holds its first event and from those after it, whatever the log still knows of their ranges.
+	slices.SortFunc(drops, func(a, b control.Drop) int { return cmp.Compare(a.First, b.First) })
+	slices.SortFunc(links, func(a, b link) int { return cmp.Compare(a.meta.First, b.meta.First) })
+	for _, w := range links {
+		if w.meta.Target != s.Target || w.meta.Log != l.pos.Log.String() {
+			continue
+		}
+		left, ours := int64(w.meta.Events), false
+		for i := range drops {
+			d := &drops[i]
+			if !ours && (w.meta.First < int64(d.First) || w.meta.First > int64(d.Last)) {
 				continue
 			}
-			above := 0
-			if w.meta.Last > int64(d.Last) {
-				// The link goes on beyond the drop, where the log still holds its events.
-				if err := l.ours(s, d.Last+1, l.hist, func(r eventlog.Record) bool {
-					if int64(r.Offset) <= w.meta.Last {
-						above++
-					}
-					return int64(r.Offset) < w.meta.Last
-				}); err != nil {
-					return err
-				}
-			}
-			d.Events = max(0, d.Events-int64(w.meta.Events-above))
+			ours = true
+			n := min(d.Events, left)
+			d.Events, left = d.Events-n, left-n
+		}
+		if ours {
 			last = max(last, eventlog.Offset(w.meta.Last))
 			save.Files = append(save.Files, l.adopted(s.Stream, s.schema.Type.Name, w))
 		}
-		d.Settled = true
+	}
+	for i := range drops {
+		drops[i].Settled = true
 	}
 	save.Drops = append(save.Drops, drops...)
 	if last > s.last && last >= save.Position.Cursor {
@@ -182,8 +192,13 @@ type link struct {
 	meta avrofile.Meta
 }
 
+// listFactor is how many attempt limits a listing with its HEADs may take.
+const listFactor = 20
+
 // links lists what lies below prefix and carries metadata of ours.
 func (l *lane) links(ctx context.Context, prefix string) ([]link, error) {
+	ctx, cancel := context.WithTimeout(ctx, listFactor*l.m.cfg.AttemptLimit)
+	defer cancel()
 	var out []link
 	for info, err := range l.store.List(ctx, prefix) {
 		if err != nil {
@@ -231,7 +246,13 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 	if l.store == nil {
 		return fault.New(fault.Unavailable, "recover position", "the position lies below the log's start and the bucket cannot be opened to see what was delivered")
 	}
-	d := l.hist.last().config.Destination
+	// The rules in force at start are those of the newest record below it: going on by older ones could let out in clear
+	// what is to be hidden.
+	now, err := l.m.deps.Store.ConfigAt(ctx, l.row.Lane.Connector, l.row.Lane.Destination, l.pos.Log, start)
+	if err != nil {
+		return fault.Wrap(err, "recover position")
+	}
+	d := now.Destination
 	found, err := l.links(ctx, avrofile.ConnectorPrefix(d.Folder, d.Cluster, string(l.row.Lane.Connector)))
 	if err != nil {
 		return fault.Wrap(err, "recover position")
@@ -247,7 +268,14 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 		if w.meta.Log != l.pos.Log.String() || eventlog.Offset(w.meta.Last) < l.pos.Cursor {
 			continue
 		}
+		if w.meta.Version > now.Version {
+			return fault.New(fault.Conflict, "recover position", "%s was written by version %d of the connector, and this database knows version %d only", w.info.Key, w.meta.Version, now.Version).
+				WithHint("the database was restored from an older copy and the log no longer holds the newer rules: set them again until the version is above that of the file")
+		}
 		k := control.Stream{Schema: w.name.SchemaID, Hour: eventlog.Hour(w.name.Hour), Target: w.meta.Target}
+		if eventlog.Offset(w.meta.First) >= start {
+			continue // the log has it: it is met, and compared, on the way
+		}
 		s.Files = append(s.Files, l.adopted(k, w.name.EventType, w))
 		if last := eventlog.Offset(w.meta.Last); last >= start {
 			s.Position.Links[k] = max(s.Position.Links[k], last)
@@ -259,7 +287,7 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 		Lane: l.row.Lane, Log: l.pos.Log, First: l.pos.Cursor, Last: start - 1, Events: -1,
 		Reason: control.DropTrimmed, At: l.now, Settled: true,
 	}}
-	s.Position.Cursor = start
+	s.Position.Cursor, s.Position.Version = start, now.Version
 	seq, err := l.m.deps.Store.Save(ctx, s)
 	if err != nil {
 		if fault.Is(err, fault.Stale) {
@@ -270,5 +298,6 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 	l.log.Warn("the saved position lies below the log's start; what the bucket does not hold is lost", "from", l.pos.Cursor, "to", start, "found", len(s.Files))
 	l.pos = s.Position
 	l.pos.Seq = seq
-	return nil
+	l.hist, err = newHistory(l.row, l.m.deps.Catalogue, l.log, start, now, l.pos.Until)
+	return err
 }

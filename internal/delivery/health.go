@@ -17,13 +17,7 @@ func (l *lane) failed(err error) {
 	if l.failures == 1 {
 		l.failedAt = l.now
 	}
-	problem, owner := bucket.ProblemOf(err), bucket.Passing
-	if e, ok := errors.AsType[*bucket.Error](err); ok {
-		owner = e.Problem.Owner()
-	}
-	if fault.Is(err, fault.Forbidden) {
-		owner = bucket.Customer // also when a restored database lacks the credentials
-	}
+	problem, owner := bucket.ProblemOf(err), ownerOf(err)
 	if owner == bucket.Passing && l.access.Endpoint != "" && l.now.Sub(l.failedAt) > deadAfter {
 		owner = bucket.Customer // an endpoint of the customer's own that has been away for a day
 	}
@@ -57,10 +51,25 @@ func (l *lane) failed(err error) {
 	}
 }
 
-// succeeded takes an attempt that was answered well: the lane is healthy.
-func (l *lane) succeeded() {
+// ownerOf says who can mend what stops a lane.
+func ownerOf(err error) bucket.Owner {
+	if e, ok := errors.AsType[*bucket.Error](err); ok {
+		return e.Problem.Owner()
+	}
+	if fault.Is(err, fault.Forbidden) {
+		return bucket.Customer // a restored database lacks the credentials
+	}
+	return bucket.Passing
+}
+
+// succeeded takes a file that was written: an episode of failing ends with it. A probe that was answered well only
+// ends the rest.
+func (l *lane) succeeded(wrote bool) {
 	l.failures, l.failedAt = 0, time.Time{}
 	l.resting = time.Time{}
+	if !wrote && l.health.State == control.LaneFailing {
+		return
+	}
 	if l.health.State != control.LaneActive && !l.row.Paused {
 		l.log.Info("bucket takes files again", "was", l.health.State)
 		l.setHealth(control.LaneActive, "", nil)

@@ -23,15 +23,15 @@ type epoch struct {
 // history is which configuration holds where, as the log tells it: reading the log again gives the same history,
 // in this process or another, so that each event is decided alike.
 type history struct {
-	lane      control.Lane
+	row       control.LaneRow
 	catalogue *event.Catalogue
 	log       *slog.Logger
 	epochs    []*epoch        // oldest first, at least one
 	until     eventlog.Offset // where the lane ends; 0: not met yet
 }
 
-func newHistory(lane control.Lane, c *event.Catalogue, log *slog.Logger, from eventlog.Offset, first control.Config, until eventlog.Offset) (*history, error) {
-	h := &history{lane: lane, catalogue: c, log: log, until: until}
+func newHistory(row control.LaneRow, c *event.Catalogue, log *slog.Logger, from eventlog.Offset, first control.Config, until eventlog.Offset) (*history, error) {
+	h := &history{row: row, catalogue: c, log: log, until: until}
 	return h, h.add(from, first)
 }
 
@@ -98,11 +98,11 @@ func (h *history) observe(c *eventlog.Commit) (changed bool, err error) {
 			return changed, fault.Wrap(err, "read control record")
 		}
 		cfg := rec.Config
-		if cfg == nil || cfg.Connector != h.lane.Connector || cfg.Version <= h.last().config.Version {
+		if cfg == nil || cfg.Connector != h.row.Lane.Connector || cfg.Version <= h.last().config.Version {
 			continue
 		}
 		changed = true
-		if cfg.Deleted || cfg.Destination.Number != h.lane.Destination {
+		if cfg.Deleted || cfg.Destination.Number != h.row.Lane.Destination {
 			if h.until == 0 {
 				h.until = r.Offset
 			}

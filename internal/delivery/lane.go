@@ -52,16 +52,19 @@ type lane struct {
 
 	attempts int // in flight
 	outcomes chan outcome
-	saves    chan saved
+	saves    chan answer
 	saving   bool
 	dirty    time.Time // when the oldest answer that waits for its save came; zero: none
 	files    []control.File
 	drops    []control.Drop
 	lastSave time.Time
+	unsaved  int       // saves that failed in a row
+	saveAt   time.Time // when the next may be tried
 
 	health   control.Health
 	failures int       // in a row, over all streams
 	maxRaw   int64     // bytes of a file, before compression, that fit an attempt
+	again    time.Time // when the bucket may be opened again, after that failed
 	resting  time.Time // zero: not resting; else when the next attempt is due
 	lastFile time.Time
 	failedAt time.Time // first of the failures in a row
@@ -69,7 +72,11 @@ type lane struct {
 	mustRewind bool
 	mustReload bool // the position was saved by somebody else
 	healthAt   time.Time
+	oldestOf   eventlog.Offset // the cursor that oldestAt is for
+	oldestAt   time.Time
 	stopping   bool
+	// life ends when the lane is to stop: what blocks the lane's own goroutine ends with it.
+	life context.Context
 }
 
 // ask is a request to a lane from the manager.
@@ -108,7 +115,11 @@ func (l *lane) run(ctx context.Context) error {
 			wait = backoffMin
 		} else {
 			l.log.Error("lane stopped; starting it again", "error", err, "in", wait)
-			l.setHealth(control.LaneRetrying, string(fault.CodeOf(err)), err)
+			state := control.LaneRetrying
+			if ownerOf(err) == bucket.Customer {
+				state = control.LaneFailing
+			}
+			l.setHealth(state, string(fault.CodeOf(err)), err)
 			l.publish()
 		}
 		select {
@@ -122,6 +133,7 @@ func (l *lane) run(ctx context.Context) error {
 
 // round is one life of the lane from its saved position on.
 func (l *lane) round(ctx context.Context) error {
+	l.life = ctx
 	if err := l.load(ctx); err != nil {
 		return err
 	}
@@ -152,6 +164,9 @@ func (l *lane) round(ctx context.Context) error {
 			}
 		}
 		l.cutDue()
+		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
+			l.cutLargest()
+		}
 		l.start(work)
 		if l.mustReload {
 			return errReload
@@ -217,8 +232,9 @@ func (l *lane) load(ctx context.Context) error {
 	l.streams = map[control.Stream]*stream{}
 	l.ready, l.unsettled = map[*stream]struct{}{}, map[*stream]struct{}{}
 	l.hot, l.hotCfg = nil, nil
-	l.outcomes, l.saves = make(chan outcome, l.m.cfg.Slots), make(chan saved, 1)
+	l.outcomes, l.saves = make(chan outcome, l.m.cfg.Slots), make(chan answer, 1)
 	l.attempts, l.saving, l.files, l.drops, l.dirty = 0, false, nil, nil, time.Time{}
+	l.unsaved, l.saveAt = 0, time.Time{}
 	l.waiting, l.caughtUp, l.lagging = 0, false, false
 	l.now = time.Now()
 	l.lastSave = l.now
@@ -242,7 +258,7 @@ func (l *lane) load(ctx context.Context) error {
 	if err != nil {
 		return fault.Wrap(err, "load configuration")
 	}
-	if l.hist, err = newHistory(l.row.Lane, l.m.deps.Catalogue, l.log, pos.Cursor, cfg, pos.Until); err != nil {
+	if l.hist, err = newHistory(l.row, l.m.deps.Catalogue, l.log, pos.Cursor, cfg, pos.Until); err != nil {
 		return err
 	}
 	if start, _ := l.m.deps.Log.Bounds(); pos.Cursor < start {
@@ -264,7 +280,11 @@ func (l *lane) load(ctx context.Context) error {
 		return fault.Wrap(err, "load drops")
 	}
 	for _, d := range drops {
-		l.unsettled[l.stream(d.Stream)] = struct{}{}
+		s := l.stream(d.Stream)
+		if s.schema == nil {
+			return unknownSchema(d.Stream.Schema)
+		}
+		l.unsettled[s] = struct{}{}
 	}
 	return l.seek(l.pos.Cursor)
 }
@@ -350,11 +370,21 @@ func (l *lane) mayGather() bool {
 	case l.hist.over(l.reader.Position()):
 		return false
 	case !l.resting.IsZero():
-		return !l.resting.After(l.now) && l.held.Load() < restGather && len(l.ready) == 0
+		return !l.resting.After(l.now) && (l.held.Load() < restGather || l.planning()) && len(l.ready) == 0
 	case l.m.budget.full():
-		return l.held.Load() == 0
+		return l.held.Load() <= l.m.budget.share()
 	}
 	return true
+}
+
+// planning reports whether a file with a planned border is being gathered: it must be gathered whole.
+func (l *lane) planning() bool {
+	for _, s := range l.streams {
+		if f := s.open(); f != nil && s.planned(f) {
+			return true
+		}
+	}
+	return false
 }
 
 // atEnd reports whether nothing more can be gathered now.
@@ -459,14 +489,19 @@ func (l *lane) route(k control.Stream) (*stream, error) {
 	}
 	sc, ok := l.m.deps.Catalogue.Schema(event.SchemaID(k.Schema))
 	if !ok {
-		return nil, fault.New(fault.Corrupt, "read event", "the log holds events of schema %d, which the catalogue does not know", k.Schema).
-			WithHint("put the schema file that was there when they were accepted back into the schema folder")
+		return nil, unknownSchema(k.Schema)
 	}
 	if l.hotCfg.selects.Has(sc) || k.Target != 0 {
 		s = l.stream(k)
 	}
 	l.hot[k.Schema] = s
 	return s, nil
+}
+
+// unknownSchema refuses to go on: passing over an event that nobody can read would lose it in silence.
+func unknownSchema(id uint32) error {
+	return fault.New(fault.Corrupt, "read event", "there are events of schema %d, which the catalogue does not know", id).
+		WithHint("put the schema file that was there when they were accepted back into the schema folder")
 }
 
 // cutDue closes the files whose time has come.
@@ -487,7 +522,7 @@ func (l *lane) cutDue() {
 			continue
 		}
 		// The link before was in flight when the count was reached.
-		if f.events >= f.cfg.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging && s.plan == nil {
+		if f.events >= f.cfg.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging {
 			l.cut(s, cutCount)
 		}
 	}
@@ -497,7 +532,7 @@ func (l *lane) cutDue() {
 func (l *lane) cutProbe() {
 	var oldest *stream
 	for _, s := range l.streams {
-		if f, ok := s.floor(); ok && s.plan == nil {
+		if f, ok := s.floor(); ok && !s.planned(s.files[0]) {
 			if g, _ := oldest.floorOr(f); oldest == nil || f < g {
 				oldest = s
 			}
@@ -521,7 +556,7 @@ func (l *lane) cutLargest() {
 	var largest *stream
 	var most int64
 	for _, s := range l.streams {
-		if f := s.open(); f != nil && s.plan == nil && !s.inFlight && f.raw > most {
+		if f := s.open(); f != nil && !s.planned(f) && !s.inFlight && f.raw > most {
 			largest, most = s, f.raw
 		}
 	}
@@ -561,6 +596,9 @@ func (l *lane) nextTimer() <-chan time.Time {
 		} else if l.attempts == 0 && l.resting.After(l.now) {
 			sooner(l.resting)
 		}
+		if l.store == nil && l.again.After(l.now) {
+			sooner(l.again)
+		}
 		for _, waiting := range []map[*stream]struct{}{l.ready, l.unsettled} {
 			for s := range waiting {
 				if s.retryAt.After(l.now) {
@@ -574,9 +612,9 @@ func (l *lane) nextTimer() <-chan time.Time {
 	}
 	if !l.saving {
 		if !l.dirty.IsZero() {
-			sooner(maxTime(l.dirty, l.lastSave).Add(saveDelay))
+			sooner(maxTime(maxTime(l.dirty, l.lastSave).Add(saveDelay), l.saveAt))
 		} else if l.cursor() > l.pos.Cursor {
-			sooner(l.lastSave.Add(idleSave))
+			sooner(maxTime(l.lastSave.Add(idleSave), l.saveAt))
 		}
 	}
 	if at.IsZero() {
@@ -604,6 +642,9 @@ func (l *lane) cursor() eventlog.Offset {
 	for _, s := range l.streams {
 		if f, ok := s.floor(); ok {
 			c = min(c, f)
+		}
+		if len(s.covered) > 0 {
+			c = min(c, s.since)
 		}
 	}
 	return max(c, l.pos.Cursor)
@@ -633,14 +674,13 @@ func (l *lane) finish(ctx context.Context) error {
 // answer does what the manager asks.
 func (l *lane) answer(ctx context.Context, a ask) error {
 	if a.row != nil {
-		was := l.row.Paused
 		l.row = *a.row
-		switch {
-		case l.row.Paused && !was:
+		switch paused := l.health.State == control.LanePaused; {
+		case l.row.Paused && !paused:
 			// What was gathered is read again: a paused lane holds no memory.
 			l.setHealth(control.LanePaused, "", nil)
 			l.mustRewind = true
-		case !l.row.Paused && was:
+		case !l.row.Paused && paused:
 			l.resting, l.failures = time.Time{}, 0
 			l.setHealth(control.LaneActive, "", nil)
 			l.openStore(ctx)
@@ -691,5 +731,26 @@ func (l *lane) publish() {
 			st.Oldest = s.files[0].accepted
 		}
 	}
+	if st.Oldest.IsZero() && (l.row.Paused || !l.resting.IsZero()) {
+		st.Oldest = l.oldest()
+	}
 	l.status.Store(st)
+}
+
+// oldest is the acceptance of the first event from the saved cursor on, for a lane that holds none in memory; zero if
+// there is none.
+func (l *lane) oldest() time.Time {
+	if l.oldestOf == l.pos.Cursor && !l.oldestAt.IsZero() {
+		return l.oldestAt
+	}
+	l.oldestOf, l.oldestAt = l.pos.Cursor, time.Time{}
+	r, err := l.m.deps.Log.Reader(l.pos.Cursor, eventlog.Filter{Workspace: l.row.Workspace, Kind: eventlog.Events})
+	if err != nil {
+		return time.Time{} // what is wrong with the log is said where it is read for delivery
+	}
+	defer r.Close()
+	if c, err := r.Next(); err == nil && c != nil && !l.hist.over(c.First) {
+		l.oldestAt = c.Time()
+	}
+	return l.oldestAt
 }

@@ -205,7 +205,7 @@ func (m *Manager) refresh(ctx context.Context, group *sync.WaitGroup) error {
 			continue
 		}
 		m.mu.Unlock()
-		if st := l.status.Load(); st.Row != row || st.State != control.LaneActive {
+		if st := l.status.Load(); st.Row != row || st.State != control.LaneActive || row.Paused {
 			l.ask(ask{row: &row})
 		}
 	}
@@ -242,12 +242,14 @@ func (m *Manager) count(ctx context.Context) error {
 	defer tick.Stop()
 	lastSave := time.Now()
 	for {
+		more := true
 		for range 256 {
 			c, err := r.Next()
 			if err != nil {
 				return fault.Wrap(err, "read log")
 			}
 			if c == nil {
+				more = false
 				break
 			}
 			if c.Target != 0 {
@@ -281,6 +283,9 @@ func (m *Manager) count(ctx context.Context) error {
 			}
 			at, lastSave = p, time.Now()
 			clear(counts)
+		}
+		if more && ctx.Err() == nil {
+			continue
 		}
 		if len(counts) > 0 {
 			select {

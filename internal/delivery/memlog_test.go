@@ -116,7 +116,8 @@ func (r *memReader) Next() (*eventlog.Commit, error) {
 	if r.at < r.l.start {
 		return nil, fault.New(fault.Stale, "read log", "offset %d was trimmed away", r.at)
 	}
-	for _, c := range r.l.commits {
+	from, _ := slices.BinarySearchFunc(r.l.commits, r.at, func(c eventlog.Commit, o eventlog.Offset) int { return int(c.End() - o - 1) })
+	for _, c := range r.l.commits[from:] {
 		if c.End() <= r.at {
 			continue
 		}

@@ -14,20 +14,22 @@ import (
 
 // memStore is a control plane in memory whose commits are atomic.
 type memStore struct {
-	mu      sync.Mutex
-	rows    map[control.Lane]control.LaneRow
-	pos     map[control.Lane]control.Position
-	configs map[configKey]control.Config
-	files   map[control.Lane]map[string]control.File
-	drops   map[int64]control.Drop
-	dropID  int64
-	health  map[control.Lane]control.Health
-	done    map[control.Lane]bool
-	cursor  eventlog.Offset
-	counted eventlog.Offset
-	counts  map[control.Count]int64 // Events is 0 in the key
-	access  bucket.Access
-	fail    error
+	mu       sync.Mutex
+	rows     map[control.Lane]control.LaneRow
+	pos      map[control.Lane]control.Position
+	configs  map[configKey]control.Config
+	recorded map[configKey]eventlog.Offset
+	files    map[control.Lane]map[string]control.File
+	drops    map[int64]control.Drop
+	dropID   int64
+	health   map[control.Lane]control.Health
+	done     map[control.Lane]bool
+	cursor   eventlog.Offset
+	counted  eventlog.Offset
+	counts   map[control.Count]int64 // Events is 0 in the key
+	access   bucket.Access
+	fail     error
+	ignores  bool // what the check found of every bucket
 }
 
 type configKey struct {
@@ -38,7 +40,7 @@ type configKey struct {
 func newMemStore() *memStore {
 	return &memStore{
 		rows: map[control.Lane]control.LaneRow{}, pos: map[control.Lane]control.Position{},
-		configs: map[configKey]control.Config{}, files: map[control.Lane]map[string]control.File{},
+		configs: map[configKey]control.Config{}, recorded: map[configKey]eventlog.Offset{}, files: map[control.Lane]map[string]control.File{},
 		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
 		counts: map[control.Count]int64{},
 	}
@@ -55,6 +57,7 @@ func (s *memStore) copy() *memStore {
 		c.pos[l] = p
 	}
 	maps.Copy(c.configs, s.configs)
+	maps.Copy(c.recorded, s.recorded)
 	for l, f := range s.files {
 		c.files[l] = maps.Clone(f)
 	}
@@ -62,6 +65,7 @@ func (s *memStore) copy() *memStore {
 	maps.Copy(c.health, s.health)
 	maps.Copy(c.done, s.done)
 	maps.Copy(c.counts, s.counts)
+	c.ignores = s.ignores
 	c.dropID, c.cursor, c.counted, c.access = s.dropID, s.cursor, s.counted, s.access
 	return c
 }
@@ -137,6 +141,21 @@ func (s *memStore) Config(_ context.Context, c control.ConnectorID, v int) (cont
 	return cfg, s.fail
 }
 
+func (s *memStore) ConfigAt(_ context.Context, c control.ConnectorID, destination int, _ eventlog.ID, below eventlog.Offset) (control.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	best := control.Config{}
+	for k, cfg := range s.configs {
+		if k.connector == c && cfg.Destination.Number == destination && s.recorded[k] < below && cfg.Version > best.Version {
+			best = cfg
+		}
+	}
+	if best.Version == 0 {
+		return best, fault.New(fault.NotFound, "load configuration", "none below %d", below)
+	}
+	return best, s.fail
+}
+
 func (s *memStore) Access(_ context.Context, l control.Lane) (bucket.Access, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,6 +163,7 @@ func (s *memStore) Access(_ context.Context, l control.Lane) (bucket.Access, err
 	if a.Bucket == "" {
 		a.Bucket = "b" + string(rune('0'+l.Destination))
 	}
+	a.Features.IgnoresCreateOnly = a.Features.IgnoresCreateOnly || s.ignores
 	return a, s.fail
 }
 
@@ -178,6 +198,9 @@ func (s *memStore) FinishLane(_ context.Context, l control.Lane) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail == nil {
+		if s.pos[l].Until == 0 {
+			return fault.New(fault.Conflict, "finish lane", "it has no end")
+		}
 		s.done[l] = true
 	}
 	return s.fail
@@ -204,7 +227,16 @@ func (s *memStore) ApplyControl(_ context.Context, log eventlog.ID, next eventlo
 		if _, known := s.configs[k]; known {
 			continue
 		}
-		s.configs[k] = *c
+		newest := 0
+		for o := range s.configs {
+			if o.connector == c.Connector {
+				newest = max(newest, o.version)
+			}
+		}
+		s.configs[k], s.recorded[k] = *c, r.Offset
+		if c.Version < newest {
+			continue // late: it changes nothing
+		}
 		lane := control.Lane{Connector: c.Connector, Destination: c.Destination.Number}
 		for l, p := range s.pos {
 			if l.Connector == c.Connector && p.Until == 0 && (l != lane || c.Deleted) {

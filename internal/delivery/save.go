@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// saved is what became of a save.
-type saved struct {
+// answer is what became of a save.
+type answer struct {
 	save control.Save
 	seq  int64
 	err  error
@@ -18,9 +18,10 @@ type saved struct {
 
 // startSave saves the position beside the lane if it is time: soon after an answer, seldom otherwise.
 func (l *lane) startSave(ctx context.Context) {
-	if l.saving {
+	if l.saving || l.saveAt.After(l.now) {
 		return
 	}
+	l.uncover()
 	if l.dirty.IsZero() {
 		if l.cursor() == l.pos.Cursor || l.now.Sub(l.lastSave) < idleSave {
 			return
@@ -35,7 +36,7 @@ func (l *lane) startSave(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, saveTooOld)
 		defer cancel()
 		seq, err := l.m.deps.Store.Save(ctx, s)
-		saves <- saved{s, seq, err}
+		saves <- answer{s, seq, err}
 	}()
 }
 
@@ -48,8 +49,12 @@ func (l *lane) position() control.Position {
 	p.Plans = nil
 	for k, s := range l.streams {
 		// An entry goes only when the cursor is above it, never because its hour is over.
-		if s.last >= p.Cursor {
-			p.Links[k] = s.last
+		last := s.last
+		if len(s.covered) > 0 {
+			last = s.held // what is covered is found again only from there
+		}
+		if last >= p.Cursor {
+			p.Links[k] = last
 		}
 		if s.plan != nil {
 			p.Plans = append(p.Plans, *s.plan)
@@ -59,16 +64,19 @@ func (l *lane) position() control.Position {
 }
 
 // savedNow takes the answer of a save.
-func (l *lane) savedNow(r saved) error {
+func (l *lane) savedNow(r answer) error {
 	l.lastSave = l.now
 	if r.err != nil {
 		if fault.Is(r.err, fault.Stale) {
 			return errReload
 		}
 		// The answers stay dirty and are saved with the next; writes stop when they wait too long.
+		l.unsaved++
+		l.saveAt = l.now.Add(backoff(l.unsaved))
 		l.log.Error("position is not saved; trying again", "error", r.err)
 		return nil
 	}
+	l.unsaved, l.saveAt = 0, time.Time{}
 	l.pos = r.save.Position
 	l.pos.Seq = r.seq
 	// What came in while the save was under way is not covered by it.
@@ -107,6 +115,22 @@ func (l *lane) prune() {
 		if len(s.files) == 0 && s.last < l.pos.Cursor && len(s.covered) == 0 && s.plan == nil && !unsettled && !s.inFlight {
 			delete(l.streams, k)
 			l.hot = nil
+		}
+	}
+}
+
+// uncover lets go of what is covered once nothing of the stream is open below.
+func (l *lane) uncover() {
+	for _, s := range l.streams {
+		if len(s.covered) == 0 || len(s.files) > 0 || l.reader == nil {
+			continue
+		}
+		top := s.last
+		for o := range s.covered {
+			top = max(top, o)
+		}
+		if l.reader.Position() > top {
+			s.last, s.tail, s.covered = top, max(s.tail, top), nil
 		}
 	}
 }

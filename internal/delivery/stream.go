@@ -23,6 +23,9 @@ type stream struct {
 	lastKept eventlog.Offset
 	// covered holds events above last that some object holds already.
 	covered map[eventlog.Offset]struct{}
+	// While covered is not empty the position stays where it was before, so that a restart finds the same objects
+	// and covers the same events: since is the first event that was open then, held the last link.
+	since, held eventlog.Offset
 	// partition is what the next link is written under; above 0 after a stranger took its key.
 	partition int
 	// plan is the border that the next link must have, because its write may have happened.
@@ -91,6 +94,11 @@ func (s *stream) next() *file {
 	return s.files[0]
 }
 
+// planned reports whether f's border is fixed: it may stand in the bucket already, and nothing else cuts it.
+func (s *stream) planned(f *file) bool {
+	return s.plan != nil && f.first >= s.plan.First && f.first <= s.plan.Last
+}
+
 // floor is the lowest offset that the stream still has to deliver; ok is false if it has nothing gathered.
 func (s *stream) floor() (eventlog.Offset, bool) {
 	if len(s.files) == 0 {
@@ -141,9 +149,10 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 		l.closeBlock(s, f)
 	}
 	switch {
-	case s.plan != nil && s.plan.Last == r.Offset:
-		l.cut(s, cutPlanned)
-	case s.plan != nil:
+	case s.planned(f):
+		if s.plan.Last == r.Offset {
+			l.cut(s, cutPlanned)
+		}
 	case f.events >= maxEvents:
 		l.cut(s, cutCount)
 	case f.events >= e.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging:
@@ -180,7 +189,7 @@ func (l *lane) closeBlock(s *stream, f *file) {
 
 // cut closes the stream's open file, if it has one.
 func (l *lane) cut(s *stream, why cutReason) {
-	if f := s.open(); f != nil {
+	if f := s.open(); f != nil && (why == cutPlanned || !s.planned(f)) {
 		l.closeBlock(s, f)
 		f.cut = why
 		l.mark(s)
@@ -219,7 +228,7 @@ func (l *lane) charge(n int64) {
 // due tells when the stream's open file must be cut, and why. Zero: not before something else happens.
 func (l *lane) due(s *stream) (time.Time, cutReason) {
 	f := s.open()
-	if f == nil || s.plan != nil {
+	if f == nil || s.planned(f) {
 		return time.Time{}, ""
 	}
 	interval := f.cfg.config.FlushInterval

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -192,7 +193,7 @@ func (w *world) start() *process {
 	p := &process{w: w, cancel: cancel, done: make(chan struct{})}
 	p.m = delivery.New(w.cfg, delivery.Deps{
 		Log: w.log, Store: &mortalStore{Store: w.store, p: p}, Opener: p, Catalogue: w.catalogue,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.NewTextHandler(said(), nil)),
 		Hooks: delivery.Hooks{
 			OnParked:  func(control.LaneRow, error) { p.said("parked") },
 			OnResumed: func(control.LaneRow) { p.said("resumed") },
@@ -218,6 +219,14 @@ func (p *process) heard() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.hooks)
+}
+
+// said is where processes log to: nowhere, unless a schedule is looked at.
+func said() io.Writer {
+	if *modelLog {
+		return os.Stderr
+	}
+	return io.Discard
 }
 
 // kill ends the process as a power cut would.
