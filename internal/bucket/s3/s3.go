@@ -151,11 +151,17 @@ func (b *Bucket) Put(ctx context.Context, key string, body bucket.Body, opt buck
 		}
 		out, err := c.PutObject(ctx, in, opts...)
 		if err == nil && aws.ToString(out.ETag) == "" {
-			// Every S3 names the entity that it wrote. What does not was answered by something in between.
-			return &bucket.Error{Problem: bucket.ServerError, Op: "PutObject", Bucket: b.access.Bucket, Key: key, Status: 200}
+			return b.stranger("PutObject", key)
 		}
 		return err
 	})
+}
+
+// stranger is a success that did not come from a store: every S3 names the entity that it wrote or gives, and the
+// bucket that it lists. Something in between has answered, or an error in the clothes of a 200. To believe it would
+// be to take an object of ours for a stranger's, or a full bucket for an empty one.
+func (b *Bucket) stranger(op, key string) *bucket.Error {
+	return &bucket.Error{Problem: bucket.ServerError, Op: op, Bucket: b.access.Bucket, Key: key, Status: 200}
 }
 
 // Head asks for an object's size, time and metadata.
@@ -164,6 +170,9 @@ func (b *Bucket) Head(ctx context.Context, key string) (info bucket.Info, err er
 		out, err := c.HeadObject(ctx, &sdk.HeadObjectInput{Bucket: &b.access.Bucket, Key: &key})
 		if err != nil {
 			return err
+		}
+		if aws.ToString(out.ETag) == "" {
+			return b.stranger("HeadObject", key)
 		}
 		info = bucket.Info{
 			Key: key, Size: aws.ToInt64(out.ContentLength), ETag: etag(out.ETag), Modified: aws.ToTime(out.LastModified),
@@ -181,6 +190,10 @@ func (b *Bucket) Get(ctx context.Context, key string) (rc io.ReadCloser, info bu
 		out, err := c.GetObject(ctx, &sdk.GetObjectInput{Bucket: &b.access.Bucket, Key: &key})
 		if err != nil {
 			return err
+		}
+		if aws.ToString(out.ETag) == "" {
+			_ = out.Body.Close() // nothing in it is ours to read
+			return b.stranger("GetObject", key)
 		}
 		info = bucket.Info{
 			Key: key, Size: aws.ToInt64(out.ContentLength), ETag: etag(out.ETag), Modified: aws.ToTime(out.LastModified),
@@ -200,6 +213,9 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Info,
 			var page *sdk.ListObjectsV2Output
 			err := b.call(ctx, "ListObjectsV2", prefix, func(c *sdk.Client) (err error) {
 				page, err = c.ListObjectsV2(ctx, in)
+				if err == nil && page.Name == nil && len(page.Contents) == 0 {
+					return b.stranger("ListObjectsV2", prefix)
+				}
 				return err
 			})
 			if err != nil {
@@ -218,7 +234,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Info,
 			next := aws.ToString(page.NextContinuationToken)
 			if next == "" || next == aws.ToString(in.ContinuationToken) {
 				// A list that says it goes on but not where would be taken for whole, or never end.
-				yield(bucket.Info{}, &bucket.Error{Problem: bucket.ServerError, Op: "ListObjectsV2", Bucket: b.access.Bucket, Key: prefix, Status: 200})
+				yield(bucket.Info{}, b.stranger("ListObjectsV2", prefix))
 				return
 			}
 			in.ContinuationToken = &next
