@@ -164,7 +164,7 @@ func (l *lane) round(ctx context.Context) error {
 			}
 		}
 		l.cutDue()
-		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
+		if l.m.budget.full() && l.held.Load() > l.m.budget.share() && len(l.ready) == 0 && l.attempts == 0 {
 			l.cutLargest()
 		}
 		l.start(work)

@@ -1,0 +1,170 @@
+package delivery_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
+	"github.com/millrace/millrace/internal/control"
+)
+
+// cuts counts the ledger's files of the first lane by cut reason, and the events of the largest.
+func (w *world) cuts() (by map[string]int, largest int) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	by = map[string]int{}
+	for _, f := range w.store.files[lane1] {
+		by[f.Cut]++
+		largest = max(largest, f.Events)
+	}
+	return by, largest
+}
+
+func TestAFileIsCutAtTheHoursEndWithoutTraffic(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.FlushInterval = time.Hour })
+		p := w.start()
+		time.Sleep(58 * time.Minute)
+		w.append(someTypes[0], 5)
+		time.Sleep(90 * time.Second)
+		if n := len(w.objects()); n != 0 {
+			t.Errorf("%d files before the hour's end", n)
+		}
+		time.Sleep(time.Minute)
+		if by, _ := w.cuts(); by["hour"] != 1 {
+			t.Errorf("files by cut reason %v, want one by hour within a minute of its end", by)
+		}
+		p.stop()
+		w.check()
+	})
+}
+
+func TestALaneThatLagsMakesBigFiles(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil) // 100 events a file
+		for range 230 {
+			w.append(someTypes[0], 1000)
+		}
+		time.Sleep(time.Minute)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		by, largest := w.cuts()
+		if largest != 100_000 || by["count"] < 2 {
+			t.Errorf("largest file %d events, by reason %v; want 100,000 while it lags", largest, by)
+		}
+	})
+}
+
+func TestAnOrderedStopWritesWhatIsGathered(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 30)
+		w.append(someTypes[1], 20)
+		time.Sleep(5 * time.Second)
+		p.stop()
+		if by, _ := w.cuts(); by["shutdown"] != 2 {
+			t.Errorf("files by cut reason %v, want two by shutdown", by)
+		}
+		w.check()
+	})
+}
+
+func TestMemoryCutsTheLargestFile(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.MemoryBudget = 512 << 10
+		w.configure(func(c *control.Config) { c.FlushEvents, c.FlushInterval, c.Codec = 100_000, time.Hour, "null" })
+		p := w.start()
+		w.append(someTypes[1], 10)
+		for range 20 {
+			w.append(someTypes[0], 1000)
+			time.Sleep(time.Second)
+		}
+		if by, _ := w.cuts(); by["memory"] == 0 || len(by) != 1 {
+			t.Errorf("files by cut reason %v, want some by memory", by)
+		}
+		for _, f := range w.store.files[lane1] {
+			if f.EventType == someTypes[1] {
+				t.Errorf("memory cut the small file of %s", f.EventType)
+			}
+		}
+		if held := p.m.Held(); held > 2*w.cfg.MemoryBudget {
+			t.Errorf("%d bytes held with a budget of %d", held, w.cfg.MemoryBudget)
+		}
+		p.stop()
+		w.check()
+	})
+}
+
+func TestAnObjectCutShortOnItsWayIsReadAgainAndNotTakenForForeign(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 90)
+		before := w.store.copy()
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		b := buckettest.NewMemory()
+		for _, k := range w.buckets["b1"].Keys() {
+			data, _, _ := w.buckets["b1"].Object(k)
+			b.Set(k, data, nil)
+		}
+		w.buckets["b1"], w.store = b, before
+		b.Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpGet && c.Attempt <= 3 {
+				return buckettest.Fault{CutAt: 300}
+			}
+			return buckettest.Fault{}
+		})
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if n := len(w.buckets["b1"].Keys()); n != 1 {
+			t.Errorf("%d objects, want the one that was there", n)
+		}
+	})
+}
+
+func TestAfterAConflictTheKeyIsLookedAtBeforeItIsWrittenAgain(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		var ops []string
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			ops = append(ops, c.Op)
+			if c.Op == buckettest.OpPut && c.Attempt == 1 {
+				return buckettest.Fault{Problem: bucket.Busy}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		want := []string{buckettest.OpPut, buckettest.OpHead, buckettest.OpPut}
+		if len(ops) != 3 || ops[0] != want[0] || ops[1] != want[1] || ops[2] != want[2] {
+			t.Errorf("calls %v, want %v", ops, want)
+		}
+	})
+}
+
+func TestLagIsTheAgeOfTheOldestUndeliveredEventAlsoWhileNothingIsHeld(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		begun := time.Now()
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p := w.start()
+		for range 20 {
+			time.Sleep(time.Minute)
+			if st := p.m.Status()[0]; st.Oldest.IsZero() || st.Oldest.After(begun.Add(time.Second)) {
+				t.Fatalf("after %v the oldest undelivered event is of %v, want %v: state %s", time.Since(begun), st.Oldest, begun, st.State)
+			}
+		}
+		p.kill()
+	})
+}
