@@ -47,6 +47,9 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// long tells whether the long forms of the tests are wanted.
+func long() bool { return os.Getenv("MILLRACE_SOAK") == "1" }
+
 // cleanEnv is the environment without any setting of ours, so that a developer's shell does not decide a test.
 func cleanEnv() []string {
 	var env []string

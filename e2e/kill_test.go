@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func TestKilledUnderLoadWithAFailingStoreEachEventIsInTheBucketOnce(t *testing.T
 	n := *kills
 	if n == 0 {
 		n = killsAround
-		if os.Getenv("MILLRACE_SOAK") == "1" {
+		if long() {
 			n = 1000
 		}
 	}

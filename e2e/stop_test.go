@@ -37,7 +37,7 @@ func TestASecondSignalEndsItAtOnceAndLosesNothing(t *testing.T) {
 	}
 	web := httptest.NewServer(shop)
 	t.Cleanup(web.Close)
-	s := store{web.URL, "acme-currents", "AKIAHANG", "hang-secret", filepath.Join(dir, "acme-currents")}
+	s := store{endpoint: web.URL, bucket: "acme-currents", keyID: "AKIAHANG", secret: "hang-secret", root: filepath.Join(dir, "acme-currents")}
 
 	srv := newServer(t, t.TempDir())
 	env := append(srv.env, "ACME_S3_SECRET="+s.secret, "ACME_PRODUCER_KEY="+producerKey)
