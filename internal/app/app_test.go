@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -285,12 +286,15 @@ func TestAnotherLogIsRefusedUntilItIsAccepted(t *testing.T) {
 			if !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "millrace log accept") {
 				t.Fatalf("the server starts with another log: %v", err)
 			}
-			w.must(LogAccept{})
+			if out := w.must(LogAccept{}); !strings.Contains(out, "nothing of it is lost") {
+				t.Errorf("accept says of a log of which all was delivered: %s", out)
+			}
 			if out := w.must(LogAccept{}); !strings.Contains(out, "nothing to accept") {
 				t.Errorf("accepted twice: %s", out)
 			}
-			if out := w.must(Ledger{Connector: "warehouse", JSON: true}); !strings.Contains(out, "log_lost") {
-				t.Errorf("the ledger does not say what was lost: %s", out)
+			// All had been delivered, so nothing was lost.
+			if out := w.must(Ledger{Connector: "warehouse", JSON: true}); strings.Contains(out, `"events": -1`) {
+				t.Errorf("the ledger speaks of a loss that did not happen: %s", out)
 			}
 			w.deliver(100)
 			if v, err := w.verdict(); err != nil {
@@ -414,6 +418,45 @@ func TestAnApplyThatIsRefusedSaysWhyAndTheRestStands(t *testing.T) {
 	}
 	if out, err = w.apply(w.manifest("")); err != nil || !strings.Contains(out, "nothing to change") {
 		t.Errorf("applied again: %s %v", out, err)
+	}
+}
+
+func TestTheLedgerShowsLossesOverAllTypesWhateverIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(20)
+	cfg, err := w.s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := openPlane(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	lanes, err := p.store.Lanes(t.Context())
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	pos, err := p.store.Position(t.Context(), lanes[0].Lane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := control.Drop{Lane: pos.Lane, Log: pos.Log, First: 3, Last: 5, Events: -1, Reason: control.DropDamaged, At: time.Now(), Settled: true}
+	if _, err := p.store.Save(t.Context(), control.Save{Position: pos, Drops: []control.Drop{drop}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range []Ledger{
+		{}, {From: "2026-01-01"}, {Type: "users.messages.email.Open"}, {To: "2026-01-01"}, {Files: true}, {JSON: true}, {JSON: true, Files: true, From: "2026-01-01"},
+	} {
+		cmd.Connector = "warehouse"
+		out := w.must(cmd)
+		if !strings.Contains(out, "damaged") || strings.Contains(out, "Nothing was dropped") || strings.Contains(out, "1970") {
+			t.Errorf("%+v prints\n%s", cmd, out)
+		}
+	}
+	_, err = w.play(Ledger{Connector: "warehouse", Type: "users.messages.email.Opn"})
+	if !fault.Is(err, fault.NotFound) || !strings.Contains(Hint(err), "users.messages.email.Open") {
+		t.Errorf("a type misspelt: %v, %s", err, Hint(err))
 	}
 }
 

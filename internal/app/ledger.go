@@ -47,10 +47,10 @@ type fileJSON struct {
 }
 
 type dropJSON struct {
-	Kind      string    `json:"kind"` // drop
-	EventType string    `json:"event_type"`
-	SchemaID  uint32    `json:"schema_id"`
-	Hour      string    `json:"hour"`
+	Kind      string    `json:"kind"`                 // drop
+	EventType string    `json:"event_type,omitempty"` // absent, as schema and hour: over all streams
+	SchemaID  uint32    `json:"schema_id,omitempty"`
+	Hour      string    `json:"hour,omitempty"`
 	Log       string    `json:"log"`
 	First     int64     `json:"first"`
 	Last      int64     `json:"last"`
@@ -68,8 +68,28 @@ type deliveredJSON struct {
 }
 
 func showDrop(d control.Drop) dropJSON {
-	return dropJSON{"drop", d.EventType, d.Stream.Schema, d.Stream.Hour.String(), d.Log.String(), int64(d.First), int64(d.Last),
+	j := dropJSON{"drop", d.EventType, d.Stream.Schema, d.Stream.Hour.String(), d.Log.String(), int64(d.First), int64(d.Last),
 		d.Events, string(d.Reason), d.Settled, d.At}
+	if d.OverAll() {
+		j.Hour = ""
+	}
+	return j
+}
+
+// drop says a drop in words.
+func (d dropJSON) drop() string {
+	of := d.Hour + "  " + d.EventType
+	if d.Hour == "" {
+		of = "all types, until " + d.At.UTC().Format("2006-01-02-15")
+	}
+	n := "an unknown number of events"
+	switch {
+	case d.Events == 0 && d.Reason == string(control.DropLogLost):
+		n = "no events (all were delivered before)"
+	case d.Events >= 0:
+		n = quantity(d.Events, "event", "events")
+	}
+	return fmt.Sprintf("%s  %s, offsets %d to %d, reason %s, settled %v", of, n, d.First, d.Last, d.Reason, d.Settled)
 }
 
 // Run shows.
@@ -92,6 +112,9 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	f.Connector, f.EventType = conn.Connector, cmd.Type
+	if err := cmd.knownType(ctx, p, f); err != nil {
+		return err
+	}
 	if cmd.Files {
 		return cmd.list(ctx, c, p, f)
 	}
@@ -126,13 +149,26 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	c.Print("\nDropped:")
 	for _, d := range drops {
-		n := "an unknown number of"
-		if d.Events >= 0 {
-			n = fmt.Sprint(d.Events)
-		}
-		c.Print("  %s  %s  %s events, offsets %d to %d, reason %s, settled %v", d.Hour, d.EventType, n, d.First, d.Last, d.Reason, d.Settled)
+		c.Print("  %s", d.drop())
 	}
 	return nil
+}
+
+// knownType refuses a type that neither the catalogue nor the ledger knows: an empty answer would look like one.
+func (cmd Ledger) knownType(ctx context.Context, p *plane, f control.LedgerFilter) error {
+	if _, ok := p.catalogue.Type(f.EventType); ok || f.EventType == "" {
+		return nil
+	}
+	// One of the operator's own, whose schema file is gone?
+	f.From, f.Until = 0, 0
+	if files, err := p.store.Files(ctx, f, 0, 1); err != nil || len(files) > 0 {
+		return err
+	}
+	known := false
+	if err := p.store.EachDrop(ctx, f, func(d control.Drop) error { known = known || !d.OverAll(); return nil }); err != nil || known {
+		return err
+	}
+	return noSuchType(p.catalogue, f.EventType)
 }
 
 func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.LedgerFilter) error {
@@ -141,7 +177,7 @@ func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.Ledg
 			return c.Line(fileJSON{"file", x.Key, x.EventType, x.Stream.Schema, x.Stream.Hour.String(), x.Log.String(), int64(x.First), int64(x.Last),
 				x.Events, x.Size, x.Version, x.Cut, x.Adopted, x.At})
 		}
-		c.Print("%s  %d events, offsets %d to %d, %s", x.Key, x.Events, x.First, x.Last, size(x.Size))
+		c.Print("%s  %s, offsets %d to %d, %s", x.Key, quantity(int64(x.Events), "event", "events"), x.First, x.Last, size(x.Size))
 		return nil
 	})
 	if err != nil {
@@ -151,7 +187,7 @@ func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.Ledg
 		if cmd.JSON {
 			return c.Line(showDrop(d))
 		}
-		c.Print("dropped (%s): %s, hour %s, %d events, offsets %d to %d", d.Reason, d.EventType, d.Stream.Hour, d.Events, d.First, d.Last)
+		c.Print("dropped: %s", showDrop(d).drop())
 		return nil
 	})
 }

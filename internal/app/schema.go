@@ -34,6 +34,15 @@ func (Schema) Help() string {
 Types of your own come from the folder that MILLRACE_SCHEMA_DIR names.`
 }
 
+// noSuchType is the error for a type that is not in the catalogue.
+func noSuchType(catalogue *event.Catalogue, name string) error {
+	e := fault.New(fault.NotFound, "", "there is no event type %q", name)
+	if n := catalogue.Nearest(name); n != "" {
+		e = e.WithHint("The nearest is %s.", n)
+	}
+	return e
+}
+
 type schemaJSON struct {
 	Type     string        `json:"type"`
 	Group    event.Group   `json:"group"`
@@ -62,11 +71,7 @@ func (cmd Schema) Run(ctx context.Context, c *Console, s Settings) error {
 	if cmd.Type != "" {
 		t, ok := catalogue.Type(cmd.Type)
 		if !ok {
-			e := fault.New(fault.NotFound, "", "there is no event type %q", cmd.Type)
-			if n := catalogue.Nearest(cmd.Type); n != "" {
-				e = e.WithHint("The nearest is %s.", n)
-			}
-			return e
+			return noSuchType(catalogue, cmd.Type)
 		}
 		types = []*event.Type{t}
 	}

@@ -126,8 +126,8 @@ type File struct {
 type Drop struct {
 	ID        int64 // 0: new
 	Lane      Lane
-	Stream    Stream
-	EventType string
+	Stream    Stream // zero: a range over all streams, of whatever hours until At
+	EventType string // empty: the same
 	Log       eventlog.ID
 	First     eventlog.Offset
 	Last      eventlog.Offset
@@ -137,6 +137,9 @@ type Drop struct {
 	// Settled: the bucket was looked at after the last attempt and what it holds is not counted here.
 	Settled bool
 }
+
+// OverAll reports whether d is a range over all streams: what types and hours its events were of cannot be told.
+func (d *Drop) OverAll() bool { return d.EventType == "" }
 
 // DropReason is why events were lost.
 type DropReason string

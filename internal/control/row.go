@@ -48,7 +48,9 @@ type Delivered struct {
 	Events    int64
 }
 
-// LedgerFilter chooses ledger rows. Fields that are zero choose all; Until is exclusive.
+// LedgerFilter chooses ledger rows. Fields that are zero choose all; Until is exclusive. A drop over all streams may
+// hold events of any type and of any hour until it was made: type and Until let it through, From does if it was made
+// in that hour or later.
 type LedgerFilter struct {
 	Workspace   uint32
 	Connector   ConnectorID

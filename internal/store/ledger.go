@@ -91,8 +91,17 @@ func (s *Store) UnsettledDrops(ctx context.Context, l control.Lane) ([]control.D
 	return ds, s.fail(err, "list unsettled drops")
 }
 
+// The conditions of a filter that files and drops meet differently. Drops over all streams have no type and no hour.
+var (
+	fileConditions = conditions{"f.event_type = ?", "f.hour >= ?", "f.hour < ?"}
+	dropConditions = conditions{"d.event_type IN (?, '')",
+		"CASE d.event_type WHEN '' THEN d.at / 3600000 ELSE d.hour END >= ?", "(d.event_type = '' OR d.hour < ?)"}
+)
+
+type conditions struct{ eventType, from, until string }
+
 // where makes filter f a condition on table t.
-func where(t string, f control.LedgerFilter) (cond string, args []any) {
+func where(t string, of conditions, f control.LedgerFilter) (cond string, args []any) {
 	var b strings.Builder
 	add := func(c string, v any) {
 		b.WriteString(" AND " + c)
@@ -108,20 +117,20 @@ func where(t string, f control.LedgerFilter) (cond string, args []any) {
 		add(t+".destination = ?", f.Destination)
 	}
 	if f.EventType != "" {
-		add(t+".event_type = ?", f.EventType)
+		add(of.eventType, f.EventType)
 	}
 	if f.From != 0 {
-		add(t+".hour >= ?", int32(f.From))
+		add(of.from, int32(f.From))
 	}
 	if f.Until != 0 {
-		add(t+".hour < ?", int32(f.Until))
+		add(of.until, int32(f.Until))
 	}
 	return b.String(), args
 }
 
 // Files gives up to limit files of the ledger with an ID above after, in the order in which they were written.
 func (s *Store) Files(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.File, error) {
-	cond, args := where("f", f)
+	cond, args := where("f", fileConditions, f)
 	fs, err := list(s.reader(ctx), scanFile, "SELECT id, "+fileColumns+" FROM files f WHERE f.id > ?"+cond+" ORDER BY f.id LIMIT ?",
 		append(append([]any{after}, args...), limit)...)
 	return fs, s.fail(err, "list files")
@@ -142,7 +151,7 @@ func (s *Store) FileByKey(ctx context.Context, l control.Lane, key string) (cont
 
 // Drops gives up to limit drops of the ledger with an ID above after, in the order in which they were first written.
 func (s *Store) Drops(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.Drop, error) {
-	cond, args := where("d", f)
+	cond, args := where("d", dropConditions, f)
 	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.id > ?"+cond+" ORDER BY d.id LIMIT ?",
 		append(append([]any{after}, args...), limit)...)
 	return ds, s.fail(err, "list drops")
@@ -150,7 +159,7 @@ func (s *Store) Drops(ctx context.Context, f control.LedgerFilter, after int64, 
 
 // DeliveredCounts gives files and events of the ledger by hour and type. Test events are left out.
 func (s *Store) DeliveredCounts(ctx context.Context, f control.LedgerFilter) ([]control.Delivered, error) {
-	cond, args := where("f", f)
+	cond, args := where("f", fileConditions, f)
 	cs, err := list(s.reader(ctx), func(r scanner) (v control.Delivered, err error) {
 		return v, r.Scan(&v.EventType, &v.Hour, &v.Files, &v.Events)
 	}, "SELECT event_type, hour, COUNT(*), SUM(events) FROM files f WHERE target = 0"+cond+" GROUP BY hour, event_type ORDER BY hour, event_type", args...)

@@ -153,6 +153,46 @@ func ledger(run runner) {
 			{EventType: "type1", Hour: 103, Files: 1, Events: 3}, {EventType: "type0", Hour: 104, Files: 1, Events: 3},
 		})
 	})
+	run("no filter of type or hour hides a drop over all streams that may hold such events", func(t *testing.T, e *env) {
+		l := e.lane()
+		made := eventlog.HourOf(e.now)
+		typed, all := e.drop(l, 10, 19), e.drop(l, 20, 29)
+		typed.Stream.Hour = made - 10
+		all.Stream, all.EventType, all.Events, all.Reason = control.Stream{}, "", -1, control.DropLogLost
+		_, err := e.Save(t.Context(), control.Save{Position: e.position(l), Drops: []control.Drop{typed, all}})
+		ok(t, err)
+		for name, row := range map[string]struct {
+			f          control.LedgerFilter
+			typed, all bool
+		}{
+			"no filter":                {control.LedgerFilter{}, true, true},
+			"its type":                 {control.LedgerFilter{EventType: typed.EventType}, true, true},
+			"another type":             {control.LedgerFilter{EventType: "another"}, false, true},
+			"from its hour":            {control.LedgerFilter{From: made - 10}, true, true},
+			"from an hour later":       {control.LedgerFilter{From: made - 9}, false, true},
+			"from the making on":       {control.LedgerFilter{From: made}, false, true},
+			"from after the making":    {control.LedgerFilter{From: made + 1}, false, false},
+			"before its hour":          {control.LedgerFilter{Until: made - 10}, false, true},
+			"before an hour later":     {control.LedgerFilter{Until: made - 9}, true, true},
+			"another destination":      {control.LedgerFilter{Destination: 2}, false, false},
+			"type and hours, together": {control.LedgerFilter{EventType: typed.EventType, From: made - 10, Until: made - 9}, true, true},
+		} {
+			var want []eventlog.Offset
+			if row.typed {
+				want = append(want, 10)
+			}
+			if row.all {
+				want = append(want, 20)
+			}
+			ds, err := e.Drops(t.Context(), row.f, 0, 10)
+			ok(t, err)
+			var got []eventlog.Offset
+			for _, d := range ds {
+				got = append(got, d.First)
+			}
+			equal(t, name, got, want)
+		}
+	})
 	run("accepted events are counted once", func(t *testing.T, e *env) {
 		a := e.workspace("a").Number
 		add := func(s counter, next eventlog.Offset, n int64) error {
