@@ -23,7 +23,9 @@ type Ledger struct {
 
 // Help teaches.
 func (Ledger) Help() string {
-	return `Hours are hours of acceptance, in UTC, as in the keys of files. A drop is a range of events that were lost by rule; its reason says which: grace, pause, quota, cap, deleted, log_lost, trimmed, damaged. "settled: false" means that the bucket has not been looked at since, so that some of them may be there after all.
+	return `Hours are hours of acceptance, in UTC, as in the keys of files. A drop is a range of events that were lost by rule; its reason says which: quota (the log was full and this connector had delivered nothing for long), trimmed (what a restored database says was delivered and neither bucket nor log have), damaged (set aside by "millrace log skip"), log_lost (by "millrace log accept"). The reasons grace, pause, cap and deleted are reserved: nothing is dropped for them yet, the events of a connector that fails, is paused or was deleted are kept until it can take them, or the log is full. "settled false" means that the bucket has not been looked at since, so that some of them may be there after all.
+
+A range over all types is shown whatever --type and --to say: it may hold such events.
 
     millrace ledger --connector acme/warehouse --from 2026-11-22
     millrace ledger --connector acme/warehouse --files --json | jq -r .key`
