@@ -479,28 +479,14 @@ func ownerName(cfg *config.Config) (string, error) {
 	return host + ":" + dir, fault.From(err, fault.Internal, "find the data folder")
 }
 
-// defaultQuota is half of what the log has and could have on its disk.
+// leastQuota is a log that takes anything worth the name: what the setting itself may be at least.
+const leastQuota = 64 << 20
+
+// defaultQuota is half of the disk that the log lies on, whoever uses the rest.
 func defaultQuota(folder vfs.FS) (int64, error) {
 	if err := folder.MkdirAll("."); err != nil {
 		return 0, err
 	}
-	free, err := folder.Free()
-	if err != nil {
-		return 0, err
-	}
-	entries, err := folder.List(".")
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range entries {
-		info, err := folder.Stat(e.Name)
-		if fault.Is(err, fault.NotFound) {
-			continue // trimmed a moment ago
-		}
-		if err != nil {
-			return 0, err
-		}
-		free += info.Size
-	}
-	return max(free/2, 64<<20), nil
+	total, err := folder.Total()
+	return max(total/2, leastQuota), err
 }

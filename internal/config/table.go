@@ -172,7 +172,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "log_max_bytes", Kind: Size, Absent: "half of the file system",
-			Doc:   "How much disk the event log may take.",
+			Doc:   "How much disk the event log may take. The default goes by all that the data folder's file system has, used or not.",
 			parse: size(func(c *Config) *int64 { return &c.Log.MaxBytes }, "64MiB", "1PiB"),
 		},
 		{

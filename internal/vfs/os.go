@@ -171,8 +171,13 @@ func (r osFS) Lock(name string) (io.Closer, error) {
 }
 
 func (r osFS) Free() (int64, error) {
-	n, err := free(string(r))
+	n, _, err := space(string(r))
 	return n, door(err, "ask for free space", ".")
+}
+
+func (r osFS) Total() (int64, error) {
+	_, n, err := space(string(r))
+	return n, door(err, "ask for the size of the disk", ".")
 }
 
 type osFile struct {

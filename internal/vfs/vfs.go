@@ -58,6 +58,9 @@ type FS interface {
 
 	// Free is how many bytes an unprivileged process can still write on the disk that holds the folder.
 	Free() (int64, error)
+
+	// Total is how many bytes that disk has altogether, used or not.
+	Total() (int64, error)
 }
 
 // File is an open file. ReadAt and Size are safe for concurrent use, also beside one writer.

@@ -580,6 +580,19 @@ func (h *held) Close() error {
 	return nil
 }
 
+// diskSize is what a Disk has altogether.
+const diskSize = 1 << 40
+
+// Total implements vfs.FS. It is 1 TiB, however much of that is free.
+func (d *Disk) Total() (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.begin(Free, "total"); err != nil {
+		return 0, err
+	}
+	return diskSize, nil
+}
+
 // Free implements vfs.FS. Without a limit it is 1 TiB.
 func (d *Disk) Free() (int64, error) {
 	d.mu.Lock()
@@ -588,7 +601,7 @@ func (d *Disk) Free() (int64, error) {
 		return 0, err
 	}
 	if d.space < 0 {
-		return 1 << 40, nil
+		return diskSize, nil
 	}
 	return d.space, nil
 }

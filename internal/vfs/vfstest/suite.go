@@ -155,9 +155,14 @@ func Run(t *testing.T, open func(t *testing.T) vfs.FS) {
 		}
 	})
 
-	t.Run("free space is known", func(t *testing.T) {
-		if n, err := begin(t).Free(); err != nil || n <= 0 {
-			t.Fatalf("free %d, %v", n, err)
+	t.Run("the disk's size and what is free of it are known", func(t *testing.T) {
+		fs := begin(t)
+		free, err := fs.Free()
+		if err != nil || free <= 0 {
+			t.Fatalf("free %d, %v", free, err)
+		}
+		if total, err := fs.Total(); err != nil || total < free {
+			t.Fatalf("%d bytes altogether and %d of them free, %v", total, free, err)
 		}
 	})
 }
