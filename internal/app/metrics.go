@@ -29,6 +29,7 @@ const laneLabels = "workspace connector destination"
 var (
 	mAccepted   = metric{"millrace_ingest_accepted_events_total", "counter", "", "Events acknowledged to producers."}
 	mRejected   = metric{"millrace_ingest_rejected_events_total", "counter", "code", "Events rejected, by the code that producers are told."}
+	mIgnored    = metric{"millrace_ingest_ignored_fields_total", "counter", "", "Fields that accepted events had and their types have not, dropped where the workspace says unknown_fields: ignore."}
 	mRefused    = metric{"millrace_ingest_refused_requests_total", "counter", "code", "Requests that were refused whole, by the code that producers are told."}
 	mReplayed   = metric{"millrace_ingest_replayed_requests_total", "counter", "", "Requests that were answered again for their Idempotency-Key and appended nothing."}
 	mRequests   = metric{"millrace_ingest_requests_total", "counter", "status", "Requests with events, by the status of the answer."}
@@ -57,7 +58,7 @@ var (
 )
 
 func metricTable() []metric {
-	return []metric{mAccepted, mRejected, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
+	return []metric{mAccepted, mRejected, mIgnored, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
 		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
 }
 
@@ -91,7 +92,8 @@ func (m metric) desc() *prometheus.Desc {
 
 // meters is what the rooms' callbacks write.
 type meters struct {
-	accepted, replayed, appended      prometheus.Counter
+	accepted, ignored                 prometheus.Counter
+	replayed, appended                prometheus.Counter
 	rejected, refused, requests       *prometheus.CounterVec
 	fsync, put                        prometheus.Histogram
 	files, events, bytes              *prometheus.CounterVec
@@ -117,7 +119,7 @@ func newMeters(r prometheus.Registerer) *meters {
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &meters{
-		accepted: counter(mAccepted), replayed: counter(mReplayed), appended: counter(mAppended),
+		accepted: counter(mAccepted), ignored: counter(mIgnored), replayed: counter(mReplayed), appended: counter(mAppended),
 		rejected: vec(mRejected), refused: vec(mRefused), requests: vec(mRequests),
 		fsync: histogram(mFsync, 50e-6), put: histogram(mPut, 1e-3),
 		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),

@@ -426,6 +426,7 @@ func (s *system) ingestHooks() ingest.Hooks {
 		OnRejected: func(_ control.Grant, code string, events int) {
 			s.meters.rejected.WithLabelValues(code).Add(float64(events))
 		},
+		OnIgnored:  func(_ control.Grant, fields int) { s.meters.ignored.Add(float64(fields)) },
 		OnRefused:  func(_ control.Grant, code fault.Code, _ int) { s.meters.refused.WithLabelValues(string(code)).Inc() },
 		OnReplayed: func(control.Grant) { s.meters.replayed.Inc() },
 	}

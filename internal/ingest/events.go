@@ -186,6 +186,9 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, f form, enc enc
 		if in.hooks.OnAccepted != nil {
 			in.hooks.OnAccepted(g, q.accepted, size)
 		}
+		if in.hooks.OnIgnored != nil && q.ignored > 0 {
+			in.hooks.OnIgnored(g, q.ignored)
+		}
 	}
 	if in.hooks.OnRejected != nil {
 		for code, n := range q.codes {

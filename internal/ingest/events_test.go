@@ -385,6 +385,10 @@ func TestUnknownFieldsAreDroppedAndCountedWhereTheWorkspaceSaysSo(t *testing.T) 
 	if got := h.post(custom("a"), "Authorization", "Bearer "+ignoreKey); strings.Contains(got.body, "ignored") {
 		t.Errorf("%s", got.body)
 	}
+	h.post(unknown + "\n" + custom("a")) // of a workspace that rejects them
+	if !slices.Equal(h.ignored, []int{2}) {
+		t.Errorf("fields told as ignored, by commit: %v", h.ignored)
+	}
 	if ws := h.log.commits[0].Workspace; ws != 9 || h.log.commits[0].Kind != eventlog.Events {
 		t.Errorf("commit of workspace %d, kind %d", ws, h.log.commits[0].Kind)
 	}

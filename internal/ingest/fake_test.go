@@ -186,6 +186,7 @@ type house struct {
 	rejected map[string]int
 	refused  []fault.Code
 	replayed int
+	ignored  []int // fields, by commit
 }
 
 func open(t testing.TB, cfg Config) *house {
@@ -198,6 +199,7 @@ func (h *house) deps(l eventlog.Log) Deps {
 	return Deps{Log: l, Catalogue: catalogue(), Keys: h.keys, Logger: slog.New(slog.DiscardHandler), Hooks: Hooks{
 		OnAccepted: func(_ control.Grant, n, _ int) { h.mu.Lock(); h.accepted += n; h.mu.Unlock() },
 		OnRejected: func(_ control.Grant, code string, n int) { h.mu.Lock(); h.rejected[code] += n; h.mu.Unlock() },
+		OnIgnored:  func(_ control.Grant, n int) { h.mu.Lock(); h.ignored = append(h.ignored, n); h.mu.Unlock() },
 		OnRefused: func(_ control.Grant, c fault.Code, _ int) {
 			h.mu.Lock()
 			h.refused = append(h.refused, c)

@@ -76,6 +76,9 @@ type Hooks struct {
 	// OnRejected follows each request that had events rejected, once for each code of the event reader that was the
 	// first problem of some. Rejected events are counted when the answer leaves, not when an append fails.
 	OnRejected func(g control.Grant, code string, events int)
+	// OnIgnored follows each durable commit whose events had fields that their types do not have, dropped because the
+	// workspace says so: the number of these fields.
+	OnIgnored func(g control.Grant, fields int)
 	// OnRefused follows each request that was refused whole. The grant is zero before the key is known.
 	OnRefused func(g control.Grant, code fault.Code, status int)
 	// OnReplayed follows each request that had been answered before.
