@@ -731,7 +731,7 @@ func (l *lane) publish() {
 			st.Oldest = s.files[0].accepted
 		}
 	}
-	if st.Oldest.IsZero() && (l.row.Paused || !l.resting.IsZero()) {
+	if st.Oldest.IsZero() && l.hist != nil && (l.row.Paused || !l.resting.IsZero()) {
 		st.Oldest = l.oldest()
 	}
 	l.status.Store(st)
