@@ -67,7 +67,8 @@ func sum(metrics, name string, want ...string) float64 {
 		if !ok || !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest, " ") {
 			continue
 		}
-		labels, value, _ := strings.Cut(strings.TrimSpace(rest), "} ")
+		at := strings.LastIndexByte(rest, ' ')
+		labels, value := rest[:at], rest[at:]
 		all := true
 		for _, w := range want {
 			all = all && strings.Contains(labels, w)

@@ -90,13 +90,14 @@ func must(t *testing.T, env []string, args ...string) string {
 
 // server is `millrace serve` on a folder. It keeps its address when it is killed and started again.
 type server struct {
-	t    *testing.T
-	env  []string
-	addr string
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
-	said bytes.Buffer  // of all its lives
+	t     *testing.T
+	env   []string
+	addr  string
+	files int // descriptors that it may have; 0: as many as we
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when cmd has ended
+	said  bytes.Buffer  // of all its lives
 }
 
 func newServer(t *testing.T, data string, env ...string) *server {
@@ -137,6 +138,9 @@ func (s *server) start() {
 func (s *server) spawn() {
 	s.t.Helper()
 	c := exec.Command(millrace, "serve")
+	if s.files > 0 {
+		c = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" serve`, s.files), millrace)
+	}
 	c.Env = append(cleanEnv(), s.env...)
 	out := lockedWriter{&s.mu, &s.said}
 	c.Stdout, c.Stderr = out, out

@@ -28,7 +28,13 @@ type world struct {
 
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
-	w := &world{t: t, data: t.TempDir(), store: startStore(t), sent: map[string]bool{}}
+	return newWorldIn(t, t.TempDir(), env...)
+}
+
+// newWorldIn is newWorld with the data folder in dir.
+func newWorldIn(t *testing.T, dir string, env ...string) *world {
+	t.Helper()
+	w := &world{t: t, data: dir, store: startStore(t), sent: map[string]bool{}}
 	w.proxy = startProxy(t, w.store.endpoint)
 	w.store.endpoint = w.proxy.URL
 	w.shelf = newShelf(w.store.root)

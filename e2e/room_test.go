@@ -1,0 +1,355 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// smallDisk mounts a file system of its own on a fresh folder until the test ends. Who may not mount runs the test
+// once more in a user namespace, where anybody may; nil says that this has happened and decided.
+func smallDisk(t *testing.T, size string) (dir string, ours bool) {
+	t.Helper()
+	dir = t.TempDir()
+	err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size)
+	const inside = "E2E_INSIDE_NAMESPACE"
+	if err == unix.EPERM && os.Getenv(inside) == "" {
+		c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		c.Env = append(os.Environ(), inside+"=1")
+		c.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("in a namespace of its own: %v\n%s", err, out)
+		}
+		return "", false
+	}
+	if err != nil {
+		t.Fatalf("a small file system cannot be mounted, neither as this user nor in a user namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir, true
+}
+
+// ballast takes so many bytes of the disk at once, or all that are left if there are fewer.
+func ballast(t *testing.T, dir string, bytes int64) (remove func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for step := bytes; step >= 4096; {
+		at, err := f.Seek(0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at >= bytes {
+			break
+		}
+		if unix.Fallocate(int(f.Fd()), 0, at, min(step, bytes-at)) != nil {
+			step /= 2
+		}
+	}
+	return func() {
+		if err := os.Remove(f.Name()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// refused gives how many requests a server answered with 503.
+func refused(t *testing.T, srv *server) float64 {
+	return sum(get(t, "http://"+metricsOf(srv)+"/metrics"), "millrace_ingest_requests_total", `status="503"`)
+}
+
+func accepted(t *testing.T, srv *server) float64 {
+	return sum(get(t, "http://"+metricsOf(srv)+"/metrics"), "millrace_ingest_accepted_events_total")
+}
+
+// eventually waits until what is true.
+func eventually(t *testing.T, limit time.Duration, what string, true func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !true(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after %v: %s", limit, what)
+		}
+	}
+}
+
+// The disk fills up under load, first to where the reserve begins, then to its last byte within a moment. Requests
+// are refused with 503, nothing that was acknowledged is lost, and work goes on by itself when there is room.
+func TestADiskThatFillsUpRefusesAndRecovers(t *testing.T) {
+	dir, ours := smallDisk(t, "400m")
+	if !ours {
+		return
+	}
+	w := newWorldIn(t, filepath.Join(dir, "data"), "MILLRACE_LOG_MAX_BYTES=1GiB")
+	load := startLoad(t, w.server, 1, 0)
+	time.Sleep(time.Second)
+	for _, c := range []struct {
+		name  string
+		bytes int64
+	}{{"the reserve is reached", 200 << 20}, {"nothing is left", 1 << 40}} {
+		before := refused(t, w.server)
+		remove := ballast(t, dir, c.bytes)
+		eventually(t, 10*time.Second, c.name+": requests are refused", func() bool { return refused(t, w.server) > before })
+		time.Sleep(2 * time.Second)
+		if got := get(t, "http://"+w.addr+"/healthz"); !strings.Contains(got, "ok") {
+			t.Errorf("%s: /healthz says %s", c.name, got)
+		}
+		during := accepted(t, w.server)
+		time.Sleep(500 * time.Millisecond)
+		if now := accepted(t, w.server); now > during {
+			t.Errorf("%s: %v events were accepted", c.name, now-during)
+		}
+		remove()
+		eventually(t, 20*time.Second, c.name+": there is room again and events are accepted", func() bool { return accepted(t, w.server) > during })
+	}
+	sent, again := load.end()
+	if again == 0 {
+		t.Error("no request was refused")
+	}
+	maps.Copy(w.sent, sent)
+	w.delivered()
+	w.agrees()
+	if d := w.drops(); len(d) > 0 {
+		t.Errorf("the ledger lists drops: %v", d)
+	}
+}
+
+// Every descriptor is taken by idle connections: the process survives, what it accepted is delivered once there are
+// some again, and it takes requests again by itself.
+func TestFileDescriptorsRunOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stop()
+	w.files = 64
+	w.start()
+	load := startLoad(t, w.server, 2, 0)
+	var idle []net.Conn
+	for range 200 {
+		c, err := net.DialTimeout("tcp", w.addr, time.Second)
+		if err != nil {
+			break // the queue of the listener is full, too
+		}
+		idle = append(idle, c)
+	}
+	fds := filepath.Join("/proc", fmt.Sprint(w.cmd.Process.Pid), "fd")
+	eventually(t, 10*time.Second, "the descriptors are all taken", func() bool {
+		open, err := os.ReadDir(fds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(open) >= w.files-1
+	})
+	time.Sleep(3 * time.Second)
+	for _, c := range idle {
+		c.Close()
+	}
+	eventually(t, 20*time.Second, "a new connection is served", func() bool {
+		c := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := c.Get("http://" + w.addr + "/healthz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == 200
+	})
+	time.Sleep(time.Second)
+	sent, _ := load.end()
+	maps.Copy(w.sent, sent)
+	w.delivered()
+	w.agrees()
+}
+
+// The least memory that may be set, a store that takes nothing for a while, and producers who do not stop: memory
+// stays near the budget, and everything is delivered afterwards.
+func TestTheLeastMemoryBudgetIsKept(t *testing.T) {
+	t.Parallel()
+	const budget, most = 128, 320 // MiB: what is set, and what the process may have at its worst
+	w := newWorld(t, fmt.Sprintf("MILLRACE_MEMORY_BUDGET=%dMiB", budget))
+	w.proxy.set(noFiles)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for p := range 8 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(3, uint64(p)))
+			for batch := range 6 {
+				var body strings.Builder
+				var ids []string
+				for k := range 1500 {
+					id := fmt.Sprintf("p%d-b%d-e%d", p, batch, k)
+					ids = append(ids, id)
+					fmt.Fprintf(&body, `{"event_type":"users.behaviors.CustomEvent","id":%q,"user_id":"u","time":1790000000,"name":%q,"properties":"{}"}`+"\n",
+						id, strings.Repeat(fmt.Sprint(r.Uint64()), 100))
+				}
+				for {
+					status, _, answer, err := w.post(producerKey, fmt.Sprintf("p%d-b%d", p, batch), []byte(body.String()))
+					if err == nil && status == 200 {
+						break
+					}
+					if err == nil && status != 503 && status != 429 {
+						t.Errorf("status %d: %s", status, answer)
+						return
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				mu.Lock()
+				for _, id := range ids {
+					w.sent[id] = true
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	w.proxy.calm()
+	w.delivered()
+	b, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(w.cmd.Process.Pid), "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	var kib int
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("peak resident memory %d MiB with a budget of %d MiB", kib>>10, budget)
+	if kib>>10 > most {
+		t.Errorf("memory is bounded by its budget: the process had %d MiB, with %d MiB set", kib>>10, budget)
+	}
+	w.agrees()
+}
+
+// The log reaches its quota with a connector that delivers, one that is refused and one that is paused. First the
+// room for replay goes, then the oldest of what only the idle ones need. The ledger counts exactly what they lost, the
+// rest of theirs is delivered when they can, and the one that delivers has everything.
+func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
+	if !long() {
+		return // it takes minutes to fill two segments and to give them back
+	}
+	store := startStore(t)
+	p := startProxy(t, store.endpoint)
+	store.endpoint = p.URL
+	var tenants []tenant
+	for _, name := range []string{"healthy", "failing", "paused"} {
+		tenants = append(tenants, tenant{name: name, key: "mr_e2e_" + name + "_0123456789abcdefghijklmnopqrst", more: "flush: {interval: 1s, events: 1000}"})
+	}
+	srv := newServer(t, t.TempDir(), append(quick, "MILLRACE_LOG_MAX_BYTES=256MiB", "MILLRACE_QUOTA_PATIENCE=5s")...)
+	apply := func(paused string) {
+		tenants[2].more = "flush: {interval: 1s, events: 1000}\n        paused: " + paused
+		manifest, env := store.manifestOf(tenants)
+		must(t, append(srv.env, env...), "apply", "-f", write(t, "apply.yaml", manifest))
+	}
+	apply("false")
+	srv.start()
+	lanesReady(t, srv, 3)
+	p.set(func(r *http.Request) mishap {
+		if strings.Contains(r.URL.Path, "/f-failing/") {
+			return denied
+		}
+		return none
+	})
+	apply("true")
+	sent := []map[string]bool{{}, {}, {}}
+	refusals := 0
+	for batch := range 420 { // about a megabyte each
+		i := batch % 3
+		var body strings.Builder
+		for k := range 100 {
+			id := fmt.Sprintf("%s-b%d-e%d", tenants[i].name, batch, k)
+			sent[i][id] = true
+			fmt.Fprintf(&body, `{"event_type":"users.behaviors.CustomEvent","id":%q,"user_id":"u","time":1790000000,"name":%q,"properties":"{}"}`+"\n", id, strings.Repeat("x", 10_000))
+		}
+		for {
+			status, _, answer, err := srv.post(tenants[i].key, fmt.Sprint("b", batch), []byte(body.String()))
+			if err == nil && status == 200 {
+				break
+			}
+			if err != nil || status != 503 {
+				t.Fatalf("status %d: %s %v", status, answer, err)
+			}
+			refusals++
+			time.Sleep(250 * time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	shelves := make([]*shelf, 3)
+	for i, x := range tenants {
+		shelves[i] = newShelf(filepath.Join(store.root, x.folder()))
+	}
+	shelves[0].waitFor(t, sent[0], 20*time.Second) // while the others still wait
+	p.calm()
+	apply("false")
+	for i := 1; i < 3; i++ {
+		// What is neither in the bucket nor in the ledger is on its way.
+		var lost int64
+		eventually(t, time.Minute, tenants[i].name+" has its events or has listed them", func() bool {
+			lost = quotaDrops(t, srv, tenants[i].name)
+			shelves[i].look(t)
+			return int64(len(shelves[i].ids))+lost >= int64(len(sent[i]))
+		})
+		time.Sleep(secondCopy)
+		shelves[i].look(t)
+		if got := int64(len(shelves[i].ids)) + lost; got != int64(len(sent[i])) || lost == 0 {
+			t.Errorf("%s: %d events in the bucket and %d in the ledger as dropped, of %d", tenants[i].name, len(shelves[i].ids), lost, len(sent[i]))
+		}
+		for id, n := range shelves[i].ids {
+			if n > 1 || !sent[i][id] {
+				t.Errorf("%s: %s is there %d times", tenants[i].name, id, n)
+			}
+		}
+		t.Logf("%s: %d delivered, %d dropped", tenants[i].name, len(shelves[i].ids), lost)
+	}
+	if n := quotaDrops(t, srv, "healthy"); n > 0 {
+		t.Errorf("the connector that delivers lost %d events", n)
+	}
+	t.Logf("%d requests were refused", refusals)
+	srv.stop()
+	for _, x := range tenants {
+		if out, stderr, code := call(t, srv.env, "verify", "--connector", x.name+"/warehouse"); code != 0 {
+			t.Errorf("verify %s: exit %d\n%s%s", x.name, code, out, stderr)
+		}
+	}
+}
+
+// quotaDrops gives how many events a workspace's connector lost to the quota, by its ledger.
+func quotaDrops(t *testing.T, srv *server, workspace string) (events int64) {
+	t.Helper()
+	var l struct {
+		Dropped []struct {
+			Reason string
+			Events int64
+		}
+	}
+	if err := json.Unmarshal([]byte(must(t, srv.env, "ledger", "--connector", workspace+"/warehouse", "--json")), &l); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range l.Dropped {
+		if d.Reason != "quota" {
+			t.Errorf("%s lost events for %s", workspace, d.Reason)
+		}
+		events += d.Events
+	}
+	return events
+}
