@@ -536,3 +536,29 @@ func TestALostMasterKeyIsNotReplacedInSilence(t *testing.T) {
 		t.Errorf("without its key: %v", err)
 	}
 }
+
+func TestAKeyThatAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(1)
+	w.s.Environ = append(w.s.Environ, "MILLRACE_KEY_RATE_LIMIT=1")
+	sys, _ := w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{200, 429} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, sys.URL()+"/v1/events", strings.NewReader("[]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+worldKey)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want || (want == 429) != (res.Header.Get("Retry-After") == "1") {
+			t.Errorf("request %d: %d, Retry-After %q", i, res.StatusCode, res.Header.Get("Retry-After"))
+		}
+	}
+}

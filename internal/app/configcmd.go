@@ -47,12 +47,20 @@ func (ConfigCheck) Run(_ context.Context, c *Console, s Settings) error {
 	}
 	given := 0
 	for _, e := range cfg.Entries() {
-		if e.Origin != "default" {
+		if e.Given() {
 			given++
 		}
 	}
+	for _, e := range cfg.Reserved() {
+		c.Note("warning: %s", reserved(e))
+	}
 	c.Print("%d settings, %d of them given: all right", len(config.Table()), given)
 	return nil
+}
+
+// reserved says that a setting has no effect.
+func reserved(e config.Entry) string {
+	return e.Name + " (" + e.Origin + ") is reserved: the part that would read it is not built yet, it has no effect"
 }
 
 // Version prints the program's version.

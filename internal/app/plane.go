@@ -51,7 +51,6 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	}
 	s, err := store.Open(ctx, store.Config{
 		Path:    filepath.Join(cfg.DataDir, databaseName),
-		URL:     cfg.Store.DatabaseURL.Reveal(),
 		Keyring: keyring,
 	})
 	if err != nil {
@@ -75,11 +74,9 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Store.DatabaseURL.Empty() {
-		if _, err := vfs.OS(cfg.DataDir).Stat(databaseName); fault.Is(err, fault.NotFound) {
-			return nil, fault.New(fault.NotFound, "open the data folder", "there is no Millrace in %s", cfg.DataDir).
-				WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR.")
-		}
+	if _, err := vfs.OS(cfg.DataDir).Stat(databaseName); fault.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.NotFound, "open the data folder", "there is no Millrace in %s", cfg.DataDir).
+			WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR.")
 	}
 	return openPlane(ctx, cfg)
 }

@@ -73,6 +73,9 @@ func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, e
 		return nil, err
 	}
 	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), registry: prometheus.NewRegistry()}
+	for _, e := range cfg.Reserved() {
+		s.logger.Warn(reserved(e))
+	}
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
 	if s.owner, err = ownerName(cfg); err == nil {
@@ -213,6 +216,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	}
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
+		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit),
 	})
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, QuotaPatience: s.cfg.Delivery.QuotaPatience,

@@ -23,7 +23,6 @@ type Config struct {
 	SchemaDir string // folder of the operator's own schema files; empty: none
 
 	Server   Server
-	Store    Store
 	Log      Log
 	Delivery Delivery
 	AWS      AWS
@@ -38,7 +37,7 @@ type Config struct {
 	entries []Entry
 }
 
-// Server is for httpd.
+// Server is for httpd and ingest.
 type Server struct {
 	Listen         string // host:port; port 0 takes a free one
 	MetricsListen  string // likewise
@@ -47,11 +46,7 @@ type Server struct {
 	TLSKeyFile     string
 	TrustedProxies []netip.Prefix
 	AccessLog      bool
-}
-
-// Store is for store.
-type Store struct {
-	DatabaseURL secret.Value // postgres://…; empty: SQLite in the data folder
+	KeyRateLimit   int // requests a second of one API key; 0: no limit
 }
 
 // Log is for eventlog.
@@ -105,6 +100,20 @@ type Entry struct {
 	Value  string `json:"value"`  // as it would be written; [redacted] for a secret that is set
 	Origin string `json:"origin"` // default, FILE:LINE, MILLRACE_NAME, --name
 }
+
+// Reserved gives the settings that are given although nothing reads them yet.
+func (c *Config) Reserved() []Entry {
+	var given []Entry
+	for i, s := range Table() {
+		if e := c.entries[i]; s.Reserved && e.Given() {
+			given = append(given, e)
+		}
+	}
+	return given
+}
+
+// Given reports whether anybody set it.
+func (e Entry) Given() bool { return e.Origin != originDefault }
 
 // Entries gives every setting in the table's order, with the value that holds and where it comes from. Secrets
 // are redacted.

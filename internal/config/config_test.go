@@ -48,7 +48,8 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	check("memory_budget", c.MemoryBudget, int64(256<<20))
 	check("idempotency_window", c.Log.IdempotencyWindow, 24*time.Hour)
 	check("networks", len(c.Dial.AllowedNetworks), 0)
-	check("database_url", c.Store.DatabaseURL.Empty(), true)
+	check("smtp_url", c.Mail.SMTPURL.Empty(), true)
+	check("key_rate_limit", c.Server.KeyRateLimit, 0)
 }
 
 func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
@@ -112,6 +113,11 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"unknown in the file", yaml("a: 1\n"), "f.yaml:1: a", "unknown_setting", "nearest is"},
 		{"typo in the file", yaml("\ngrace_perod: 1h\n"), "f.yaml:2: grace_perod", "unknown_setting", "nearest is grace_period"},
 		{"kafka", yaml("kafka_brokers: [a:9092]\n"), "f.yaml:1: kafka_brokers", "not_yet", "not yet"},
+		{"another database", config.Source{Env: []string{"MILLRACE_DATABASE_URL=postgres://u:p@db/m"}}, "MILLRACE_DATABASE_URL", "not_yet", "SQLite in the data folder"},
+		{"another database, by a file", config.Source{Env: []string{"MILLRACE_DATABASE_URL_FILE=f"}, Read: files(map[string]string{"f": "postgres://u:p@db/m"})}, "MILLRACE_DATABASE_URL_FILE", "not_yet", "SQLite"},
+		{"a number", yaml("key_rate_limit: 1.5\n"), "f.yaml:1: key_rate_limit", "invalid_value", `"1.5" is not a whole number`},
+		{"a value out of its bounds", yaml("log_max_bytes: 12\n"), "f.yaml:1: log_max_bytes", "invalid_value", `"12" must be from 64MiB`},
+		{"an item of a list", yaml("trusted_proxies: [10.0.0.0/8, here]\n"), "f.yaml:1: trusted_proxies", "invalid_value", `"here" is not a network`},
 		{"size", config.Source{Env: []string{"MILLRACE_MEMORY_BUDGET=lots"}}, "MILLRACE_MEMORY_BUDGET", "invalid_value", "is not a size"},
 		{"size too small", config.Source{Env: []string{"MILLRACE_MEMORY_BUDGET=1MiB"}}, "MILLRACE_MEMORY_BUDGET", "invalid_value", "from 128MiB"},
 		{"duration", yaml("zone: a\ngrace_period: 48\n"), "f.yaml:2: grace_period", "invalid_value", "is not a duration"},
@@ -168,7 +174,6 @@ func TestAllProblemsComeTogether(t *testing.T) {
 func TestSecretsAreReadFromFilesAndNeverShown(t *testing.T) {
 	src := yaml("smtp_url_file: mail\n")
 	src.Read = files(map[string]string{"f.yaml": "smtp_url_file: mail\n", "mail": "smtps://u:hunter2@mail.example\n"})
-	src.Env = []string{"MILLRACE_DATABASE_URL=postgres://u:hunter2@db.example/m"}
 	c, err := config.Load(src)
 	if err != nil {
 		t.Fatal(err)
@@ -180,12 +185,47 @@ func TestSecretsAreReadFromFilesAndNeverShown(t *testing.T) {
 	if err := c.Print(&b); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(b.String(), "hunter2") || !strings.Contains(b.String(), "# database_url: [redacted]  # MILLRACE_DATABASE_URL") {
+	if strings.Contains(b.String(), "hunter2") || !strings.Contains(b.String(), "# smtp_url: [redacted]  # f.yaml:1: smtp_url_file") {
 		t.Errorf("printed:\n%s", b.String())
 	}
-	_, err = config.Load(config.Source{Env: []string{"MILLRACE_DATABASE_URL=mysql://u:hunter2@db%zz"}})
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("a refused secret: %v", err)
+	for _, refused := range []string{"MILLRACE_DATABASE_URL=postgres://u:hunter2@db/m", "MILLRACE_SMTP_URL=pop://u:hunter2@db%zz"} {
+		_, err = config.Load(config.Source{Env: []string{refused}})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("a refused secret: %v", err)
+		}
+	}
+}
+
+func TestReservedSettingsSayThatNothingReadsThemYet(t *testing.T) {
+	src := yaml("pause_limit: 1d\nzone: a\n")
+	src.Env = []string{"MILLRACE_SMTP_URL=smtp://u:hunter2@mail"}
+	c, err := config.Load(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range c.Reserved() {
+		names = append(names, e.Name+" "+e.Value)
+	}
+	if want := []string{"smtp_url [redacted]", "pause_limit 1d"}; !slices.Equal(names, want) {
+		t.Errorf("reserved settings that are given: %q, want %q", names, want)
+	}
+	var b strings.Builder
+	if err := c.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := config.Markdown()
+	for _, s := range config.Table() {
+		for line := range strings.Lines(b.String()) {
+			if strings.HasPrefix(strings.TrimPrefix(line, "# "), s.Name+":") && strings.Contains(line, "not built yet") != s.Reserved {
+				t.Errorf("%s: reserved %v, printed %s", s.Name, s.Reserved, line)
+			}
+		}
+		for line := range strings.Lines(page) {
+			if strings.HasPrefix(line, "| `"+s.Name+"`") && strings.Contains(line, "Reserved: not built yet.") != s.Reserved {
+				t.Errorf("%s: reserved %v, documented %s", s.Name, s.Reserved, line)
+			}
+		}
 	}
 }
 
@@ -203,6 +243,9 @@ func TestWhatIsPrintedReadsBackTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, b.String())
 	}
+	if n := again.Reserved(); len(n) != 0 {
+		t.Errorf("the printed file gives what nobody gave: %v", n)
+	}
 	x, y := first.Entries(), again.Entries()
 	for i := range x {
 		if x[i].Value != y[i].Value {
@@ -217,7 +260,7 @@ func TestWhatIsPrintedReadsBackTheSame(t *testing.T) {
 func TestEverySettingOfTheProductIsInTheTableOnceAndDocumented(t *testing.T) {
 	want := strings.Fields(`data_dir listen metrics_listen base_url tls_cert_file tls_key_file trusted_proxies database_url kafka_brokers
 		master_key_file schema_dir smtp_url cluster zone aws_account_id sts_endpoint grace_period pause_limit attempt_limit role_retry
-		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks`)
+		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks key_rate_limit`)
 	seen := map[string]bool{}
 	page, help := config.Markdown(), config.FlagHelp()
 	for _, s := range config.Table() {

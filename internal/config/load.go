@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -64,6 +65,9 @@ func Load(src Source) (*Config, error) {
 	return c, nil
 }
 
+// originDefault is the origin of what nobody gave.
+const originDefault = "default"
+
 type loader struct {
 	src      Source
 	table    []Setting
@@ -105,7 +109,7 @@ func (l *loader) apply() *Config {
 	for _, s := range l.table {
 		v, given := l.values[s.Name]
 		if !given {
-			v = value{split(s, s.Default), "default"}
+			v = value{split(s, s.Default), originDefault}
 		}
 		e := Entry{Name: s.Name, Value: strings.Join(v.items, ", "), Origin: v.origin}
 		if s.Secret && given {
@@ -119,12 +123,17 @@ func (l *loader) apply() *Config {
 			l.problem(v.origin, "invalid_value", "is empty; leave it out to have the default")
 			continue
 		}
-		switch err := s.parse(c, v.items); {
-		case err == errNotYet:
-			l.problem(v.origin, "not_yet", "%v", err)
-		case err != nil:
-			l.problem(v.origin, "invalid_value", "%v", err)
+		err := s.parse(c, v.items)
+		if err == nil {
+			continue
 		}
+		code, shown := "invalid_value", ""
+		if _, ok := err.(notYetError); ok {
+			code = "not_yet"
+		} else if !s.Secret && !s.list() { // of a list the error names the item
+			shown = strconv.Quote(v.items[0]) + " "
+		}
+		l.problem(v.origin, code, "%s%v", shown, err)
 	}
 	if (c.Server.TLSCertFile == "") != (c.Server.TLSKeyFile == "") {
 		have, miss := "tls_cert_file", "tls_key_file"

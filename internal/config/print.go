@@ -12,24 +12,37 @@ import (
 func (c *Config) Print(w io.Writer) error {
 	var b strings.Builder
 	for i, s := range Table() {
-		e := c.entries[i]
+		e, note := c.entries[i], ""
+		if s.Reserved {
+			note = "; reserved: not built yet"
+		}
 		switch {
+		case s.Reserved && !e.Given() && e.Value != "": // a comment, so that the file gives nothing that nobody gave
+			fmt.Fprintf(&b, "# %s: %s  # %s%s\n", e.Name, e.Value, e.Origin, note)
 		case s.Secret && e.Value != "":
-			fmt.Fprintf(&b, "# %s: [redacted]  # %s\n", e.Name, e.Origin)
+			fmt.Fprintf(&b, "# %s: [redacted]  # %s%s\n", e.Name, e.Origin, note)
 		case e.Value == "":
-			fmt.Fprintf(&b, "# %s:  # %s\n", e.Name, s.Absent)
+			fmt.Fprintf(&b, "# %s:  # %s%s\n", e.Name, s.Absent, note)
 		case s.list():
 			items := strings.Split(e.Value, ", ")
 			for i := range items {
 				items[i] = strconv.Quote(items[i])
 			}
-			fmt.Fprintf(&b, "%s: [%s]  # %s\n", e.Name, strings.Join(items, ", "), e.Origin)
+			fmt.Fprintf(&b, "%s: [%s]  # %s%s\n", e.Name, strings.Join(items, ", "), e.Origin, note)
 		default:
-			fmt.Fprintf(&b, "%s: %s  # %s\n", e.Name, strconv.Quote(e.Value), e.Origin)
+			fmt.Fprintf(&b, "%s: %s  # %s%s\n", e.Name, strconv.Quote(e.Value), e.Origin, note)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// doc is the documentation, which says first where there is nothing yet to document.
+func (s Setting) doc() string {
+	if s.Reserved {
+		return "Reserved: not built yet. " + s.Doc
+	}
+	return s.Doc
 }
 
 // Markdown is the page of all settings, for docs/settings.md.
@@ -48,6 +61,9 @@ reads and checks.
 Sizes: ` + "`256MiB`, `10GB`, `1048576`" + `. Durations: ` + "`30s`, `48h`, `7d`, `1d12h`" + `. Lists: a YAML list, or commas. An empty
 variable in the environment counts as not set.
 
+*Reserved* settings are for parts that are not built yet. They are checked, so that a file stays right when the part
+comes, and have no effect; the server warns when one is given. Two are an error instead.
+
 | name | environment, flag | form | default | what it does |
 |---|---|---|---|---|
 `)
@@ -56,7 +72,7 @@ variable in the environment counts as not set.
 		if s.Default == "" {
 			def = s.Absent
 		}
-		doc := s.Doc
+		doc := s.doc()
 		if s.Secret {
 			doc += " Secret; also readable from a file named by `" + s.FileName() + "`."
 		}
@@ -73,7 +89,7 @@ func FlagHelp() string {
 		if def == "" {
 			def = s.Absent
 		}
-		fmt.Fprintf(&b, "  %-30s %s (%s)\n", s.Flag(), s.Doc, def)
+		fmt.Fprintf(&b, "  %-30s %s (%s)\n", s.Flag(), s.doc(), def)
 	}
 	return b.String()
 }

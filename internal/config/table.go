@@ -19,6 +19,9 @@ type Setting struct {
 	Absent  string // what holds when there is no default, for the documentation
 	Doc     string
 	Secret  bool // never printed; also readable from the file that NAME_file names
+	// Reserved: the part of the product that would read it is not built yet. It is checked, and has no effect, or
+	// setting it is an error where it would promise what then is not so.
+	Reserved bool
 
 	parse func(c *Config, items []string) error
 }
@@ -36,6 +39,7 @@ const (
 	Duration  Kind = "duration" // 30s, 48h, 7d, 1d12h
 	Networks  Kind = "networks" // 10.0.0.0/8, ::1; a list
 	Names     Kind = "list"
+	Number    Kind = "number"
 	Switch    Kind = "true or false"
 	LevelKind Kind = "debug, info, warn or error"
 	FormKind  Kind = "text or json"
@@ -77,7 +81,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "base_url", Kind: URL, Absent: "made from listen",
-			Doc:   "How people reach the server: links in mails and answers begin with it.",
+			Doc:   "How the server is reached from outside, where that is not where it listens: the address that it prints.",
 			parse: text(func(c *Config) *string { return &c.Server.BaseURL }, baseURL),
 		},
 		{
@@ -101,14 +105,19 @@ func Table() []Setting {
 			parse: boolean(func(c *Config) *bool { return &c.Server.AccessLog }),
 		},
 		{
-			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder",
-			Doc:   "Database of the control plane: postgres://user:password@host/name.",
-			parse: secretURL(func(c *Config) *secret.Value { return &c.Store.DatabaseURL }, "postgres", "postgresql"),
+			Name: "key_rate_limit", Kind: Number, Default: "0",
+			Doc:   "Requests a second that one API key may make on average, and at once after a rest; more get 429 with Retry-After. 0: no limit.",
+			parse: number(func(c *Config) *int { return &c.Server.KeyRateLimit }, 0, 1_000_000),
 		},
 		{
-			Name: "kafka_brokers", Kind: Names, Absent: "the embedded log",
-			Doc:   "Reserved: brokers of a Kafka cluster that holds the log. Not yet; setting it is an error.",
-			parse: notYet,
+			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder", Reserved: true,
+			Doc:   "Another database for the control plane: postgres://user:password@host/name. Setting it is an error.",
+			parse: notYet("the database is SQLite in the data folder"),
+		},
+		{
+			Name: "kafka_brokers", Kind: Names, Absent: "the embedded log", Reserved: true,
+			Doc:   "Brokers of a Kafka cluster that holds the log. Setting it is an error.",
+			parse: notYet("the log is embedded"),
 		},
 		{
 			Name: "master_key_file", Kind: Path, Absent: "made in the data folder on the first run",
@@ -121,7 +130,7 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.SchemaDir }, plain),
 		},
 		{
-			Name: "smtp_url", Kind: URL, Secret: true, Absent: "no mail is sent",
+			Name: "smtp_url", Kind: URL, Secret: true, Absent: "no mail is sent", Reserved: true,
 			Doc:   "Mail server: smtp://user:password@host:587, or smtps:// for TLS from the first byte.",
 			parse: secretURL(func(c *Config) *secret.Value { return &c.Mail.SMTPURL }, "smtp", "smtps"),
 		},
@@ -137,27 +146,27 @@ func Table() []Setting {
 		},
 		{
 			Name: "aws_account_id", Kind: Text, Absent: "not shown",
-			Doc:   "The AWS account that assumes customers' roles, 12 digits: shown beside the external id and put into trust policies.",
+			Doc:   "The AWS account that assumes customers' roles, 12 digits: put into the trust policies that millrace policy prints.",
 			parse: text(func(c *Config) *string { return &c.AWS.AccountID }, accountID),
 		},
 		{
-			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's",
+			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's", Reserved: true,
 			Doc:   "Security token service to assume roles at.",
 			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
 		},
 		{
-			Name: "role_retry", Kind: Duration, Default: "2m",
+			Name: "role_retry", Kind: Duration, Default: "2m", Reserved: true,
 			Doc:   "How long a role that was made seconds ago is tried again before a check fails.",
 			parse: duration(func(c *Config) *time.Duration { return &c.AWS.RoleRetry }, "0s", "1h"),
 		},
 		{
 			Name: "grace_period", Kind: Duration, Default: "48h",
-			Doc:   "How long events of a connector with refused credentials are kept before the oldest are dropped into its ledger.",
+			Doc:   "Sets the pace at which a connector with refused credentials is tried again: from a twentieth of it (60s at most) to a quarter (10m at most). Its events are kept without a limit of time; dropping the oldest after this period is not built yet.",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.GracePeriod }, "1s", "365d"),
 		},
 		{
-			Name: "pause_limit", Kind: Duration, Default: "7d",
-			Doc:   "How long events of a paused connector are kept before the oldest are dropped into its ledger.",
+			Name: "pause_limit", Kind: Duration, Default: "7d", Reserved: true,
+			Doc:   "How long events of a paused connector are kept before the oldest are dropped into its ledger. Until that is built they are kept without a limit of time.",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.PauseLimit }, "1s", "365d"),
 		},
 		{
@@ -167,7 +176,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "quota_patience", Kind: Duration, Default: "1h",
-			Doc:   "How long a connector may deliver nothing before a full log may drop what only such connectors need.",
+			Doc:   "How long a connector may deliver nothing before a full log may drop what only such connectors need. It is the one rule by which events are dropped today.",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.QuotaPatience }, "1s", "365d"),
 		},
 		{

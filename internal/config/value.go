@@ -15,8 +15,10 @@ import (
 	"github.com/millrace/millrace/internal/secret"
 )
 
-// errNotYet marks a setting whose part of the product does not exist yet.
-var errNotYet = errors.New("not yet: the log is embedded; leave this setting out")
+// notYetError refuses a setting whose part of the product does not exist yet; it says what there is instead.
+type notYetError string
+
+func (e notYetError) Error() string { return "not yet: " + string(e) + "; leave this setting out" }
 
 func text(field func(*Config) *string, check func(string) (string, error)) func(*Config, []string) error {
 	return func(c *Config, items []string) (err error) {
@@ -120,11 +122,24 @@ func level(c *Config, items []string) error {
 	return c.Logging.Level.UnmarshalText([]byte(items[0]))
 }
 
-func notYet(_ *Config, items []string) error {
-	if len(items) == 0 {
+func notYet(instead string) func(*Config, []string) error {
+	return func(_ *Config, items []string) error {
+		if len(items) == 0 {
+			return nil
+		}
+		return notYetError(instead)
+	}
+}
+
+func number(field func(*Config) *int, low, high int) func(*Config, []string) error {
+	return func(c *Config, items []string) error {
+		n, err := strconv.Atoi(items[0])
+		if err != nil || n < low || n > high {
+			return fmt.Errorf("is not a whole number from %d to %d", low, high)
+		}
+		*field(c) = n
 		return nil
 	}
-	return errNotYet
 }
 
 func networks(field func(*Config) *[]netip.Prefix) func(*Config, []string) error {
@@ -179,7 +194,7 @@ const day = 24 * time.Hour
 
 // ParseDuration reads a duration as 30s, 48h, 1h30m, and with days: 7d, 1d12h. It is never negative.
 func ParseDuration(s string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is not a duration as 30s, 48h or 7d", s)
+	bad := errors.New("is not a duration as 30s, 48h or 7d")
 	var days time.Duration
 	rest := s
 	if n, after, ok := strings.Cut(s, "d"); ok {
@@ -217,7 +232,7 @@ func size(field func(*Config) *int64, low, high string) func(*Config, []string) 
 
 // ParseSize reads a number of bytes: 1048576, 256MiB, 1.5GiB, 10GB. KB, MB … count by 1000, KiB, MiB … by 1024.
 func ParseSize(s string) (int64, error) {
-	bad := fmt.Errorf("%q is not a size as 1048576, 256MiB or 10GB", s)
+	bad := errors.New("is not a size as 1048576, 256MiB or 10GB")
 	i := 0
 	for i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] == '.') {
 		i++
