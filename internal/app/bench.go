@@ -59,6 +59,7 @@ type Measured struct {
 	StartSeconds     float64 `json:"start_seconds,omitempty"`
 	Files            int64   `json:"files"`
 	Repeated         int64   `json:"requests_repeated"`
+	OthersCores      float64 `json:"cores_used_by_others"` // during the run: the more, the less it says
 
 	IdleCores        float64 `json:"idle_cores,omitempty"`                // while nothing came
 	QuietP99         float64 `json:"quiet_answer_p99_ms,omitempty"`       // before an outage
@@ -81,6 +82,7 @@ var figures = []struct {
 	{"peak resident memory, MiB", func(m Measured) float64 { return float64(m.PeakMemory) / (1 << 20) }, whole},
 	{"disk bytes an event", func(m Measured) float64 { return m.DiskPerEvent }, whole},
 	{"bucket bytes an event", func(m Measured) float64 { return m.BucketPerEvent }, whole},
+	{"used by others meanwhile, cores", func(m Measured) float64 { return m.OthersCores }, decimals},
 	{"start to ready, s", func(m Measured) float64 { return m.StartSeconds }, decimals},
 	{"idle, share of a core", func(m Measured) float64 { return m.IdleCores }, func(v float64) string { return fmt.Sprintf("%.4f", v) }},
 	{"before the outage, p99, ms", func(m Measured) float64 { return m.QuietP99 }, decimals},
@@ -173,7 +175,7 @@ func (cmd Bench) compare(ctx context.Context, c *Console, s scenario, environ []
 func (cmd Bench) print(c *Console, s scenario, server, floor []Measured) {
 	last := server[len(server)-1]
 	c.Print("%s: %s; %s events in requests of %d, %d connections, %d files", s.name, s.what, thousands(last.Events), s.per, s.connections, last.Files)
-	head := fmt.Sprintf("%-30s %12s %12s", "", "server min", "median")
+	head := fmt.Sprintf("%-32s %12s %12s", "", "server min", "median")
 	if len(floor) > 0 {
 		head += fmt.Sprintf(" %12s %12s %10s %8s", "floor min", "median", "ratio min", "median")
 	}
@@ -183,7 +185,7 @@ func (cmd Bench) print(c *Console, s scenario, server, floor []Measured) {
 		if least == 0 && middle == 0 {
 			continue
 		}
-		line := fmt.Sprintf("%-30s %12s %12s", f.name, f.show(least), f.show(middle))
+		line := fmt.Sprintf("%-32s %12s %12s", f.name, f.show(least), f.show(middle))
 		if floorLeast, floorMiddle := minMedian(floor, f.of); floorLeast > 0 {
 			line += fmt.Sprintf(" %12s %12s %10.2f %8.2f", f.show(floorLeast), f.show(floorMiddle), least/floorLeast, middle/floorMiddle)
 		}

@@ -125,7 +125,7 @@ func TestBenchPrintsRatios(t *testing.T) {
 		return all
 	}
 	Bench{}.print(&Console{Out: &out, Err: io.Discard}, scenarios[0].withDefaults(), of(9, 6, 8), of(4, 3, 5))
-	if want := "CPU seconds per million events         6.00         8.00         3.00         4.00       2.00     2.00\n"; !bytes.Contains(out.Bytes(), []byte(want)) {
+	if want := "CPU seconds per million events           6.00         8.00         3.00         4.00       2.00     2.00\n"; !bytes.Contains(out.Bytes(), []byte(want)) {
 		t.Errorf("it prints\n%s", out.String())
 	}
 }

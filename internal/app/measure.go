@@ -56,6 +56,29 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, nil
 }
 
+// busyTime is the processor time that the whole machine has used or was denied. Source: proc_stat(5), the first line:
+// user, nice, system, idle, iowait, irq, softirq, steal.
+func busyTime() (time.Duration, error) {
+	b, err := procText("stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(b, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 {
+		return 0, fault.New(fault.Internal, "measure", "/proc/stat is not as documented")
+	}
+	var ticks int64
+	for _, i := range []int{1, 2, 3, 6, 7, 8} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fault.From(err, fault.Internal, "measure")
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
 // peakMemory is the most resident memory that a process ever had. Source: proc_pid_status(5), VmHWM in KiB.
 func peakMemory(pid int) (int64, error) {
 	n, err := procNumber(pid, "status", "VmHWM:")
@@ -77,9 +100,12 @@ func procNumber(pid int, file, name string) (int64, error) {
 	return 0, fault.New(fault.Internal, "measure", "/proc/%d/%s has no %s", pid, file, name)
 }
 
-// procFile reads a file of /proc, whose size the system gives as 0.
-func procFile(pid int, name string) (string, error) {
-	f, err := vfs.OS(fmt.Sprintf("/proc/%d", pid)).Open(name)
+// procFile reads what /proc says of a process.
+func procFile(pid int, name string) (string, error) { return procText(fmt.Sprintf("%d/%s", pid, name)) }
+
+// procText reads a file of /proc, whose size the system gives as 0.
+func procText(name string) (string, error) {
+	f, err := vfs.OS("/proc").Open(name)
 	if err != nil {
 		return "", fault.Wrap(err, "measure (only Linux tells)")
 	}

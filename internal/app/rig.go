@@ -313,6 +313,10 @@ func (r *rig) measure(ctx context.Context, m *Measured) error {
 	if err != nil {
 		return err
 	}
+	others0, err := r.others()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	var p played
 	if r.scenario.outage > 0 {
@@ -335,6 +339,11 @@ func (r *rig) measure(ctx context.Context, m *Measured) error {
 	if err != nil {
 		return err
 	}
+	others1, err := r.others()
+	if err != nil {
+		return err
+	}
+	m.OthersCores = max(0, (others1-others0).Seconds()/m.DeliveredSeconds)
 	if m.PeakMemory, err = peakMemory(pid); err != nil {
 		return err
 	}
@@ -349,6 +358,22 @@ func (r *rig) measure(ctx context.Context, m *Measured) error {
 	m.DiskPerEvent = float64(disk1-disk0) / events
 	m.BucketPerEvent = float64(inBucket) / events / float64(r.scenario.copies())
 	return nil
+}
+
+// others is the processor time that neither the bench nor what it measures has used.
+func (r *rig) others() (time.Duration, error) {
+	all, err := busyTime()
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range []int{os.Getpid(), r.child.Process.Pid} {
+		own, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		all -= own
+	}
+	return all, nil
 }
 
 // watch measures what the program costs while nothing comes.
