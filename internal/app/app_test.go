@@ -460,6 +460,38 @@ func TestTheLedgerShowsLossesOverAllTypesWhateverIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestAConnectorIsFoundByItsNameAloneWhereThatIsEnough(t *testing.T) {
+	w := newWorld(t)
+	more := func(workspace, name string) string {
+		return fmt.Sprintf(`
+  - name: %s
+    connectors:
+      - name: %s
+        contact_email: data@acme.example
+        destination: {bucket: acme-currents, folder: %s-%s, endpoint: %q, path_style: true, access_key_id: AKIAWORLD, secret_access_key_env: SECRET}
+        events: [all]`, workspace, name, workspace, name, w.shop.url)
+	}
+	if _, err := w.apply(w.manifest("") + more("beta", "lake") + more("gamma", "warehouse")); err != nil {
+		t.Fatal(Sentence(err))
+	}
+	w.must(Ledger{Connector: "lake"})
+	w.must(Ledger{Connector: "gamma/warehouse"})
+	if _, err := w.play(Ledger{Connector: "warehouse"}); !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "gamma/warehouse") {
+		t.Errorf("a name that two workspaces have: %v, %s", err, Hint(err))
+	}
+	if _, err := w.play(Ledger{Connector: "beta/warehouse"}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a name in the wrong workspace: %v", err)
+	}
+}
+
+func TestWhatIsNotBuiltYetIsRefusedAloneByApply(t *testing.T) {
+	w := newWorld(t)
+	out, err := w.apply(w.manifest("    data_export: {bucket: acme-exports}\n"))
+	if ExitCode(err) != 1 || !strings.Contains(Sentence(err), "data export acme: not yet") || !strings.Contains(out, "connector acme/warehouse: launch") {
+		t.Errorf("exit %d: %s\n%s", ExitCode(err), Sentence(err), out)
+	}
+}
+
 func TestDamageIsNamedAndSetAsideIntoTheLedger(t *testing.T) {
 	w := newWorld(t)
 	w.deliver(300)

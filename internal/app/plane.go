@@ -100,7 +100,9 @@ func (p *plane) takeFolder() (io.Closer, error) {
 // Close lets go of the database.
 func (p *plane) Close() error { return p.store.Close() }
 
-// connector finds a connector by [WORKSPACE/]NAME; the workspace can be left out if there is only one.
+// connector finds a connector by [WORKSPACE/]NAME; the workspace can be left out if one of them alone has the name.
+//
+// Errors: not_found; conflict if several workspaces have it.
 func (p *plane) connector(ctx context.Context, name string) (control.Workspace, control.Connector, error) {
 	const op = "find connector"
 	all, err := p.store.Workspaces(ctx)
@@ -111,6 +113,11 @@ func (p *plane) connector(ctx context.Context, name string) (control.Workspace, 
 	if !named {
 		own = inside
 	}
+	type found struct {
+		w control.Workspace
+		c control.Connector
+	}
+	var matches []found
 	var known []string
 	for _, w := range all {
 		cs, err := p.store.Connectors(ctx, w.Number)
@@ -119,10 +126,18 @@ func (p *plane) connector(ctx context.Context, name string) (control.Workspace, 
 		}
 		for _, c := range cs {
 			known = append(known, w.Name+"/"+c.Name)
-			if c.Name == own && (named && w.Name == inside || !named && len(all) == 1) {
-				return w, c, nil
+			if c.Name == own && (!named || w.Name == inside) {
+				matches = append(matches, found{w, c})
 			}
 		}
+	}
+	switch len(matches) {
+	case 0:
+	case 1:
+		return matches[0].w, matches[0].c, nil
+	default:
+		return control.Workspace{}, control.Connector{}, fault.New(fault.Conflict, op, "%d workspaces have a connector %q", len(matches), name).
+			WithHint("Write WORKSPACE/NAME; there are: %s.", strings.Join(known, ", "))
 	}
 	e := fault.New(fault.NotFound, op, "there is no connector %q", name)
 	if len(known) > 0 {

@@ -50,6 +50,9 @@ func (cmd Policy) Run(_ context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Folder != "" && !cmd.Strict {
+		c.Note("warning: --folder does nothing without --strict: this policy opens all of the bucket.")
+	}
 	text, err := p.Render(bucket.Format(cmd.Format))
 	if err != nil {
 		return fault.Wrap(err, "policy")

@@ -23,11 +23,11 @@ type Change struct {
 	Words []string // what is different; empty for a thing that is just made
 }
 
-// Thing names a workspace, an API key or a connector.
+// Thing names a workspace, or an API key, a connector or the data export of one.
 type Thing struct {
-	Kind      string // workspace, API key, connector
+	Kind      string // workspace, API key, connector, data export
 	Workspace string
-	Name      string // empty for a workspace
+	Name      string // empty for a workspace and its data export
 }
 
 // String is the thing in words: connector acme/warehouse.
@@ -94,6 +94,9 @@ func (a *applier) run(ctx context.Context) {
 		ws, ok := a.workspace(ctx, w)
 		if !ok {
 			continue
+		}
+		if len(w.notYet) > 0 {
+			a.fail(Thing{Kind: "data export", Workspace: w.Name}, w.path, errNotYet(w.notYet))
 		}
 		for _, k := range w.Keys {
 			a.key(ctx, ws, k)
@@ -236,7 +239,15 @@ func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpe
 	}
 }
 
+// errNotYet refuses one thing, not the whole file.
+func errNotYet(wishes []fault.Problem) error {
+	return &fault.Error{Code: fault.Unavailable, Fields: wishes, Msg: fault.Message{Key: "control.not_yet", Text: "not yet"}}
+}
+
 func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec ConnectorSpec) (pl plan, err error) {
+	if len(spec.notYet) > 0 {
+		return pl, errNotYet(spec.notYet)
+	}
 	var had *Connector
 	if ws.Number != 0 {
 		cs, err := a.Store.Connectors(ctx, ws.Number)

@@ -135,8 +135,6 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"same workspace twice", "workspaces:\n- name: a\n- name: a\n", "apply.yaml:3:3: workspaces[1].name", "duplicate", `"a"`},
 		{"same connector twice", "workspaces:\n- name: a\n  connectors: [{name: b}, {name: b}]\n", "apply.yaml:3:28: workspaces[0].connectors[1].name", "duplicate", `"b"`},
 		{"another type", connector("type: gcs"), "apply.yaml:5:5: " + path + "type", "unknown_value", "s3"},
-		{"a role", connector("destination: {role_arn: x}"), "apply.yaml:5:29: " + path + "destination.role_arn", "not_yet", "not part of Millrace yet"},
-		{"a data export", "workspaces:\n- name: a\n  data_export: {bucket: b}\n", "apply.yaml:3:16: workspaces[0].data_export", "not_yet", "not part of Millrace yet"},
 		{"a variable that is not set", connector("destination: {secret_access_key_env: NOPE}"), "apply.yaml:5:42: " + path + "destination.secret_access_key_env", "not_set", "NOPE"},
 		{"a variable that is empty", connector("destination: {secret_access_key_env: EMPTY}"), "apply.yaml:5:42: " + path + "destination.secret_access_key_env", "required", "empty"},
 		{"a file that is missing", connector("destination: {secret_access_key_file: nope}"), "apply.yaml:5:43: " + path + "destination.secret_access_key_file", "unreadable_file", "nope"},
@@ -155,6 +153,18 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: a secret is in the error: %v", row.name, err)
+		}
+	}
+}
+
+func TestAWrittenNullIsTheCodecAndTheDefaultFolder(t *testing.T) {
+	for _, null := range []string{"null", "NULL", "&n null"} {
+		m, err := parse("workspaces: [{name: acme, connectors: [{name: w, codec: " + null + ", destination: {folder: null}}]}]")
+		if err != nil {
+			t.Fatalf("%s: %v", null, err)
+		}
+		if c := m.Workspaces[0].Connectors[0]; *c.Codec != "null" || *c.Folder != control.DefaultFolder {
+			t.Errorf("%s: codec %q, folder %q", null, *c.Codec, *c.Folder)
 		}
 	}
 }

@@ -100,6 +100,15 @@ func (p *Plane) CreateKey(ctx context.Context, workspace uint32, name string, sc
 	if err := invalid("create API key", problems); err != nil {
 		return APIKey{}, secret.Value{}, err
 	}
+	had, err := p.Store.Keys(ctx, workspace)
+	if err != nil {
+		return APIKey{}, secret.Value{}, err
+	}
+	if slices.ContainsFunc(had, func(o APIKey) bool { return o.Name == name }) {
+		return APIKey{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+			Msg:  fault.Message{Key: "control.key_name_taken", Text: `The workspace has an API key "{name}" already.`},
+			Hint: fault.Message{Key: "control.key_name_taken_hint", Text: "Give this one another name."}}
+	}
 	return k, brought, p.Store.CreateKey(ctx, k, HashKey(brought.Reveal()))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -236,6 +237,18 @@ func (r *yamlReader) into(dst **string) func(path string, n ast.Node) {
 	return func(path string, n ast.Node) {
 		if s, ok := r.text(path, n); ok {
 			*dst = &s
+		}
+	}
+}
+
+// intoOrNull is into, where a null that was written out means something. Nothing at all after a key is a mistake.
+func (r *yamlReader) intoOrNull(dst **string, null string) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		v := r.value(path, n)
+		if z, ok := v.(*ast.NullNode); ok && z.Token.Type == token.NullType {
+			*dst = &null
+		} else if v != nil {
+			r.into(dst)(path, v)
 		}
 	}
 }

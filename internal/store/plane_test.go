@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 )
 
@@ -97,6 +98,50 @@ func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
 		t.Fatalf("%s:\n got %s\nwant %s", what, g, w)
+	}
+}
+
+func TestWhatIsNotBuiltIsRefusedForItselfAndTheRestStands(t *testing.T) {
+	const file = `workspaces:
+- name: acme
+  data_export: {bucket: acme-exports, role_arn: "arn:aws:iam::123456789012:role/x"}
+  api_keys: [{name: producer, scopes: [events.write]}]
+  connectors:
+  - {name: role, contact_email: a@b.example, destination: {bucket: other-bucket, role_arn: "arn:aws:iam::123456789012:role/x"}, events: [all]}
+  - {name: key, contact_email: a@b.example, destination: {bucket: acme-currents, access_key_id: AKIAEXAMPLE, secret_access_key: hunter2hunter2}, events: [all]}
+`
+	b := newBench(t)
+	for _, dryRun := range []bool{true, false} {
+		r := b.apply(file, dryRun)
+		equal(t, "changes", lines(r), []string{"workspace acme: create", "API key acme/producer: create", "connector acme/key: launch into acme-currents/currents"})
+		var refused []string
+		for _, f := range r.Failures {
+			e := fault.As(f.Err)
+			if e == nil || e.Code == fault.Invalid || len(e.Fields) != 1 || e.Fields[0].Code != "not_yet" {
+				t.Fatalf("%s: %v", f.Thing, f.Err)
+			}
+			refused = append(refused, f.Thing.String()+" at "+e.Fields[0].Field)
+		}
+		equal(t, "refused", refused, []string{
+			"data export acme at apply.yaml:3:3: workspaces[0].data_export",
+			"connector acme/role at apply.yaml:6:82: workspaces[0].connectors[0].destination.role_arn",
+		})
+	}
+	equal(t, "the connector that stands", b.only("acme").Name, "key")
+}
+
+func TestAKeysNameIsGivenOnce(t *testing.T) {
+	b := newBench(t)
+	w, err := b.CreateWorkspace(t.Context(), "acme", "")
+	ok(t, err)
+	for i := range 2 {
+		_, _, err = b.CreateKey(t.Context(), w.Number, "backend", []control.Scope{control.ScopeEventsWrite}, secret.Value{})
+		if i == 0 {
+			ok(t, err)
+		}
+	}
+	if e := fault.As(err); e == nil || e.Code != fault.Conflict || !strings.Contains(err.Error(), `"backend"`) || strings.Contains(err.Error(), "constraint") {
+		t.Errorf("the name again: %v", err)
 	}
 }
 
