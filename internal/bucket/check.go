@@ -1,16 +1,21 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
 )
+
+// untold stands for a right of which nothing can be found out.
+const untold Problem = "untold"
 
 // Names of the check's objects, below the folder. Readers of the bucket skip names that begin with an underscore.
 const (
@@ -58,8 +63,8 @@ type Step struct {
 	Action    string // s3:PutObject
 	State     StepState
 	Problem   Problem // with Failed
-	Finding   Finding // with Failed
-	Statement string  // with a missing right: the policy statement that grants it, as JSON
+	Finding   Finding // with Failed, and with Skipped if the step may be what is missing too
+	Statement string  // with a right that is missing or may be: the policy statement that grants it, as JSON
 }
 
 // Report is what a check found. Steps stand in the order in which they were made.
@@ -337,6 +342,8 @@ func (c *check) get(ctx context.Context, step *Step) error {
 	case p == AccessDenied && putFailed && listFailed:
 		// Without ListBucket a free key is answered like a forbidden one.
 		step.State = Skipped
+		step.Finding = c.finding(step.Action, &Error{Problem: untold})
+		step.Statement = grant(step.Action, c.access)
 		return nil
 	case p == AccessDenied:
 		if i, headErr := b.Head(ctx, c.key(probeName)); headErr == nil {
@@ -403,6 +410,10 @@ func (c *check) finding(action string, e *Error) Finding {
 	if _, ok := messages[key]; !ok {
 		key = "check.unknown"
 	}
+	host := ""
+	if dns, ok := errors.AsType[*net.DNSError](e.Cause); ok && dns.IsNotFound {
+		key, host = "check.no_such_host", dns.Name
+	}
 	region := e.Region
 	if region == "" {
 		region = "?"
@@ -419,7 +430,7 @@ func (c *check) finding(action string, e *Error) Finding {
 		Message: messages[key], Hint: messages[key+".hint"], Said: e.Said,
 		Params: fault.Params{
 			"action": action, "bucket": c.access.Bucket, "folder": folder, "endpoint": endpoint, "region": region,
-			"access_key_id": c.access.AccessKeyID, "status": e.Status, "code": e.StoreCode,
+			"host": host, "access_key_id": c.access.AccessKeyID, "status": e.Status, "code": e.StoreCode,
 		},
 	}
 }
@@ -450,8 +461,8 @@ func (c *check) conclude() {
 	}
 }
 
-// Err gives the report as one error: the heading, then a field problem for each step that failed, named by its
-// action. Nil if OK.
+// Err gives the report as one error: the heading, then a field problem for each step that failed or may lack its
+// right too, named by its action. Nil if OK.
 //
 // Code: unavailable if the same check may succeed later by itself, else invalid.
 func (r Report) Err() error {
@@ -463,14 +474,14 @@ func (r Report) Err() error {
 		e.Code = fault.Unavailable
 	}
 	for _, s := range r.Steps {
-		if s.State != Failed {
+		if s.State != Failed && s.Statement == "" {
 			continue
 		}
 		text := s.Finding.Text()
 		if s.Statement != "" {
 			text += " " + s.Statement
 		}
-		e.Fields = append(e.Fields, fault.Problem{Field: s.Action, Code: string(s.Problem), Message: text})
+		e.Fields = append(e.Fields, fault.Problem{Field: s.Action, Code: string(cmp.Or(s.Problem, untold)), Message: text})
 	}
 	return e
 }
@@ -507,6 +518,8 @@ var messages = func() map[string]fault.Message {
 
 		{"check.access_denied", "{action} is not allowed on the bucket {bucket}."},
 		{"check.access_denied.hint", "Add the statement to the policy of the user. If it stands there already, a policy of the bucket, of the organization or a permissions boundary denies it."},
+		{"check.untold", "Whether {action} is allowed too can be told only when the other rights are there."},
+		{"check.untold.hint", "It is needed as well: add the statement together with theirs."},
 		{"check.unknown_key", "The access key id {access_key_id} is not known to the store."},
 		{"check.unknown_key.hint", "Copy it again, without spaces, or make a new access key for the user. A key that was made a moment ago may need some seconds."},
 		{"check.bad_secret", "The secret access key does not belong to the access key id {access_key_id}."},
@@ -534,6 +547,8 @@ var messages = func() map[string]fault.Message {
 
 		{"check.network", "{endpoint} did not answer."},
 		{"check.network.hint", "Compare the address, and see whether a firewall lies between. The check can be repeated at any time."},
+		{"check.no_such_host", "There is no address under the name {host}: the name does not exist."},
+		{"check.no_such_host.hint", "Compare the endpoint with what the store's documentation says. If it is right, the bucket may be reached with path style only."},
 		{"check.address_forbidden", "{endpoint} leads to an address inside the operator's own network, which may not be connected to."},
 		{"check.address_forbidden.hint", "The operator can allow the network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS."},
 		{"check.throttled", "The store asks for fewer requests."},

@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,7 +118,13 @@ func TestCheckNamesEachMissingRight(t *testing.T) {
 				}
 			}
 			e := fault.As(r.Err())
-			if e == nil || e.Code != fault.Invalid || len(e.Fields) != len(tt.grants) || !strings.HasPrefix(e.Error(), "check credentials: S3 credentials are invalid") {
+			for _, f := range e.Fields {
+				if !strings.Contains(f.Message, `"Action":["`+f.Field+`"]`) {
+					t.Errorf("%s comes without its statement: %s", f.Field, f.Message)
+				}
+			}
+			// Of a right that could not be tried it says so, with its statement.
+			if e == nil || e.Code != fault.Invalid || len(e.Fields) != len(tt.grants)+strings.Count(tt.states, "s") || !strings.HasPrefix(e.Error(), "check credentials: S3 credentials are invalid") {
 				t.Errorf("as an error: %v", r.Err())
 			}
 		})
@@ -169,6 +176,53 @@ func TestCheckTellsProblemsApart(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestCheckSaysThatANameDoesNotExist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := buckettest.NewMemory()
+		r, err := bucket.Check(t.Context(), lost{m}, input(bucket.Currents))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := r.Steps[0].Finding; !r.Passing || f.Message.Key != "check.no_such_host" || !strings.Contains(f.Text(), "acme.nowhere.example") {
+			t.Errorf("%+v", r.Steps[0])
+		}
+	})
+}
+
+// lost opens buckets of a store whose name does not exist.
+type lost struct{ *buckettest.Memory }
+
+func (l lost) Open(a bucket.Access) (bucket.Bucket, error) {
+	b, err := l.Memory.Open(a)
+	return lostBucket{b}, err
+}
+
+type lostBucket struct{ bucket.Bucket }
+
+func (lostBucket) Location(context.Context) (string, error) {
+	return "", &bucket.Error{Problem: bucket.Network, Op: "GetBucketLocation",
+		Cause: &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "acme.nowhere.example", IsNotFound: true}}}
+}
+
+func TestEachProblemHasTheOwnerWhoCanMendIt(t *testing.T) {
+	for p, want := range map[bucket.Problem]bucket.Owner{
+		bucket.AccessDenied: bucket.Customer, bucket.UnknownKey: bucket.Customer, bucket.BadSecret: bucket.Customer,
+		bucket.ExpiredToken: bucket.Customer, bucket.NoSuchBucket: bucket.Customer, bucket.WrongRegion: bucket.Customer,
+		bucket.KMSDenied: bucket.Customer, bucket.ObjectLocked: bucket.Customer, bucket.RoleRefused: bucket.Customer,
+		bucket.OwnCredentials: bucket.Ours, bucket.ClockSkew: bucket.Ours, bucket.AddressForbidden: bucket.Ours,
+		bucket.Throttled: bucket.Passing, bucket.ServerError: bucket.Passing, bucket.Network: bucket.Passing,
+		bucket.NotImplemented: bucket.Passing, bucket.BadRequest: bucket.Passing, bucket.Unknown: bucket.Passing,
+		bucket.Exists: bucket.Passing, bucket.Busy: bucket.Passing, bucket.Damaged: bucket.Passing, bucket.NotFound: bucket.Passing,
+	} {
+		if got := p.Owner(); got != want {
+			t.Errorf("%s belongs to %s, want %s", p, got, want)
+		}
+		if fault.As(&bucket.Error{Problem: p}).Retry != (want == bucket.Passing) {
+			t.Errorf("%s: whether a repetition helps contradicts its owner", p)
+		}
 	}
 }
 

@@ -51,9 +51,9 @@ const (
 func (p Problem) Owner() Owner {
 	switch p {
 	case AccessDenied, UnknownKey, BadSecret, ExpiredToken, NoSuchBucket, WrongRegion, KMSDenied, ObjectLocked,
-		RoleRefused, AddressForbidden:
+		RoleRefused:
 		return Customer
-	case OwnCredentials, ClockSkew:
+	case OwnCredentials, ClockSkew, AddressForbidden: // which networks may be reached is the operator's to say
 		return Ours
 	}
 	return Passing
