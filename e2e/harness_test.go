@@ -306,7 +306,7 @@ func (s *shelf) look(t *testing.T) {
 			return err
 		}
 		records := readGoavro
-		if s.files%2 == 1 {
+		if s.files%2 == 1 || !goavroReads(b) {
 			records = readTwmb
 		}
 		all, err := records(b)
@@ -329,6 +329,11 @@ func (s *shelf) look(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// goavroReads tells whether goavro knows a file's codec.
+func goavroReads(file []byte) bool {
+	return !bytes.Contains(file[:min(len(file), 64<<10)], []byte("avro.codec\x12zstandard"))
 }
 
 func readGoavro(b []byte) ([]map[string]any, error) {
