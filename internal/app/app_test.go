@@ -492,6 +492,89 @@ func TestWhatIsNotBuiltYetIsRefusedAloneByApply(t *testing.T) {
 	}
 }
 
+func TestASchemaFileMayGoOnlyWhenNobodyNeedsIt(t *testing.T) {
+	w := newWorld(t)
+	schemas := filepath.Join(w.dir, "schemas")
+	file := filepath.Join(schemas, "ping.avsc")
+	const ping = `{"type":"record","name":"dataexport.S3.inner.acme.Ping","schema_id":1000001,"fields":[{"name":"id","type":"string"},{"name":"time","type":"int"}]}`
+	if err := os.MkdirAll(schemas, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(ping), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func() {
+		t.Helper()
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	w.s.Environ = append(w.s.Environ, "MILLRACE_SCHEMA_DIR="+schemas)
+	post := func(paused bool) {
+		t.Helper()
+		if _, err := w.apply(w.manifest(fmt.Sprintf("        paused: %v\n", paused))); err != nil {
+			t.Fatal(Sentence(err))
+		}
+		sys, stop := w.serve()
+		if err := sys.awaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := sys.plane.awaitRecorded(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.post(sys, `[{"event_type":"acme.Ping"}]`, 200)
+		if !paused {
+			if err := sys.drain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post(true)
+	take()
+	sys, stop := w.serve()
+	err := sys.awaitStopped(t, stop)
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "1000001 of acme.Ping") || !strings.Contains(err.Error(), "acme/warehouse") ||
+		!strings.Contains(Hint(err), "MILLRACE_SCHEMA_DIR") {
+		t.Fatalf("with undelivered events of it: %v, %s", err, Hint(err))
+	}
+	put()
+	post(false)
+	take()
+	sys, _ = w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Errorf("with everything delivered: %v", err)
+	}
+}
+
+// post sends a body of JSON and wants an answer.
+func (w *world) post(sys *system, body string, want int) *http.Response {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, sys.URL()+"/v1/events", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+worldKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var said bytes.Buffer
+	said.ReadFrom(res.Body)
+	if res.StatusCode != want {
+		w.t.Fatalf("%d, want %d: %s", res.StatusCode, want, said.String())
+	}
+	return res
+}
+
 func TestDamageIsNamedAndSetAsideIntoTheLedger(t *testing.T) {
 	w := newWorld(t)
 	w.deliver(300)
@@ -577,20 +660,8 @@ func TestAKeyThatAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
 	if err := sys.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []int{200, 429} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, sys.URL()+"/v1/events", strings.NewReader("[]"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+worldKey)
-		req.Header.Set("Content-Type", "application/json")
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != want || (want == 429) != (res.Header.Get("Retry-After") == "1") {
-			t.Errorf("request %d: %d, Retry-After %q", i, res.StatusCode, res.Header.Get("Retry-After"))
-		}
+	w.post(sys, "[]", 200)
+	if res := w.post(sys, "[]", 429); res.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", res.Header.Get("Retry-After"))
 	}
 }

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -47,11 +50,48 @@ func (p *plane) checkIdentity(ctx context.Context, log delivery.Source) error {
 
 // recordSchemas keeps what stands under each schema id: files and log speak of schemas by their ids alone.
 //
-// Errors: conflict if a schema file of the operator's was changed under its id.
-func (p *plane) recordSchemas(ctx context.Context) error {
+// Errors: conflict if a schema file of the operator's was changed under its id, or is gone while log may hold events
+// of it that a connector has not come past: nobody could read them.
+func (p *plane) recordSchemas(ctx context.Context, log delivery.Source) error {
+	if err := p.missSchemas(ctx, log); err != nil {
+		return err
+	}
 	var prints []control.SchemaPrint
 	for _, s := range p.catalogue.Schemas() {
 		prints = append(prints, control.SchemaPrint{ID: uint32(s.ID), Type: s.Type.Name, Fingerprint: s.Fingerprint()})
 	}
 	return p.store.RecordSchemas(ctx, prints)
+}
+
+func (p *plane) missSchemas(ctx context.Context, log delivery.Source) error {
+	known, err := p.store.Schemas(ctx)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for _, s := range known {
+		if _, ok := p.catalogue.Schema(event.SchemaID(s.ID)); !ok {
+			gone = append(gone, fmt.Sprintf("%d of %s", s.ID, s.Type))
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	lanes, err := p.store.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	_, head := log.Bounds()
+	for _, l := range lanes {
+		pos, err := p.store.Position(ctx, l.Lane)
+		if err != nil {
+			return err
+		}
+		if pos.Cursor < head {
+			return fault.New(fault.Conflict, "read the schemas", "schema %s: its file is gone, and connector %s/%s may have undelivered events of it",
+				strings.Join(gone, ", "), l.WorkspaceName, l.Name).
+				WithHint("Put the file back into MILLRACE_SCHEMA_DIR. It may go once every connector has come past everything in the log; then replay and verify still need it for what lies there.")
+		}
+	}
+	return nil
 }

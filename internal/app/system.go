@@ -211,7 +211,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	if err := s.plane.checkIdentity(ctx, log); err != nil {
 		return err
 	}
-	if err := s.plane.recordSchemas(ctx); err != nil {
+	if err := s.plane.recordSchemas(ctx, log); err != nil {
 		return err
 	}
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{

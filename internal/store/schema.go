@@ -11,6 +11,18 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
+// Schemas gives everything that RecordSchemas has kept, by id.
+func (s *Store) Schemas(ctx context.Context) ([]control.SchemaPrint, error) {
+	ps, err := list(s.reader(ctx), func(r scanner) (p control.SchemaPrint, err error) {
+		var print []byte
+		if err = r.Scan(&p.ID, &p.Type, &print); err == nil && copy(p.Fingerprint[:], print) != len(p.Fingerprint) {
+			err = fault.New(fault.Corrupt, "", "the fingerprint of schema %d is too short", p.ID)
+		}
+		return p, err
+	}, "SELECT id, event_type, fingerprint FROM schemas ORDER BY id")
+	return ps, s.fail(err, "list schemas")
+}
+
 // RecordSchemas keeps what stands under each schema id, the first time it is seen. Errors: conflict, naming each
 // schema whose text is another than before; nothing is kept then.
 func (s *Store) RecordSchemas(ctx context.Context, schemas []control.SchemaPrint) error {

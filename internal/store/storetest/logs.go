@@ -335,5 +335,8 @@ func logs(run runner) {
 		want(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{c, changed}), fault.Conflict)
 		c.Fingerprint[0] = 1
 		ok(t, e.RecordSchemas(t.Context(), []control.SchemaPrint{c})) // the refused call left nothing
+		kept, err := e.Schemas(t.Context())
+		ok(t, err)
+		equal(t, "schemas", kept, []control.SchemaPrint{a, b, c})
 	})
 }
