@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -573,6 +574,53 @@ func (w *world) post(sys *system, body string, want int) *http.Response {
 		w.t.Fatalf("%d, want %d: %s", res.StatusCode, want, said.String())
 	}
 	return res
+}
+
+func TestNobodyElseCanReadTheDataFolder(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(10)
+	sys, stop := w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err := filepath.WalkDir(w.data("."), func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the rights %v", name, info.Mode().Perm())
+		}
+		files++
+		return err
+	})
+	if err != nil || files < 6 { // the database and the two files beside it among them
+		t.Fatal(files, err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]bool{0o700: false, 0o711: false, 0o750: true, 0o777: true} {
+		if err := os.Chmod(w.data("."), mode); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Settings{Environ: append(w.s.Environ, "MILLRACE_LOG_LEVEL=warn")}.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		sys, err := openSystem(t.Context(), cfg, &Console{Out: &said, Err: &said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(sys.front.Close(), sys.back.Close(), sys.plane.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said.String(), "chmod 700") != want {
+			t.Errorf("with %v it says %q", mode, said.String())
+		}
+	}
 }
 
 func TestDamageIsNamedAndSetAsideIntoTheLedger(t *testing.T) {

@@ -49,6 +49,9 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := reserveDatabase(data); err != nil {
+		return nil, fault.Wrap(err, "make the database in "+cfg.DataDir)
+	}
 	s, err := store.Open(ctx, store.Config{
 		Path:    filepath.Join(cfg.DataDir, databaseName),
 		Keyring: keyring,
@@ -57,6 +60,19 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 		return nil, err
 	}
 	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, opener: opener}, nil
+}
+
+// reserveDatabase makes the database's file before SQLite does: only its owner may read it, and SQLite gives the files
+// beside it the same rights.
+func reserveDatabase(data vfs.FS) error {
+	f, err := data.Create(databaseName)
+	if fault.Is(err, fault.Conflict) {
+		return nil // It must not even be opened: closing it would take this process's locks on it away.
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // loadPlane is openPlane with settings read first.

@@ -73,6 +73,9 @@ func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, e
 		return nil, err
 	}
 	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), registry: prometheus.NewRegistry()}
+	if info, err := p.data.Stat("."); err == nil && info.Shared {
+		s.logger.Warn("others than this user may read the data folder, which holds personal data and keys", "folder", cfg.DataDir, "hint", "chmod 700")
+	}
 	for _, e := range cfg.Reserved() {
 		s.logger.Warn(reserved(e))
 	}

@@ -192,3 +192,11 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
+
+func TestAFolderThatCannotBeWrittenIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gone", "m.db")
+	_, err := open(t, path)
+	if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), path) || fault.HintOf(err) == "" {
+		t.Errorf("error %v (hint %q)", err, fault.HintOf(err))
+	}
+}

@@ -77,6 +77,7 @@ func (sqlite) code(err error) (fault.Code, bool) {
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_FULL, codes.SQLITE_IOERR, codes.SQLITE_INTERRUPT,
 		codes.SQLITE_NOMEM, codes.SQLITE_PROTOCOL:
 		return fault.Unavailable, true
+	// No use in trying again: somebody has to change rights or mounts.
 	case codes.SQLITE_CANTOPEN, codes.SQLITE_READONLY, codes.SQLITE_PERM, codes.SQLITE_AUTH:
 		return fault.Unavailable, false
 	}

@@ -80,6 +80,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close() // what kept it from opening says more
+		if e := fault.As(err); e != nil && e.Code == fault.Unavailable && !e.Retry && e.Message() == "" {
+			return nil, fault.New(fault.Unavailable, op, "%s, or a file beside it, cannot be made or written", cfg.Path).
+				WithHint("See who owns the folder and its files, and whether the file system is mounted read-only.").WithCause(e.Cause)
+		}
 		return nil, fault.Wrap(err, op)
 	}
 	return s, nil

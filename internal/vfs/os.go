@@ -143,7 +143,7 @@ func (r osFS) Stat(name string) (Info, error) {
 	if err != nil {
 		return Info{}, door(err, "stat", name)
 	}
-	info := Info{Dir: st.IsDir(), Modified: st.ModTime()}
+	info := Info{Dir: st.IsDir(), Shared: st.Mode().Perm()&0o066 != 0, Modified: st.ModTime()}
 	if !info.Dir {
 		info.Size = st.Size()
 	}
@@ -214,7 +214,11 @@ func door(err error, op, name string) error {
 	if err == nil {
 		return nil
 	}
-	e := fault.New(fault.Internal, op+" "+name, "").WithCause(err)
+	cause := err
+	if p, ok := errors.AsType[*fs.PathError](err); ok && p == err {
+		cause = p.Err // operation and name are told already
+	}
+	e := fault.New(fault.Internal, op+" "+name, "").WithCause(cause)
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	switch {

@@ -88,6 +88,7 @@ type Entry struct {
 type Info struct {
 	Size     int64 // bytes; 0 for folders
 	Dir      bool
+	Shared   bool // others than its owner may read it or write to it
 	Modified time.Time
 }
 
