@@ -43,6 +43,11 @@ floor: ## build bin/floor, the straight-line program that speed is compared with
 	@mkdir -p bin
 	cd tools/floor && CGO_ENABLED=0 $(GO) build -trimpath -o ../../bin/floor .
 
+speed: ## parts alone beside others: reader and JSON libraries, log and bare fsync, files and bare deflate
+	cd tools/speed && $(GO) test -run '^$$' -bench . -benchtime 100ms -count 3 .
+	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
+	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
+
 soak: build ## the long forms of the tests: crash sweeps, property tests, kills (an hour and more)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
@@ -52,4 +57,4 @@ vuln: ## look for known vulnerabilities (needs the network)
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test lint fmt docs bench floor soak vuln clean
+.PHONY: help build demo test lint fmt docs bench floor speed soak vuln clean
