@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -21,6 +22,8 @@ type Manager struct {
 	budget *budget
 	blocks *blocks
 	wake   chan struct{}
+	// pressed: the log is near its quota, and what keeps retention back is to be saved now.
+	pressed atomic.Bool
 
 	mu    sync.Mutex
 	lanes map[control.Lane]*lane
@@ -29,6 +32,7 @@ type Manager struct {
 const (
 	refreshEvery = 2 * time.Second // changes by another process are taken up within this
 	trimEvery    = 5 * time.Second
+	tightEvery   = time.Second // while the log is near its quota
 	countEvery   = time.Second
 	cursorEvery  = 30 * time.Second // a cursor that moved over nothing of its own is saved this often
 	shutdownTime = 20 * time.Second
@@ -162,7 +166,7 @@ func (m *Manager) follow(ctx context.Context, group *sync.WaitGroup) error {
 			}
 			at = c.End()
 		}
-		if p := r.Position(); p > at && time.Since(lastSave) >= cursorEvery {
+		if p := r.Position(); p > at && (m.pressed.Load() || time.Since(lastSave) >= cursorEvery) {
 			if err := m.deps.Store.ApplyControl(ctx, id, p, nil); err != nil {
 				return fault.Wrap(err, "save control cursor")
 			}
@@ -309,37 +313,49 @@ func (m *Manager) count(ctx context.Context) error {
 // Over the quota the order is: room for replay; then what only lanes need that have delivered nothing for the
 // patience, oldest first, into the ledger; then ingest refuses until there is room.
 func (m *Manager) trim(ctx context.Context) error {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(trimEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
-		floor, err := m.deps.Store.RetentionFloor(ctx, m.deps.Log.ID())
-		if err != nil {
-			return fault.Wrap(err, "load retention floor")
-		}
-		if err := m.deps.Log.Trim(ctx, floor, m.cfg.LogRetention); err != nil {
-			return fault.Wrap(err, "trim log")
-		}
-		if !m.tight() {
-			continue
-		}
-		for _, l := range m.running() {
-			l.ask(ask{save: true})
-		}
-		if err := m.deps.Log.Trim(ctx, floor, 0); err != nil {
-			return fault.Wrap(err, "trim log")
-		}
-		if !m.tight() {
-			continue
-		}
-		if err := m.dropOldest(ctx); err != nil {
+		if err := m.makeRoom(ctx); err != nil {
 			return err
 		}
+		tight := m.tight()
+		if m.pressed.Store(tight); tight {
+			m.Refresh() // saves the control cursor, which retention waits for
+			timer.Reset(tightEvery)
+		} else {
+			timer.Reset(trimEvery)
+		}
 	}
+}
+
+// makeRoom forgets what may go now.
+func (m *Manager) makeRoom(ctx context.Context) error {
+	floor, err := m.deps.Store.RetentionFloor(ctx, m.deps.Log.ID())
+	if err != nil {
+		return fault.Wrap(err, "load retention floor")
+	}
+	if err := m.deps.Log.Trim(ctx, floor, m.cfg.LogRetention); err != nil {
+		return fault.Wrap(err, "trim log")
+	}
+	if !m.tight() {
+		return nil
+	}
+	for _, l := range m.running() {
+		l.ask(ask{save: true})
+	}
+	if err := m.deps.Log.Trim(ctx, floor, 0); err != nil {
+		return fault.Wrap(err, "trim log")
+	}
+	if !m.tight() {
+		return nil
+	}
+	return m.dropOldest(ctx)
 }
 
 // tight reports whether the log has reached nine tenths of its quota: a little before appends are refused, so that
@@ -366,11 +382,12 @@ func (m *Manager) dropOldest(ctx context.Context) error {
 	if u.Oldest.IsZero() {
 		return nil
 	}
-	// A twentieth of what the log spans at a time.
+	// A twentieth of what the log spans at a time, but not less than gives anything back.
 	floor, err := m.deps.Log.OffsetAt(ctx, u.Oldest.Add(max(time.Second, now.Sub(u.Oldest)/20)))
 	if err != nil {
 		return fault.Wrap(err, "find oldest events")
 	}
+	floor = max(floor, u.Release)
 	var idle []*lane
 	for _, l := range m.running() {
 		st := l.status.Load()

@@ -136,6 +136,9 @@ type Usage struct {
 	Oldest   time.Time     // acceptance of the oldest readable commit; zero if there is none
 	MaxBytes int64         // the quota; 0: none
 	Window   time.Duration // how far back idempotency keys are really held, at least
+	// Release is how far readers have to be for Trim to give anything back: the end of the oldest unit of storage.
+	// 0: nothing is held, or each record can go by itself.
+	Release Offset
 }
 
 // Hour is an hour of acceptance: hours since 1970-01-01T00 UTC.

@@ -292,8 +292,12 @@ func times(t *testing.T, l eventlog.Log) {
 		}
 		last = c.At
 	}
-	if u := l.Usage(); u.Oldest.IsZero() || u.Oldest.UnixMilli() > last {
+	u := l.Usage()
+	if u.Oldest.IsZero() || u.Oldest.UnixMilli() > last {
 		t.Errorf("oldest %v", u.Oldest)
+	}
+	if start, head := l.Bounds(); u.Release != 0 && (u.Release <= start || u.Release > head) {
+		t.Errorf("release %d of a log from %d to %d", u.Release, start, head)
 	}
 }
 

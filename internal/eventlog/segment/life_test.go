@@ -88,8 +88,16 @@ func TestTrim(t *testing.T) {
 			if err := l.Trim(t.Context(), c.floor, c.age); err != nil {
 				t.Fatal(err)
 			}
-			if start, _ := l.Bounds(); start != c.start {
+			start, head := l.Bounds()
+			if start != c.start {
 				t.Errorf("trimmed to %d at %v: start %d, want %d", c.floor, c.age, start, c.start)
+			}
+			release := start + 4 // what the next trim needs at least
+			if start == head {
+				release = 0
+			}
+			if got := l.Usage().Release; got != release {
+				t.Errorf("the log from %d to %d gives something back at %d, it says %d", start, head, release, got)
 			}
 			if _, err := l.Reader(c.start-1, eventlog.Filter{}); !fault.Is(err, fault.Stale) {
 				t.Errorf("a reader below start: %v, want stale", err)

@@ -298,7 +298,7 @@ func (l *Log) Usage() eventlog.Usage {
 	l.mu.Lock()
 	u := eventlog.Usage{Bytes: l.bytes, MaxBytes: l.cfg.MaxBytes}
 	l.mu.Unlock()
-	u.Oldest = l.shelf.oldest()
+	u.Oldest, u.Release = l.shelf.oldest(), l.shelf.release()
 	u.Window = time.Duration(l.keys.reach()) * time.Millisecond
 	return u
 }

@@ -435,6 +435,16 @@ func (s *shelf) startNow() eventlog.Offset {
 	return start
 }
 
+// release is the end of the oldest segment, as far as it can be read; 0 if there is nothing to read.
+func (s *shelf) release() eventlog.Offset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.segs) == 0 || s.start == s.head {
+		return 0
+	}
+	return min(s.segs[0].endOffset, s.head)
+}
+
 // oldest is the acceptance of the oldest readable commit; zero if there is none or it cannot be read.
 func (s *shelf) oldest() time.Time {
 	s.mu.Lock()
