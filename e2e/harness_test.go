@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -94,10 +95,12 @@ type server struct {
 	env   []string
 	addr  string
 	files int // descriptors that it may have; 0: as many as we
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	done  chan struct{} // closed when cmd has ended
-	said  bytes.Buffer  // of all its lives
+	// binary is run instead of millrace, if there is one.
+	binary string
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when cmd has ended
+	said   bytes.Buffer  // of all its lives
 }
 
 func newServer(t *testing.T, data string, env ...string) *server {
@@ -137,9 +140,10 @@ func (s *server) start() {
 // spawn runs the server.
 func (s *server) spawn() {
 	s.t.Helper()
-	c := exec.Command(millrace, "serve")
+	binary := cmp.Or(s.binary, millrace)
+	c := exec.Command(binary, "serve")
 	if s.files > 0 {
-		c = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" serve`, s.files), millrace)
+		c = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" serve`, s.files), binary)
 	}
 	c.Env = append(cleanEnv(), s.env...)
 	out := lockedWriter{&s.mu, &s.said}
