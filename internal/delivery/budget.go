@@ -32,7 +32,7 @@ func (b *budget) leave(l *lane) {
 
 // take counts n more bytes (fewer when negative).
 func (b *budget) take(n int64) {
-	if b.used.Add(n) > b.limit && n > 0 {
+	if b.used.Add(n); n > 0 && b.over() {
 		b.squeeze()
 	}
 }
@@ -50,6 +50,9 @@ func (b *budget) share() int64 {
 	}
 	return b.limit / 4 / holders
 }
+
+// over reports whether more is held than the limit.
+func (b *budget) over() bool { return b.used.Load() > b.limit }
 
 // full reports whether nobody may gather more for now.
 func (b *budget) full() bool { return b.used.Load() > b.limit+b.limit/4 }

@@ -164,7 +164,7 @@ func (l *lane) round(ctx context.Context) error {
 			}
 		}
 		l.cutDue()
-		if l.m.budget.full() && l.held.Load() > l.m.budget.share() && len(l.ready) == 0 && l.attempts == 0 {
+		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
 			l.cutLargest()
 		}
 		l.start(work)
@@ -195,7 +195,9 @@ func (l *lane) round(ctx context.Context) error {
 			}
 		case <-ready:
 		case <-l.squeeze:
-			l.cutLargest()
+			if l.m.budget.over() { // still: it may have been asked a while ago
+				l.cutLargest()
+			}
 		case a := <-l.asks:
 			if err := l.answer(work, a); err != nil {
 				return err
@@ -553,6 +555,9 @@ func (s *stream) floorOr(o eventlog.Offset) (eventlog.Offset, bool) {
 
 // cutLargest closes the file that holds most, because memory is short.
 func (l *lane) cutLargest() {
+	if len(l.ready) > 0 || l.attempts > 0 {
+		return // what is closed already frees memory soon
+	}
 	var largest *stream
 	var most int64
 	for _, s := range l.streams {

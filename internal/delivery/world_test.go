@@ -485,6 +485,9 @@ func (w *world) settled(limit time.Duration) bool {
 			}
 			ok = ok && (w.store.done[l] || p.Cursor >= upto)
 		}
+		for _, d := range w.store.drops {
+			ok = ok && d.Settled
+		}
 		w.store.mu.Unlock()
 		if ok {
 			return true
