@@ -49,6 +49,18 @@ const (
 	zstandard
 )
 
+// What every gzip member and zstd frame begins with. Source: RFC 1952 §2.3.1, RFC 8878 §3.1.1.
+const (
+	gzipMagic = "\x1f\x8b"
+	zstdMagic = "\x28\xb5\x2f\xfd"
+)
+
+// errOtherCoding is the error for a body that does not begin as its coding does.
+var errOtherCoding = errors.New("not what Content-Encoding says")
+
+// String is the coding's name as in Content-Encoding.
+func (e encoding) String() string { return [...]string{"identity", "gzip", "zstd"}[e] }
+
 // encodingOf reads the content coding; one at most. Errors: unsupported_media_type.
 func encodingOf(h http.Header) (encoding, error) {
 	given := h.Values("Content-Encoding")
@@ -151,6 +163,8 @@ func bodyError(err error, enc encoding, limit int64) error {
 		return fault.New(fault.TooLarge, "read body", "The zstd window is larger than 8 MiB; compress without --long.").WithCause(err)
 	case errors.Is(err, httpd.ErrSlowBody):
 		return fault.New(fault.Unavailable, "read body", "The body came too slowly; nothing was appended.").WithRetry(time.Second).WithCause(err)
+	case errors.Is(err, errOtherCoding):
+		return fault.New(fault.Invalid, "read body", "The body is not %s, which Content-Encoding says it is; nothing was appended.", enc).WithCause(err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fault.New(fault.Invalid, "read body", "The body ended early; nothing was appended.").WithCause(err)
 	case enc == plain:
@@ -173,8 +187,11 @@ func (q *request) readGzip(src *source) error {
 		g = &gzipSource{buf: bufio.NewReaderSize(nil, firstRead), dec: new(gzip.Reader)}
 	}
 	g.buf.Reset(src)
-	err := g.dec.Reset(g.buf)
-	if err == nil {
+	var err error
+	// A few bytes of something else would look like a beginning that was cut off.
+	if head, _ := g.buf.Peek(len(gzipMagic)); !strings.HasPrefix(gzipMagic, string(head)) {
+		err = errOtherCoding
+	} else if err = g.dec.Reset(g.buf); err == nil {
 		err = q.fill(g.dec, -1)
 	}
 	g.buf.Reset(nil)
@@ -203,8 +220,10 @@ func (q *request) readZstd(src *source) error {
 			return noMemory()
 		}
 	}
-	err := z.dec.Reset(z.buf)
-	if err == nil {
+	var err error
+	if head, _ := z.buf.Peek(len(zstdMagic)); !strings.HasPrefix(zstdMagic, string(head)) && !skippable(head) {
+		err = errOtherCoding
+	} else if err = z.dec.Reset(z.buf); err == nil {
 		err = q.fill(z.dec, -1)
 	}
 	if err == nil && src.n == 0 {
@@ -214,6 +233,11 @@ func (q *request) readZstd(src *source) error {
 	_ = z.dec.Reset(nil) // lets go of the body; nil cannot fail
 	q.in.zstds.Put(z)
 	return err
+}
+
+// skippable reports whether head begins a frame that a decoder passes over. Source: RFC 8878 §3.1.2.
+func skippable(head []byte) bool {
+	return head[0]&0xf0 == 0x50 && strings.HasPrefix("\x2a\x4d\x18", string(head[1:]))
 }
 
 // fill reads r to its end into q.body. length is what the client says, or negative.

@@ -272,4 +272,32 @@ func (in *Ingest) refuse(w http.ResponseWriter, r *http.Request, g control.Grant
 		in.hooks.OnRefused(g, code, status)
 	}
 	httpd.WriteErrorStatus(w, r, status, err)
+	if code == fault.TooLarge {
+		in.drain(w, r)
+	}
+}
+
+// How much of a refused body is still taken, beyond what a good one may have, and for how long.
+const (
+	drainMore = 8 << 20
+	drainFor  = 10 * time.Second
+)
+
+// drain takes the rest of a body that was refused and answered. Many clients look for an answer only when they have
+// sent everything: a connection that is closed before is reset, and the answer lost with it.
+func (in *Ingest) drain(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > in.cfg.MaxBody && r.Header.Get("Expect") != "" {
+		return // this one sends nothing before it was asked to
+	}
+	if http.NewResponseController(w).Flush() != nil {
+		return // the client is gone
+	}
+	buf := make([]byte, 32<<10)
+	left, until := in.cfg.MaxBody+drainMore, time.Now().Add(drainFor)
+	for left > 0 && time.Now().Before(until) {
+		n, err := r.Body.Read(buf)
+		if left -= int64(n); err != nil {
+			return // its end, or the client's
+		}
+	}
 }

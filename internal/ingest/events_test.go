@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -116,8 +118,13 @@ func TestRefusedWholeNothingAppended(t *testing.T) {
 		{"other charset", a, header("Content-Type", "application/json; charset=latin1"), 415, "unsupported_media_type", "UTF-8"},
 		{"unknown encoding", a, header("Content-Encoding", "br"), 415, "unsupported_media_type", "gzip or zstd"},
 		{"stacked encoding", a, header("Content-Encoding", "gzip, zstd"), 415, "unsupported_media_type", "applied once"},
-		{"not gzip", a, header("Content-Encoding", "gzip"), 400, "invalid", "decompressed"},
-		{"not zstd", a, header("Content-Encoding", "zstd"), 400, "invalid", "decompressed"},
+		{"not gzip", a, header("Content-Encoding", "gzip"), 400, "invalid", "is not gzip"},
+		{"not zstd", a, header("Content-Encoding", "zstd"), 400, "invalid", "is not zstd"},
+		{"four bytes that are not gzip", "abcd", header("Content-Encoding", "gzip"), 400, "invalid", "is not gzip"},
+		{"a byte that is not gzip", "a", header("Content-Encoding", "gzip"), 400, "invalid", "is not gzip"},
+		{"a byte that is not zstd", "a", header("Content-Encoding", "zstd"), 400, "invalid", "is not zstd"},
+		{"a gzip's first byte", "\x1f", header("Content-Encoding", "gzip"), 400, "invalid", "early"},
+		{"a zstd's first byte", "\x28", header("Content-Encoding", "zstd"), 400, "invalid", "early"},
 		{"nothing as gzip", "", header("Content-Encoding", "gzip"), 400, "invalid", "early"},
 		{"nothing as zstd", "", header("Content-Encoding", "zstd"), 400, "invalid", "early"},
 		{"half of a gzip", half(pack(t, "gzip", a)), header("Content-Encoding", "gzip"), 400, "invalid", "early"},
@@ -306,7 +313,7 @@ func TestBodiesOverTheLimit(t *testing.T) {
 		return len(p), nil
 	}))
 	endless.ContentLength = -1
-	if got := h.do(endless); got.status != 413 || read > 3<<20 {
+	if got := h.do(endless); got.status != 413 || read > 2<<20+drainMore+firstRead {
 		t.Errorf("a body without end: %d after %d bytes", got.status, read)
 	}
 	gz := newRequest(readerFunc(func(p []byte) (int, error) { // members of nothing, without end
@@ -342,6 +349,13 @@ func TestABodyThatBreaksOffLeavesNothing(t *testing.T) {
 	}
 	if h.log.records() != 0 {
 		t.Errorf("%d records", h.log.records())
+	}
+}
+
+func TestAZstdFrameToBePassedOverMayComeFirst(t *testing.T) {
+	h := open(t, Config{})
+	if got := h.post("\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"+pack(t, "zstd", custom("a")), "Content-Encoding", "zstd"); got.status != 200 || got.Accepted != 1 {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
@@ -433,6 +447,59 @@ func TestTheKeyCacheIsBounded(t *testing.T) {
 		if len(c.byHash) > maxCachedKeys {
 			t.Fatalf("%d keys remembered", len(c.byHash))
 		}
+	}
+}
+
+// A client that looks for the answer only after its last byte gets it all the same.
+func TestARefusedBodyIsTakenToItsEnd(t *testing.T) {
+	const limit = 8 << 20
+	h := open(t, Config{MaxBody: limit})
+	srv := httptest.NewServer(h.in.Events())
+	defer srv.Close()
+	for _, row := range []struct {
+		name, header string
+		chunked      bool
+		expect       bool
+	}{
+		{"with its length", fmt.Sprintf("Content-Length: %d\r\n", limit*7/4), false, false},
+		{"in chunks", "Transfer-Encoding: chunked\r\n", true, false},
+		{"that waits to be asked", fmt.Sprintf("Content-Length: %d\r\nExpect: 100-continue\r\n", limit*7/4), false, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(time.Minute))
+			if _, err := fmt.Fprintf(c, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\n%s\r\n", goodKey, row.header); err != nil {
+				t.Fatal(err)
+			}
+			if !row.expect {
+				part := bytes.Repeat([]byte(" "), 1<<20)
+				for range limit * 7 / 4 >> 20 {
+					if row.chunked {
+						fmt.Fprintf(c, "%x\r\n", len(part))
+					}
+					if _, err := c.Write(part); err != nil {
+						t.Fatalf("while sending: %v", err)
+					}
+					if row.chunked {
+						fmt.Fprint(c, "\r\n")
+					}
+				}
+				if row.chunked {
+					fmt.Fprint(c, "0\r\n\r\n")
+				}
+			}
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatalf("the answer is lost: %v", err)
+			}
+			if res.StatusCode != 413 {
+				t.Errorf("answered %d", res.StatusCode)
+			}
+		})
 	}
 }
 
