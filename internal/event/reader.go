@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -46,7 +47,9 @@ type Reader struct {
 	early   []member // members met before event_type
 	scratch []byte
 	found   []found
-	unknown map[string]string // types not known, and what was said of them: a producer repeats its mistakes
+	unknown map[string]string   // types not known, and what was said of them: a producer repeats its mistakes
+	strange map[uint64]struct{} // hashes of the fields of this event that its type does not have
+	seed    maphash.Seed        // of these hashes: nobody can choose names that meet
 }
 
 // learnt is what a reader knows of the events of one schema that it has read.
@@ -63,7 +66,7 @@ type member struct {
 
 // NewReader gives a reader for the types of c.
 func NewReader(c *Catalogue) *Reader {
-	r := &Reader{c: c, learnt: make([]learnt, len(c.schemas)), unknown: map[string]string{}}
+	r := &Reader{c: c, learnt: make([]learnt, len(c.schemas)), unknown: map[string]string{}, strange: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	most := 0
 	for i, s := range c.schemas {
 		n := len(s.Fields)
@@ -117,6 +120,11 @@ func (r *Reader) scan(raw []byte, ignore bool) (s *Schema, ignored int) {
 		i       = scanSpace(raw, 0)
 		members = r.early[:0]
 	)
+	if len(r.strange) <= 1024 {
+		clear(r.strange)
+	} else {
+		r.strange = map[uint64]struct{}{} // as members, at the end
+	}
 	if i == len(raw) || raw[i] != '{' {
 		return r.notObject(raw, i), 0
 	}
@@ -221,6 +229,12 @@ func (r *Reader) take(raw []byte, s *Schema, m member, ignore bool) (ignored, fi
 	if m.marks&spoilt != 0 {
 		r.spoilt(at, clip(string(name)), m.marks)
 	}
+	h := maphash.Bytes(r.seed, name)
+	if _, twice := r.strange[h]; twice {
+		r.problem(at, clip(string(name)), CodeDuplicateField, "%s stands twice in the event", clip(string(name)))
+		return 0, -1
+	}
+	r.strange[h] = struct{}{}
 	if ignore {
 		return 1, -1
 	}

@@ -173,6 +173,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a field twice, once null", k(`"s":null,"s":"b"`), []string{"s duplicate_field"}},
 		{"a field twice, before the type is known", `{"s":"a","s":"b","id":"x","event_type":"t.Kinds"}`, []string{"s duplicate_field"}},
 		{"event_type twice", k(`"event_type":"t.Kinds"`), []string{"event_type duplicate_field"}},
+		{"a field not known, twice", k(`"zzz":1,"zzz":2`), []string{"zzz unknown_field", "zzz duplicate_field"}},
+		{"a field not known, twice, before the type is known", `{"zzz":1,"z\u007az":2,"id":"x","event_type":"t.Kinds"}`, []string{"zzz unknown_field", "zzz duplicate_field"}},
 		{"a field not known", k(`"ss":1,"zzz":2`), []string{"ss unknown_field", "zzz unknown_field"}},
 		{"a field not known that differs in case", k(`"S":"x"`), []string{"S unknown_field"}},
 		{"an item that is not a string", k(`"a":["x",1,{}]`), []string{"a wrong_type", "a wrong_type"}},
@@ -180,6 +182,8 @@ func TestReadRefuses(t *testing.T) {
 		{"an empty id", `{"event_type":"t.Kinds","id":""}`, []string{"id out_of_range"}},
 		{"an id of 257 bytes", `{"event_type":"t.Kinds","id":"` + strings.Repeat("x", 257) + `"}`, []string{"id out_of_range"}},
 		{"a time that is no time", `{"event_type":"t.Kinds","id":"x","time":"yesterday"}`, []string{"time invalid_time"}},
+		{"letters where a time has none", `{"event_type":"t.Kinds","id":"x","time":"2026-11-22z10:00:00t"}`, []string{"time invalid_time"}},
+		{"a date alone", `{"event_type":"t.Kinds","id":"x","time":"2026-11-2"}`, []string{"time invalid_time"}},
 		{"a time without zone", `{"event_type":"t.Kinds","id":"x","time":"2026-11-22T10:00:00"}`, []string{"time invalid_time"}},
 		{"a day that does not exist", `{"event_type":"t.Kinds","id":"x","time":"2026-02-30T10:00:00Z"}`, []string{"time invalid_time"}},
 		{"a time in fractions", `{"event_type":"t.Kinds","id":"x","time":1.5}`, []string{"time not_integer"}},
@@ -331,6 +335,9 @@ func TestReadTimeAsText(t *testing.T) {
 		{`"1969-12-31T23:59:59.5Z"`, -1},
 		{`"2026-11-22T10:15:00\u005a"`, 1795342500},
 		{`"1901-12-13T20:45:52Z"`, math.MinInt32},
+		{`"2026-11-22t10:15:00z"`, 1795342500},
+		{`"2026-11-22t10:15:00.5Z"`, 1795342500},
+		{`"2026-11-22t07:15:00-03:00"`, 1795342500},
 		{`-5`, -5},
 	} {
 		out, s, res := kindsReader(t).Read(nil, []byte(`{"event_type":"t.Kinds","id":"x","time":`+tt.in+`}`), Options{})
@@ -364,6 +371,12 @@ func TestUnknownFieldsCanBeDroppedAndAreCounted(t *testing.T) {
 	_, _, res := r.Read(nil, []byte(k(`"y":"\q"`)), o)
 	if len(res.Problems) != 1 || res.Problems[0].Code != CodeInvalidEscape {
 		t.Errorf("what is dropped must still be JSON: %+v", res)
+	}
+	for range 2 { // and again: what one event held is no matter of the next
+		_, _, res = r.Read(nil, []byte(k(`"y":1,"z":1,"y":2`)), o)
+		if len(res.Problems) != 1 || res.Problems[0].Code != CodeDuplicateField || res.Problems[0].Field != "y" {
+			t.Errorf("what is dropped may stand once: %+v", res)
+		}
 	}
 }
 

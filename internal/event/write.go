@@ -91,8 +91,8 @@ func (r *Reader) put(dst, raw []byte, s *Schema, i int, v value, o *Options) []b
 			r.problem(int(v.start), s.Fields[i].Name, CodeNotInteger, "time must be whole seconds, without fraction or exponent")
 			return dst
 		case aString:
-			var t time.Time
-			if err := t.UnmarshalText(r.text(raw, v)); err != nil {
+			t, ok := parseTime(r.text(raw, v))
+			if !ok {
 				r.problem(int(v.start), s.Fields[i].Name, CodeInvalidTime, "%q is not a time as in RFC 3339, such as 2026-11-22T10:15:00Z", clip(string(r.text(raw, v))))
 			} else {
 				dst = r.appendTime(dst, s, i, v, t.Unix())
@@ -200,6 +200,26 @@ func (r *Reader) appendInteger(dst, raw []byte, s *Schema, i int, v value) []byt
 		return dst
 	}
 	return appendZigzag(dst, n)
+}
+
+// parseTime reads a time as RFC 3339 has it, which allows t and z as well as T and Z; package time does not.
+// Source: RFC 3339 §5.6.
+func parseTime(text []byte) (t time.Time, ok bool) {
+	if t.UnmarshalText(text) == nil {
+		return t, true
+	}
+	const at, longest = len("2026-11-22"), 64
+	if len(text) <= at || len(text) > longest {
+		return t, false
+	}
+	var b [longest]byte
+	upper := b[:copy(b[:], text)]
+	for _, i := range []int{at, len(upper) - 1} {
+		if upper[i] == 't' || upper[i] == 'z' {
+			upper[i] -= 'a' - 'A'
+		}
+	}
+	return t, t.UnmarshalText(upper) == nil
 }
 
 func (r *Reader) appendTime(dst []byte, s *Schema, i int, v value, seconds int64) []byte {
