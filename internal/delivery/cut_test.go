@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -166,5 +167,40 @@ func TestLagIsTheAgeOfTheOldestUndeliveredEventAlsoWhileNothingIsHeld(t *testing
 			}
 		}
 		p.kill()
+	})
+}
+
+func TestARestartKnowsTheRulesThatHeldAtItsCursor(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.Codec = "null" })
+		w.append(someTypes[0], 3)
+		w.configure(func(c *control.Config) {
+			c.Transformations = []control.Transformation{{Field: "user_id", Action: "remove"}}
+		})
+		w.append(someTypes[1], 100)
+		// The first file does not arrive, the one after the change does: the position is saved between them.
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && strings.Contains(c.Key, someTypes[0]) {
+				return buckettest.Fault{Problem: bucket.ServerError}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		p.kill()
+		if len(w.store.files[lane1]) != 1 {
+			t.Fatalf("%d files saved before the kill, want the second only", len(w.store.files[lane1]))
+		}
+		w.buckets["b1"].Script(nil)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		for _, o := range w.objects() {
+			data, _, _ := w.buckets[o.bucket].Object(o.key)
+			if hidden := strings.Contains(string(data), "[REDACTED]"); hidden != strings.Contains(o.key, someTypes[1]) {
+				t.Errorf("%s: fields removed %v; the rule holds from its record on, for what was accepted after it", o.key, hidden)
+			}
+		}
 	})
 }
