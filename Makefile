@@ -48,7 +48,7 @@ speed: ## parts alone beside others: reader and JSON libraries, log and bare fsy
 	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
 	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
 
-soak: build ## the long forms of the tests: crash sweeps, property tests, kills (an hour and more)
+soak: build ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
 vuln: ## look for known vulnerabilities (needs the network)
