@@ -60,6 +60,27 @@ func TestTheCommandLineEndsWithTheCodesOfTheTable(t *testing.T) {
 	}
 }
 
+func TestHelpAndVersionAreFoundWhereTheyAreLookedFor(t *testing.T) {
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--version"}, "millrace test ("},
+		{[]string{"--version", "--json"}, `"version": "test"`},
+		{[]string{"help"}, "Usage: millrace <command>"},
+		{[]string{"help", "log", "skip"}, "Usage: millrace log skip"},
+		{[]string{"help", "log"}, "Usage: millrace log <command>"},
+	} {
+		out, stderr, code := play(t, nil, row.args...)
+		if code != 0 || !strings.Contains(out, row.want) {
+			t.Errorf("millrace %v: exit %d, without %q in\n%s%s", row.args, code, row.want, out, stderr)
+		}
+	}
+	if _, stderr, code := play(t, nil, "help", "sreve"); code != 2 || !strings.Contains(stderr, "serve") {
+		t.Errorf("help for a command that does not exist: exit %d, %s", code, stderr)
+	}
+}
+
 func TestAFlagWinsOverTheEnvironment(t *testing.T) {
 	out, _, _ := play(t, []string{"MILLRACE_CLUSTER=prod-02"}, "config", "print", "--cluster=eu-02")
 	if !strings.Contains(out, `cluster: "eu-02"`) {

@@ -713,3 +713,17 @@ func TestAKeyThatAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
 		t.Errorf("Retry-After %q", res.Header.Get("Retry-After"))
 	}
 }
+
+func TestDurationsInJSONLogsSayTheirUnit(t *testing.T) {
+	var out bytes.Buffer
+	cfg, err := Settings{Environ: []string{"MILLRACE_LOG_FORMAT=json"}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newLogger(cfg, &Console{Err: &out}).With("wait", 2*time.Second).Info("x", "took", 1500*time.Microsecond, "events", 3)
+	for _, want := range []string{`"took_ms":1.5`, `"wait_ms":2000`, `"events":3`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s is not in %s", want, out.String())
+		}
+	}
+}

@@ -162,6 +162,16 @@ func (p *plane) connector(ctx context.Context, name string) (control.Workspace, 
 	return control.Workspace{}, control.Connector{}, e
 }
 
+// workspaceNames gives the names of all workspaces by number.
+func (p *plane) workspaceNames(ctx context.Context) (map[uint32]string, error) {
+	all, err := p.store.Workspaces(ctx)
+	names := make(map[uint32]string, len(all))
+	for _, w := range all {
+		names[w.Number] = w.Name
+	}
+	return names, err
+}
+
 // access gives what opens the bucket of a connector's newest destination.
 func (p *plane) access(ctx context.Context, name string) (control.Connector, bucket.Access, error) {
 	_, c, err := p.connector(ctx, name)

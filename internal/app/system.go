@@ -369,6 +369,10 @@ func (s *system) recordConfigs(ctx context.Context, in *ingest.Ingest) {
 	appended := map[version]bool{} // and not applied yet; the first record of a version counts, so twice is no harm
 	for {
 		pending, err := s.plane.store.PendingConfigs(ctx)
+		var names map[uint32]string // of workspaces
+		if err == nil && len(pending) > 0 {
+			names, err = s.plane.workspaceNames(ctx)
+		}
 		for _, c := range pending {
 			v := version{c.Connector, c.Version}
 			if err != nil || appended[v] {
@@ -377,7 +381,7 @@ func (s *system) recordConfigs(ctx context.Context, in *ingest.Ingest) {
 			_, err = in.AppendControl(ctx, c.Workspace, control.EncodeRecord(control.Record{Kind: control.RecordConfig, Config: &c}))
 			if err == nil {
 				appended[v] = true
-				s.logger.Info("configuration recorded", "connector", c.Name, "version", c.Version)
+				s.logger.Info("configuration recorded", "workspace", names[c.Workspace], "connector", c.Name, "version", c.Version)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -471,9 +475,18 @@ func (s *system) deliveryHooks() delivery.Hooks {
 func newLogger(cfg *config.Config, c *Console) *slog.Logger {
 	opt := &slog.HandlerOptions{Level: cfg.Logging.Level}
 	if cfg.Logging.Format == "json" {
+		opt.ReplaceAttr = millisByName
 		return slog.New(slog.NewJSONHandler(c.Err, opt))
 	}
 	return slog.New(slog.NewTextHandler(c.Err, opt))
+}
+
+// millisByName says in a duration's name what its number counts: in JSON it would be a bare number of nanoseconds.
+func millisByName(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration())/float64(time.Millisecond))
 }
 
 // ownerName names this installation's process towards the lease. It is the same after a restart, so that a process

@@ -31,6 +31,7 @@ type request struct {
 	client netip.Addr
 	status int   // 0 until the header is written
 	err    error // that WriteError answered
+	probe  bool  // a probe's answer: 503 is no news, whatever is wrong says so itself
 	// awaited is until when the client may still be waited for to send the rest of its body.
 	awaited time.Time
 }
@@ -177,7 +178,7 @@ func (q *request) report(log *slog.Logger, access bool, r *http.Request, began t
 		hooks.OnRequest(r.Pattern, q.status, took)
 	}
 	level := slog.LevelInfo
-	if q.status >= 500 {
+	if q.status >= 500 && !q.probe {
 		level = slog.LevelWarn
 	} else if !access {
 		return

@@ -543,6 +543,24 @@ func TestSecurityHeadersAndTheHookAndTheAccessLog(t *testing.T) {
 	}
 }
 
+func TestAProbeThatIsNotReadyIsNoWarning(t *testing.T) {
+	var logs bytes.Buffer
+	mux := http.NewServeMux()
+	NewProbes(Check{"log", func(context.Context) error { return errors.New("not mine yet") }}).Register(mux)
+	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
+	h := guard(Config{}.withDefaults(), mux, slog.New(slog.NewTextHandler(&logs, nil)), Hooks{})
+	for _, path := range []string{"/readyz", "/broken"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 503 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if l := logs.String(); strings.Contains(l, "/readyz") || strings.Count(l, "level=WARN") != 1 {
+		t.Errorf("logged %q", l)
+	}
+}
+
 func TestTLSFromBytes(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -74,6 +74,9 @@ func (p *Probes) Ready(w http.ResponseWriter, r *http.Request) {
 			out.Checks = append(out.Checks, res)
 		}
 	}
+	if q := of(r); q != nil {
+		q.probe = true
+	}
 	status := http.StatusOK
 	if !out.Ready {
 		status = http.StatusServiceUnavailable
