@@ -69,6 +69,6 @@ func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
 	for _, k := range out.Adopted {
 		c.Print("missing, and not made by this installation: %s", k)
 	}
-	c.Print("%d files recorded, %d there, %d %s", out.Recorded, out.There, len(out.Written), did)
+	c.Print("%s recorded, %d there, %d %s", quantity(int64(out.Recorded), "file", "files"), out.There, len(out.Written), did)
 	return nil
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/internal/delivery"
@@ -57,27 +56,30 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 		v.print(c)
 	}
 	if len(v.Wrong) > 0 {
-		return errDiffers{fmt.Sprintf("verify found %d differences", len(v.Wrong))}
+		return errDiffers{"verify found " + quantity(int64(len(v.Wrong)), "difference", "differences")}
 	}
 	return nil
 }
 
 func (v *verdict) print(c *Console) {
-	c.Print("%s files, %s events, %s", thousands(v.Files), thousands(v.Events), size(v.Bytes))
+	c.Print("%s, %s, %s", quantity(v.Files, "file", "files"), quantity(v.Events, "event", "events"), size(v.Bytes))
 	if v.LogFrom != nil {
-		c.Print("%s events compared with the log, which goes back to %s", thousands(v.Compared), v.LogFrom.Format(time.RFC3339))
+		c.Print("%s compared with the log, which goes back to %s", quantity(v.Compared, "event", "events"), v.LogFrom.Format(time.RFC3339))
 	}
 	if v.Dropped > 0 {
-		c.Print("%s events are listed as dropped; see millrace ledger", thousands(v.Dropped))
+		c.Print("%s listed as dropped; see millrace ledger", quantity(v.Dropped, "event is", "events are"))
 	}
 	if v.Repeated > 0 {
-		c.Print("%s event ids are there more than once: producers sent these events again, and not under one Idempotency-Key", thousands(v.Repeated))
+		c.Print("%s there more than once: producers sent these events again, and not under one Idempotency-Key", quantity(v.Repeated, "event id is", "event ids are"))
 	}
 	for _, k := range v.TakenAway {
 		c.Print("taken away: %s", k)
 	}
 	for _, d := range v.Unreadable {
 		c.Print("not looked at: %s", d)
+	}
+	for _, f := range v.Uncompared {
+		c.Print("not compared with the log: %s", f)
 	}
 	for _, d := range v.Wrong {
 		c.Print("%s: %s %s", d.Kind, d.Key, d.Detail)

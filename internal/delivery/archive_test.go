@@ -366,6 +366,67 @@ func TestVerifyAgreesWithWhatWasDelivered(t *testing.T) {
 	})
 }
 
+func TestVerifyDoesNotBlameFilesForWhatTheLogLacks(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		a := delivered(t, w)
+		full := w.log.copy()
+		events := func(c eventlog.Commit) bool { return c.Kind == eventlog.Events }
+		for name, i := range map[string]int{
+			"the first events": slices.IndexFunc(full.commits, events),
+			"some in between":  len(full.commits) / 2,
+			"the last commit":  len(full.commits) - 1,
+		} {
+			for !events(full.commits[i]) {
+				i++
+			}
+			w.log.commits = slices.Delete(slices.Clone(full.commits), i, i+1) // as a range that was set aside
+			v := a.verify()
+			lost := int64(full.commits[i].Count)
+			if len(v.Wrong) != 0 || len(v.Uncompared) == 0 || len(v.Uncompared) == len(a.files) || v.Compared != int64(len(w.appended))-lost {
+				t.Errorf("%s: %+v", name, v)
+			}
+		}
+		w.log.commits = full.commits
+
+		// Less in the log than in the file, and no offset missing: that is a difference.
+		a.files[0].Events++
+		if v := a.verify(); len(v.Wrong) == 0 || len(v.Uncompared) != 0 {
+			t.Errorf("a count that is wrong: %+v", v)
+		}
+		a.files[0].Events--
+
+		// A schema that nobody knows any more.
+		f := &a.files[0]
+		known := f.Stream.Schema
+		for i := range a.files {
+			if a.files[i].Stream.Schema == known {
+				a.files[i].Stream.Schema = 4_000_000
+			}
+		}
+		for i := range w.log.commits {
+			w.log.commits[i].Payload = reschema(t, &w.log.commits[i], known, 4_000_000)
+		}
+		v := a.verify()
+		if len(v.Wrong) != 0 || len(v.Uncompared) == 0 || !strings.Contains(v.Uncompared[0], "4000000") {
+			t.Errorf("a schema that is not known: %+v", v)
+		}
+	})
+}
+
+// reschema gives a commit's payload with another schema id in place of one.
+func reschema(t *testing.T, c *eventlog.Commit, from, to uint32) []byte {
+	t.Helper()
+	var b eventlog.Batch
+	b.Reset(c.Header)
+	for r := range c.Records() {
+		if r.Schema == from {
+			r.Schema = to
+		}
+		b.Add(r.Schema, r.Value)
+	}
+	return bytes.Clone(b.Payload())
+}
+
 func TestVerifyNamesEachKindOfDifference(t *testing.T) {
 	object := func(a *archive, f control.File, change func([]byte) []byte) {
 		b := a.buckets[a.bucketOf(f)]

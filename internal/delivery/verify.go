@@ -37,6 +37,7 @@ type Verdict struct {
 	Dropped    int64        `json:"dropped"`
 	Repeated   int64        `json:"repeated_ids"` // that producers sent more than once
 	Unreadable []string     `json:"unreadable"`   // destinations that cannot be looked at
+	Uncompared []string     `json:"not_compared"` // files, and why the log can say nothing of them
 	Wrong      []Difference `json:"differences"`  // sorted
 }
 
@@ -63,13 +64,14 @@ const settleTime = 3 * time.Second
 
 // Verify compares a connector's buckets with the ledger, the ledger with itself, and the log, as far back as it
 // goes, with the ledger. It changes nothing and may run beside a working Manager. What the customer took away is no
-// difference.
+// difference. Nor is what the log lacks: a file of which it passes over offsets (a range that was set aside), or of
+// whose schema the catalogue knows nothing, is compared with the ledger alone.
 //
 // Memory: a key for each object of a destination, an id's hash for each event of one type, a range for each row of
 // the ledger.
 // Errors: what keeps it from comparing: those of buckets, log and ledger. Differences are not errors.
 func Verify(ctx context.Context, in VerifyInput) (Verdict, error) {
-	v := &verify{VerifyInput: in, Verdict: Verdict{TakenAway: []string{}, Unreadable: []string{}, Wrong: []Difference{}}}
+	v := &verify{VerifyInput: in, Verdict: Verdict{TakenAway: []string{}, Unreadable: []string{}, Uncompared: []string{}, Wrong: []Difference{}}}
 	destinations, err := in.destinations(ctx, in.Connector)
 	if err != nil {
 		return v.Verdict, err
@@ -80,6 +82,7 @@ func Verify(ctx context.Context, in VerifyInput) (Verdict, error) {
 		}
 	}
 	err = v.log(ctx, destinations)
+	slices.Sort(v.Uncompared)
 	slices.SortFunc(v.Wrong, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Detail, b.Detail))
 	})
@@ -282,8 +285,13 @@ func (v *verify) log(ctx context.Context, destinations []control.Destination) er
 	}
 	holes := map[placedStream]*hole{}
 	f := eventlog.Filter{Workspace: v.Connector.Workspace, Kind: eventlog.Events}
-	err = v.eachCommit(ctx, start, end, f, func(c *eventlog.Commit) error {
-		if c.Target != 0 && c.Target != v.Connector.Number {
+	var passed gaps
+	next := start
+	// All commits, also those of others: offsets that none of them has are those that the log passes over.
+	err = v.eachCommit(ctx, start, end, eventlog.Filter{}, func(c *eventlog.Commit) error {
+		passed.add(next, c.First+eventlog.Offset(c.Skip))
+		next = c.End()
+		if !f.Matches(c.Header) || c.Target != 0 && c.Target != v.Connector.Number {
 			return nil
 		}
 		if v.LogFrom == nil {
@@ -322,6 +330,7 @@ func (v *verify) log(ctx context.Context, destinations []control.Destination) er
 	if err != nil {
 		return err
 	}
+	passed.add(next, end)
 	for k, h := range holes {
 		v.wrong(Gap, h.eventType+" "+k.Hour.String(), "%d events between offsets %d and %d were accepted and are in no file and no drop", h.events, h.first, h.last)
 	}
@@ -331,12 +340,44 @@ func (v *verify) log(ctx context.Context, destinations []control.Destination) er
 			if s.file == nil || s.shared || s.file.Adopted || s.first < start || s.last >= min(head, cursors[s.file.Lane.Destination]) {
 				continue
 			}
+			if reason := v.uncomparable(s, passed); reason != "" {
+				v.Uncompared = append(v.Uncompared, s.file.Key+": "+reason)
+				continue
+			}
 			if s.events != s.file.Events || s.hash != avrofile.Hash(s.file.RawHash) {
 				v.wrong(Damaged, s.file.Key, "the log holds %d events of its range, the ledger says %d, or their bytes differ", s.events, s.file.Events)
 			}
 		}
 	}
 	return nil
+}
+
+// uncomparable says why the log can say nothing of a file; empty if it can.
+func (v *verify) uncomparable(s *span, passed gaps) string {
+	if _, known := v.Catalogue.Schema(event.SchemaID(s.file.Stream.Schema)); !known {
+		return fmt.Sprintf("schema %d is not known here; is its file missing from the folder of schemas?", s.file.Stream.Schema)
+	}
+	if s.events < s.file.Events && passed.meet(s.first, s.last) {
+		return "the log passes over offsets of its range"
+	}
+	return ""
+}
+
+// gaps are the ranges of offsets, in their order, that the log passes over.
+type gaps []gap
+
+type gap struct{ first, next eventlog.Offset }
+
+func (g *gaps) add(first, next eventlog.Offset) {
+	if first < next {
+		*g = append(*g, gap{first, next})
+	}
+}
+
+// meet reports whether a gap lies among the offsets first to last.
+func (g gaps) meet(first, last eventlog.Offset) bool {
+	i, _ := slices.BinarySearchFunc(g, first, func(x gap, o eventlog.Offset) int { return cmp.Compare(x.next, o+1) })
+	return i < len(g) && g[i].first <= last
 }
 
 // spans reads what the ledger accounts for of this log, sorted by first offsets.
