@@ -30,8 +30,9 @@ const (
 	recordEvery = time.Second      // changes by apply are in the log within this
 	leaseTime   = 15 * time.Second // a machine that went away is followed after this
 	renewEvery  = 5 * time.Second
-	standbyWait = time.Second // between two tries of a standby to get the log
-	drainLimit  = time.Minute // of demo: until every event is at least gathered
+	standbyWait = time.Second     // between two tries of a standby to get the log
+	openAgain   = 5 * time.Second // between two tries to open a log that cannot be opened now
+	drainLimit  = time.Minute     // of demo: until every event is at least gathered
 	closeLimit  = 30 * time.Second
 )
 
@@ -190,7 +191,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		return err
 	}
 	defer lock.Close() // an empty file: only the lock counts
-	log, err := s.openLog(ctx)
+	log, err := s.patiently(ctx, s.openLog)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -295,6 +296,29 @@ func (s *system) standBy(why string, about ...any) {
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "%s", why).WithRetry(standbyWait).
 		WithHint("It takes over by itself when the other one ends."))
 	s.logger.Warn(why, about...)
+}
+
+// patiently opens the log again and again while what keeps it from opening may pass by itself, as a full disk does once
+// something is deleted: the process answers meanwhile, and says what it waits for.
+func (s *system) patiently(ctx context.Context, open func(context.Context) (*segment.Log, error)) (*segment.Log, error) {
+	for said := false; ; {
+		log, err := open(ctx)
+		if e := fault.As(err); err == nil || e == nil || e.Code != fault.Unavailable || !e.Retry {
+			return log, err
+		}
+		if !said {
+			said = true
+			s.logger.Error("the log cannot be opened; trying again", "error", err)
+		}
+		waiting := fault.New(fault.Unavailable, "start", "The log cannot be opened; the server tries again by itself.").WithRetry(openAgain).WithCause(err)
+		if hint := fault.HintOf(err); hint != "" {
+			waiting = waiting.WithHint("%s", hint)
+		}
+		s.waiting.Store(waiting)
+		if !sleep(ctx, openAgain) {
+			return nil, err
+		}
+	}
 }
 
 // openLog opens the log and makes sure that it is the one that the database knows.

@@ -1,9 +1,14 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/millrace/millrace/internal/eventlog/segment"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/vfstest"
@@ -32,4 +37,46 @@ func TestTheLogMayTakeHalfOfTheDiskHoweverFullItIs(t *testing.T) {
 	if _, err := defaultQuota(disk); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("of a disk that does not say: %v", err)
 	}
+}
+
+func TestALogThatCannotBeOpenedNowIsWaitedFor(t *testing.T) {
+	full := (&fault.Error{Code: fault.Unavailable, Op: "write", Retry: true}).WithHint("the disk is full: free space or enlarge it")
+	for name, row := range map[string]struct {
+		errs  []error // of one try after the other; nil: it opens
+		tries int
+		code  fault.Code // at the end; "": none
+	}{
+		"at once":                           {[]error{nil}, 1, ""},
+		"after a while":                     {[]error{full, fault.Wrap(full, "open log"), nil}, 3, ""},
+		"another log":                       {[]error{fault.New(fault.Conflict, "", "another")}, 1, fault.Conflict},
+		"another log, after a while":        {[]error{full, fault.New(fault.Conflict, "", "another")}, 2, fault.Conflict},
+		"a lock, which does not go by time": {[]error{fault.New(fault.Unavailable, "", "locked")}, 1, fault.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &system{logger: slog.New(slog.DiscardHandler)}
+				began, tries := time.Now(), 0
+				_, err := s.patiently(t.Context(), func(context.Context) (*segment.Log, error) {
+					if tries > 0 {
+						if w := s.waiting.Load(); w == nil || w.HintText() != full.HintText() || w.RetryAfter == 0 {
+							t.Errorf("meanwhile it says %v", w)
+						}
+					}
+					tries++
+					return nil, row.errs[tries-1]
+				})
+				if fault.CodeOf(err) != row.code || tries != row.tries || time.Since(began) != time.Duration(tries-1)*openAgain {
+					t.Errorf("%v after %d tries in %v", err, tries, time.Since(began))
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{logger: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := s.patiently(ctx, func(context.Context) (*segment.Log, error) { return nil, full }); err == nil {
+			t.Error("it gave up without an error")
+		}
+	})
 }
