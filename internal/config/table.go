@@ -126,7 +126,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "schema_dir", Kind: Path, Absent: "none",
-			Doc:   "Folder with Avro schema files of event types of your own.",
+			Doc:   "Folder with Avro schema files of event types of your own. The server does not start without a file that undelivered events may need.",
 			parse: text(func(c *Config) *string { return &c.SchemaDir }, plain),
 		},
 		{
