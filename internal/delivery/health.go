@@ -36,7 +36,7 @@ func (l *lane) failed(err error) {
 		l.rest(l.probeInterval())
 		return
 	case bucket.Ours:
-		l.log.Error("this installation's own credentials or clock are wrong", "problem", problem, "error", err)
+		l.log.Error("this installation itself is in the way: its credentials, its clock, or MILLRACE_ALLOWED_ENDPOINT_NETWORKS", "problem", problem, "error", err)
 	default:
 		l.log.Info("attempt failed; trying again", "problem", problem, "error", err, "failures", l.failures)
 	}
