@@ -60,13 +60,7 @@ func (l *lane) start(ctx context.Context) {
 			if s.retryAt.After(l.now) || s.inFlight {
 				continue
 			}
-			if err := l.settle(ctx, s); err != nil {
-				s.later(l.now)
-				if l.failed(err); !l.resting.IsZero() {
-					return
-				}
-			}
-			if l.mustReload {
+			if !l.trySettle(ctx, s) {
 				return
 			}
 		}
@@ -77,13 +71,7 @@ func (l *lane) start(ctx context.Context) {
 			return
 		}
 		if _, is := l.unsettled[s]; is {
-			if err := l.settle(ctx, s); err != nil {
-				s.later(l.now)
-				if l.failed(err); !l.resting.IsZero() {
-					return
-				}
-			}
-			if l.mustReload {
+			if !l.trySettle(ctx, s) {
 				return
 			}
 			continue // settling may have changed what comes next
@@ -104,6 +92,16 @@ func (l *lane) start(ctx context.Context) {
 		l.attempts++
 		go l.attempt(ctx, l.store, l.createOnly, s, f, l.name(s, f), l.hist.clone())
 	}
+}
+
+// trySettle settles a stream, or puts it off; false: the lane is to try nothing more for now.
+func (l *lane) trySettle(ctx context.Context, s *stream) bool {
+	if err := l.settle(ctx, s); err != nil {
+		s.later(l.now)
+		l.failed(err)
+		return l.resting.IsZero()
+	}
+	return !l.mustReload
 }
 
 // later puts the stream's next attempt off.

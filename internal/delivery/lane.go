@@ -206,7 +206,7 @@ func (l *lane) round(ctx context.Context) error {
 		case <-done:
 			done = nil
 			l.stopping = true
-			deadline = time.After(l.m.shutdownLimit())
+			deadline = time.After(shutdownTime)
 			for _, s := range l.streams {
 				l.cut(s, cutShutdown)
 			}
@@ -270,7 +270,7 @@ func (l *lane) load(ctx context.Context) error {
 	}
 	for k, last := range l.pos.Links {
 		s := l.newStream(k)
-		s.last, s.lastKept, s.tail = last, last, last
+		s.last, s.tail = last, last
 	}
 	for i := range l.pos.Plans {
 		p := &l.pos.Plans[i]
@@ -358,7 +358,7 @@ func (l *lane) stream(k control.Stream) *stream {
 }
 
 func (l *lane) newStream(k control.Stream) *stream {
-	s := &stream{Stream: k, last: -1, lastKept: -1, tail: -1}
+	s := &stream{Stream: k, last: -1, tail: -1}
 	s.schema, _ = l.m.deps.Catalogue.Schema(event.SchemaID(k.Schema))
 	l.streams[k] = s
 	return s
@@ -443,10 +443,7 @@ func (l *lane) take(c *eventlog.Commit, only *stream) error {
 		}
 		key.Schema = r.Schema
 		if only != nil {
-			if key != only.Stream || r.Offset <= only.tail {
-				continue
-			}
-			if _, is := only.covered[r.Offset]; is {
+			if key != only.Stream || only.knows(r.Offset) {
 				continue
 			}
 			e := l.hist.at(r.Offset)
@@ -462,10 +459,7 @@ func (l *lane) take(c *eventlog.Commit, only *stream) error {
 		if err != nil {
 			return err
 		}
-		if s == nil || r.Offset <= s.tail {
-			continue
-		}
-		if _, is := s.covered[r.Offset]; is {
+		if s == nil || s.knows(r.Offset) {
 			continue
 		}
 		if err := l.add(s, l.hotCfg, r, accepted); err != nil {

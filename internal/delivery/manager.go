@@ -105,8 +105,6 @@ func (m *Manager) Status() []Status {
 // Held is the memory that gathered events take now, in bytes.
 func (m *Manager) Held() int64 { return m.budget.used.Load() }
 
-func (m *Manager) shutdownLimit() time.Duration { return shutdownTime }
-
 // forever runs step until ctx ends; what fails is said and begun again.
 func (m *Manager) forever(ctx context.Context, what string, step func(context.Context) error) {
 	wait := backoffMin

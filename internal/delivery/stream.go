@@ -19,8 +19,6 @@ type stream struct {
 	last eventlog.Offset
 	// tail is the last offset gathered, or last: what is read again up to here is known.
 	tail eventlog.Offset
-	// lastKept is what the store holds for the stream; -1: nothing.
-	lastKept eventlog.Offset
 	// covered holds events above last that some object holds already.
 	covered map[eventlog.Offset]struct{}
 	// While covered is not empty the position stays where it was before, so that a restart finds the same objects
@@ -92,6 +90,15 @@ func (s *stream) next() *file {
 		return nil
 	}
 	return s.files[0]
+}
+
+// knows reports whether the event at o is gathered, or in an object already.
+func (s *stream) knows(o eventlog.Offset) bool {
+	if o <= s.tail {
+		return true
+	}
+	_, is := s.covered[o]
+	return is
 }
 
 // planned reports whether f's border is fixed: it may stand in the bucket already, and nothing else cuts it.
