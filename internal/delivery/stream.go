@@ -28,7 +28,6 @@ type stream struct {
 	partition int
 	// plan is the border that the next link must have, because its write may have happened.
 	plan *control.Plan
-	busy bool // has filled a block before: worth a large buffer
 
 	// files are what is gathered above last, in order. Only the last may be open, only the first in flight.
 	files    []*file
@@ -52,12 +51,11 @@ type file struct {
 	cut         cutReason     // empty: open
 
 	blocks []*block
-	// The block that is being gathered.
-	buf               []byte
-	bufFirst, bufLast eventlog.Offset
-	bufCount          int
-	bufHash           avrofile.Hash
-	bufCharged        int64 // bytes of buf counted in the budget
+	// The block that is being gathered, if there is one: the first records of draft.
+	draft      *draft
+	draftCount int
+	draftMark  mark
+	marks      []mark // of the draft, as far as was looked
 }
 
 // cutReason is why a file was closed.
@@ -128,31 +126,22 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 		}
 		s.files = append(s.files, f)
 	}
-	if f.bufCount == 0 {
-		f.bufFirst = r.Offset
-		if f.buf == nil && s.busy {
-			f.buf = l.m.blocks.buffer()
-		}
+	if f.draft == nil {
+		share := f.transform == nil && len(s.covered) == 0
+		f.draft = l.m.blocks.draft(draftKey{l.row.Workspace, s.Schema, s.Target, r.Offset}, share)
 	}
-	if f.transform != nil {
-		var err error
-		if f.buf, err = f.transform.Append(f.buf, r.Value); err != nil {
-			return err
-		}
-	} else {
-		f.buf = append(f.buf, r.Value...)
+	m, err := f.gather(l.m.blocks, r)
+	if err != nil {
+		return err
 	}
-	f.bufHash.Add(int64(r.Offset), r.Value)
-	f.bufCount++
-	f.bufLast, f.last, s.tail = r.Offset, r.Offset, r.Offset
+	l.held.Add(int64(m.end - f.draftMark.end))
+	f.draftCount++
+	f.draftMark = m
+	f.last, s.tail = r.Offset, r.Offset
 	f.events++
 	f.raw += int64(len(r.Value))
 	l.waiting++
-	if n := int64(len(f.buf)) - f.bufCharged; n >= chargeStep {
-		l.charge(n)
-		f.bufCharged += n
-	}
-	if avrofile.BorderAfter(int64(r.Offset), len(f.buf)) {
+	if avrofile.BorderAfter(int64(r.Offset), m.end) {
 		l.closeBlock(s, f)
 	}
 	switch {
@@ -170,28 +159,36 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 	return nil
 }
 
-// chargeStep is how much an open block grows before its bytes are counted: counting each event would cost more
-// than it is worth.
-const chargeStep = 4 << 10
+// gather puts r behind what f has of its draft.
+func (f *file) gather(c *blocks, r eventlog.Record) (mark, error) {
+	n := f.draftCount
+	for {
+		if n < len(f.marks) {
+			if m := f.marks[n]; m.offset == r.Offset {
+				return m, nil
+			}
+			f.draft = c.fork(f.draft, n)
+		}
+		var err error
+		if f.marks, err = c.put(f.draft, n, r, f.transform); err != nil {
+			return mark{}, err
+		}
+	}
+}
 
 // closeBlock hands what is gathered to the compressors.
 func (l *lane) closeBlock(s *stream, f *file) {
-	if f.bufCount == 0 {
+	if f.draftCount == 0 {
 		return
 	}
 	share := f.transform == nil && len(s.covered) == 0
 	k := blockKey{
 		workspace: l.row.Workspace, schema: s.Schema, target: s.Target,
-		first: int64(f.bufFirst), last: int64(f.bufLast), count: f.bufCount, codec: f.cfg.codec,
+		first: int64(f.draft.key.first), last: int64(f.draftMark.offset), count: f.draftCount, codec: f.cfg.codec,
 	}
-	raw := int64(len(f.buf))
-	b := l.m.blocks.get(k, f.bufHash, f.buf, share)
-	l.charge(-f.bufCharged)
-	l.held.Add(raw) // the shared bytes are in the budget once, in held for each lane
-	f.blocks = append(f.blocks, b)
-	f.hash.Merge(f.bufHash)
-	f.buf, f.bufCount, f.bufHash, f.bufCharged = nil, 0, avrofile.Hash{}, 0
-	s.busy = true
+	f.blocks = append(f.blocks, l.m.blocks.get(k, f.draft, f.draftMark, share))
+	f.hash.Merge(f.draftMark.hash)
+	f.draft, f.draftCount, f.draftMark, f.marks = nil, 0, mark{}, nil
 }
 
 // cut closes the stream's open file, if it has one.
@@ -207,7 +204,10 @@ func (l *lane) cut(s *stream, why cutReason) {
 func (l *lane) discard(s *stream, n int) {
 	for _, f := range s.files[:n] {
 		l.waiting -= int64(f.events)
-		l.charge(-f.bufCharged)
+		if f.draft != nil {
+			l.held.Add(-int64(f.draftMark.end))
+			l.m.blocks.leave(f.draft)
+		}
 		for _, b := range f.blocks {
 			l.held.Add(-b.raw)
 			l.m.blocks.release(b)
@@ -224,12 +224,6 @@ func (l *lane) mark(s *stream) {
 	} else {
 		delete(l.ready, s)
 	}
-}
-
-// charge counts n bytes held by the lane alone.
-func (l *lane) charge(n int64) {
-	l.held.Add(n)
-	l.m.budget.take(n)
 }
 
 // due tells when the stream's open file must be cut, and why. Zero: not before something else happens.
