@@ -82,8 +82,13 @@ type Access struct {
 	Endpoint  string // empty: Amazon S3
 	PathStyle bool
 
+	// Either a key of the customer's …
 	AccessKeyID     string
 	SecretAccessKey secret.Value
+	// … or a role of theirs, which is assumed with the installation's own credentials.
+	RoleARN     string
+	ExternalID  string // made by us, told to the customer; the role's trust policy asks for it
+	SessionName string // stands in the customer's audit trail: names the connector
 
 	Encryption bool     // x-amz-server-side-encryption: AES256 on every write
 	Features   Features // as remembered from the last check

@@ -15,7 +15,8 @@ type Connector struct {
 	ContactEmail string
 	Paused       bool   // holds uploads, decides nothing about events
 	Test         bool   // capped, and left out of statistics
-	AccessKeyID  string // of the newest destination's credentials; empty once they are erased
+	AccessKeyID  string // of the newest destination's credentials; empty once they are erased, and with a role
+	RoleARN      string // in place of a key
 	CreatedAt    time.Time
 }
 
@@ -172,6 +173,9 @@ type Health struct {
 	Message  string        // the last error in English, for the connector's page
 	Failing  time.Duration // failing time counted so far in this episode, on a monotonic clock
 	LastFile time.Time     // when the last file was delivered
+	// Episode is when the episode of failing, or the pause, began; zero outside. Only a file that was written ends an
+	// episode of failing.
+	Episode time.Time
 }
 
 // LaneState is what a lane is doing.

@@ -10,15 +10,19 @@ import (
 
 // Record is the content of a control record: something that holds for the events after it in the log.
 type Record struct {
-	Kind   RecordKind `json:"kind"`
-	Config *Config    `json:"config,omitempty"` // with RecordConfig
+	Kind   RecordKind    `json:"kind"`
+	Config *Config       `json:"config,omitempty"` // with RecordConfig
+	Hour   eventlog.Hour `json:"hour,omitempty"`   // with RecordHour
 }
 
 // RecordKind says what a Record is. Readers pass over kinds that they do not know.
 type RecordKind string
 
-// RecordConfig holds a version of a connector's configuration.
-const RecordConfig RecordKind = "config"
+// The kinds.
+const (
+	RecordConfig RecordKind = "config" // a version of a connector's configuration
+	RecordHour   RecordKind = "hour"   // no record after it has that hour or an earlier one
+)
 
 // LoggedRecord is a control record and where it stands.
 type LoggedRecord struct {

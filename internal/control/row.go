@@ -13,10 +13,11 @@ type (
 	Features = bucket.Features
 )
 
-// Credentials open a destination's bucket, together with what the check found there.
+// Credentials open a destination's bucket, together with what the check found there: a key pair, or a role.
 type Credentials struct {
 	AccessKeyID     string
 	SecretAccessKey secret.Value
+	RoleARN         string   // in place of the pair; the external id is the workspace's
 	Features        Features // how the store differs from Amazon S3
 	Region          string   // in which the bucket really lies; empty: not found out
 }

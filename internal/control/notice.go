@@ -1,0 +1,93 @@
+package control
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Notice is something that people are told: a row of the inbox, from which mails and webhooks are made.
+//
+// There is one of a kind for each episode of its subject: writing it again changes nothing.
+type Notice struct {
+	ID        int64       // 0: new
+	Workspace uint32      // 0: concerns the installation itself
+	Connector ConnectorID // empty: none
+	Kind      NoticeKind
+	// Episode tells one occasion from the next: the same workspace, connector, kind and episode is the same notice.
+	Episode string
+	At      time.Time
+	Params  map[string]string // what its sentences name; never a secret
+	// Planned: who is to be sent it stands in its sends.
+	Planned bool
+}
+
+// NoticeKind is what a notice is about. Its sentences are those of text under "notice.KIND".
+type NoticeKind string
+
+// The kinds, with the parameters that each has. Every kind about a connector also has "workspace" and "connector".
+const (
+	NoticeCheckPassed  NoticeKind = "check_passed"  // bucket
+	NoticeCheckFailed  NoticeKind = "check_failed"  // bucket, problem, message, hint
+	NoticeFailing      NoticeKind = "failing"       // bucket, problem, message, since, until (RFC 3339)
+	NoticeHalfTime     NoticeKind = "half_time"     // as failing
+	NoticeLastCall     NoticeKind = "last_call"     // as failing
+	NoticeDropped      NoticeKind = "dropped"       // reason, events, first_hour, last_hour, types ("type: n, …")
+	NoticeResumed      NoticeKind = "resumed"       // bucket, since
+	NoticeSlow         NoticeKind = "slow"          // bucket, problem, message, since
+	NoticePauseHalf    NoticeKind = "pause_half"    // since, until: the pause nears its limit
+	NoticePauseLast    NoticeKind = "pause_last"    // the same
+	NoticeHourComplete NoticeKind = "hour_complete" // hour, delivered, dropped; webhooks only
+	NoticeKeyUnused    NoticeKind = "key_unused"    // key, since
+	NoticeKeyExpired   NoticeKind = "key_expired"   // key, at
+	NoticeDiskQuota    NoticeKind = "disk_quota"    // used, limit (bytes): the installation's
+)
+
+// Send is one message made of notices: a mail to an address, or a call of a webhook.
+type Send struct {
+	ID       int64 // 0: new
+	Notices  []int64
+	Channel  Channel
+	Address  string // of the mail
+	Webhook  int64  // id of the webhook
+	Tries    int
+	FirstTry time.Time // zero: not tried yet
+	NextTry  time.Time
+	Done     time.Time // zero: not accepted yet
+	Failed   string    // why it was given up; empty: it was not
+}
+
+// Channel is how a notice reaches somebody.
+type Channel string
+
+// The channels.
+const (
+	ChannelMail    Channel = "mail"
+	ChannelWebhook Channel = "webhook"
+)
+
+// Webhook is an address of a workspace's that is called with notices, signed with its secret.
+type Webhook struct {
+	ID        int64
+	Workspace uint32
+	URL       string // unique in the workspace
+	Secret    secret.Value
+	Kinds     []NoticeKind // empty: all
+	CreatedAt time.Time
+}
+
+// HourDone is an hour of a connector of which every accepted event is in the bucket or in the ledger as dropped.
+type HourDone struct {
+	Connector ConnectorID
+	Workspace uint32
+	Hour      eventlog.Hour
+	At        time.Time
+	Counts    []HourCount // by event type
+}
+
+// HourCount is an hour's audit for one event type: accepted = delivered + dropped + waiting.
+type HourCount struct {
+	EventType                             string
+	Accepted, Delivered, Dropped, Waiting int64
+}
