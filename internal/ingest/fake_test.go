@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/event/sample"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -28,7 +29,9 @@ type memoryLog struct {
 	claims  map[eventlog.KeyHash]chan struct{} // closed on release
 	head    eventlog.Offset
 
-	before func() error // called by Append before anything is kept; nil: none
+	before func() error  // called by Append before anything is kept; nil: none
+	skew   time.Duration // of the machine's clock as the log sees it
+	last   int64         // time of the newest commit, ms
 }
 
 func newMemoryLog() *memoryLog {
@@ -49,7 +52,8 @@ func (l *memoryLog) Append(ctx context.Context, b *eventlog.Batch) (eventlog.Rec
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &eventlog.Commit{Header: b.Header, First: l.head, Count: b.Count(), Payload: bytes.Clone(b.Payload()), At: time.Now().UnixMilli()}
+	l.last = max(l.last, time.Now().Add(l.skew).UnixMilli())
+	c := &eventlog.Commit{Header: b.Header, First: l.head, Count: b.Count(), Payload: bytes.Clone(b.Payload()), At: l.last}
 	if !eventlog.ValidPayload(c.Payload, c.Count) {
 		panic("the batch is damaged")
 	}
@@ -196,7 +200,7 @@ func open(t testing.TB, cfg Config) *house {
 }
 
 func (h *house) deps(l eventlog.Log) Deps {
-	return Deps{Log: l, Catalogue: catalogue(), Keys: h.keys, Logger: slog.New(slog.DiscardHandler), Hooks: Hooks{
+	return Deps{Log: l, Sample: sample.New(catalogue(), 1, nil).AppendTest, Catalogue: catalogue(), Keys: h.keys, Logger: slog.New(slog.DiscardHandler), Hooks: Hooks{
 		OnAccepted: func(_ control.Grant, n, _ int) { h.mu.Lock(); h.accepted += n; h.mu.Unlock() },
 		OnRejected: func(_ control.Grant, code string, n int) { h.mu.Lock(); h.rejected[code] += n; h.mu.Unlock() },
 		OnIgnored:  func(_ control.Grant, n int) { h.mu.Lock(); h.ignored = append(h.ignored, n); h.mu.Unlock() },

@@ -14,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -59,6 +60,9 @@ type Deps struct {
 	Keys      Keys
 	Logger    *slog.Logger
 	Hooks     Hooks
+	// Sample appends one test event of type t, a JSON object with an id that begins with "test-". It is called by one
+	// goroutine at a time. nil: AppendTestEvents may not be called.
+	Sample func(dst []byte, t *event.Type) []byte
 	// Limit says how long a key has to wait before its next request; 0: not at all. nil: no limit.
 	Limit func(control.Grant) time.Duration
 }
@@ -85,7 +89,7 @@ type Hooks struct {
 	OnReplayed func(g control.Grant)
 }
 
-// Ingest takes events and control records. All methods are safe for concurrent use.
+// Ingest takes events, test events and control records. All methods are safe for concurrent use.
 type Ingest struct {
 	cfg      Config
 	log      eventlog.Log
@@ -97,6 +101,9 @@ type Ingest struct {
 	budget   budget
 	gate     gate
 	rejected *rejections
+	accepted atomic.Int64 // when the newest commit that is known to be durable was accepted; ms since 1970
+	sampling sync.Mutex
+	sample   func(dst []byte, t *event.Type) []byte
 
 	requests sync.Pool // of *request
 	gzips    sync.Pool // of *gzipSource
@@ -107,7 +114,7 @@ type Ingest struct {
 func New(cfg Config, d Deps) *Ingest {
 	cfg = cfg.withDefaults()
 	in := &Ingest{
-		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit,
+		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit, sample: d.Sample,
 		keys: newKeyCache(d.Keys, cfg.KeyTTL), rejected: newRejections(),
 	}
 	in.budget.free.Store(cfg.MemoryBudget)
@@ -155,6 +162,9 @@ func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (
 	go func() {
 		defer in.gate.leave()
 		r, err := in.log.Append(context.WithoutCancel(ctx), b)
+		if err == nil {
+			in.sawTime(r.At)
+		}
 		after()
 		done <- outcome{r, err}
 	}()
