@@ -51,16 +51,8 @@ func (ConfigCheck) Run(_ context.Context, c *Console, s Settings) error {
 			given++
 		}
 	}
-	for _, e := range cfg.Reserved() {
-		c.Note("warning: %s", reserved(e))
-	}
 	c.Print("%d settings, %d of them given: all right", len(config.Table()), given)
 	return nil
-}
-
-// reserved says that a setting has no effect.
-func reserved(e config.Entry) string {
-	return e.Name + " (" + e.Origin + ") is reserved: the part that would read it is not built yet, it has no effect"
 }
 
 // Version prints the program's version.

@@ -77,9 +77,6 @@ func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, e
 	if info, err := p.data.Stat("."); err == nil && info.Shared {
 		s.logger.Warn("others than this user may read the data folder, which holds personal data and keys", "folder", cfg.DataDir, "hint", "chmod 700")
 	}
-	for _, e := range cfg.Reserved() {
-		s.logger.Warn(reserved(e))
-	}
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
 	if s.owner, err = ownerName(cfg); err == nil {

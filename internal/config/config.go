@@ -64,6 +64,8 @@ type Delivery struct {
 	PauseLimit    time.Duration
 	AttemptLimit  time.Duration
 	QuotaPatience time.Duration
+	TestCap       int // events of a workspace's test connectors within TestCapWindow
+	TestCapWindow time.Duration
 }
 
 // AWS is for the parts that talk about or with Amazon's accounts.
@@ -75,7 +77,9 @@ type AWS struct {
 
 // Mail is for notify.
 type Mail struct {
-	SMTPURL secret.Value // smtp:// or smtps://; empty: no mail is sent
+	SMTPURL secret.Value  // smtp:// or smtps://; empty: no mail is sent
+	From    string        // of mails, as in their header; empty: made from the host of BaseURL
+	Quiet   time.Duration // how long notices of one recipient are gathered into one mail
 }
 
 // Keys is for secret.
@@ -99,17 +103,6 @@ type Entry struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`  // as it would be written; [redacted] for a secret that is set
 	Origin string `json:"origin"` // default, FILE:LINE, MILLRACE_NAME, --name
-}
-
-// Reserved gives the settings that are given although nothing reads them yet.
-func (c *Config) Reserved() []Entry {
-	var given []Entry
-	for i, s := range Table() {
-		if e := c.entries[i]; s.Reserved && e.Given() {
-			given = append(given, e)
-		}
-	}
-	return given
 }
 
 // Given reports whether anybody set it.

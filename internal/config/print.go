@@ -17,8 +17,6 @@ func (c *Config) Print(w io.Writer) error {
 			note = "; reserved: not built yet"
 		}
 		switch {
-		case s.Reserved && !e.Given() && e.Value != "": // a comment, so that the file gives nothing that nobody gave
-			fmt.Fprintf(&b, "# %s: %s  # %s%s\n", e.Name, e.Value, e.Origin, note)
 		case s.Secret && e.Value != "":
 			fmt.Fprintf(&b, "# %s: [redacted]  # %s%s\n", e.Name, e.Origin, note)
 		case e.Value == "":
@@ -61,8 +59,7 @@ reads and checks.
 Sizes: ` + "`256MiB`, `10GB`, `1048576`" + `. Durations: ` + "`30s`, `48h`, `7d`, `1d12h`" + `. Lists: a YAML list, or commas. An empty
 variable in the environment counts as not set.
 
-*Reserved* settings are for parts that are not built yet. They are checked, so that a file stays right when the part
-comes, and have no effect; the server warns when one is given. Two are an error instead.
+*Reserved* settings are for parts that are not built yet; giving one is an error.
 
 | name | environment, flag | form | default | what it does |
 |---|---|---|---|---|

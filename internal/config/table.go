@@ -19,8 +19,7 @@ type Setting struct {
 	Absent  string // what holds when there is no default, for the documentation
 	Doc     string
 	Secret  bool // never printed; also readable from the file that NAME_file names
-	// Reserved: the part of the product that would read it is not built yet. It is checked, and has no effect, or
-	// setting it is an error where it would promise what then is not so.
+	// Reserved: the part of the product that would read it is not built yet, and setting it is an error.
 	Reserved bool
 
 	parse func(c *Config, items []string) error
@@ -130,9 +129,19 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.SchemaDir }, plain),
 		},
 		{
-			Name: "smtp_url", Kind: URL, Secret: true, Absent: "no mail is sent", Reserved: true,
-			Doc:   "Mail server: smtp://user:password@host:587, or smtps:// for TLS from the first byte.",
+			Name: "smtp_url", Kind: URL, Secret: true, Absent: "no mail is sent",
+			Doc:   "Mail server for notifications: smtp://user:password@host:587, or smtps:// for TLS from the first byte.",
 			parse: secretURL(func(c *Config) *secret.Value { return &c.Mail.SMTPURL }, "smtp", "smtps"),
+		},
+		{
+			Name: "smtp_from", Kind: Text, Absent: "millrace@ and the host of base_url",
+			Doc:   "Sender of notifications by mail: ops@example.com, or Millrace <ops@example.com>.",
+			parse: text(func(c *Config) *string { return &c.Mail.From }, mailAddress),
+		},
+		{
+			Name: "notice_quiet", Kind: Duration, Default: "30s",
+			Doc:   "How long notifications for one recipient are gathered into one mail.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Mail.Quiet }, "0s", "1h"),
 		},
 		{
 			Name: "cluster", Kind: Text, Default: "prod-01",
@@ -150,24 +159,34 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.AWS.AccountID }, accountID),
 		},
 		{
-			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's", Reserved: true,
-			Doc:   "Security token service to assume roles at.",
+			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's, of the bucket's region",
+			Doc:   "Security token service to assume customers' roles at, for stores that are compatible with Amazon's. The installation's own credentials come from the standard AWS chain: environment, shared files, container or instance.",
 			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
 		},
 		{
-			Name: "role_retry", Kind: Duration, Default: "2m", Reserved: true,
-			Doc:   "How long a role that was made seconds ago is tried again before a check fails.",
+			Name: "role_retry", Kind: Duration, Default: "2m",
+			Doc:   "How long a check tries a role again that cannot be assumed: one that was made seconds ago is not known everywhere yet.",
 			parse: duration(func(c *Config) *time.Duration { return &c.AWS.RoleRetry }, "0s", "1h"),
 		},
 		{
 			Name: "grace_period", Kind: Duration, Default: "48h",
-			Doc:   "Sets the pace at which a connector with refused credentials is tried again: from a twentieth of it (60s at most) to a quarter (10m at most). Its events are kept without a limit of time; dropping the oldest after this period is not built yet.",
+			Doc:   "How long events of a connector that fails by its owner's fault are kept. After that much failing time the oldest are dropped into its ledger as they pass this age; its contact is told at once, at half time and at the last call. It also sets the pace of new tries: from a twentieth of it (60s at most) to a quarter (10m at most).",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.GracePeriod }, "1s", "365d"),
 		},
 		{
-			Name: "pause_limit", Kind: Duration, Default: "7d", Reserved: true,
-			Doc:   "How long events of a paused connector are kept before the oldest are dropped into its ledger. Until that is built they are kept without a limit of time.",
+			Name: "pause_limit", Kind: Duration, Default: "7d",
+			Doc:   "How long events of a paused connector are kept before the oldest are dropped into its ledger; its contact is told at half time and at the last call.",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.PauseLimit }, "1s", "365d"),
+		},
+		{
+			Name: "test_connector_cap", Kind: Number, Default: "10000",
+			Doc:   "How many events the test connectors of a workspace may deliver together within test_connector_window; what comes beyond is dropped into the ledger. Test events do not count.",
+			parse: number(func(c *Config) *int { return &c.Delivery.TestCap }, 1, 1_000_000_000),
+		},
+		{
+			Name: "test_connector_window", Kind: Duration, Default: "7d",
+			Doc:   "The rolling time that test_connector_cap is counted over.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.TestCapWindow }, "1m", "365d"),
 		},
 		{
 			Name: "attempt_limit", Kind: Duration, Default: "30s",
@@ -176,7 +195,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "quota_patience", Kind: Duration, Default: "1h",
-			Doc:   "How long a connector may deliver nothing before a full log may drop what only such connectors need. It is the one rule by which events are dropped today.",
+			Doc:   "How long a connector may deliver nothing before a full log may drop what only such connectors need.",
 			parse: duration(func(c *Config) *time.Duration { return &c.Delivery.QuotaPatience }, "1s", "365d"),
 		},
 		{

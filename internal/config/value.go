@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -90,6 +91,14 @@ func accountID(s string) (string, error) {
 		return "", errors.New("is not an AWS account id: 12 digits")
 	}
 	return s, nil
+}
+
+func mailAddress(s string) (string, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return "", errors.New("is not a mail address as ops@example.com or Millrace <ops@example.com>")
+	}
+	return a.String(), nil
 }
 
 func oneOf(values ...string) func(string) (string, error) {
