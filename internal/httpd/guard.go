@@ -26,6 +26,7 @@ const RequestIDHeader = "X-Request-Id"
 type request struct {
 	http.ResponseWriter
 	ctl    *http.ResponseController
+	guest  *guest
 	stall  time.Duration
 	id     string
 	client netip.Addr
@@ -92,7 +93,10 @@ func (q *request) Write(p []byte) (int, error) {
 	} else {
 		q.allowWrite()
 	}
-	return q.ResponseWriter.Write(p)
+	q.guest.waits(time.Now())
+	n, err := q.ResponseWriter.Write(p)
+	q.guest.works()
+	return n, err
 }
 
 // allowWrite gives the client StallTimeout to take what is written, beyond the time that it has for its body:
@@ -127,7 +131,9 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		q := &request{ResponseWriter: w, ctl: http.NewResponseController(w), stall: cfg.StallTimeout}
+		q := &request{ResponseWriter: w, ctl: http.NewResponseController(w), guest: guestOf(r), stall: cfg.StallTimeout}
+		q.guest.works()
+		defer func() { q.guest.waits(time.Now()) }() // to take the answer, to send what is left of the body, to ask again
 		trusted := q.identify(cfg.TrustedProxies, r)
 		q.id = requestID(r, trusted)
 		q.allowWrite() // also for what net/http writes by itself; see Server.WriteTimeout, which would count the upload
@@ -300,7 +306,9 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.begun = true
 		b.q.allowWrite() // the first read may send 100 Continue
 	}
+	b.q.guest.waits(now)
 	n, err := b.ReadCloser.Read(p)
+	b.q.guest.works()
 	b.got += int64(n)
 	b.waited += time.Since(now)
 	if err != nil {

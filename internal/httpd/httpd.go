@@ -36,6 +36,9 @@ type Config struct {
 	StallTimeout   time.Duration // without a byte read or written; 20 s
 	MinBodyRate    int64         // bytes a second a body must come at, beyond StallTimeout of patience; 4 KiB
 	MaxHeaderBytes int           // 64 KiB
+	// MaxConns is how many connections there may be; 4,096, or a third of the files that the process may open. When
+	// there are more, those that have waited longest for their clients are closed.
+	MaxConns int
 
 	DrainDelay time.Duration // from readiness off to no new connections, for balancers to notice; none
 	DrainLimit time.Duration // for requests in flight at the end; 30 s
@@ -56,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxHeaderBytes == 0 {
 		c.MaxHeaderBytes = 64 << 10
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = connsFor(openFiles())
 	}
 	return c
 }
@@ -108,11 +114,14 @@ func Open(cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Ho
 }
 
 func serveOn(ln net.Listener, cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Hooks) *Server {
-	return &Server{cfg: cfg, ln: ln, probes: probes, http: &http.Server{
+	g := newGuests(cfg.MaxConns, log)
+	return &Server{cfg: cfg, ln: newDoor(ln, g), probes: probes, http: &http.Server{
 		Handler:           guard(cfg, h, log, hooks),
 		ReadHeaderTimeout: cfg.HeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    cfg.MaxHeaderBytes,
+		ConnContext:       g.arrive,
+		ConnState:         g.state,
 		// What net/http has to say is about single connections of clients: handshakes, resets.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
