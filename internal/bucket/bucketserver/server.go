@@ -2,8 +2,9 @@
 //
 // It verifies signatures (version 4) for real, refuses what a wrong key, secret, region or clock would be refused
 // for at Amazon, writes create-only objects in one step, and keeps what S3 keeps about an object beside it in a
-// hidden tree. It is for demos, benches and tests: nothing is synced, every key may do everything, and of S3 it
-// knows put, get, head, list, location and delete. The protocol is gofakes3's; ours are files and the door.
+// hidden tree. Beside it an STS gives out temporary credentials for roles, which the server lets in until they expire.
+// It is for demos, benches and tests: nothing is synced, a key may do everything unless it has a policy, and of S3 it
+// knows put, get, head, list, location and delete. The protocol is gofakes3's; ours are files, the door and the STS.
 //
 // Layout, below the folder it is given:
 //
@@ -11,7 +12,7 @@
 //	.millrace/meta/<bucket>/<key>   what is known about it, as JSON
 //	.millrace/tmp/                  objects on their way in
 //
-// Start reading at Server.
+// Start reading at Server; then STS.
 package bucketserver
 
 import (
@@ -21,9 +22,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/signature"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
@@ -36,6 +39,13 @@ type Config struct {
 	Files  vfs.FS                  // the folder of the buckets; made if it does not exist
 	Keys   map[string]secret.Value // secrets by access key id
 	Region string                  // where all buckets lie; empty: us-east-1
+
+	// Policies says by access key id what a key may do, as a policy document; a key without one may do everything.
+	Policies map[string]string
+
+	// STS is whose temporary credentials are let in; nil: none. The server passes on to it what is meant for it, so
+	// that one address can serve both.
+	STS *STS
 
 	// Fault is asked before each request is looked at; nil: nothing ever fails. For tests.
 	Fault func(*http.Request) Fault
@@ -55,6 +65,11 @@ type Server struct {
 	region string
 	fault  func(*http.Request) Fault
 	s3     http.Handler
+	keys   map[string]secret.Value
+	sts    *STS
+
+	mu     sync.Mutex
+	rights map[string]*rights // by access key id
 }
 
 // New makes a server over what its folder holds.
@@ -68,17 +83,36 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open bucket server")
 	}
-	pairs := map[string]string{}
-	for id, s := range cfg.Keys {
-		pairs[id] = s.Reveal()
+	if len(cfg.Keys) == 0 && cfg.STS == nil {
+		return nil, fault.New(fault.Invalid, "open bucket server", "no access key is given: nobody would be let in")
 	}
-	if len(pairs) == 0 {
-		return nil, fault.New(fault.Invalid, "open bucket server", "no access key is given: everybody would be let in")
+	s := &Server{
+		files: f, region: cfg.Region, fault: cfg.Fault, keys: maps.Clone(cfg.Keys), sts: cfg.STS, rights: map[string]*rights{},
+		s3: gofakes3.New(f, gofakes3.WithoutVersioning()).Server(),
 	}
-	return &Server{
-		files: f, region: cfg.Region, fault: cfg.Fault,
-		s3: gofakes3.New(f, gofakes3.WithV4Auth(pairs), gofakes3.WithoutVersioning()).Server(),
-	}, nil
+	for id, policy := range cfg.Policies {
+		if err := s.SetPolicy(id, policy); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// SetPolicy says what the key with that id may do from now on, as a policy document; "": everything.
+//
+// Errors: invalid, for a document that is not understood.
+func (s *Server) SetPolicy(accessKeyID, policy string) error {
+	var r *rights
+	if policy != "" {
+		var err error
+		if r, err = parseRights(policy, false); err != nil {
+			return fault.Wrap(err, "set policy of "+accessKeyID)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rights[accessKeyID] = r
+	return nil
 }
 
 // CreateBucket makes a bucket; no error if it exists.
@@ -110,12 +144,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if region, ok := scope(r.Header.Get("Authorization")); ok && region != s.region {
+	sig, isSigned := parseSigned(r.Header.Get("Authorization"))
+	if s.sts != nil && isSigned && sig.service == "sts" {
+		s.sts.ServeHTTP(w, r)
+		return
+	}
+	if isSigned && sig.region != s.region {
 		w.Header().Set("X-Amz-Bucket-Region", s.region)
 		refuse(w, r, http.StatusBadRequest, answer{
 			Code: "AuthorizationHeaderMalformed", Region: s.region,
 			Message: "The authorization header is malformed; the region is wrong; expecting '" + s.region + "'.",
 		})
+		return
+	}
+	who, status, bad := s.admit(r, sig.key)
+	if status == 0 {
+		status, bad = s.authorize(r, who)
+	}
+	if status != 0 {
+		refuse(w, r, status, bad)
 		return
 	}
 	if _, ok := r.URL.Query()["location"]; ok && r.Method == http.MethodGet && s.region != "us-east-1" {
@@ -124,18 +171,94 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.s3.ServeHTTP(w, r)
 }
 
-// scope gives the region that a signature is for: Credential=KEY/DATE/REGION/s3/aws4_request.
-func scope(authorization string) (region string, ok bool) {
-	_, rest, ok := strings.Cut(authorization, "Credential=")
-	if !ok {
-		return "", false
+// admit finds who signed r with key. status 0: they are who they say.
+func (s *Server) admit(r *http.Request, key string) (who caller, status int, bad answer) {
+	token := r.Header.Get("X-Amz-Security-Token")
+	secretKey, known := s.keys[key]
+	switch {
+	case known && token != "":
+		return who, http.StatusBadRequest, answer{Code: "InvalidToken", Message: "The provided token is malformed or otherwise invalid."}
+	case known:
+		s.mu.Lock()
+		who = caller{arn: key, rights: s.rights[key]}
+		s.mu.Unlock()
+	case s.sts != nil:
+		session, expired, ok := s.sts.who(key)
+		if !ok {
+			break
+		}
+		// Who knows the id learns nothing from these two: a token is not guessed.
+		if !equal(session.token, token) {
+			return who, http.StatusBadRequest, answer{Code: "InvalidToken", Message: "The provided token is malformed or otherwise invalid."}
+		}
+		if expired {
+			return who, http.StatusBadRequest, answer{Code: "ExpiredToken", Message: "The provided token has expired."}
+		}
+		who, secretKey, known = session.caller, session.secret, true
 	}
-	credential, _, _ := strings.Cut(rest, ",")
-	parts := strings.Split(credential, "/")
-	if len(parts) < 5 {
-		return "", false
+	verdict := signature.V4SignVerifyWithLookup(r, func(id string) (string, bool) {
+		return secretKey.Reveal(), known && id == key // a signature in the address is nobody's here
+	})
+	if verdict != signature.ErrNone {
+		e := signature.GetAPIError(verdict)
+		return who, e.HTTPStatusCode, answer{Code: e.Code, Message: e.Description}
 	}
-	return parts[len(parts)-3], true
+	return who, 0, bad
+}
+
+// authorize tells whether who may do what r asks for. status 0: they may.
+func (s *Server) authorize(r *http.Request, who caller) (status int, bad answer) {
+	if who.rights == nil {
+		return 0, bad
+	}
+	name, key, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/")
+	action, resource := actionOf(r, name, key)
+	allowed := who.rights.allow(action, resource)
+	if allowed && action == "s3:GetObject" && !who.rights.allow("s3:ListBucket", arnOf(name, "")) {
+		// Who may not list is not told which keys are free. Source: Amazon S3 API reference, GetObject, permissions.
+		_, err := s.files.stat(name, key)
+		allowed = err == nil
+		action, resource = "s3:ListBucket", arnOf(name, "")
+	}
+	if !allowed {
+		return http.StatusForbidden, answer{
+			Code: "AccessDenied", Message: who.denied(action, `"`+resource+`"`) + " because no identity-based policy allows the " + action + " action",
+		}
+	}
+	return 0, bad
+}
+
+// actionOf gives the right that r needs, and on what. Source: AWS service authorization reference, Amazon S3.
+func actionOf(r *http.Request, name, key string) (action, resource string) {
+	query := r.URL.Query()
+	query.Del("x-id") // names the call once more, for logs
+	if len(query) > 0 && key != "" {
+		return "s3:" + r.Method + "Other", arnOf(name, key) // a version, an upload in parts: nothing that has a name here
+	}
+	switch {
+	case key != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		return "s3:GetObject", arnOf(name, key)
+	case key != "" && r.Method == http.MethodPut:
+		return "s3:PutObject", arnOf(name, key)
+	case key != "" && r.Method == http.MethodDelete:
+		return "s3:DeleteObject", arnOf(name, key)
+	case r.Method == http.MethodPost && query.Has("delete"):
+		return "s3:DeleteObject", arnOf(name, "*")
+	case r.Method == http.MethodGet && query.Has("location"):
+		return "s3:GetBucketLocation", arnOf(name, "")
+	case name != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		return "s3:ListBucket", arnOf(name, "")
+	case name == "":
+		return "s3:ListAllMyBuckets", "*"
+	}
+	return "s3:" + r.Method + "Bucket", arnOf(name, "")
+}
+
+func arnOf(name, key string) string {
+	if key == "" {
+		return "arn:aws:s3:::" + name
+	}
+	return "arn:aws:s3:::" + name + "/" + key
 }
 
 // answer is an error as S3 writes it.
