@@ -117,7 +117,7 @@ func (q *request) await(t time.Time) {
 
 // Header values that every answer gets; the slices are shared and full, so that appending to one copies it.
 type headers struct {
-	nosniff, noReferrer, deny, csp, noStore, hsts []string
+	nosniff, noReferrer, deny, csp, noStore, hsts, close []string
 }
 
 func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Handler {
@@ -128,6 +128,7 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 		csp:        []string{"default-src 'none'; frame-ancestors 'none'"},
 		noStore:    []string{"no-store"},
 		hsts:       []string{"max-age=31536000"},
+		close:      []string{"close"},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -145,6 +146,12 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 		h["X-Frame-Options"] = sec.deny
 		h["Content-Security-Policy"] = sec.csp
 		h["Cache-Control"] = sec.noStore
+		if trusted && (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)) {
+			// A length that stood beside the chunks is gone by now, and so is a coding that HTTP/1.0 does not have. A
+			// proxy that went by those leaves bytes of this body where another client's request begins.
+			// Source: RFC 9112 §6.1, §6.3.
+			h["Connection"] = sec.close
+		}
 		if r.TLS != nil {
 			h["Strict-Transport-Security"] = sec.hsts
 		}

@@ -37,7 +37,16 @@ type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
 	done  chan struct{}
+	peer  net.Addr // of the clients; nil: none that is an address of IP
 }
+
+// from is a connection from peer.
+type from struct {
+	net.Conn
+	peer net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.peer }
 
 func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
 
@@ -53,6 +62,9 @@ func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return ni
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 func (p *pipes) dial() net.Conn {
 	client, server := net.Pipe()
+	if p.peer != nil {
+		server = from{server, p.peer}
+	}
 	p.conns <- server
 	return client
 }
@@ -276,6 +288,24 @@ func TestHeaderBombsAndJunkAreRefused(t *testing.T) {
 			t.Errorf("pipelined junk: %q", out)
 		}
 	})
+}
+
+// A proxy that goes by the length where we go by the chunks would take what follows for another client's request.
+func TestWhatFollowsAnAmbiguousBodyOfAProxyIsNobodysRequest(t *testing.T) {
+	const next = "GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for name, raw := range map[string]string{
+		"length and chunks":               "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 91\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		"chunks that HTTP/1.0 has not":    "POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
+		"length, chunks and an own close": "POST / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + next,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, http.HandlerFunc(readBody), nil, Hooks{})
+			b.ln.peer = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9}
+			if out := b.exchange(raw); strings.Count(out, "HTTP/1.") != 1 || !strings.Contains(out, " 200 OK") {
+				t.Errorf("%s: %q", name, out)
+			}
+		})
+	}
 }
 
 func TestStopLetsRequestsFinishAndTurnsReadinessOffFirst(t *testing.T) {
