@@ -38,7 +38,7 @@ var rooms = []room{
 	{"fault", -1, "", "The ways anything can go wrong: codes, the error type, field problems.", false},
 	{"dial", 0, "", "The only door to addresses that customers give: resolved, checked, connected.", false},
 	{"secret", 0, "", "Values that never print, and their sealing for storage.", false},
-	{"text", 0, "", "Every sentence a person reads, in English, Portuguese and Spanish.", true},
+	{"text", 0, "", "Every sentence a person reads, in English, Portuguese and Spanish.", false},
 	{"vfs", 0, "", "The only door to the disk; `vfs/vfstest` has the disk that can crash.", false},
 	{"event", 1, "", "What an event is: the catalogue of types with versioned schemas, and the compiled reader that turns checked JSON into Avro. `sample/` makes realistic events.", false},
 	{"eventlog", 1, "vfs", "The durable ordered log: append, read from an offset, retention. `segment/` is the embedded one, `eventlogtest/` the suite.", false},

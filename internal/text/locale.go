@@ -1,0 +1,139 @@
+package text
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// plural is a form that counting asks for.
+type plural int
+
+const (
+	other plural = iota
+	one
+	many
+)
+
+// plural gives the form for n things.
+//
+// Source: Unicode CLDR 48, cardinal rules of en, pt and es for whole numbers. Negative numbers count like positive
+// ones.
+func (l Language) plural(n int64) plural {
+	if n < 0 {
+		n = -n
+	}
+	switch l {
+	case Portuguese:
+		if n <= 1 {
+			return one
+		}
+	default:
+		if n == 1 {
+			return one
+		}
+	}
+	if l != English && n != 0 && n%1_000_000 == 0 {
+		return many
+	}
+	return other
+}
+
+// Number writes n with the language's separators: 12,480 in English, 12.480 in the others; in Spanish numbers of
+// four digits have none. Source: Unicode CLDR 48, decimal formats and minimumGroupingDigits.
+func (l Language) Number(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if s[0] == '-' {
+		sign, s = "-", s[1:]
+	}
+	l = l.known()
+	if len(s) < 4 || l == Spanish && len(s) == 4 {
+		return sign + s
+	}
+	separator := "."
+	if l == English {
+		separator = ","
+	}
+	var b strings.Builder
+	b.WriteString(sign)
+	for i, digit := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteString(separator)
+		}
+		b.WriteRune(digit)
+	}
+	return b.String()
+}
+
+// Bytes writes a size in powers of 1,024 with at most one decimal: 1.5 GiB, 1,5 GiB.
+func (l Language) Bytes(n int64) string {
+	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	v, u := float64(n), 0
+	for (v >= 1023.95 || v <= -1023.95) && u < len(units)-1 {
+		v, u = v/1024, u+1
+	}
+	s := strconv.FormatFloat(v, 'f', 1, 64)
+	s = strings.TrimSuffix(s, ".0")
+	if l.known() != English {
+		s = strings.Replace(s, ".", ",", 1)
+	}
+	return s + " " + units[u]
+}
+
+// Duration writes d in its two largest units, cut, not rounded: "1 day 23 hours". Below a second it is "0 seconds";
+// the sign is left out.
+func (l Language) Duration(d time.Duration) string {
+	if d < 0 {
+		d = -d
+	}
+	units := []struct {
+		key  string
+		size time.Duration
+	}{
+		{"duration.days", 24 * time.Hour},
+		{"duration.hours", time.Hour},
+		{"duration.minutes", time.Minute},
+		{"duration.seconds", time.Second},
+	}
+	for i, u := range units {
+		n := d / u.size
+		if n == 0 && i < len(units)-1 {
+			continue
+		}
+		first := T(l, u.key, Params{"n": int64(n)})
+		if i == len(units)-1 {
+			return first
+		}
+		m := d % u.size / units[i+1].size
+		if m == 0 {
+			return first
+		}
+		return T(l, "duration.two", Params{"first": first, "second": T(l, units[i+1].key, Params{"n": int64(m)})})
+	}
+	return ""
+}
+
+// Time writes a moment to the minute, in zone, with the zone's name: "22 November 2026, 10:15 UTC". A nil zone is
+// UTC.
+func (l Language) Time(t time.Time, zone *time.Location) string {
+	if zone == nil {
+		zone = time.UTC
+	}
+	t = t.In(zone)
+	name, _ := t.Zone()
+	if name == "" || strings.ContainsAny(name[:1], "+-") {
+		name = "UTC" + t.Format("-07:00") // zones without a name of their own
+	}
+	return T(l, "date.time", Params{"date": l.Date(t), "time": t.Format("15:04"), "zone": name})
+}
+
+// Date writes the day that t's own zone has at t: "22 November 2026".
+func (l Language) Date(t time.Time) string {
+	day := strconv.Itoa(t.Day())
+	if l == Portuguese && t.Day() == 1 {
+		day = "1º" // the first alone is an ordinal
+	}
+	months := strings.Fields(T(l, "date.months", nil))
+	return T(l, "date.day", Params{"day": day, "month": months[t.Month()-1], "year": strconv.Itoa(t.Year())})
+}
