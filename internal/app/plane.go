@@ -54,7 +54,7 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	}
 	s, err := store.Open(ctx, store.Config{
 		Path:    filepath.Join(cfg.DataDir, databaseName),
-		Keyring: keyring,
+		Keyring: keyring, Catalogue: catalogue,
 	})
 	if err != nil {
 		return nil, err

@@ -13,25 +13,31 @@ import (
 // Edit is what somebody wants of a connector. Fields that are nil stay as they are, or take their default in a new
 // connector. An empty list is a wish for an empty list.
 type Edit struct {
-	Name         *string
-	ContactEmail *string
+	Name         *string `json:"name,omitempty"`
+	ContactEmail *string `json:"contact_email,omitempty"`
 
-	Bucket          *string
-	Folder          *string // slashes at its ends do not count
-	Region          *string
-	Endpoint        *string
-	PathStyle       *bool
-	AccessKeyID     *string
-	SecretAccessKey *secret.Value
+	// SameAs takes bucket, region, endpoint, path style, encryption and credentials from another connector of the
+	// workspace. What stands beside it wins.
+	SameAs *ConnectorID `json:"same_as,omitempty"`
 
-	Encryption      *bool
-	Events          []string
-	Transformations []Transformation
-	Codec           *string
-	FlushInterval   *time.Duration
-	FlushEvents     *int
-	Paused          *bool
-	Test            *bool
+	Bucket    *string `json:"bucket,omitempty"`
+	Folder    *string `json:"folder,omitempty"` // slashes at its ends do not count
+	Region    *string `json:"region,omitempty"`
+	Endpoint  *string `json:"endpoint,omitempty"`
+	PathStyle *bool   `json:"path_style,omitempty"`
+	// Either a key or a role: naming the one gives up the other.
+	AccessKeyID     *string       `json:"access_key_id,omitempty"`
+	SecretAccessKey *secret.Value `json:"-"` // never in clear, where an Edit is kept
+	RoleARN         *string       `json:"role_arn,omitempty"`
+
+	Encryption      *bool            `json:"encryption,omitempty"`
+	Events          []string         `json:"events,omitempty"`
+	Transformations []Transformation `json:"transformations,omitempty"`
+	Codec           *string          `json:"codec,omitempty"`
+	FlushInterval   *time.Duration   `json:"flush_interval,omitempty"` // nanoseconds
+	FlushEvents     *int             `json:"flush_events,omitempty"`
+	Paused          *bool            `json:"paused,omitempty"`
+	Test            *bool            `json:"test,omitempty"`
 }
 
 // Defaults of a new connector. Source: the product's file of apply.

@@ -67,6 +67,12 @@ const (
 	ChannelWebhook Channel = "webhook"
 )
 
+// Recipient is who is sent a mail.
+type Recipient struct {
+	Email    string
+	Language string // one of Languages
+}
+
 // Webhook is an address of a workspace's that is called with notices, signed with its secret.
 type Webhook struct {
 	ID        int64

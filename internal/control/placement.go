@@ -8,9 +8,11 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// Placement is where a connector's newest version puts its files, as far as others must keep clear of it.
+// Placement is where a connector's newest version puts its files, or a data export does, as far as others must keep
+// clear of it.
 type Placement struct {
 	Connector ConnectorID
+	Exports   bool // a data export: it has folders of its own, which no connector's may be, see bucket.ExportFolders
 	Workspace uint32
 	Name      string
 	Endpoint  string
@@ -26,13 +28,22 @@ func PlacementOf(c Config) Placement {
 	}
 }
 
+// PlacementOfExport gives the placement of a data export. Several may share a bucket: their files have names that are
+// given once.
+func PlacementOfExport(d DataExport) Placement {
+	return Placement{Exports: true, Workspace: d.Workspace, Endpoint: d.Endpoint, Bucket: d.Bucket}
+}
+
 // CheckPlacement refuses p if its folder equals, holds or lies in that of another connector in the same bucket.
-// The root of a bucket holds every folder, so it is free only where nobody else is.
+// The root of a bucket holds every folder, so it is free only where nobody else is, data exports included.
 //
 // Errors: conflict; it names the other connector, unless that one belongs to another workspace.
 func CheckPlacement(p Placement, others []Placement) error {
 	for _, o := range others {
-		if o.Connector == p.Connector || !p.overlaps(o) {
+		if p.Exports != o.Exports && p.overlaps(o) {
+			return rootTaken(p, o)
+		}
+		if p.Exports || o.Exports || o.Connector == p.Connector || !p.overlaps(o) {
 			continue
 		}
 		e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket, "folder": p.Folder, "connector": o.Name, "other": o.Folder}}
@@ -48,9 +59,33 @@ func CheckPlacement(p Placement, others []Placement) error {
 	return nil
 }
 
+// rootTaken is the error of a data export and a connector of which one wants the whole bucket.
+func rootTaken(p, o Placement) error {
+	e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket}}
+	switch {
+	case !p.Exports:
+		e.Msg = fault.Message{Key: "control.root_has_exports", Text: "The root of the bucket {bucket} holds the folders of a data export."}
+		e.Hint = fault.Message{Key: "control.root_has_exports_hint", Text: "Give the connector a folder, or another bucket."}
+	case o.Workspace == p.Workspace:
+		e.Params["connector"] = o.Name
+		e.Msg = fault.Message{Key: "control.exports_in_root", Text: `The connector "{connector}" has the whole bucket {bucket} for itself.`}
+	default:
+		e.Msg = fault.Message{Key: "control.exports_in_root_foreign", Text: "The whole bucket {bucket} is in use."}
+	}
+	if p.Exports {
+		e.Hint = fault.Message{Key: "control.exports_in_root_hint", Text: "Choose another bucket for data exports."}
+	}
+	return e
+}
+
 func (p Placement) overlaps(o Placement) bool {
-	return p.Bucket == o.Bucket && storeOf(p.Endpoint) == storeOf(o.Endpoint) &&
-		(within(p.Folder, o.Folder) || within(o.Folder, p.Folder))
+	if p.Bucket != o.Bucket || storeOf(p.Endpoint) != storeOf(o.Endpoint) {
+		return false
+	}
+	if p.Exports != o.Exports {
+		return p.Folder == "" && o.Folder == "" // elsewhere ParseFolder keeps them apart
+	}
+	return (within(p.Folder, o.Folder) || within(o.Folder, p.Folder))
 }
 
 // within reports whether folder inner equals outer or lies below it.

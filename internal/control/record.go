@@ -49,6 +49,7 @@ func DecodeRecord(b []byte) (Record, error) {
 	var head struct {
 		Kind   RecordKind      `json:"kind"`
 		Config json.RawMessage `json:"config"`
+		Hour   eventlog.Hour   `json:"hour"`
 	}
 	if err := json.Unmarshal(b, &head); err != nil {
 		return Record{}, fault.New(fault.Corrupt, op, "it is not JSON").WithCause(err)
@@ -56,7 +57,14 @@ func DecodeRecord(b []byte) (Record, error) {
 	if head.Kind == "" {
 		return Record{}, fault.New(fault.Corrupt, op, "it does not say of what kind it is")
 	}
-	if head.Kind != RecordConfig {
+	switch head.Kind {
+	case RecordConfig:
+	case RecordHour:
+		if head.Hour <= 0 {
+			return Record{}, fault.New(fault.Corrupt, op, "a mark names no hour")
+		}
+		return Record{Kind: RecordHour, Hour: head.Hour}, nil
+	default:
 		return Record{Kind: head.Kind}, nil
 	}
 	c, err := DecodeConfig(head.Config)

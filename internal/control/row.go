@@ -33,12 +33,15 @@ type LaneRow struct {
 	Test          bool
 }
 
-// Count is events of one type accepted in one hour.
+// Count is events of one type accepted in one hour and era.
 type Count struct {
 	Workspace uint32
 	EventType string
 	Hour      eventlog.Hour
-	Events    int64
+	// Era is the offset of the newest control record of kind config of that workspace below the events; 0: none. All
+	// of them met the same configurations.
+	Era    eventlog.Offset
+	Events int64
 }
 
 // Delivered is what the ledger says was delivered of one type in one hour. Test events are not in it.

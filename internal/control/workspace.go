@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -14,6 +15,7 @@ type Workspace struct {
 	Number        uint32
 	Name          string // unique in the installation
 	UnknownFields UnknownFields
+	Language      string // in which its people are sent mails: one of Languages; empty: DefaultLanguage
 	CreatedAt     time.Time
 }
 
@@ -26,6 +28,12 @@ const (
 	IgnoreUnknown UnknownFields = "ignore" // they are counted and dropped
 )
 
+// DefaultLanguage is the language of a workspace that chose none.
+const DefaultLanguage = "en"
+
+// Languages are the languages in which people can be addressed, as BCP 47 names them.
+func Languages() []string { return []string{DefaultLanguage, "pt-BR", "es"} }
+
 // Validate gives every problem of a workspace's fields.
 func (w Workspace) Validate() []fault.Problem {
 	ps := validateName("name", w.Name)
@@ -33,6 +41,9 @@ func (w Workspace) Validate() []fault.Problem {
 	case RejectUnknown, IgnoreUnknown:
 	default:
 		ps = append(ps, oneOf("unknown_fields", string(w.UnknownFields), string(RejectUnknown), string(IgnoreUnknown)))
+	}
+	if w.Language != "" && !slices.Contains(Languages(), w.Language) {
+		ps = append(ps, oneOf("language", w.Language, Languages()...))
 	}
 	return ps
 }

@@ -86,9 +86,31 @@ func (s *Store) AcceptLog(ctx context.Context, log eventlog.ID, start, head even
 				return err
 			}
 		}
-		return nil
+		return c.cutHours(log, head)
 	})
 	return lost, err
+}
+
+// cutHours forgets what is known of hours from head on. Eras from there on will mean others: what was counted in them
+// is told by the time at which versions were made.
+func (c conn) cutHours(log eventlog.ID, head eventlog.Offset) error {
+	id, from := log.String(), int64(head)
+	for _, st := range []struct {
+		query string
+		args  []any
+	}{
+		{"DELETE FROM hour_marks WHERE log = ? AND mark_offset >= ?", []any{id, from}},
+		{"UPDATE hour_progress SET mark_offset = ? WHERE log = ? AND mark_offset >= ?", []any{from - 1, id, from}},
+		{`INSERT INTO counts (workspace, hour, event_type, log, era, events)
+			SELECT workspace, hour, event_type, '', 0, SUM(events) FROM counts WHERE log = ? AND era >= ? GROUP BY workspace, hour, event_type
+			ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events`, []any{id, from}},
+		{"DELETE FROM counts WHERE log = ? AND era >= ?", []any{id, from}},
+	} {
+		if _, err := c.exec(st.query, st.args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moveLane lets a lane of a lost log, which is known up to below known, begin in another one.

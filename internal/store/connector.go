@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.created_at, COALESCE(k.access_key_id, '')
+const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.created_at, COALESCE(k.access_key_id, ''), COALESCE(k.role_arn, '')
 	FROM connectors c
 	JOIN connector_configs n ON n.connector = c.id AND n.version = c.version
 	LEFT JOIN credentials k ON k.connector = c.id AND k.destination = n.destination `
@@ -19,7 +19,7 @@ const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.cr
 func scanConnector(r scanner) (c control.Connector, err error) {
 	var config string
 	var created int64
-	if err = r.Scan(&config, &c.ContactEmail, &c.Paused, &c.Test, &created, &c.AccessKeyID); err != nil {
+	if err = r.Scan(&config, &c.ContactEmail, &c.Paused, &c.Test, &created, &c.AccessKeyID, &c.RoleARN); err != nil {
 		return c, err
 	}
 	c.CreatedAt = fromMillis(created)
@@ -50,7 +50,7 @@ func (c conn) connector(workspace uint32, id control.ConnectorID) (control.Conne
 }
 
 // CreateConnector adds a connector with its first version and its credentials. The version waits in
-// PendingConfigs for its control record.
+// PendingConfigs for its control record. A draft of the same identity goes.
 //
 // Errors: conflict if name, number or folder are taken; the folder is compared with those of all workspaces in
 // the same transaction, see control.CheckPlacement.
@@ -65,6 +65,9 @@ func (s *Store) CreateConnector(ctx context.Context, n control.Connector, k cont
 			return err
 		}
 		if err := c.insertConfig(n.Config); err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM drafts WHERE connector = ? AND workspace = ?", string(n.Connector), n.Workspace); err != nil {
 			return err
 		}
 		return c.setCredentials(control.Lane{Connector: n.Connector, Destination: n.Destination.Number}, k)
@@ -129,20 +132,22 @@ func (c conn) checkPlacement(n control.Config) error {
 	return control.CheckPlacement(control.PlacementOf(n), others)
 }
 
-// Placements gives where the connectors of one workspace put files in buckets of that name.
-func (s *Store) Placements(ctx context.Context, workspace uint32, bucket string) ([]control.Placement, error) {
-	all, err := s.reader(ctx).placements(bucket)
-	own := all[:0]
-	for _, p := range all {
-		if p.Workspace == workspace {
-			own = append(own, p)
+// Placements gives where the connectors of one workspace, and its data export, put files in buckets of that name.
+func (s *Store) Placements(ctx context.Context, workspace uint32, bucket string) (own []control.Placement, err error) {
+	err = s.snapshot(ctx, "list placements", func(c conn) error {
+		all, err := c.placements(bucket)
+		for _, p := range all {
+			if p.Workspace == workspace {
+				own = append(own, p)
+			}
 		}
-	}
-	return own, s.fail(err, "list placements")
+		return err
+	})
+	return own, err
 }
 
 func (c conn) placements(bucket string) ([]control.Placement, error) {
-	return list(c, func(r scanner) (control.Placement, error) {
+	ps, err := list(c, func(r scanner) (control.Placement, error) {
 		var config string
 		if err := r.Scan(&config); err != nil {
 			return control.Placement{}, err
@@ -151,6 +156,15 @@ func (c conn) placements(bucket string) ([]control.Placement, error) {
 		return control.PlacementOf(n), err
 	}, `SELECT n.config FROM connector_configs n JOIN connectors c ON c.id = n.connector AND c.version = n.version
 		WHERE n.bucket = ? AND c.deleted_at IS NULL ORDER BY c.name`, bucket)
+	if err != nil {
+		return nil, err
+	}
+	exports, err := list(c, func(r scanner) (control.Placement, error) {
+		var d control.DataExport
+		err := r.Scan(&d.Workspace, &d.Bucket, &d.Endpoint)
+		return control.PlacementOfExport(d), err
+	}, "SELECT workspace, bucket, endpoint FROM data_exports WHERE bucket = ? ORDER BY workspace", bucket)
+	return append(ps, exports...), err
 }
 
 // Config gives one version of a connector's configuration. Errors: not_found.
@@ -195,24 +209,27 @@ func sealContext(l control.Lane) string {
 }
 
 func (c conn) setCredentials(l control.Lane, k control.Credentials) error {
-	sealed, err := c.s.ring.Seal(k.SecretAccessKey, sealContext(l))
-	if err != nil {
-		return err
+	var sealed []byte
+	if k.RoleARN == "" {
+		var err error
+		if sealed, err = c.s.ring.Seal(k.SecretAccessKey, sealContext(l)); err != nil {
+			return err
+		}
 	}
 	features, err := json.Marshal(k.Features)
 	if err != nil {
 		return err
 	}
-	_, err = c.exec(`INSERT INTO credentials (connector, destination, access_key_id, secret, features, region, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)
+	_, err = c.exec(`INSERT INTO credentials (connector, destination, access_key_id, secret, role_arn, features, region, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (connector, destination) DO UPDATE SET access_key_id = excluded.access_key_id, secret = excluded.secret,
-			features = excluded.features, region = excluded.region, updated_at = excluded.updated_at`,
-		string(l.Connector), l.Destination, k.AccessKeyID, sealed, string(features), k.Region, millis(c.s.now()))
+			role_arn = excluded.role_arn, features = excluded.features, region = excluded.region, updated_at = excluded.updated_at`,
+		string(l.Connector), l.Destination, k.AccessKeyID, sealed, k.RoleARN, string(features), k.Region, millis(c.s.now()))
 	return err
 }
 
 // Access gives what opens a lane's bucket: the destination of the newest version that has it, with the credentials
-// stored for it.
+// stored for it. A role comes with the external id of its workspace and a session name that names the connector.
 //
 // Errors: not_found if the lane's destination is unknown; forbidden if it has no credentials (erased, or lost
 // with the database): only the customer can give them again.
@@ -231,12 +248,10 @@ func (s *Store) Access(ctx context.Context, l control.Lane) (control.Access, err
 		a = control.Access{Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption}
 		var sealed []byte
 		var features, region string
-		err = c.one("SELECT access_key_id, secret, features, region FROM credentials WHERE connector = ? AND destination = ?",
-			[]any{string(l.Connector), l.Destination}, &a.AccessKeyID, &sealed, &features, &region)
-		if errors.Is(err, sql.ErrNoRows) || (err == nil && sealed == nil) {
-			return &fault.Error{Code: fault.Forbidden,
-				Msg:  fault.Message{Key: "control.credentials_missing", Text: "No credentials are stored for this destination."},
-				Hint: fault.Message{Key: "control.credentials_missing_hint", Text: "Give the access key again."}}
+		err = c.one("SELECT access_key_id, secret, role_arn, features, region FROM credentials WHERE connector = ? AND destination = ?",
+			[]any{string(l.Connector), l.Destination}, &a.AccessKeyID, &sealed, &a.RoleARN, &features, &region)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && sealed == nil && a.RoleARN == "") {
+			return errNoCredentials()
 		}
 		if err != nil {
 			return err
@@ -246,6 +261,9 @@ func (s *Store) Access(ctx context.Context, l control.Lane) (control.Access, err
 		}
 		if err := json.Unmarshal([]byte(features), &a.Features); err != nil {
 			return fault.New(fault.Corrupt, "", "the features of %s are not JSON", laneName(l)).WithCause(err)
+		}
+		if a.RoleARN != "" {
+			return c.assume(&a, cs[0].Workspace, control.IntegrationCurrents, cs[0].Name)
 		}
 		a.SecretAccessKey, err = s.ring.Open(sealed, sealContext(l))
 		return err
@@ -262,42 +280,5 @@ func (s *Store) SetFeatures(ctx context.Context, l control.Lane, f control.Featu
 	return s.inTx(ctx, "set features", func(c conn) error {
 		return must(c.exec("UPDATE credentials SET features = ?, region = CASE WHEN ? = '' THEN region ELSE ? END WHERE connector = ? AND destination = ?",
 			string(features), region, region, string(l.Connector), l.Destination))
-	})
-}
-
-// Reseal seals under the keyring's current key what is still sealed under a former one, and gives how many values
-// that were. After it the former keys can go.
-func (s *Store) Reseal(ctx context.Context) (int, error) {
-	n := 0
-	return n, s.inTx(ctx, "reseal", func(c conn) error {
-		type row struct {
-			lane   control.Lane
-			sealed []byte
-		}
-		rows, err := list(c, func(r scanner) (v row, err error) {
-			return v, r.Scan(&v.lane.Connector, &v.lane.Destination, &v.sealed)
-		}, "SELECT connector, destination, secret FROM credentials WHERE secret IS NOT NULL")
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if s.ring.Current(r.sealed) {
-				continue
-			}
-			v, err := s.ring.Open(r.sealed, sealContext(r.lane))
-			if err != nil {
-				return fault.Wrap(err, laneName(r.lane))
-			}
-			sealed, err := s.ring.Seal(v, sealContext(r.lane))
-			if err != nil {
-				return err
-			}
-			if _, err := c.exec("UPDATE credentials SET secret = ? WHERE connector = ? AND destination = ?",
-				sealed, string(r.lane.Connector), r.lane.Destination); err != nil {
-				return err
-			}
-			n++
-		}
-		return nil
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
@@ -276,9 +277,13 @@ func TestEachCallToTheDatabaseFailsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	types, err := event.NewCatalogue(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	open := func(path string) *Store {
 		t.Helper()
-		s, err := Open(ctx, Config{Path: path, Keyring: ring, Now: func() time.Time { return time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC) }})
+		s, err := Open(ctx, Config{Path: path, Keyring: ring, Catalogue: types, Now: func() time.Time { return time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC) }})
 		if err != nil {
 			t.Fatal(err)
 		}

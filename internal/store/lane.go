@@ -243,7 +243,7 @@ func (c conn) finishLane(l control.Lane) error {
 	if err := c.clearLinks(l); err != nil {
 		return err
 	}
-	_, err := c.exec(`UPDATE credentials SET secret = NULL, access_key_id = '' WHERE connector = ? AND destination = ? AND NOT EXISTS (
+	_, err := c.exec(`UPDATE credentials SET secret = NULL, access_key_id = '', role_arn = '' WHERE connector = ? AND destination = ? AND NOT EXISTS (
 			SELECT 1 FROM connectors c JOIN connector_configs n ON n.connector = c.id AND n.version = c.version
 			WHERE c.id = credentials.connector AND c.deleted_at IS NULL AND n.destination = credentials.destination)`,
 		string(l.Connector), l.Destination)
@@ -264,12 +264,13 @@ func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
 		if _, err := c.lane(h.Lane); err != nil {
 			return err
 		}
-		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, failing, last_file_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, failing, last_file_at, episode_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (connector, destination) DO UPDATE SET state = excluded.state, since = excluded.since,
-				problem = excluded.problem, message = excluded.message, failing = excluded.failing, last_file_at = excluded.last_file_at`,
+				problem = excluded.problem, message = excluded.message, failing = excluded.failing, last_file_at = excluded.last_file_at,
+				episode_at = excluded.episode_at`,
 			string(h.Lane.Connector), h.Lane.Destination, string(h.State), millis(h.Since), h.Problem, h.Message,
-			int64(h.Failing), optMillis(h.LastFile))
+			int64(h.Failing), optMillis(h.LastFile), optMillis(h.Episode))
 		return err
 	})
 }
@@ -279,9 +280,9 @@ func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, err
 	h := control.Health{Lane: l}
 	var since int64
 	var failing int64
-	var last sql.NullInt64
-	err := s.reader(ctx).one("SELECT state, since, problem, message, failing, last_file_at FROM health WHERE connector = ? AND destination = ?",
-		[]any{string(l.Connector), l.Destination}, &h.State, &since, &h.Problem, &h.Message, &failing, &last)
+	var last, episode sql.NullInt64
+	err := s.reader(ctx).one("SELECT state, since, problem, message, failing, last_file_at, episode_at FROM health WHERE connector = ? AND destination = ?",
+		[]any{string(l.Connector), l.Destination}, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode)
 	if errors.Is(err, sql.ErrNoRows) {
 		h.State = control.LaneActive
 		return h, nil
@@ -289,6 +290,6 @@ func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, err
 	if err != nil {
 		return h, s.fail(err, "load health")
 	}
-	h.Since, h.Failing, h.LastFile = fromMillis(since), time.Duration(failing), fromOptMillis(last)
+	h.Since, h.Failing, h.LastFile, h.Episode = fromMillis(since), time.Duration(failing), fromOptMillis(last), fromOptMillis(episode)
 	return h, nil
 }

@@ -167,14 +167,14 @@ func (s *Store) DeliveredCounts(ctx context.Context, f control.LedgerFilter) ([]
 }
 
 // AcceptedCounts gives how many events of each type a workspace's hours from and later, before until, hold;
-// an until of 0 has no end. Test events are left out.
+// an until of 0 has no end. Test events are left out, and eras are not told apart.
 func (s *Store) AcceptedCounts(ctx context.Context, workspace uint32, from, until eventlog.Hour) ([]control.Count, error) {
-	query, args := "SELECT workspace, event_type, hour, events FROM accepted_counts WHERE workspace = ? AND hour >= ?", []any{workspace, int32(from)}
+	query, args := "SELECT workspace, event_type, hour, SUM(events) FROM counts WHERE workspace = ? AND hour >= ?", []any{workspace, int32(from)}
 	if until != 0 {
 		query, args = query+" AND hour < ?", append(args, int32(until))
 	}
 	cs, err := list(s.reader(ctx), func(r scanner) (v control.Count, err error) {
 		return v, r.Scan(&v.Workspace, &v.EventType, &v.Hour, &v.Events)
-	}, query+" ORDER BY hour, event_type", args...)
+	}, query+" GROUP BY workspace, hour, event_type ORDER BY hour, event_type", args...)
 	return cs, s.fail(err, "count accepted events")
 }

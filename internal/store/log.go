@@ -72,9 +72,9 @@ func (s *Store) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Of
 			return fault.New(fault.Internal, "", "the counts cursor would go back from %d to %d", stored, next)
 		}
 		for _, n := range counts {
-			if _, err := c.exec(`INSERT INTO accepted_counts (workspace, hour, event_type, events) VALUES (?, ?, ?, ?)
-				ON CONFLICT (workspace, hour, event_type) DO UPDATE SET events = accepted_counts.events + excluded.events`,
-				n.Workspace, int32(n.Hour), n.EventType, n.Events); err != nil {
+			if _, err := c.exec(`INSERT INTO counts (workspace, hour, event_type, log, era, events) VALUES (?, ?, ?, ?, ?, ?)
+				ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events`,
+				n.Workspace, int32(n.Hour), n.EventType, log.String(), int64(n.Era), n.Events); err != nil {
 				return err
 			}
 		}
@@ -103,10 +103,18 @@ func (s *Store) PendingConfigs(ctx context.Context) ([]control.Config, error) {
 // that version; the lane before it, or the last one on deletion, ends at the record. A lane that is given an end
 // counts a save, so that a worker that does not know of it is refused.
 //
+// For an hour mark: the hour is known to be over from its offset on; see CompleteHours.
+//
 // The cursor never goes back. Errors: corrupt if a record contradicts its workspace.
 func (s *Store) ApplyControl(ctx context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error {
 	return s.inTx(ctx, "apply control records", func(c conn) error {
 		for _, r := range recs {
+			if r.Record.Kind == control.RecordHour {
+				if _, err := c.exec("INSERT INTO hour_marks (log, mark_offset, hour) VALUES (?, ?, ?) ON CONFLICT (log, mark_offset) DO NOTHING",
+					log.String(), int64(r.Offset), int32(r.Record.Hour)); err != nil {
+					return err
+				}
+			}
 			if r.Record.Kind != control.RecordConfig || r.Record.Config == nil {
 				continue
 			}
@@ -216,8 +224,8 @@ func (c conn) ensureConnector(n control.Config) (newest int, err error) {
 		return newest, err
 	}
 	now := c.s.now()
-	if _, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
-		n.Workspace, fmt.Sprintf("restored-%d", n.Workspace), string(control.RejectUnknown), millis(now)); err != nil {
+	if _, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
+		n.Workspace, fmt.Sprintf("restored-%d", n.Workspace), string(control.RejectUnknown), control.DefaultLanguage, millis(now)); err != nil {
 		return 0, err
 	}
 	name, err := c.freeName(n)

@@ -11,11 +11,15 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 )
+
+// catalogue is read once for all tests.
+var catalogue = sync.OnceValues(func() (*event.Catalogue, error) { return event.NewCatalogue(nil) })
 
 func open(t testing.TB, path string) (*store.Store, error) {
 	t.Helper()
@@ -23,7 +27,11 @@ func open(t testing.TB, path string) (*store.Store, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(context.Background(), store.Config{Path: path, Keyring: ring})
+	types, err := catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(context.Background(), store.Config{Path: path, Keyring: ring, Catalogue: types})
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -47,7 +55,7 @@ func TestADatabaseThisProgramDoesNotUnderstandIsRefusedAndLeftAlone(t *testing.T
 		code         fault.Code
 		says         string
 	}{
-		{"a newer schema", "INSERT INTO schema_migrations VALUES (2, '0002_later.sql', 'x', 0)", fault.Unavailable, "newer version"},
+		{"a newer schema", "INSERT INTO schema_migrations VALUES (1000, '1000_later.sql', 'x', 0)", fault.Unavailable, "newer version"},
 		{"another migration under the same number", "UPDATE schema_migrations SET checksum = 'x'", fault.Corrupt, "0001_start.sql"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -98,7 +106,7 @@ func TestErrorsOfTheDatabaseHaveCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(t.Context(), store.Config{URL: "postgres://u:hunter2@h/d", Keyring: ring}); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "hunter2") {
+	if _, err := store.Open(t.Context(), store.Config{URL: "postgres://u:hunter2@h/d", Keyring: ring, Catalogue: &event.Catalogue{}}); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("another database: %v, want invalid", err)
 	}
 

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
@@ -27,10 +28,10 @@ import (
 
 // Config says where the database is.
 type Config struct {
-	Path    string          // of the SQLite file, made if it is not there; not with URL
-	URL     string          // postgres://…; refused until that is built
-	Keyring *secret.Keyring // seals credentials; required
-
+	Path        string           // of the SQLite file, made if it is not there; not with URL
+	URL         string           // postgres://…; refused until that is built
+	Keyring     *secret.Keyring  // seals credentials; required
+	Catalogue   *event.Catalogue // says what a selection takes; required
 	Now         func() time.Time // nil: time.Now
 	OnStatement func(sql string) // called before each statement; for tests and traces; may be nil
 }
@@ -41,6 +42,7 @@ type Store struct {
 	read   *sql.DB
 	d      dialect
 	ring   *secret.Keyring
+	types  *event.Catalogue
 	now    func() time.Time
 	onStmt func(string)
 
@@ -57,6 +59,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Keyring == nil {
 		return nil, fault.New(fault.Internal, op, "no keyring was given")
 	}
+	if cfg.Catalogue == nil {
+		return nil, fault.New(fault.Internal, op, "no catalogue was given")
+	}
 	if cfg.URL != "" {
 		return nil, fault.New(fault.Invalid, op, "databases other than SQLite are not supported yet").
 			WithHint("Leave MILLRACE_DATABASE_URL out: the database is then a file in the data folder.")
@@ -65,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fault.New(fault.Invalid, op, "no path was given")
 	}
 	s := &Store{
-		d: sqlite{}, ring: cfg.Keyring, now: cfg.Now, onStmt: cfg.OnStatement,
+		d: sqlite{}, ring: cfg.Keyring, types: cfg.Catalogue, now: cfg.Now, onStmt: cfg.OnStatement,
 		counted: map[eventlog.ID]eventlog.Offset{},
 	}
 	if s.now == nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,11 +11,11 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const workspaceColumns = "number, name, unknown_fields, created_at"
+const workspaceColumns = "number, name, unknown_fields, language, created_at"
 
 func scanWorkspace(r scanner) (w control.Workspace, err error) {
 	var created int64
-	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &created)
+	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &created)
 	w.CreatedAt = fromMillis(created)
 	return w, err
 }
@@ -45,8 +46,8 @@ func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace) error 
 }
 
 func (c conn) insertWorkspace(w control.Workspace) error {
-	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?)",
-		w.Number, w.Name, string(w.UnknownFields), millis(w.CreatedAt))
+	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?)",
+		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), millis(w.CreatedAt))
 	return err
 }
 
@@ -54,8 +55,8 @@ func (c conn) insertWorkspace(w control.Workspace) error {
 // the name is taken.
 func (s *Store) UpdateWorkspace(ctx context.Context, w control.Workspace) error {
 	return s.inTx(ctx, "update workspace", func(c conn) error {
-		return must(c.exec("UPDATE workspaces SET name = ?, unknown_fields = ? WHERE number = ?",
-			w.Name, string(w.UnknownFields), w.Number))
+		return must(c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ? WHERE number = ?",
+			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), w.Number))
 	})
 }
 

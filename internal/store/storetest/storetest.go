@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
@@ -23,13 +24,15 @@ type Database struct {
 
 // Run runs the suite. fresh gives a database that nobody has used.
 func Run(t *testing.T, fresh func(t *testing.T) Database) {
+	types, err := event.NewCatalogue(nil)
+	ok(t, err)
 	run := func(name string, f func(t *testing.T, e *env)) {
 		t.Run(name, func(t *testing.T) {
 			db := fresh(t)
 			ring, err := secret.NewKeyring()
 			ok(t, err)
 			e := &env{t: t, cfg: db.Config, now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)}
-			e.cfg.Keyring, e.cfg.Now = ring, func() time.Time { return e.now }
+			e.cfg.Keyring, e.cfg.Catalogue, e.cfg.Now = ring, types, func() time.Time { return e.now }
 			e.cfg.OnStatement = func(string) { e.statements++ }
 			rand.Read(e.log[:])
 			e.Store = e.open()
@@ -69,7 +72,7 @@ func (e *env) open() *store.Store {
 // workspace makes a workspace.
 func (e *env) workspace(name string) control.Workspace {
 	e.t.Helper()
-	w := control.Workspace{Number: control.NewNumber(), Name: name, UnknownFields: control.RejectUnknown, CreatedAt: e.now}
+	w := control.Workspace{Number: control.NewNumber(), Name: name, UnknownFields: control.RejectUnknown, Language: "en", CreatedAt: e.now}
 	ok(e.t, e.CreateWorkspace(e.t.Context(), w))
 	return w
 }

@@ -1,0 +1,15 @@
+package control
+
+import "time"
+
+// Draft is a connector that somebody has begun to describe. Nothing of it is checked, and nothing is delivered by it.
+type Draft struct {
+	ID        ConnectorID // the identity that the connector will have
+	Workspace uint32
+	Edit      Edit
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Name is the draft's name; empty if it has none yet.
+func (d Draft) Name() string { return or(d.Edit.Name) }

@@ -1,0 +1,540 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// hoursAtOnce is how many hours one call of CompleteHours stores at most, so that no transaction grows with the
+// number of connectors.
+const hoursAtOnce = 500
+
+// hoursBefore is how many hours before the first mark of a log are looked at.
+const hoursBefore = 48
+
+// CompleteHours finds the hours of connectors that are complete by now, stores them, and gives those only, with their
+// counts; up to some hundreds in one call, the rest in the next.
+//
+// An hour that the log has marked as over is complete for a connector once each of its lanes is past the mark, or has
+// ended before it, the counts are past it too, and no provisional drop of that hour is left. A connector has the hours
+// from the one in which it was launched to the one in which it was deleted. An hour without a mark of its own is over
+// with the next mark; it is complete only if events of its workspace were accepted in it.
+//
+// While nothing is complete it only reads, and costs one query over the lanes that lag behind a mark.
+func (s *Store) CompleteHours(ctx context.Context, log eventlog.ID) (done []control.HourDone, err error) {
+	const op = "complete hours"
+	some := false
+	if err := s.snapshot(ctx, op, func(c conn) error {
+		found, err := c.completing(log)
+		some = len(found) > 0
+		return err
+	}); err != nil || !some {
+		return nil, err
+	}
+	err = s.inTx(ctx, op, func(c conn) error {
+		found, err := c.completing(log)
+		if err != nil {
+			return err
+		}
+		at := s.now()
+		for _, f := range found {
+			for _, h := range f.hours {
+				if _, err := c.exec("INSERT INTO hours_done (connector, hour, at) VALUES (?, ?, ?)", string(f.connector), int32(h), millis(at)); err != nil {
+					return err
+				}
+				counts, err := c.audit(f.workspace, f.connector, h, h+1)
+				if err != nil {
+					return err
+				}
+				done = append(done, control.HourDone{Connector: f.connector, Workspace: f.workspace, Hour: h, At: fromMillis(millis(at)), Counts: counts[h]})
+			}
+			if _, err := c.exec(`INSERT INTO hour_progress (connector, log, mark_offset) VALUES (?, ?, ?)
+				ON CONFLICT (connector, log) DO UPDATE SET mark_offset = excluded.mark_offset`,
+				string(f.connector), log.String(), int64(f.progress)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
+}
+
+// completed is what is newly complete of one connector.
+type completed struct {
+	connector control.ConnectorID
+	workspace uint32
+	hours     []eventlog.Hour
+	progress  eventlog.Offset // up to this mark all hours are done
+}
+
+// nowhere is above every offset.
+const nowhere = eventlog.Offset(math.MaxInt64)
+
+// reach is how far the lanes of a connector have come in a log.
+type reach struct {
+	completed
+	low   eventlog.Offset // everything below is delivered or decided
+	end   eventlog.Offset // where the connector's last lane ends
+	lanes int             // in this log
+}
+
+// reaches gives the connectors that have not done every mark up to top.
+func (c conn) reaches(log eventlog.ID, top eventlog.Offset) (out []reach, err error) {
+	type lane struct {
+		connector control.ConnectorID
+		workspace uint32
+		progress  eventlog.Offset
+		log       string
+		cursor    eventlog.Offset
+		until     eventlog.Offset
+		done      bool
+	}
+	lanes, err := list(c, func(r scanner) (l lane, err error) {
+		return l, r.Scan(&l.connector, &l.workspace, &l.progress, &l.log, &l.cursor, &l.until, &l.done)
+	}, `SELECT l.connector, c.workspace, COALESCE(p.mark_offset, -1), l.log, l.cursor_offset, l.until_offset,
+			CASE WHEN l.done_at IS NULL THEN 0 ELSE 1 END
+		FROM lanes l JOIN connectors c ON c.id = l.connector
+		LEFT JOIN hour_progress p ON p.connector = l.connector AND p.log = ?
+		WHERE COALESCE(p.mark_offset, -1) < ? ORDER BY l.connector`, log.String(), int64(top))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lanes {
+		if n := len(out); n == 0 || out[n-1].connector != l.connector {
+			out = append(out, reach{completed: completed{connector: l.connector, workspace: l.workspace, progress: l.progress}, low: nowhere})
+		}
+		v := &out[len(out)-1]
+		switch ended := l.done || l.until != 0 && l.cursor >= l.until; {
+		case l.log != log.String() && l.done:
+			continue
+		case l.log != log.String():
+			v.low = -1 // what it has to do lies in a log that is not here
+			continue
+		case !ended:
+			v.low = min(v.low, l.cursor)
+		}
+		v.lanes++
+		if l.until == 0 && !l.done {
+			v.end = nowhere
+		}
+		v.end = max(v.end, l.until)
+	}
+	return out, nil
+}
+
+// completing gives what is newly complete, or has newly nothing to be done.
+func (c conn) completing(log eventlog.ID) (out []completed, err error) {
+	var top sql.NullInt64
+	if err := c.one("SELECT MAX(mark_offset) FROM hour_marks WHERE log = ?", []any{log.String()}, &top); err != nil || !top.Valid {
+		return nil, err
+	}
+	counted, err := c.cursor(countsReader, log)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.reaches(log, eventlog.Offset(top.Int64))
+	if err != nil {
+		return nil, err
+	}
+	room := hoursAtOnce
+	for _, v := range all {
+		if v.lanes == 0 && v.low == nowhere {
+			v.progress = nowhere // its last lane ended in another log
+			out = append(out, v.completed)
+			continue
+		}
+		v.low = min(v.low, counted)
+		before := v.progress
+		if err := c.complete(log, &v, room); err != nil {
+			return nil, err
+		}
+		if room -= len(v.hours); v.progress != before || len(v.hours) > 0 {
+			out = append(out, v.completed)
+		}
+		if room <= 0 {
+			break
+		}
+	}
+	return out, nil
+}
+
+// mark is where an hour is over, with the mark before it.
+type mark struct {
+	at, before eventlog.Offset
+	hour, last eventlog.Hour // last: that of the mark before
+}
+
+// complete finds the hours of v that are complete and not stored yet, about as many as there is room for.
+func (c conn) complete(log eventlog.ID, v *reach, room int) error {
+	marks, err := list(c, func(r scanner) (m mark, err error) {
+		return m, r.Scan(&m.at, &m.hour, &m.before, &m.last)
+	}, `SELECT m.mark_offset, m.hour, COALESCE(p.mark_offset, -1), COALESCE(p.hour, 0) FROM hour_marks m
+		LEFT JOIN hour_marks p ON p.log = m.log AND p.mark_offset = (SELECT MAX(x.mark_offset) FROM hour_marks x WHERE x.log = m.log AND x.mark_offset < m.mark_offset)
+		WHERE m.log = ? AND m.mark_offset > ? AND m.mark_offset <= ? ORDER BY m.mark_offset LIMIT ?`,
+		log.String(), int64(v.progress), int64(v.low), room)
+	if err != nil || len(marks) == 0 {
+		return err
+	}
+	begin, err := c.beginning(log, v.connector)
+	if err != nil {
+		return err
+	}
+	open, err := list(c, scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.connector = ? AND d.settled = 0 AND d.target = 0", string(v.connector))
+	if err != nil {
+		return err
+	}
+	whole := true // up to here
+	for _, m := range marks {
+		if m.before >= v.end {
+			if whole {
+				v.progress = nowhere // deleted before this hour began
+			}
+			return nil
+		}
+		if m.at > begin {
+			hours, err := c.hoursOf(v, m)
+			if err != nil {
+				return err
+			}
+			for _, h := range hours {
+				if slices.ContainsFunc(open, func(d control.Drop) bool { return concerns(&d, h, m) }) {
+					whole = false
+				} else {
+					v.hours = append(v.hours, h)
+				}
+			}
+		}
+		if whole {
+			v.progress = m.at
+		}
+		if len(v.hours) >= room {
+			return nil
+		}
+	}
+	return nil
+}
+
+// concerns reports whether d may hold events of hour h, which is over at m.
+func concerns(d *control.Drop, h eventlog.Hour, m mark) bool {
+	if d.OverAll() {
+		return d.First < m.at && d.Last > m.before
+	}
+	return d.Stream.Hour == h
+}
+
+// beginning gives the offset of the record that launched a connector; -1 if it was launched in an earlier log.
+func (c conn) beginning(log eventlog.ID, id control.ConnectorID) (at eventlog.Offset, err error) {
+	err = c.one(`SELECT MIN(CASE log WHEN ? THEN recorded_offset ELSE -1 END) FROM connector_configs
+		WHERE connector = ? AND recorded_offset IS NOT NULL`, []any{log.String(), string(id)}, &at)
+	return at, err
+}
+
+// hoursOf gives the hours of v's connector that are over with mark m and not stored as done.
+func (c conn) hoursOf(v *reach, m mark) ([]eventlog.Hour, error) {
+	after := m.last
+	if m.before < 0 {
+		after = m.hour - hoursBefore - 1
+	}
+	hours, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
+		`SELECT DISTINCT n.hour FROM counts n WHERE n.workspace = ? AND n.hour > ? AND n.hour < ? ORDER BY n.hour`,
+		v.workspace, int32(after), int32(m.hour))
+	if err != nil {
+		return nil, err
+	}
+	done, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
+		"SELECT hour FROM hours_done WHERE connector = ? AND hour > ? AND hour <= ?", string(v.connector), int32(min(after, m.hour-1)), int32(m.hour))
+	return slices.DeleteFunc(append(hours, m.hour), func(h eventlog.Hour) bool {
+		return slices.Contains(done, h) || slices.Contains(v.hours, h)
+	}), err
+}
+
+// HourDone gives a complete hour of a connector, with its counts as they are now; false while it is not complete.
+// Errors: not_found, also if the connector belongs to another workspace.
+func (s *Store) HourDone(ctx context.Context, workspace uint32, id control.ConnectorID, h eventlog.Hour) (done control.HourDone, ok bool, err error) {
+	err = s.snapshot(ctx, "find hour", func(c conn) error {
+		if err := c.belongs(workspace, id); err != nil {
+			return err
+		}
+		var at int64
+		err := c.one("SELECT at FROM hours_done WHERE connector = ? AND hour = ?", []any{string(id), int32(h)}, &at)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		counts, err := c.audit(workspace, id, h, h+1)
+		done, ok = control.HourDone{Connector: id, Workspace: workspace, Hour: h, At: fromMillis(at), Counts: counts[h]}, err == nil
+		return err
+	})
+	return done, ok, err
+}
+
+// belongs fails unless the workspace has the connector, deleted or not.
+func (c conn) belongs(workspace uint32, id control.ConnectorID) error {
+	var n int
+	if err := c.one("SELECT COUNT(*) FROM connectors WHERE id = ? AND workspace = ?", []any{string(id), workspace}, &n); err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.New(fault.NotFound, "", "there is no connector %s", id)
+	}
+	return nil
+}
+
+// Audit compares what was accepted for a connector with what became of it, by hour and type, for the hours from and
+// later, before until; an until of 0 has no end. Test events are left out, and so are hours and types with nothing.
+//
+// Accepted follows the selection as it stood at each event. Accepted = delivered + dropped + waiting. While an hour
+// is not complete, accepted is at least what is delivered and dropped, because it is counted a little later. In a
+// complete hour waiting is 0, unless the books do not balance. Events that were lost in unknown number are told as
+// dropped once their hour is complete.
+//
+// Errors: not_found, also if the connector belongs to another workspace.
+func (s *Store) Audit(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (out map[eventlog.Hour][]control.HourCount, err error) {
+	err = s.snapshot(ctx, "audit", func(c conn) error {
+		if err := c.belongs(workspace, id); err != nil {
+			return err
+		}
+		if until == 0 {
+			until = math.MaxInt32
+		}
+		out, err = c.audit(workspace, id, from, until)
+		return err
+	})
+	return out, err
+}
+
+// entry is what an audit knows of one type in one hour.
+type entry struct {
+	accepted, delivered, dropped int64
+	unsized                      bool // some were dropped in unknown number
+}
+
+type entryKey struct {
+	hour      eventlog.Hour
+	eventType string
+}
+
+func (c conn) audit(workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour][]control.HourCount, error) {
+	entries := map[entryKey]*entry{}
+	at := func(k entryKey) *entry {
+		if entries[k] == nil {
+			entries[k] = &entry{}
+		}
+		return entries[k]
+	}
+	if err := c.auditAccepted(workspace, id, from, until, at); err != nil {
+		return nil, err
+	}
+	if err := c.auditLedger(id, from, until, at); err != nil {
+		return nil, err
+	}
+	done, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
+		"SELECT hour FROM hours_done WHERE connector = ? AND hour >= ? AND hour < ?", string(id), int32(from), int32(until))
+	if err != nil {
+		return nil, err
+	}
+	complete := make(map[eventlog.Hour]bool, len(done))
+	for _, h := range done {
+		complete[h] = true
+	}
+	// Drops over all streams, of hours until they were made.
+	var unsized sql.NullInt64
+	if err := c.one("SELECT MAX(at) / 3600000 FROM drops WHERE connector = ? AND event_type = '' AND events <> 0", []any{string(id)}, &unsized); err != nil {
+		return nil, err
+	}
+	out := map[eventlog.Hour][]control.HourCount{}
+	for k, e := range entries {
+		rest := e.accepted - e.delivered - e.dropped
+		switch {
+		case rest < 0 && !complete[k.hour]:
+			e.accepted, rest = e.delivered+e.dropped, 0
+		case rest > 0 && complete[k.hour] && (e.unsized || unsized.Valid && int64(k.hour) <= unsized.Int64):
+			e.dropped, rest = e.dropped+rest, 0
+		}
+		if *e != (entry{unsized: e.unsized}) {
+			out[k.hour] = append(out[k.hour], control.HourCount{EventType: k.eventType, Accepted: e.accepted,
+				Delivered: e.delivered, Dropped: e.dropped, Waiting: rest})
+		}
+	}
+	for _, counts := range out {
+		slices.SortFunc(counts, func(a, b control.HourCount) int { return strings.Compare(a.EventType, b.EventType) })
+	}
+	return out, nil
+}
+
+// auditAccepted adds what was accepted while the connector selected it.
+func (c conn) auditAccepted(workspace uint32, id control.ConnectorID, from, until eventlog.Hour, at func(entryKey) *entry) error {
+	versions, err := c.versions(id)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		entryKey
+		log    string
+		era    eventlog.Offset
+		events int64
+	}
+	rows, err := list(c, func(r scanner) (v row, err error) {
+		return v, r.Scan(&v.hour, &v.eventType, &v.log, &v.era, &v.events)
+	}, "SELECT hour, event_type, log, era, events FROM counts WHERE workspace = ? AND hour >= ? AND hour < ?", workspace, int32(from), int32(until))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if versions.selects(r.log, r.era, r.hour, r.eventType) {
+			at(r.entryKey).accepted += r.events
+		}
+	}
+	return nil
+}
+
+// auditLedger adds what the ledger says.
+func (c conn) auditLedger(id control.ConnectorID, from, until eventlog.Hour, at func(entryKey) *entry) error {
+	type row struct {
+		entryKey
+		events, unsized int64
+	}
+	scan := func(r scanner) (v row, err error) { return v, r.Scan(&v.hour, &v.eventType, &v.events, &v.unsized) }
+	files, err := list(c, scan, `SELECT hour, event_type, SUM(events), 0 FROM files
+		WHERE connector = ? AND hour >= ? AND hour < ? AND target = 0 GROUP BY hour, event_type`, string(id), int32(from), int32(until))
+	if err != nil {
+		return err
+	}
+	for _, r := range files {
+		at(r.entryKey).delivered += r.events
+	}
+	drops, err := list(c, scan, `SELECT hour, event_type, SUM(CASE WHEN events > 0 THEN events ELSE 0 END), SUM(CASE WHEN events < 0 THEN 1 ELSE 0 END)
+		FROM drops WHERE connector = ? AND hour >= ? AND hour < ? AND target = 0 AND event_type <> '' GROUP BY hour, event_type`,
+		string(id), int32(from), int32(until))
+	for _, r := range drops {
+		e := at(r.entryKey)
+		e.dropped += r.events
+		e.unsized = e.unsized || r.unsized > 0
+	}
+	return err
+}
+
+// versions are the recorded versions of a connector, newest first.
+type versions struct {
+	s    *Store
+	list []version
+}
+
+type version struct {
+	log     string
+	at      eventlog.Offset
+	created int64 // milliseconds
+	config  control.Config
+	chosen  map[string]bool // by event type
+}
+
+func (c conn) versions(id control.ConnectorID) (versions, error) {
+	vs, err := list(c, func(r scanner) (v version, err error) {
+		var config string
+		if err = r.Scan(&v.log, &v.at, &v.created, &config); err == nil {
+			v.config, err = control.DecodeConfig([]byte(config))
+		}
+		v.chosen = map[string]bool{}
+		return v, err
+	}, `SELECT log, recorded_offset, created_at, config FROM connector_configs
+		WHERE connector = ? AND recorded_offset IS NOT NULL ORDER BY version DESC`, string(id))
+	return versions{c.s, vs}, err
+}
+
+// selects reports whether the connector got events of that type that were accepted in an era of a log, in hour h.
+//
+// Of records in the same log the offsets tell. Records in another log were in force if they are older than the hour's
+// end: logs follow one another, and what was counted before eras were is told like this too.
+func (vs versions) selects(log string, era eventlog.Offset, h eventlog.Hour, eventType string) bool {
+	end := (h + 1).Start().UnixMilli()
+	i := slices.IndexFunc(vs.list, func(v version) bool {
+		if v.log == log {
+			return v.at <= era
+		}
+		return v.created < end
+	})
+	if i < 0 || vs.list[i].config.Deleted {
+		return false
+	}
+	v := &vs.list[i]
+	is, known := v.chosen[eventType]
+	if !known {
+		sel, _ := vs.s.types.Select(v.config.Events) // what is gone from the catalogue selects nothing
+		if t, ok := vs.s.types.Type(eventType); ok {
+			is = sel.HasType(t)
+		}
+		v.chosen[eventType] = is
+	}
+	return is
+}
+
+// CapUsed gives how many events stand in files that a workspace's test connectors have written since then. Test
+// events are left out.
+func (s *Store) CapUsed(ctx context.Context, workspace uint32, since time.Time) (n int64, err error) {
+	err = s.reader(ctx).one(`SELECT COALESCE(SUM(f.events), 0) FROM connectors c JOIN files f ON f.connector = c.id
+		WHERE c.workspace = ? AND c.test = 1 AND f.at >= ? AND f.target = 0`, []any{workspace, millis(since)}, &n)
+	return n, s.fail(err, "find what is used of the cap")
+}
+
+// RecoverDrop writes into the ledger that files hold events which stood in it as dropped, and makes the drop's row
+// d, or removes it if d has no events left, in one commit. Doing it again changes nothing.
+//
+// Errors: not_found if there is no such lane; conflict if the drop is not settled yet; stale if its row is gone and a
+// file is new. Nothing is written with any error.
+func (s *Store) RecoverDrop(ctx context.Context, d control.Drop, files []control.File) error {
+	return s.inTx(ctx, "recover drop", func(c conn) error {
+		if _, err := c.lane(d.Lane); err != nil {
+			return err
+		}
+		var settled bool
+		err := c.one("SELECT settled FROM drops WHERE id = ? AND connector = ? AND destination = ?",
+			[]any{d.ID, string(d.Lane.Connector), d.Lane.Destination}, &settled)
+		gone := errors.Is(err, sql.ErrNoRows)
+		switch {
+		case gone:
+		case err != nil:
+			return err
+		case !settled:
+			return fault.New(fault.Conflict, "", "drop %d is not settled yet", d.ID)
+		}
+		for i := range files {
+			if gone {
+				var n int
+				if err := c.one("SELECT COUNT(*) FROM files WHERE connector = ? AND destination = ? AND object_key = ?",
+					[]any{string(d.Lane.Connector), d.Lane.Destination, files[i].Key}, &n); err != nil {
+					return err
+				}
+				if n == 0 {
+					return fault.New(fault.Stale, "", "drop %d is no longer in the ledger", d.ID)
+				}
+				continue
+			}
+			if err := c.insertFile(d.Lane, &files[i]); err != nil {
+				return err
+			}
+		}
+		if gone {
+			return nil
+		}
+		if d.Events == 0 {
+			_, err := c.exec("DELETE FROM drops WHERE id = ?", d.ID)
+			return err
+		}
+		d.Settled = true
+		return c.saveDrop(d.Lane, &d)
+	})
+}
