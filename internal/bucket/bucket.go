@@ -100,8 +100,28 @@ type Features struct {
 	RefusesChecksums  bool `json:"refuses_checksums,omitempty"`   // additional checksums are answered with an error
 }
 
+// ByRole tells whether the customer lets us in by a role rather than by a key.
+func (a Access) ByRole() bool { return a.RoleARN != "" }
+
 // Opener opens buckets. It checks nothing on the network.
 type Opener interface {
 	// Open gives the bucket of a, to be closed by the caller. Errors: invalid, naming the fields of a.
 	Open(a Access) (Bucket, error)
+}
+
+// Assumer is an Opener that takes on the roles of customers with the installation's own credentials.
+type Assumer interface {
+	Opener
+
+	// Assume takes on the role of a with exactly a.ExternalID, or without any if it is empty. It asks anew each time,
+	// and touches no bucket.
+	//
+	// Errors, as *Error: RoleRefused if the role cannot be taken on so; OwnCredentials if the installation's own
+	// credentials are missing or not valid, and then nothing is said about the role; passing ones.
+	Assume(ctx context.Context, a Access) error
+
+	// Account gives the installation's AWS account id, 12 digits, which customers name in trust policies.
+	//
+	// Errors: unavailable if it is not set and cannot be asked for.
+	Account(ctx context.Context) (string, error)
 }

@@ -65,6 +65,7 @@ type Error struct {
 	Op         string // the S3 action: PutObject, HeadObject, …
 	Bucket     string
 	Key        string
+	Role       string // ARN, with AssumeRole
 	Status     int    // HTTP status; 0: no answer
 	StoreCode  string // the store's own error code, e.g. InvalidAccessKeyId
 	Said       string // the store's own sentence about a refusal, to be shown as a quotation; nothing is decided by it
@@ -76,7 +77,11 @@ type Error struct {
 
 // Error names call, object, problem and the store's code. Never a secret.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%s %s/%s: %s", e.Op, e.Bucket, e.Key, e.Problem)
+	what := e.Bucket + "/" + e.Key
+	if e.Role != "" {
+		what = e.Role
+	}
+	s := fmt.Sprintf("%s %s: %s", e.Op, what, e.Problem)
 	if e.StoreCode != "" || e.Status != 0 {
 		s += fmt.Sprintf(" (%d %s)", e.Status, e.StoreCode)
 	}

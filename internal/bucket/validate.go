@@ -54,7 +54,14 @@ var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	keyID      = regexp.MustCompile(`^[A-Za-z0-9_.@+=-]{3,128}$`)
+
+	// Source: AWS IAM API reference, CreateRole (path, role name); AWS STS API reference, AssumeRole (session name).
+	roleARN     = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::[0-9]{12}:role/([!-.0-~]+/)*[\w+=,.@-]{1,64}$`)
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 )
+
+// maxRoleARN bounds a role's ARN. Source: AWS STS API reference, AssumeRole.
+const maxRoleARN = 2048
 
 // otherKinds are beginnings and ends of names that are not general purpose buckets. Source: Amazon S3 user guide,
 // bucket naming rules.
@@ -122,12 +129,16 @@ func ValidateEndpoint(field, endpoint string) []fault.Problem {
 	return nil
 }
 
-// ValidateAccess gives every problem of a, with fields named as in the file of apply.
+// ValidateAccess gives every problem of a, with fields named as in the file of apply. That a role has its external id
+// is left to who opens the bucket: a form is checked before there is one.
 func ValidateAccess(a Access) []fault.Problem {
 	problems := ValidateName("bucket", a.Bucket)
 	problems = append(problems, ValidateEndpoint("endpoint", a.Endpoint)...)
 	if a.Region != "" && !regionName.MatchString(a.Region) {
 		problems = append(problems, fault.Problem{Field: "region", Code: "invalid", Message: "A region looks like us-east-1."})
+	}
+	if a.ByRole() {
+		return append(problems, validateRole(a)...)
 	}
 	switch {
 	case a.AccessKeyID == "":
@@ -137,6 +148,29 @@ func ValidateAccess(a Access) []fault.Problem {
 	}
 	if a.SecretAccessKey.Empty() {
 		problems = append(problems, fault.Problem{Field: "secret_access_key", Code: "required", Message: "The secret access key is needed."})
+	}
+	return problems
+}
+
+// validateRole gives the problems of the role method's own fields.
+func validateRole(a Access) (problems []fault.Problem) {
+	problem := func(field, code, message string) {
+		problems = append(problems, fault.Problem{Field: field, Code: code, Message: message})
+	}
+	if len(a.RoleARN) > maxRoleARN || !roleARN.MatchString(a.RoleARN) {
+		problem("role_arn", "invalid", "A role's ARN looks like arn:aws:iam::123456789012:role/millrace-currents.")
+	}
+	if a.AccessKeyID != "" {
+		problem("access_key_id", "conflict", "Either a role or an access key lets us in, not both.")
+	}
+	if !a.SecretAccessKey.Empty() {
+		problem("secret_access_key", "conflict", "Either a role or an access key lets us in, not both.")
+	}
+	if a.ExternalID != "" && !externalID.MatchString(a.ExternalID) {
+		problem("external_id", "invalid", "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -.")
+	}
+	if a.SessionName != "" && !sessionName.MatchString(a.SessionName) {
+		problem("session_name", "invalid", "A session's name has 2 to 64 letters, digits and signs out of _ + = , . @ -.")
 	}
 	return problems
 }

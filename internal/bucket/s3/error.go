@@ -110,7 +110,11 @@ func (b *Bucket) fail(op, key string, err error) *bucket.Error {
 		return nil
 	}
 	if e, ok := errors.AsType[*bucket.Error](err); ok {
-		return e
+		own := *e // that of a role is shared by all who use it
+		if own.Bucket == "" {
+			own.Bucket, own.Key = b.access.Bucket, key
+		}
+		return &own
 	}
 	e := &bucket.Error{Problem: bucket.Unknown, Op: op, Bucket: b.access.Bucket, Key: key, Cause: err}
 	resp, answered := errors.AsType[*awshttp.ResponseError](err)

@@ -3,7 +3,10 @@
 // An Opener makes buckets that share a configuration; each has an HTTP transport of its own, so that one
 // customer's dead endpoint holds nobody else's connections. A call is one attempt: nothing is repeated here,
 // except that a wrong region is followed once, because delivery owns the patience. Whose fault an error is, is
-// decided in error.go, by the store's code and the status alone.
+// decided in error.go and role.go, by the store's code and the status alone.
+//
+// Where a customer lets us in by a role, the installation's own credentials (base.go) take it on, and all buckets of
+// that role share its session (role.go).
 //
 // An upload costs one pass of CRC-32C over the bytes (hardware does it at the speed of memory) and, only where
 // the connection is not encrypted, the SHA-256 of the signature. Start reading at Bucket.Put.
@@ -22,12 +25,14 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
@@ -45,17 +50,41 @@ type Config struct {
 
 	// TLS replaces the default client configuration; nil: the system's roots.
 	TLS *tls.Config
+
+	// STSEndpoint is where roles are asked for, for S3-compatible stores; empty: AWS, in the installation's region.
+	// It is the operator's own, so the guard does not stand before it.
+	STSEndpoint string
+
+	// AccountID is the installation's AWS account; empty: STS is asked.
+	AccountID string
+
+	// Env looks up the environment for AWS's own variables (AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ROLE_ARN …), from which
+	// the installation's own credentials are found; nil: none are set.
+	Env func(name string) string
+
+	// Base, if set, stands for the installation's own credentials and nothing is looked for. For demo and tests.
+	Base Key
 }
 
 // Opener opens buckets on S3. Safe for concurrent use.
-type Opener struct{ cfg Config }
+type Opener struct {
+	cfg    Config
+	tokens *tokens
+	roles  *roles
+}
 
 // NewOpener makes an Opener. A nil cfg.Dial is a mistake of the program, since it would leave the guard out.
 func NewOpener(cfg Config) *Opener {
 	if cfg.Dial == nil {
 		panic("s3: Config.Dial is nil")
 	}
-	return &Opener{cfg: cfg}
+	if cfg.Env == nil {
+		cfg.Env = func(string) string { return "" }
+	}
+	o := &Opener{cfg: cfg}
+	o.tokens = &tokens{cfg: cfg, transport: o.transport(ownDial()), clients: map[string]*sts.Client{}}
+	o.roles = &roles{ask: o.tokens.ask, leases: map[roleKey]*lease{}}
+	return o
 }
 
 var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -64,12 +93,21 @@ var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 //
 // Errors: invalid, with field problems named as in the file of apply.
 func (o *Opener) Open(a bucket.Access) (bucket.Bucket, error) {
-	if problems := bucket.ValidateAccess(a); len(problems) > 0 {
+	problems := bucket.ValidateAccess(a)
+	if a.ByRole() && a.ExternalID == "" {
+		problems = append(problems, fault.Problem{Field: "external_id", Code: "required", Message: "A role is not taken on without an external id."})
+	}
+	if len(problems) > 0 {
 		return nil, &fault.Error{Code: fault.Invalid, Op: "open bucket", Fields: problems}
 	}
-	transport := o.transport(a.Endpoint != "")
+	dial := ownDial()
+	if a.Endpoint != "" {
+		dial = o.cfg.Dial
+	}
+	transport := o.transport(dial)
 	b := &Bucket{
 		access: a,
+		roles:  o.roles,
 		door:   &door{transport: transport},
 		lookup: make(chan struct{}, 1),
 	}
@@ -101,14 +139,18 @@ func (o *Opener) Open(a bucket.Access) (bucket.Bucket, error) {
 	return b, nil
 }
 
-// credentials gives what signs the calls of a. Assumed roles belong here.
+// credentials gives what signs the calls of a.
 func (o *Opener) credentials(a bucket.Access) aws.CredentialsProvider {
+	if a.ByRole() {
+		return provider{o.roles, keyOf(a), a.Region}
+	}
 	return credentials.NewStaticCredentialsProvider(a.AccessKeyID, a.SecretAccessKey.Reveal(), "")
 }
 
 // Bucket is one bucket of S3. Safe for concurrent use.
 type Bucket struct {
 	access   bucket.Access
+	roles    *roles
 	options  sdk.Options
 	unsigned func(*sdk.Options) // nil: the signature covers the bytes
 	door     *door
@@ -277,7 +319,7 @@ func (b *Bucket) call(ctx context.Context, op, key string, do func(*sdk.Client) 
 // follow runs do, and once more in the right region if the store says that this one is wrong. The right one is
 // remembered.
 func (b *Bucket) follow(ctx context.Context, op, key string, c *sdk.Client, do func(*sdk.Client) error) error {
-	err := b.fail(op, key, do(c))
+	err := b.try(op, key, c, do)
 	if err == nil || err.Problem != bucket.WrongRegion {
 		return asError(err)
 	}
@@ -295,11 +337,32 @@ func (b *Bucket) follow(ctx context.Context, op, key string, c *sdk.Client, do f
 		return err
 	}
 	again := b.in(right)
-	if err := b.fail(op, key, do(again)); err != nil {
+	if err := b.try(op, key, again, do); err != nil {
 		return err
 	}
 	b.remember(again)
 	return nil
+}
+
+// try runs do. A session that the store does not take is given up, and do runs once more with a new one: whether the
+// role may still be taken on, and nothing else, is the customer's to say. If the store does not take the new one
+// either, that may pass.
+func (b *Bucket) try(op, key string, c *sdk.Client, do func(*sdk.Client) error) *bucket.Error {
+	begun := time.Now()
+	err := b.fail(op, key, do(c))
+	if !b.access.ByRole() || !aboutSession(err) {
+		return err
+	}
+	b.roles.forget(keyOf(b.access), begun)
+	if err = b.fail(op, key, do(c)); aboutSession(err) {
+		err.Problem = bucket.Unknown
+	}
+	return err
+}
+
+// aboutSession tells whether a store refuses the credentials themselves.
+func aboutSession(err *bucket.Error) bool {
+	return err != nil && (err.Problem == bucket.ExpiredToken || err.Problem == bucket.UnknownKey || err.Problem == bucket.BadSecret)
 }
 
 // asError keeps a nil *bucket.Error from becoming an error that is not nil.
@@ -333,7 +396,7 @@ func (b *Bucket) located(ctx context.Context) (*sdk.Client, error) {
 	if err != nil {
 		e := b.fail("GetBucketLocation", "", err)
 		switch e.Problem {
-		case bucket.Network, bucket.AddressForbidden, bucket.ServerError, bucket.Throttled:
+		case bucket.Network, bucket.AddressForbidden, bucket.ServerError, bucket.Throttled, bucket.RoleRefused, bucket.OwnCredentials:
 			return nil, e
 		}
 		region = e.Region // with WrongRegion, if it was told

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -21,12 +22,8 @@ const (
 	maxIdle        = 64 // connections; more at once are opened and closed
 )
 
-// transport makes the HTTP transport of one bucket. guarded: the endpoint was given by a customer.
-func (o *Opener) transport(guarded bool) *http.Transport {
-	dial := o.cfg.Dial
-	if !guarded {
-		dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext
-	}
+// transport makes the HTTP transport of one bucket, or of STS.
+func (o *Opener) transport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // S3 speaks nothing newer
 	t := &http.Transport{

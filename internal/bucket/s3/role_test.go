@@ -1,0 +1,429 @@
+package s3_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/bucketserver"
+	"github.com/millrace/millrace/internal/bucket/s3"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+const (
+	ours       = "123456789012" // the installation's account
+	theRole    = "arn:aws:iam::210987654321:role/customers/millrace-currents"
+	theID      = "millrace-7f3a9c"
+	baseKeyID  = "AKIDMILLRACE"
+	baseSecret = "base-secret"
+)
+
+// town is a store with an STS at the same address, and an opener of an installation in it.
+type town struct {
+	sts    *bucketserver.STS
+	server *bucketserver.Server
+	url    string
+	opener *s3.Opener
+	access bucket.Access
+	asked  atomic.Int64                                           // calls of the STS
+	fails  atomic.Pointer[func(*http.Request) bucketserver.Fault] // of the store; nil: nothing
+}
+
+// trust is the trust policy that the product itself prints.
+func trust(t testing.TB, account, externalID string) string {
+	t.Helper()
+	p, err := bucket.NewPolicy(bucket.PolicyInput{Kind: bucket.Trust, AccountID: account, ExternalID: externalID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.JSON()
+}
+
+// currents is the policy that the product prints for Currents by role.
+func currents(t testing.TB, name string) string {
+	t.Helper()
+	p, err := bucket.NewPolicy(bucket.PolicyInput{Kind: bucket.Currents, Method: bucket.RoleMethod, Bucket: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.JSON()
+}
+
+func newTown(t testing.TB, change func(*bucketserver.STSConfig, *s3.Config)) *town {
+	t.Helper()
+	w := &town{}
+	sc := bucketserver.STSConfig{
+		Users: map[string]bucketserver.User{baseKeyID: {ARN: "arn:aws:iam::" + ours + ":user/millrace", Secret: secret.New(baseSecret)}},
+		Roles: []bucketserver.Role{{ARN: theRole, Trust: trust(t, ours, theID), Policy: currents(t, "acme")}},
+		Fault: func(*http.Request) bucketserver.Fault { w.asked.Add(1); return bucketserver.Fault{} },
+	}
+	oc := s3.Config{Dial: (&net.Dialer{}).DialContext, Base: s3.Key{ID: baseKeyID, Secret: secret.New(baseSecret)}}
+	if change != nil {
+		change(&sc, &oc)
+	}
+	var err error
+	if w.sts, err = bucketserver.NewSTS(sc); err != nil {
+		t.Fatal(err)
+	}
+	_, srv, a := startServer(t, bucketserver.Config{STS: w.sts, Fault: func(r *http.Request) bucketserver.Fault {
+		if f := w.fails.Load(); f != nil && !strings.Contains(r.Header.Get("Authorization"), "/sts/") {
+			return (*f)(r)
+		}
+		return bucketserver.Fault{}
+	}})
+	w.server, w.url = srv, a.Endpoint
+	if oc.STSEndpoint == "" {
+		oc.STSEndpoint = a.Endpoint
+	}
+	w.opener = s3.NewOpener(oc)
+	w.access = bucket.Access{
+		Bucket: "acme", Endpoint: a.Endpoint, PathStyle: true, Region: "us-east-1",
+		RoleARN: theRole, ExternalID: theID, SessionName: "millrace-warehouse",
+	}
+	return w
+}
+
+func put(t testing.TB, b bucket.Bucket, key string) error {
+	t.Helper()
+	return b.Put(t.Context(), key, bucket.Body{[]byte("x")}, bucket.PutOptions{CreateOnly: true})
+}
+
+func TestARoleOpensTheBucket(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, nil)
+	b := openBucket(t, w.opener, w.access)
+	if err := put(t, b, "currents/k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(t.Context(), "currents/k"); bucket.ProblemOf(err) != bucket.AccessDenied {
+		t.Errorf("delete, which its policy does not allow: %v", err)
+	}
+	account, err := w.opener.Account(t.Context())
+	if err != nil || account != ours {
+		t.Errorf("account %q, %v", account, err)
+	}
+}
+
+func TestLanesOfOneRoleShareItsSession(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, nil)
+	var wg sync.WaitGroup
+	for i := range 50 {
+		b := openBucket(t, w.opener, w.access)
+		wg.Go(func() {
+			if err := put(t, b, fmt.Sprint("currents/", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.asked.Load(); n != 1 {
+		t.Errorf("STS was asked %d times", n)
+	}
+}
+
+func TestASessionIsRenewedBeforeItEnds(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, func(sc *bucketserver.STSConfig, _ *s3.Config) { sc.Lifetime = 2 * time.Second })
+	b := openBucket(t, w.opener, w.access)
+	for i := range 40 { // over two sessions; a call with one that has ended would fail or ask twice
+		if err := put(t, b, fmt.Sprint("currents/", i)); err != nil {
+			t.Fatalf("put %d: %v", i, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if n := w.asked.Load(); n < 3 || n > 4 {
+		t.Errorf("STS was asked %d times in 4 s for sessions of 2 s", n)
+	}
+}
+
+func TestASessionThatTheStoreDoesNotTakeIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, nil)
+	b := openBucket(t, w.opener, w.access)
+	if err := put(t, b, "currents/1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []string{"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"} {
+		refused := ""
+		refuse := func(r *http.Request) bucketserver.Fault {
+			token := r.Header.Get("X-Amz-Security-Token")
+			if refused == "" {
+				refused = token
+			}
+			if token == refused {
+				return bucketserver.Fault{Status: 400, Code: code}
+			}
+			return bucketserver.Fault{}
+		}
+		w.fails.Store(&refuse)
+		before := w.asked.Load()
+		if err := put(t, b, "currents/"+code); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+		if n := w.asked.Load() - before; n != 1 {
+			t.Errorf("%s: STS was asked %d times", code, n)
+		}
+	}
+	always := func(*http.Request) bucketserver.Fault { return bucketserver.Fault{Status: 400, Code: "ExpiredToken"} }
+	w.fails.Store(&always)
+	if p := bucket.ProblemOf(put(t, b, "currents/never")); p.Owner() != bucket.Passing {
+		t.Errorf("a store that takes no session at all is %s, which belongs to %s", p, p.Owner())
+	}
+}
+
+func TestAStoreEndsSessionsThatAreOver(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	w := newTown(t, func(sc *bucketserver.STSConfig, _ *s3.Config) {
+		sc.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	b := openBucket(t, w.opener, w.access)
+	if err := put(t, b, "currents/1"); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(int64(61 * time.Minute))
+	// The store says ExpiredToken, and then an STS whose clock is so far from ours does not take our signature.
+	if err := put(t, b, "currents/2"); bucket.ProblemOf(err) != bucket.OwnCredentials {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoseFaultARefusedRoleIs(t *testing.T) {
+	t.Parallel()
+	mayNothing := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`
+	for _, tt := range []struct {
+		name   string
+		change func(*bucketserver.STSConfig, *s3.Config)
+		access func(*bucket.Access)
+		want   bucket.Problem
+		owner  bucket.Owner
+		once   bool // the second try ends otherwise
+	}{
+		{name: "another external id", access: func(a *bucket.Access) { a.ExternalID = "another" }, want: bucket.RoleRefused, owner: bucket.Customer},
+		{name: "no such role", access: func(a *bucket.Access) { a.RoleARN += "-2" }, want: bucket.RoleRefused, owner: bucket.Customer},
+		{
+			name: "a role that trusts another account", want: bucket.RoleRefused, owner: bucket.Customer,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) { sc.Roles[0].Trust = trust(t, "999999999999", theID) },
+		},
+		{
+			// STS does not tell it from the customer's refusal: what the documentation of blame says.
+			name: "our user may not take on roles", want: bucket.RoleRefused, owner: bucket.Customer,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				u := sc.Users[baseKeyID]
+				u.Policy = mayNothing
+				sc.Users[baseKeyID] = u
+			},
+		},
+		{
+			name: "our key is unknown", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base.ID = "AKIDNOBODY" },
+		},
+		{
+			name: "our secret is wrong", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base.Secret = secret.New("wrong") },
+		},
+		{
+			name: "our clock is wrong", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				sc.Now = func() time.Time { return time.Now().Add(10 * time.Minute) }
+			},
+		},
+		{
+			name: "we have no credentials at all", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
+				oc.Base = s3.Key{}
+				oc.Env = env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/none")
+			},
+		},
+		{
+			name: "our token file is gone", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
+				oc.Base = s3.Key{}
+				oc.Env = env("AWS_WEB_IDENTITY_TOKEN_FILE", "/not/there", "AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/millrace")
+			},
+		},
+		{
+			name: "credentials from an address that is not ours", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
+				oc.Base = s3.Key{}
+				oc.Env = env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/credentials")
+			},
+		},
+		{
+			name: "STS is not reached", want: bucket.Network, owner: bucket.Passing,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.STSEndpoint = "http://127.0.0.1:9" },
+		},
+		{
+			name: "STS is in trouble", want: bucket.ServerError, owner: bucket.Passing,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				sc.Fault = func(*http.Request) bucketserver.Fault {
+					return bucketserver.Fault{Status: 500, Code: "InternalFailure"}
+				}
+			},
+		},
+		{
+			name: "STS asks for patience", want: bucket.Throttled, owner: bucket.Passing,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				sc.Fault = func(*http.Request) bucketserver.Fault { return bucketserver.Fault{Status: 400, Code: "Throttling"} }
+			},
+		},
+		{
+			name: "refused, and then STS is in trouble", want: bucket.Throttled, owner: bucket.Passing, once: true,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				var n atomic.Int64
+				sc.Roles = nil
+				sc.Fault = func(*http.Request) bucketserver.Fault {
+					if n.Add(1) == 2 {
+						return bucketserver.Fault{Status: 503, Code: "ServiceUnavailable"}
+					}
+					return bucketserver.Fault{}
+				}
+			},
+		},
+		{
+			name: "refused by an STS that does not know GetCallerIdentity", want: bucket.RoleRefused, owner: bucket.Customer,
+			change: func(sc *bucketserver.STSConfig, _ *s3.Config) {
+				var n atomic.Int64
+				sc.Roles = nil
+				sc.Fault = func(*http.Request) bucketserver.Fault {
+					if n.Add(1)%2 == 0 {
+						return bucketserver.Fault{Status: 400, Code: "InvalidAction"}
+					}
+					return bucketserver.Fault{}
+				}
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newTown(t, tt.change)
+			if tt.access != nil {
+				tt.access(&w.access)
+			}
+			errs := []error{w.opener.Assume(t.Context(), w.access)}
+			if !tt.once {
+				errs = append(errs, put(t, openBucket(t, w.opener, w.access), "currents/k"))
+			}
+			for _, err := range errs {
+				p := bucket.ProblemOf(err)
+				if p != tt.want || p.Owner() != tt.owner {
+					t.Errorf("got %v, which belongs to %s; want %s, %s", err, p.Owner(), tt.want, tt.owner)
+				}
+				if !strings.Contains(fmt.Sprint(err), w.access.RoleARN) {
+					t.Errorf("the role is not named: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestBaseCredentialsFromTheEnvironment(t *testing.T) {
+	t.Parallel()
+	addressed := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "open-sesame" {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(rw, `{"AccessKeyId":%q,"SecretAccessKey":%q,"Expiration":%q}`, baseKeyID, baseSecret, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	}))
+	t.Cleanup(addressed.Close)
+	for name, look := range map[string]func(string) string{
+		"a key":                   env("AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_REGION", "us-east-1"),
+		"a container's address":   env("AWS_CONTAINER_CREDENTIALS_FULL_URI", addressed.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "open-sesame"),
+		"the region is ours, too": env("AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_DEFAULT_REGION", "eu-central-1"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTown(t, func(sc *bucketserver.STSConfig, oc *s3.Config) {
+				oc.Base, oc.Env = s3.Key{}, look
+				sc.Region = look("AWS_DEFAULT_REGION")
+			})
+			if err := put(t, openBucket(t, w.opener, w.access), "currents/k"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestARefusalEndsTheSessionAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, nil)
+	b := openBucket(t, w.opener, w.access)
+	if err := put(t, b, "currents/1"); err != nil {
+		t.Fatal(err)
+	}
+	w.sts.DeleteRole(theRole)
+	if err := w.opener.Assume(t.Context(), w.access); bucket.ProblemOf(err) != bucket.RoleRefused {
+		t.Fatalf("assume: %v", err)
+	}
+	if err := put(t, b, "currents/2"); bucket.ProblemOf(err) != bucket.RoleRefused {
+		t.Errorf("put: %v, want the refusal", err)
+	}
+	// A check that succeeds lets the lanes go on at once, whatever they remember.
+	if err := w.sts.SetRole(bucketserver.Role{ARN: theRole, Trust: trust(t, ours, theID)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.opener.Assume(t.Context(), w.access); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, b, "currents/3"); err != nil {
+		t.Errorf("put after the check: %v", err)
+	}
+}
+
+func TestOpenRefusesARoleThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	for field, change := range map[string]func(*bucket.Access){
+		"external_id":       func(a *bucket.Access) { a.ExternalID = "" },
+		"role_arn":          func(a *bucket.Access) { a.RoleARN = "arn:aws:iam::12:role/x" },
+		"access_key_id":     func(a *bucket.Access) { a.AccessKeyID = "AKIDEXAMPLE" },
+		"secret_access_key": func(a *bucket.Access) { a.SecretAccessKey = secret.New("x") },
+		"session_name":      func(a *bucket.Access) { a.SessionName = "with space" },
+	} {
+		a := bucket.Access{Bucket: "acme", RoleARN: theRole, ExternalID: theID}
+		change(&a)
+		_, err := opener.Open(a)
+		if f := fault.As(err); f == nil || f.Code != fault.Invalid || len(f.Fields) != 1 || f.Fields[0].Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestACallerWhoGoesDoesNotTakeTheSessionAlong(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	w := newTown(t, func(sc *bucketserver.STSConfig, _ *s3.Config) {
+		sc.Fault = func(*http.Request) bucketserver.Fault { <-hold; return bucketserver.Fault{} }
+	})
+	b := openBucket(t, w.opener, w.access)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := b.Put(ctx, "currents/k", bucket.Body{[]byte("x")}, bucket.PutOptions{})
+	if bucket.ProblemOf(err) != bucket.Network {
+		t.Errorf("a caller out of patience: %v", err)
+	}
+	close(hold)
+	if err := put(t, b, "currents/k"); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+}
