@@ -154,13 +154,13 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.Delivery.Zone }, keyPart),
 		},
 		{
-			Name: "aws_account_id", Kind: Text, Absent: "not shown",
-			Doc:   "The AWS account that assumes customers' roles, 12 digits: put into the trust policies that millrace policy prints.",
+			Name: "aws_account_id", Kind: Text, Absent: "asked of Amazon",
+			Doc:   "The AWS account that assumes customers' roles, 12 digits: shown to customers and put into the trust policies that millrace policy prints.",
 			parse: text(func(c *Config) *string { return &c.AWS.AccountID }, accountID),
 		},
 		{
 			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's, of the bucket's region",
-			Doc:   "Security token service to assume customers' roles at, for stores that are compatible with Amazon's. The installation's own credentials come from the standard AWS chain: environment, shared files, container or instance.",
+			Doc:   "Security token service to assume customers' roles at, for stores that are compatible with Amazon's. The installation's own credentials are found as AWS's tools find them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a service account's token, the container's or the machine's role; shared files are not read.",
 			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
 		},
 		{
