@@ -1,0 +1,333 @@
+package notify
+
+import (
+	"cmp"
+	_ "embed"
+	"html/template"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/text"
+)
+
+const (
+	maxLines   = 300 // of one mail's lists
+	maxSubject = 160 // runes
+	maxValue   = 600 // runes of one parameter
+)
+
+// content is what a mail says, before it is written as plain text and as HTML.
+type content struct {
+	Language text.Language
+	Subject  string
+	Parts    []part
+	Link     string // label of URL
+	URL      string // empty: no link
+	Footer   string
+}
+
+// part is about one notice, or about several of which the same is to be said.
+type part struct {
+	Title string
+	Lines []string // one for each notice, if there are several
+	Says  []says
+}
+
+// says is a paragraph, under a label of its own if it has one.
+type says struct{ Label, Text string }
+
+// urgency orders the kinds of a mail: what cannot wait comes first. Kinds that are not here come last.
+var urgency = []control.NoticeKind{
+	control.NoticeDiskQuota, control.NoticeLastCall, control.NoticePauseLast, control.NoticeDropped, control.NoticeFailing,
+	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeKeyExpired, control.NoticeSlow,
+	control.NoticePauseHalf, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeCheckPassed,
+}
+
+// compose makes one mail of notices. Times are in UTC, because a contact's zone is not known.
+func compose(l text.Language, notices []control.Notice, now time.Time, baseURL string) content {
+	type group struct {
+		kind   control.NoticeKind
+		reason string // problem of the store, or reason of a drop: what the advice depends on
+	}
+	groups := map[group][]control.Notice{}
+	var order []group
+	for _, n := range notices {
+		g := group{n.Kind, n.Params["problem"] + n.Params["reason"]}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], n)
+	}
+	rank := func(k control.NoticeKind) int {
+		if i := slices.Index(urgency, k); i >= 0 {
+			return i
+		}
+		return len(urgency)
+	}
+	slices.SortStableFunc(order, func(a, b group) int { return cmp.Compare(rank(a.kind), rank(b.kind)) })
+
+	c := content{
+		Language: l, Subject: subject(l, groups[order[0]], len(notices), now),
+		Footer: text.T(l, "mail.footer", nil),
+	}
+	if baseURL != "" {
+		c.Link, c.URL = text.T(l, "mail.open", nil), baseURL
+	}
+	room := maxLines
+	for _, g := range order {
+		c.Parts = append(c.Parts, describe(l, groups[g], now, &room))
+	}
+	return c
+}
+
+// subject is what the first group is about, and how much more there is.
+func subject(l text.Language, first []control.Notice, all int, now time.Time) string {
+	p := sentenceParams(l, first, now)
+	key := "notice." + string(first[0].Kind)
+	var s string
+	switch {
+	case len(first) > 1:
+		s = text.T(l, key+".many", p)
+	case uncounted(first[0]):
+		s = text.T(l, "notice.dropped.uncounted.subject", p)
+	default:
+		s = text.T(l, key+".subject", p)
+	}
+	if more := all - len(first); more > 0 {
+		return text.T(l, "mail.subject.mixed", text.Params{"first": cut(s, maxSubject), "n": more})
+	}
+	return cut(s, maxSubject)
+}
+
+// describe says what there is to say about notices of one kind and reason.
+func describe(l text.Language, ns []control.Notice, now time.Time, room *int) part {
+	kind, p := ns[0].Kind, sentenceParams(l, ns, now)
+	key := "notice." + string(kind)
+	out := part{}
+	say := func(label, s string) {
+		if label != "" {
+			label = text.T(l, label, nil)
+		}
+		out.Says = append(out.Says, says{label, s})
+	}
+	if len(ns) == 1 {
+		out.Title = text.T(l, key, p)
+		if uncounted(ns[0]) {
+			out.Title = text.T(l, "notice.dropped.uncounted", p)
+		}
+		if kind == control.NoticeDropped && ns[0].Params["types"] != "" {
+			say("", text.T(l, "notice.dropped.types", p))
+		}
+	} else {
+		out.Title = text.T(l, key+".many", p)
+		slices.SortStableFunc(ns, func(a, b control.Notice) int {
+			return cmp.Or(cmp.Compare(a.Params["workspace"], b.Params["workspace"]), cmp.Compare(a.Params["connector"], b.Params["connector"]))
+		})
+		left := 0
+		for _, n := range ns {
+			if *room == 0 {
+				left++
+				continue
+			}
+			*room--
+			out.Lines = append(out.Lines, line(l, n, now))
+		}
+		if left > 0 {
+			out.Lines = append(out.Lines, text.T(l, "mail.more", text.Params{"n": left}))
+		}
+	}
+	problem, reason := ns[0].Params["problem"], ns[0].Params["reason"]
+	hint := ""
+	switch {
+	case problem != "":
+		k := "bucket." + problem
+		if !text.Has(k) {
+			k = "bucket.unknown"
+		}
+		say("mail.why", text.T(l, k, nil))
+		hint = text.T(l, k+".hint", nil)
+		if m := ns[0].Params["message"]; m != "" && len(ns) == 1 {
+			quoted := clean(m)
+			if h := ns[0].Params["hint"]; h != "" && l == text.English {
+				quoted += " " + clean(h)
+			}
+			say("", text.T(l, "mail.details", text.Params{"message": quoted}))
+		}
+	case reason != "" && text.Has("drop."+reason):
+		say("mail.why", text.T(l, "drop."+reason, nil))
+	}
+	if text.Has(key + ".meaning") {
+		say("", text.T(l, key+".meaning", p))
+	}
+	if text.Has(key+".action") && canReplay(kind, reason) {
+		hint = strings.TrimSpace(hint + " " + text.T(l, key+".action", p))
+	}
+	if hint != "" {
+		say("mail.todo", hint)
+	}
+	return out
+}
+
+// canReplay reports whether the advice to replay what was dropped makes sense: what is gone from the log cannot come
+// back, and a deleted connector has no destination any more.
+func canReplay(kind control.NoticeKind, reason string) bool {
+	if kind != control.NoticeDropped {
+		return true
+	}
+	switch control.DropReason(reason) {
+	case control.DropDeleted, control.DropLogLost, control.DropTrimmed, control.DropDamaged:
+		return false
+	}
+	return true
+}
+
+// uncounted reports whether n is a drop of which nobody knows how many events it was.
+func uncounted(n control.Notice) bool {
+	v, err := strconv.ParseInt(n.Params["events"], 10, 64)
+	return n.Kind == control.NoticeDropped && (err != nil || v < 0)
+}
+
+// line is one notice in a list.
+func line(l text.Language, n control.Notice, now time.Time) string {
+	key := "mail.line.bucket"
+	switch n.Kind {
+	case control.NoticeFailing, control.NoticeHalfTime, control.NoticeLastCall:
+		key = "mail.line.until"
+	case control.NoticePauseHalf, control.NoticePauseLast:
+		key = "mail.line.paused"
+	case control.NoticeResumed, control.NoticeSlow:
+		key = "mail.line.since"
+	case control.NoticeDropped:
+		key = "mail.line.dropped"
+	case control.NoticeKeyUnused, control.NoticeKeyExpired:
+		key = "mail.line.key"
+	case control.NoticeDiskQuota:
+		key = "notice.disk_quota"
+	}
+	return text.T(l, key, sentenceParams(l, []control.Notice{n}, now))
+}
+
+// sentenceParams gives what sentences about ns name. Of several, since and until are the earliest: what is said then
+// holds for each of them.
+func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Params {
+	p := text.Params{"n": len(ns)}
+	for k, v := range ns[0].Params {
+		switch k {
+		case "since", "until", "at":
+			p[k] = clean(v)
+			if t, ok := earliest(ns, k); ok {
+				p[k] = l.Time(t, time.UTC)
+				if k == "until" {
+					p["left"] = max(t.Sub(now), 0)
+				}
+			}
+		case "first_hour", "last_hour", "hour":
+			p[k] = clean(v)
+			if h, ok := parseHour(v); ok {
+				p[k] = l.Time(h, time.UTC)
+			}
+		case "used", "limit":
+			p[k] = clean(v)
+			if b, err := strconv.ParseInt(v, 10, 64); err == nil {
+				p[k] = text.Bytes(b)
+			}
+		case "events", "delivered", "dropped":
+			p[k] = clean(v)
+			if c, err := strconv.ParseInt(v, 10, 64); err == nil {
+				p[k] = c
+			}
+		default:
+			p[k] = clean(v)
+		}
+	}
+	return p
+}
+
+func earliest(ns []control.Notice, param string) (first time.Time, ok bool) {
+	for _, n := range ns {
+		t, err := time.Parse(time.RFC3339, n.Params[param])
+		if err == nil && (!ok || t.Before(first)) {
+			first, ok = t, true
+		}
+	}
+	return first, ok
+}
+
+// parseHour reads an hour in the forms in which notices name it: as in folders, as in commands, or as its first
+// moment.
+func parseHour(s string) (time.Time, bool) {
+	for _, form := range []string{"2006-01-02-15", "2006-01-02T15", time.RFC3339} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// clean makes a value from outside fit for a line of text: without control characters, and without those that turn
+// the direction of what follows.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+	return cut(s, maxValue)
+}
+
+// cut shortens s to so many runes.
+func cut(s string, runes int) string {
+	if len(s) <= runes {
+		return s
+	}
+	if r := []rune(s); len(r) > runes {
+		return string(r[:runes-1]) + "…"
+	}
+	return s
+}
+
+// Plain writes c as plain text. Lines are not wrapped: mail programs do it by the reader's window.
+func (c content) Plain() string {
+	var b strings.Builder
+	for i, p := range c.Parts {
+		if i > 0 {
+			b.WriteString("\n----\n\n")
+		}
+		b.WriteString(p.Title + "\n\n")
+		for _, l := range p.Lines {
+			b.WriteString("- " + l + "\n")
+		}
+		if len(p.Lines) > 0 {
+			b.WriteByte('\n')
+		}
+		for _, s := range p.Says {
+			if s.Label != "" {
+				b.WriteString(s.Label + ": ")
+			}
+			b.WriteString(s.Text + "\n\n")
+		}
+	}
+	if c.URL != "" {
+		b.WriteString(c.Link + ": " + c.URL + "\n\n")
+	}
+	// RFC 3676, section 4.3: what follows is not part of the message proper.
+	b.WriteString("-- \n" + c.Footer + "\n")
+	return b.String()
+}
+
+//go:embed mail.html
+var page string
+
+var pageTemplate = template.Must(template.New("mail").Parse(page))
+
+// HTML writes c as a page that needs nothing from elsewhere.
+func (c content) HTML() (string, error) {
+	var b strings.Builder
+	err := pageTemplate.Execute(&b, c)
+	return b.String(), err
+}
