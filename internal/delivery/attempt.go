@@ -26,57 +26,69 @@ type outcome struct {
 }
 
 // start begins the attempts that may begin now.
-func (l *lane) start(ctx context.Context) {
-	if l.row.Paused || l.mustRewind || len(l.ready) == 0 && len(l.unsettled) == 0 && !l.mustProbe() {
-		return
+func (l *lane) start(ctx context.Context) error {
+	ending := l.ending()
+	if l.order != nil || l.row.Paused && !ending || l.mustRewind || len(l.ready) == 0 && len(l.unsettled) == 0 && !l.mustProbe() {
+		return nil
 	}
 	if !l.dirty.IsZero() && l.now.Sub(l.dirty) > saveTooOld {
-		return // answers wait too long for their save: the customer may take files away meanwhile
+		return nil // answers wait too long for their save: the customer may take files away meanwhile
 	}
 	slots := l.m.cfg.Slots
-	if !l.resting.IsZero() {
+	if !l.resting.IsZero() && !ending {
 		if l.resting.After(l.now) {
-			return
+			return nil
 		}
 		slots = 1
 	}
 	if l.store == nil {
 		if l.again.After(l.now) {
-			return
+			return nil
 		}
 		if l.openStore(ctx); l.store == nil {
 			l.failed(l.openErr)
 			l.again = l.now.Add(backoff(l.failures))
-			return
+			return nil
 		}
 	}
-	if l.attempts == 0 && l.mustProbe() {
+	if l.attempts == 0 && l.mustProbe() && !ending {
 		l.attempts++
 		go l.probe(ctx, l.store, l.probeKey())
-		return
+		return nil
 	}
-	if l.resting.IsZero() {
+	if l.resting.IsZero() || ending {
 		for s := range l.unsettled {
 			if s.retryAt.After(l.now) || s.inFlight {
 				continue
 			}
 			if !l.trySettle(ctx, s) {
-				return
+				return nil
 			}
 		}
+	}
+	if ending {
+		return nil // a deleted connector's time is over: nothing more is written
 	}
 	for l.attempts < slots {
 		s := l.choose()
 		if s == nil {
-			return
+			return nil
 		}
 		if _, is := l.unsettled[s]; is {
 			if !l.trySettle(ctx, s) {
-				return
+				return nil
 			}
 			continue // settling may have changed what comes next
 		}
 		f := s.next()
+		if l.row.Test && s.Target == 0 && s.plan == nil {
+			if ok, err := l.underCap(ctx, s, f); err != nil || !ok {
+				if err != nil || l.order != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if !l.createOnly && s.plan == nil {
 			// The store cannot tell a second writer: what this file holds must be known before it may exist.
 			s.plan = &control.Plan{Stream: s.Stream, Partition: s.partition, First: f.first, Last: f.last}
@@ -85,13 +97,14 @@ func (l *lane) start(ctx context.Context) {
 			}
 		}
 		if s.plan != nil && !l.saved(s) {
-			return // its save is under way
+			return nil // its save is under way
 		}
 		s.inFlight = true
 		delete(l.ready, s)
 		l.attempts++
 		go l.attempt(ctx, l.store, l.createOnly, s, f, l.name(s, f), l.hist.clone())
 	}
+	return nil
 }
 
 // trySettle settles a stream, or puts it off; false: the lane is to try nothing more for now.
@@ -243,6 +256,7 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 	}
 	s.inFlight = false
 	l.mark(s)
+	defer l.reserve() // by what is in flight, or in a file, when all is done
 	if fault.Is(o.err, fault.Stale) {
 		return errReload // the log has forgotten what the object was to be compared with: others are ahead
 	}
@@ -261,7 +275,7 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 		return nil
 	}
 	l.maxRaw = min(maxRaw, 2*l.maxRaw)
-	s.tries, s.retryAt = 0, time.Time{}
+	s.tries, s.retryAt, s.most = 0, time.Time{}, 0
 	l.succeeded(true)
 	row := control.File{
 		Lane: l.row.Lane, Key: o.key, Stream: s.Stream, EventType: s.schema.Type.Name, Partition: s.partition,

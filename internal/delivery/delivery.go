@@ -29,20 +29,26 @@ import (
 type Config struct {
 	AttemptLimit  time.Duration // of one PUT or HEAD
 	GracePeriod   time.Duration // how long events wait for a customer to mend credentials
+	PauseLimit    time.Duration // how long they wait for a pause to end
 	QuotaPatience time.Duration // how long a lane may deliver nothing before the quota may take its events
 	LogRetention  time.Duration // how long delivered events stay in the log, for replay
 	MemoryBudget  int64         // bytes gathered and not yet written, over all lanes
 	Slots         int           // attempts at once in a lane
+	TestCap       int64         // events that the test connectors of a workspace deliver together in TestCapWindow
+	TestCapWindow time.Duration
 }
 
 // Defaults are used for zero values.
 var defaults = Config{
 	AttemptLimit:  30 * time.Second,
 	GracePeriod:   48 * time.Hour,
+	PauseLimit:    7 * 24 * time.Hour,
 	QuotaPatience: time.Hour,
 	LogRetention:  72 * time.Hour,
 	MemoryBudget:  256 << 20,
 	Slots:         4,
+	TestCap:       10_000,
+	TestCapWindow: 7 * 24 * time.Hour,
 }
 
 // Limits of a file. Source: the flush rule of Braze Currents (15,000 events or 5 minutes, up to 100,000 under load).
@@ -60,8 +66,14 @@ const (
 	backoffMax  = 30 * time.Second
 	foreignStep = 1000 // between the partition numbers that are tried when a key is taken by a stranger
 	hourSlack   = time.Second
-	sayRetrying = 15 * time.Minute // passing errors for this long make the lane "retrying"
-	deadAfter   = 24 * time.Hour   // passing errors of a customer's own endpoint for this long make it "failing"
+	sayRetrying = 15 * time.Minute    // passing errors for this long make the lane "retrying"
+	deadAfter   = 24 * time.Hour      // passing errors of a customer's own endpoint for this long make it "failing"
+	tellAgain   = time.Hour           // between two notices of the same kind by one lane, whatever happens
+	clockSave   = 10 * time.Minute    // what is counted of a pause is saved this often
+	deleteTime  = time.Minute         // a deleted connector delivers for this long, and is settled for this long again
+	finalAfter  = 30 * 24 * time.Hour // a drop that could not be settled for this long is final
+	capRetry    = time.Second         // while the room under a cap is taken by files that are being written
+	hoursEvery  = time.Second         // between two looks for hours that are complete
 )
 
 // Store is what delivery needs of the control plane. Every method may be called by several goroutines.
@@ -82,6 +94,15 @@ type Store interface {
 	Health(ctx context.Context, l control.Lane) (control.Health, error)
 	UnsettledDrops(ctx context.Context, l control.Lane) ([]control.Drop, error)
 	FinishLane(ctx context.Context, l control.Lane) error
+	// AddNotice writes a notice unless there is one of its workspace, connector, kind and episode.
+	AddNotice(ctx context.Context, n control.Notice) error
+	// NoticeGone reports whether a notice is in the inbox and everybody it is for was reached, given up, or first
+	// tried at least patience ago.
+	NoticeGone(ctx context.Context, workspace uint32, c control.ConnectorID, kind control.NoticeKind, episode string, patience time.Duration) (bool, error)
+	// CapUsed counts the events in files that a workspace's test connectors wrote since, test events left out.
+	CapUsed(ctx context.Context, workspace uint32, since time.Time) (int64, error)
+	// CompleteHours finds and keeps the hours that are complete now, and gives those alone.
+	CompleteHours(ctx context.Context, log eventlog.ID) ([]control.HourDone, error)
 
 	ControlCursor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error)
 	ApplyControl(ctx context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error
@@ -108,6 +129,7 @@ type Hooks struct {
 	OnResumed   func(row control.LaneRow)
 	OnDropped   func(row control.LaneRow, d control.Drop)
 	OnForeign   func(row control.LaneRow, key string)
+	OnNotice    func(n control.Notice) // stands in the store now, perhaps not for the first time
 }
 
 // Status is what a lane is doing now.

@@ -13,14 +13,30 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// dropTo gives up the lane's events below floor, for the log's quota: provisional ledger rows and the position in one
-// save, with nothing in flight. The lane begins anew afterwards.
-func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
-	if l.attempts > 0 || l.saving || !l.dirty.IsZero() || floor <= l.pos.Cursor {
-		return nil // the manager asks again while the log is full
-	}
+// order is what a lane is to give up as soon as nothing is in flight.
+type order struct {
+	floor  eventlog.Offset // everything below
+	reason control.DropReason
+}
+
+// drop gives up the lane's events as ordered: provisional ledger rows and the position in one save, with nothing in
+// flight. The lane begins anew afterwards.
+func (l *lane) drop(ctx context.Context, o order) error {
+	l.order = nil
+	floor := o.floor
 	if l.hist.until > 0 {
 		floor = min(floor, l.hist.until)
+	}
+	for _, s := range l.streams {
+		for covered := range s.covered {
+			if covered >= floor {
+				floor = min(floor, s.since) // what holds it is found again only from there
+				break
+			}
+		}
+	}
+	if floor <= l.pos.Cursor {
+		return nil
 	}
 	if err := l.rewind(); err != nil {
 		return err
@@ -59,14 +75,14 @@ func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
 			if s.schema == nil {
 				return unknownSchema(k.Schema)
 			}
-			if rec.Offset <= s.last || k.Target == 0 && !hist.at(rec.Offset).selects.Has(s.schema) {
+			if s.knows(rec.Offset) || k.Target == 0 && !hist.at(rec.Offset).selects.Has(s.schema) {
 				continue
 			}
 			d := lost[k]
 			if d == nil {
 				d = &control.Drop{
 					Lane: l.row.Lane, Stream: k, EventType: s.schema.Type.Name, Log: l.pos.Log,
-					First: rec.Offset, Reason: control.DropQuota, At: l.now,
+					First: rec.Offset, Reason: o.reason, At: l.now,
 				}
 				lost[k] = d
 			}
@@ -96,8 +112,10 @@ func (l *lane) dropTo(ctx context.Context, floor eventlog.Offset) error {
 		}
 		return fault.Wrap(err, "save drops")
 	}
+	l.m.look()
 	for _, d := range s.Drops {
-		l.log.Warn("events dropped: the log is full and this bucket takes none", "type", d.EventType, "events", d.Events, "first", d.First, "last", d.Last)
+		l.lost(d)
+		l.log.Warn("events dropped", "reason", d.Reason, "type", d.EventType, "events", d.Events, "first", d.First, "last", d.Last)
 		if h := l.m.deps.Hooks.OnDropped; h != nil {
 			h(l.row, d)
 		}
@@ -122,7 +140,7 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 			continue
 		}
 		// An attempt that was under way when the drop was made may land until its limit has passed.
-		if wait := d.At.Add(min(l.m.cfg.AttemptLimit, l.m.cfg.GracePeriod/4)); l.now.Before(wait) {
+		if wait := d.At.Add(l.settleWait()); l.now.Before(wait) {
 			s.retryAt = l.now.Add(wait.Sub(l.now))
 			return nil
 		}
@@ -172,9 +190,10 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		}
 		return fault.Wrap(err, "save settled drops")
 	}
-	l.pos = save.Position
-	l.pos.Seq = seq
+	l.moved(save.Position, seq)
+	l.m.look()
 	l.files, l.drops, l.dirty, l.lastSave = nil, nil, time.Time{}, l.now
+	l.reserve()
 	delete(l.unsettled, s)
 	if last > s.last {
 		l.advance(s, last)

@@ -24,6 +24,9 @@ func (l *lane) failed(err error) {
 	if l.row.Paused {
 		return // the answer of an attempt from before the pause; it is tried again after it
 	}
+	if owner != bucket.Customer {
+		l.stopClock() // of a grace period only what the customer is asked to mend is counted
+	}
 	switch owner {
 	case bucket.Customer:
 		if l.health.State != control.LaneFailing {
@@ -45,6 +48,9 @@ func (l *lane) failed(err error) {
 	}
 	if l.health.State == control.LaneActive && l.now.Sub(l.failedAt) > sayRetrying {
 		l.setHealth(control.LaneRetrying, string(problem), err)
+		if owner == bucket.Passing {
+			l.tellSlow(string(problem), err)
+		}
 	}
 	if l.failures >= restAfter {
 		l.rest(backoffMax)
@@ -67,8 +73,15 @@ func ownerOf(err error) bucket.Owner {
 func (l *lane) succeeded(wrote bool) {
 	l.failures, l.failedAt = 0, time.Time{}
 	l.resting = time.Time{}
-	if !wrote && l.health.State == control.LaneFailing {
-		return
+	if l.health.State == control.LaneFailing {
+		l.stopClock()
+		if l.order != nil && l.order.reason == control.DropGrace {
+			l.order = nil // just in time
+		}
+		if !wrote {
+			return
+		}
+		l.tellResumed()
 	}
 	if l.health.State != control.LaneActive && !l.row.Paused {
 		l.log.Info("bucket takes files again", "was", l.health.State)
@@ -97,24 +110,27 @@ func (l *lane) probeInterval() time.Duration {
 	return d
 }
 
-// setHealth keeps what the lane says of itself. Failing time is counted on the monotonic clock while the process
-// runs.
+// setHealth keeps what the lane says of itself, with what its patience has counted so far. Failing and paused begin an
+// episode, each other state ends it.
 func (l *lane) setHealth(state control.LaneState, problem string, err error) {
 	h := &l.health
-	if h.State == control.LaneFailing && !l.healthAt.IsZero() {
-		h.Failing += l.now.Sub(l.healthAt)
-	}
-	l.healthAt = l.now
+	l.stopClock()
+	l.watchBy(l.now)
+	l.counting = state == control.LaneFailing || state == control.LanePaused
 	if h.State != state {
 		h.State, h.Since = state, l.now
+		h.Failing, h.Episode = 0, time.Time{}
+		if l.counting {
+			h.Episode = l.now
+		}
+		l.passAt = time.Time{}
 	}
-	if state != control.LaneFailing {
-		h.Failing = 0
-	}
-	h.Lane, h.Problem, h.Message, h.LastFile = l.row.Lane, problem, "", l.lastFile
 	if err != nil {
 		h.Message = err.Error()
+	} else if problem == "" {
+		h.Message = ""
 	}
+	h.Lane, h.Problem, h.LastFile = l.row.Lane, problem, l.lastFile
 	ctx, cancel := context.WithTimeout(context.Background(), saveTooOld)
 	defer cancel()
 	if err := l.m.deps.Store.SaveHealth(ctx, *h); err != nil {

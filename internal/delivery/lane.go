@@ -75,6 +75,26 @@ type lane struct {
 	oldestOf   eventlog.Offset // the cursor that oldestAt is for
 	oldestAt   time.Time
 	stopping   bool
+
+	// Time without delivery, see grace.go and tell.go. What is told outlives a round.
+	counting  bool      // the patience of the state is being used up
+	watchAt   time.Time // when watch is to look next; zero: not before something happens
+	passAt    time.Time // when events may be dropped by age next
+	order     *order    // what to give up as soon as nothing is in flight
+	toldOf    string    // the episode that told is of
+	told      map[control.NoticeKind]bool
+	failingAt time.Time // of the last notice of failing
+	lossAt    time.Time // of the last notice of losses
+	losses    map[control.DropReason]*loss
+	outbox    []control.Notice
+	lastDrop  time.Time // newest of the drops that are not settled
+	// A deleted connector's lanes end at endAt; zero: not deleted, as far as the log was looked.
+	endAt   time.Time
+	looked  eventlog.Offset
+	lookEnd bool
+	// stale: the store may know of the lane's end, or of its connector's, what the lane does not.
+	stale atomic.Bool
+
 	// life ends when the lane is to stop: what blocks the lane's own goroutine ends with it.
 	life context.Context
 }
@@ -116,8 +136,11 @@ func (l *lane) run(ctx context.Context) error {
 		} else {
 			l.log.Error("lane stopped; starting it again", "error", err, "in", wait)
 			state := control.LaneRetrying
-			if ownerOf(err) == bucket.Customer {
+			switch was := l.health.State; {
+			case ownerOf(err) == bucket.Customer:
 				state = control.LaneFailing
+			case was == control.LaneFailing || was == control.LanePaused:
+				state = was // no error of ours ends an episode
 			}
 			l.setHealth(state, string(fault.CodeOf(err)), err)
 			l.publish()
@@ -163,11 +186,24 @@ func (l *lane) round(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := l.news(ctx); err != nil {
+			return err
+		}
+		if err := l.watch(work); err != nil {
+			return err
+		}
+		if l.order != nil && l.idle() {
+			if err := l.drop(work, *l.order); err != nil {
+				return err
+			}
+		}
 		l.cutDue()
 		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
 			l.cutLargest()
 		}
-		l.start(work)
+		if err := l.start(work); err != nil {
+			return err
+		}
 		if l.mustReload {
 			return errReload
 		}
@@ -175,6 +211,7 @@ func (l *lane) round(ctx context.Context) error {
 		l.publish()
 		if l.finished() {
 			if l.stopping {
+				l.leave(work)
 				return nil
 			}
 			return l.finish(work)
@@ -214,6 +251,7 @@ func (l *lane) round(ctx context.Context) error {
 				l.dirty = l.now
 			}
 		case <-deadline:
+			l.leave(work)
 			return nil
 		}
 	}
@@ -251,9 +289,19 @@ func (l *lane) load(ctx context.Context) error {
 	l.maxRaw = maxRaw
 	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
 	l.mustReload, l.healthAt = false, l.now
+	// Whether the customer still refuses is known with the first answer only; a pause goes on.
+	l.counting = l.health.State == control.LanePaused
+	l.order, l.watchAt, l.lookEnd, l.lastDrop = nil, l.now, true, time.Time{}
+	l.stale.Store(false)
 	if l.health.State == control.LaneFailing {
 		// It may have been mended while nobody looked: try at once, but gently.
 		l.resting, l.failures = l.now, restAfter
+		if l.failedAt.IsZero() {
+			l.failedAt = l.now
+		}
+	}
+	if l.health.Episode.IsZero() && (l.counting || l.health.State == control.LaneFailing) {
+		l.health.Episode = l.health.Since
 	}
 	l.openStore(ctx)
 	cfg, err := st.Config(ctx, l.row.Lane.Connector, pos.Version)
@@ -287,6 +335,7 @@ func (l *lane) load(ctx context.Context) error {
 			return unknownSchema(d.Stream.Schema)
 		}
 		l.unsettled[s] = struct{}{}
+		l.lastDrop = maxTime(l.lastDrop, d.At)
 	}
 	return l.seek(l.pos.Cursor)
 }
@@ -332,6 +381,7 @@ func (l *lane) openStore(ctx context.Context) {
 }
 
 func (l *lane) close() {
+	l.m.caps.set(l, 0)
 	for _, s := range l.streams {
 		l.discard(s, len(s.files))
 	}
@@ -423,6 +473,10 @@ func (l *lane) take(c *eventlog.Commit, only *stream) error {
 		}
 		changed, err := l.hist.observe(c)
 		if changed {
+			if l.hist.until > 0 {
+				l.lookEnd = true
+				l.watchBy(l.now)
+			}
 			for _, s := range l.streams {
 				l.cut(s, cutConfig)
 			}
@@ -586,7 +640,10 @@ func (l *lane) nextTimer() <-chan time.Time {
 			at = t
 		}
 	}
-	if !l.row.Paused {
+	if !l.stopping {
+		sooner(l.watchAt)
+	}
+	if !l.row.Paused || l.ending() {
 		if l.resting.IsZero() {
 			for _, s := range l.streams {
 				t, _ := l.due(s)
@@ -657,11 +714,15 @@ func (l *lane) finished() bool {
 	if l.stopping {
 		return len(l.ready) == 0 || l.row.Paused || !l.resting.IsZero()
 	}
-	return l.hist.over(l.pos.Cursor) && len(l.unsettled) == 0
+	return l.hist.over(l.pos.Cursor) && (len(l.unsettled) == 0 || !l.finalAt().After(l.now))
 }
 
-// finish ends a lane that has delivered everything up to its end.
+// finish ends a lane that has delivered everything up to its end, or given it up for good.
 func (l *lane) finish(ctx context.Context) error {
+	l.tellLosses(true)
+	if l.sendNotices(ctx); len(l.outbox) > 0 {
+		return fault.New(fault.Unavailable, "finish lane", "what is to be told of it is not saved yet")
+	}
 	if err := l.m.deps.Store.FinishLane(ctx, l.row.Lane); err != nil {
 		return fault.Wrap(err, "finish lane")
 	}
@@ -690,8 +751,8 @@ func (l *lane) answer(ctx context.Context, a ask) error {
 			}
 		}
 	}
-	if a.dropTo > 0 {
-		return l.dropTo(ctx, a.dropTo)
+	if a.dropTo > 0 && l.idle() { // or else the manager asks again while the log is full
+		return l.drop(ctx, order{a.dropTo, control.DropQuota})
 	}
 	if a.save && l.dirty.IsZero() && l.cursor() > l.pos.Cursor {
 		l.dirty = l.now
@@ -704,11 +765,50 @@ func (l *lane) rewind() error {
 	l.mustRewind = false
 	for _, s := range l.streams {
 		l.discard(s, len(s.files))
-		s.tail = s.last
+		s.tail, s.most = s.last, 0
 	}
+	l.reserve()
 	l.hot = nil
 	l.hist.rewind(l.pos.Cursor)
 	return l.seek(l.pos.Cursor)
+}
+
+// idle reports whether nothing is in flight, and everything that came of what was is saved.
+func (l *lane) idle() bool { return l.attempts == 0 && !l.saving && l.dirty.IsZero() }
+
+// leave saves what would be forgotten with the process: what the clock has counted, and what is to be told.
+func (l *lane) leave(ctx context.Context) {
+	l.tellLosses(true)
+	l.sendNotices(ctx)
+	if l.counting {
+		l.setHealth(l.health.State, l.health.Problem, nil)
+	}
+}
+
+// news looks at what the store has learned of the lane's end. A lane that reads meets its end in the log; one that
+// rests or is paused would not.
+func (l *lane) news(ctx context.Context) error {
+	if !l.stale.Load() {
+		return nil
+	}
+	if l.hist.until > 0 {
+		l.stale.Store(false)
+		l.lookEnd = true
+		l.watchBy(l.now)
+		return nil
+	}
+	if !l.row.Paused && l.resting.IsZero() {
+		return nil
+	}
+	l.stale.Store(false)
+	pos, err := l.m.deps.Store.Position(ctx, l.row.Lane)
+	if err != nil {
+		return fault.Wrap(err, "load position")
+	}
+	if pos.Until > 0 {
+		return errReload
+	}
+	return nil
 }
 
 // jitter spreads d over its upper half, so that many do not try at once.

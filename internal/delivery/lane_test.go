@@ -349,7 +349,7 @@ func TestTestEventsGoToTheirConnectorInFilesOfTheirOwn(t *testing.T) {
 		if n := len(w.objects()); n != 2 {
 			t.Errorf("%d files, want one for events and one for test events", n)
 		}
-		if n := w.store.counts[control.Count{Workspace: 1, EventType: someTypes[0], Hour: w.hour()}]; n != 5 {
+		if n := w.store.counts[control.Count{Workspace: 1, EventType: someTypes[0], Hour: w.hour(), Era: w.logged[0]}]; n != 5 {
 			t.Errorf("%d events counted, want 5: test events are in no statistics", n)
 		}
 	})

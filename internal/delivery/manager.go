@@ -21,7 +21,11 @@ type Manager struct {
 	deps   Deps
 	budget *budget
 	blocks *blocks
+	caps   *caps
+	made   time.Time
 	wake   chan struct{}
+	looks  chan struct{} // an hour may be complete
+	mark   atomic.Int64  // offset of the newest hour mark that was met, and 1; 0: none
 	// pressed: the log is near its quota, and what keeps retention back is to be saved now.
 	pressed atomic.Bool
 
@@ -43,14 +47,17 @@ func New(cfg Config, deps Deps) *Manager {
 	d := defaults
 	set(&d.AttemptLimit, cfg.AttemptLimit)
 	set(&d.GracePeriod, cfg.GracePeriod)
+	set(&d.PauseLimit, cfg.PauseLimit)
 	set(&d.QuotaPatience, cfg.QuotaPatience)
 	set(&d.LogRetention, cfg.LogRetention)
 	set(&d.MemoryBudget, cfg.MemoryBudget)
 	set(&d.Slots, cfg.Slots)
+	set(&d.TestCap, cfg.TestCap)
+	set(&d.TestCapWindow, cfg.TestCapWindow)
 	b := newBudget(d.MemoryBudget)
 	return &Manager{
 		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
-		wake: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
+		caps: newCaps(d, deps.Store), made: time.Now(), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
 	}
 }
 
@@ -69,6 +76,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { m.forever(ctx, "count events", m.count) })
 	loops.Go(func() { m.forever(ctx, "trim log", m.trim) })
+	loops.Go(func() { m.forever(ctx, "look for complete hours", m.hours) })
 	m.forever(ctx, "follow configuration", func(ctx context.Context) error { return m.follow(ctx, &lanes) })
 	lanes.Wait()
 	loops.Wait()
@@ -163,6 +171,7 @@ func (m *Manager) follow(ctx context.Context, group *sync.WaitGroup) error {
 				return fault.Wrap(err, "apply control record")
 			}
 			at = c.End()
+			m.tellLanes(recs)
 		}
 		if p := r.Position(); p > at && (m.pressed.Load() || time.Since(lastSave) >= cursorEvery) {
 			if err := m.deps.Store.ApplyControl(ctx, id, p, nil); err != nil {
@@ -179,6 +188,27 @@ func (m *Manager) follow(ctx context.Context, group *sync.WaitGroup) error {
 		case <-r.Ready():
 		case <-refresh.C:
 		case <-m.wake:
+		}
+	}
+}
+
+// tellLanes tells the lanes what control records mean for them that they may not read.
+func (m *Manager) tellLanes(recs []control.LoggedRecord) {
+	for _, rec := range recs {
+		switch rec.Record.Kind {
+		case control.RecordHour:
+			m.mark.Store(int64(rec.Offset) + 1)
+			m.look()
+			for _, l := range m.running() {
+				l.ask(ask{save: true})
+			}
+		case control.RecordConfig:
+			for _, l := range m.running() {
+				if l.status.Load().Row.Lane.Connector == rec.Record.Config.Connector {
+					l.stale.Store(true)
+					l.ask(ask{})
+				}
+			}
 		}
 	}
 }
@@ -230,7 +260,7 @@ func (m *Manager) count(ctx context.Context) error {
 		return fault.Wrap(err, "load counts cursor")
 	}
 	start, _ := m.deps.Log.Bounds()
-	r, err := m.deps.Log.Reader(max(at, start), eventlog.Filter{Kind: eventlog.Events})
+	r, err := m.deps.Log.Reader(max(at, start), eventlog.Filter{})
 	if err != nil {
 		return fault.Wrap(err, "read log")
 	}
@@ -238,7 +268,12 @@ func (m *Manager) count(ctx context.Context) error {
 	type key struct {
 		workspace, schema uint32
 		hour              eventlog.Hour
+		era               eventlog.Offset
 	}
+	// No record stands between the newest one below the reader's start and that start: both name the same era.
+	begin := max(at, start) - 1
+	eras := map[uint32]eventlog.Offset{}
+	marked := false // an hour mark was met: somebody waits for the counts below it
 	counts := map[key]*int64{}
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
@@ -254,10 +289,30 @@ func (m *Manager) count(ctx context.Context) error {
 				more = false
 				break
 			}
-			if c.Target != 0 {
+			if c.Kind == eventlog.Control {
+				for rec := range c.Records() {
+					d, err := control.DecodeRecord(rec.Value)
+					if err != nil {
+						return fault.Wrap(err, "read control record")
+					}
+					switch d.Kind {
+					case control.RecordConfig:
+						eras[c.Workspace] = rec.Offset
+					case control.RecordHour:
+						marked = true
+					}
+				}
+				continue
+			}
+			if c.Kind != eventlog.Events || c.Target != 0 {
 				continue // test events are nobody's statistics
 			}
-			k := key{workspace: c.Workspace, hour: c.Hour()}
+			era, known := eras[c.Workspace]
+			if !known {
+				era = max(0, begin)
+				eras[c.Workspace] = era
+			}
+			k := key{workspace: c.Workspace, hour: c.Hour(), era: era}
 			var n *int64
 			for rec := range c.Records() {
 				if n == nil || k.schema != rec.Schema {
@@ -271,25 +326,29 @@ func (m *Manager) count(ctx context.Context) error {
 			}
 		}
 		wait := r.Ready()
-		if p := r.Position(); len(counts) > 0 && time.Since(lastSave) >= countEvery || p > at && time.Since(lastSave) >= cursorEvery {
+		if p := r.Position(); (len(counts) > 0 || marked) && time.Since(lastSave) >= countEvery || p > at && time.Since(lastSave) >= cursorEvery {
 			rows := make([]control.Count, 0, len(counts))
 			for k, n := range counts {
 				s, ok := m.deps.Catalogue.Schema(event.SchemaID(k.schema))
 				if !ok {
 					return fault.New(fault.Corrupt, "count events", "the log holds events of schema %d, which the catalogue does not know", k.schema)
 				}
-				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name, Hour: k.hour, Events: *n})
+				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name, Hour: k.hour, Era: k.era, Events: *n})
 			}
 			if err := m.deps.Store.AddCounts(ctx, id, p, rows); err != nil {
 				return fault.Wrap(err, "save counts")
 			}
 			at, lastSave = p, time.Now()
 			clear(counts)
+			if marked {
+				marked = false
+				m.look()
+			}
 		}
 		if more && ctx.Err() == nil {
 			continue
 		}
-		if len(counts) > 0 {
+		if len(counts) > 0 || marked {
 			select {
 			case <-ctx.Done():
 				return nil

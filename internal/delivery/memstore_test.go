@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
@@ -30,6 +31,25 @@ type memStore struct {
 	access   bucket.Access
 	fail     error
 	ignores  bool // what the check found of every bucket
+
+	notices map[noticeKey]control.Notice
+	told    []control.Notice // the same, in the order of writing
+	mute    bool             // no notice ever goes out
+	slow    time.Duration    // a notice goes out this long after it was written
+	marks   map[eventlog.Hour]eventlog.Offset
+	hours   map[hourKey]bool
+}
+
+type noticeKey struct {
+	workspace uint32
+	connector control.ConnectorID
+	kind      control.NoticeKind
+	episode   string
+}
+
+type hourKey struct {
+	connector control.ConnectorID
+	hour      eventlog.Hour
 }
 
 type configKey struct {
@@ -42,7 +62,8 @@ func newMemStore() *memStore {
 		rows: map[control.Lane]control.LaneRow{}, pos: map[control.Lane]control.Position{},
 		configs: map[configKey]control.Config{}, recorded: map[configKey]eventlog.Offset{}, files: map[control.Lane]map[string]control.File{},
 		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
-		counts: map[control.Count]int64{},
+		counts: map[control.Count]int64{}, notices: map[noticeKey]control.Notice{},
+		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{},
 	}
 }
 
@@ -65,7 +86,11 @@ func (s *memStore) copy() *memStore {
 	maps.Copy(c.health, s.health)
 	maps.Copy(c.done, s.done)
 	maps.Copy(c.counts, s.counts)
-	c.ignores = s.ignores
+	maps.Copy(c.notices, s.notices)
+	maps.Copy(c.marks, s.marks)
+	maps.Copy(c.hours, s.hours)
+	c.told = slices.Clone(s.told)
+	c.ignores, c.mute, c.slow = s.ignores, s.mute, s.slow
 	c.dropID, c.cursor, c.counted, c.access = s.dropID, s.cursor, s.counted, s.access
 	return c
 }
@@ -219,6 +244,11 @@ func (s *memStore) ApplyControl(_ context.Context, log eventlog.ID, next eventlo
 		return s.fail
 	}
 	for _, r := range recs {
+		if r.Record.Kind == control.RecordHour {
+			if _, known := s.marks[r.Record.Hour]; !known {
+				s.marks[r.Record.Hour] = r.Offset
+			}
+		}
 		c := r.Record.Config
 		if c == nil {
 			continue
@@ -285,4 +315,67 @@ func (s *memStore) RetentionFloor(context.Context, eventlog.ID) (eventlog.Offset
 		}
 	}
 	return floor, s.fail
+}
+
+func (s *memStore) AddNotice(_ context.Context, n control.Notice) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := noticeKey{n.Workspace, n.Connector, n.Kind, n.Episode}
+	if _, known := s.notices[k]; !known && s.fail == nil {
+		s.notices[k] = n
+		s.told = append(s.told, n)
+	}
+	return s.fail
+}
+
+func (s *memStore) NoticeGone(_ context.Context, workspace uint32, c control.ConnectorID, kind control.NoticeKind, episode string, patience time.Duration) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, is := s.notices[noticeKey{workspace, c, kind, episode}]
+	return is && !s.mute && time.Since(n.At) >= min(s.slow, patience), s.fail
+}
+
+func (s *memStore) CapUsed(_ context.Context, workspace uint32, since time.Time) (n int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l, files := range s.files {
+		if r := s.rows[l]; r.Workspace != workspace || !r.Test {
+			continue
+		}
+		for _, f := range files {
+			if f.Stream.Target == 0 && !f.At.Before(since) {
+				n += int64(f.Events)
+			}
+		}
+	}
+	return n, s.fail
+}
+
+func (s *memStore) CompleteHours(_ context.Context, log eventlog.ID) (done []control.HourDone, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	for hour, mark := range s.marks {
+		whole := map[control.ConnectorID]bool{}
+		for l, p := range s.pos {
+			if _, seen := whole[l.Connector]; !seen {
+				whole[l.Connector] = true
+			}
+			whole[l.Connector] = whole[l.Connector] && (s.done[l] || p.Cursor > mark || p.Until > 0 && p.Cursor >= p.Until)
+		}
+		for _, d := range s.drops {
+			if !d.Settled && !s.done[d.Lane] && d.Stream.Hour == hour {
+				whole[d.Lane.Connector] = false
+			}
+		}
+		for c, ok := range whole {
+			if k := (hourKey{c, hour}); ok && !s.hours[k] {
+				s.hours[k] = true
+				done = append(done, control.HourDone{Connector: c, Workspace: 1, Hour: hour, At: time.Now()})
+			}
+		}
+	}
+	return done, nil
 }

@@ -23,7 +23,12 @@ func (l *lane) startSave(ctx context.Context) {
 	}
 	l.uncover()
 	if l.dirty.IsZero() {
-		if l.cursor() == l.pos.Cursor || l.now.Sub(l.lastSave) < idleSave {
+		now := l.cursor()
+		if now == l.pos.Cursor {
+			return
+		}
+		// Past an hour mark somebody waits for it.
+		if mark := l.m.marked(); l.now.Sub(l.lastSave) < idleSave && (l.pos.Cursor > mark || now <= mark) {
 			return
 		}
 	} else if l.now.Sub(maxTime(l.dirty, l.lastSave)) < saveDelay {
@@ -77,8 +82,7 @@ func (l *lane) savedNow(r answer) error {
 		return nil
 	}
 	l.unsaved, l.saveAt = 0, time.Time{}
-	l.pos = r.save.Position
-	l.pos.Seq = r.seq
+	l.moved(r.save.Position, r.seq)
 	// What came in while the save was under way is not covered by it.
 	l.files = l.files[len(r.save.Files):]
 	l.drops = l.drops[len(r.save.Drops):]
@@ -88,7 +92,17 @@ func (l *lane) savedNow(r answer) error {
 	}
 	l.hist.forget(l.pos.Cursor)
 	l.prune()
+	l.reserve()
 	return nil
+}
+
+// moved takes a saved position.
+func (l *lane) moved(p control.Position, seq int64) {
+	if mark := l.m.marked(); l.pos.Cursor <= mark && p.Cursor > mark {
+		l.m.look() // an hour may be complete
+	}
+	l.pos = p
+	l.pos.Seq = seq
 }
 
 // unplanned reports whether a border was fixed that is not saved yet.

@@ -34,6 +34,7 @@ type stream struct {
 	inFlight bool
 	tries    int
 	retryAt  time.Time
+	most     int // events of the next file, because a cap leaves room for no more; 0: no such border
 }
 
 // file is a link that is being gathered or waits to be written.
@@ -152,6 +153,8 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 	case f.events >= maxEvents:
 		l.cut(s, cutCount)
 	case f.events >= e.config.FlushEvents && !s.inFlight && len(s.files) == 1 && !l.lagging:
+		l.cut(s, cutCount)
+	case s.most > 0 && f.events >= s.most:
 		l.cut(s, cutCount)
 	case f.raw >= l.maxRaw:
 		l.cut(s, cutSize)

@@ -59,7 +59,7 @@ func newWorld(t testing.TB) *world {
 	return &world{
 		t: t, log: newMemLog(1), store: newMemStore(), catalogue: c, reader: event.NewReader(c),
 		buckets: map[string]*buckettest.Memory{"b1": buckettest.NewMemory(), "b2": buckettest.NewMemory(), "b3": buckettest.NewMemory()},
-		cfg:     delivery.Config{AttemptLimit: 5 * time.Second, GracePeriod: time.Hour, QuotaPatience: time.Minute, LogRetention: 100 * time.Hour},
+		cfg:     delivery.Config{AttemptLimit: 5 * time.Second, GracePeriod: 48 * time.Hour, QuotaPatience: time.Minute, LogRetention: 100 * time.Hour},
 	}
 }
 
@@ -335,6 +335,13 @@ func (s *mortalStore) SaveHealth(ctx context.Context, h control.Health) error {
 		return errDead
 	}
 	return s.Store.SaveHealth(ctx, h)
+}
+
+func (s *mortalStore) AddNotice(ctx context.Context, n control.Notice) error {
+	if s.p.dead.Load() {
+		return errDead
+	}
+	return s.Store.AddNotice(ctx, n)
 }
 
 func (s *mortalStore) FinishLane(ctx context.Context, l control.Lane) error {

@@ -1,0 +1,521 @@
+package delivery_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+// told gives the notices so far: what, and how long after begin, rounded.
+func (w *world) told(begin time.Time, round time.Duration) (out []string) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for _, n := range w.store.told {
+		if n.Kind == control.NoticeHourComplete {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s %v", n.Kind, n.At.Sub(begin).Round(round)))
+	}
+	return out
+}
+
+// lastTold is the newest notice of a kind.
+func (w *world) lastTold(kind control.NoticeKind) (n control.Notice) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for _, t := range w.store.told {
+		if t.Kind == kind {
+			n = t
+		}
+	}
+	return n
+}
+
+// dropped sums the ledger's drops by reason.
+func (w *world) dropped() map[control.DropReason]int64 {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	sum := map[control.DropReason]int64{}
+	for _, d := range w.store.drops {
+		sum[d.Reason] += d.Events
+	}
+	return nonzero2(sum)
+}
+
+func nonzero2(m map[control.DropReason]int64) map[control.DropReason]int64 {
+	for k, n := range m {
+		if n == 0 {
+			delete(m, k)
+		}
+	}
+	return m
+}
+
+func (w *world) pause(on bool) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for l, r := range w.store.rows {
+		r.Paused = on
+		w.store.rows[l] = r
+	}
+}
+
+func (w *world) test(on bool) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for l, r := range w.store.rows {
+		r.Test = on
+		w.store.rows[l] = r
+	}
+}
+
+func TestFortyEightHours(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		begin := time.Now()
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		// Fifty events an hour for sixty hours; the key is mended then.
+		for range 60 {
+			w.append(someTypes[0], 30)
+			w.append(someTypes[1], 20)
+			time.Sleep(time.Hour)
+		}
+		if got := w.lastTold(control.NoticeFailing).Params; got["bucket"] != "b1" || got["problem"] != string(bucket.AccessDenied) || got["connector"] != "warehouse" {
+			t.Errorf("the notice names %v", got)
+		}
+		lost := w.dropped()[control.DropGrace]
+		if lost < 11*50 || lost > 13*50 {
+			t.Errorf("%d events dropped after 60 hours of 50 an hour, want those of the first 12 or so", lost)
+		}
+		w.buckets["b1"].Deny("")
+		mended := time.Now()
+		for w.store.health[lane1].State != control.LaneActive {
+			time.Sleep(time.Second)
+			if time.Since(mended) > time.Hour {
+				t.Fatal("it did not resume")
+			}
+		}
+		resumed := time.Since(mended)
+		if resumed > 12*time.Minute {
+			t.Errorf("resumed %v after it was mended", resumed)
+		}
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		got := w.told(begin, time.Hour)
+		want := []string{"failing 0s", "half_time 24h0m0s", "last_call 44h0m0s", "dropped 48h0m0s"}
+		if len(got) < 5 || !slices.Equal(got[:4], want) {
+			t.Errorf("told %q, want it to begin %q", got, want)
+		}
+		if n := slices.IndexFunc(got, func(s string) bool { return strings.HasPrefix(s, "resumed") }); n < 0 {
+			t.Errorf("told %q, but not that it resumed", got)
+		}
+		sum := int64(0)
+		for _, n := range w.store.told {
+			if n.Kind == control.NoticeDropped {
+				var k int64
+				fmt.Sscan(n.Params["events"], &k)
+				sum += k
+				if n.Params["reason"] != "grace" || !strings.Contains(n.Params["types"], someTypes[0]+": ") {
+					t.Errorf("a loss is told as %v", n.Params)
+				}
+			}
+		}
+		if sum != lost {
+			t.Errorf("notices tell of %d lost events, the ledger of %d", sum, lost)
+		}
+		// What was held comes in big files, one for each hour and type.
+		if n := len(w.objects()); n > 100 {
+			t.Errorf("%d files for 48 hours of two types", n)
+		}
+	})
+}
+
+func TestTheGracePeriodCountsOnlyWhatTheCustomerIsAskedToMend(t *testing.T) {
+	for name, trouble := range map[string]bucket.Problem{"network errors": bucket.Network, "our own credentials": bucket.OwnCredentials} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.configure(nil)
+				p := w.start()
+				w.append(someTypes[0], 50)
+				w.buckets["b1"].Deny(trouble)
+				time.Sleep(60 * time.Hour)
+				w.buckets["b1"].Deny(bucket.AccessDenied)
+				time.Sleep(time.Hour)
+				// And back: what was counted stays, nothing is added.
+				w.buckets["b1"].Deny(trouble)
+				time.Sleep(60 * time.Hour)
+				if got := w.dropped(); len(got) > 0 {
+					t.Errorf("60 hours of %s, one of refusals, 60 more: dropped %v", name, got)
+				}
+				slow := w.lastTold(control.NoticeSlow)
+				if told := slow.Kind != ""; told != (trouble == bucket.Network) {
+					t.Errorf("told that it is slow: %v", told)
+				}
+				if f := w.store.health[lane1].Failing; f > 2*time.Hour {
+					t.Errorf("%v counted", f)
+				}
+				w.buckets["b1"].Deny("")
+				must(t, w, 2*time.Hour)
+				p.stop()
+				w.check()
+			})
+		})
+	}
+}
+
+func TestACustomersOwnEndpointThatIsAwayForDaysFails(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.store.access = bucket.Access{Bucket: "b1", Endpoint: "https://s3.example"}
+		w.configure(nil)
+		p := w.start()
+		begin := time.Now()
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.Network)
+		time.Sleep(71 * time.Hour)
+		if len(w.dropped()) > 0 {
+			t.Error("dropped before a day and the grace period were over")
+		}
+		time.Sleep(4 * time.Hour)
+		if w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("dropped %v, want 50 by grace", w.dropped())
+		}
+		if got := w.told(begin, time.Hour); !slices.Equal(got, []string{"slow 0s", "failing 24h0m0s", "half_time 48h0m0s", "last_call 68h0m0s", "dropped 72h0m0s"}) {
+			t.Errorf("told %q", got)
+		}
+		p.stop()
+	})
+}
+
+func TestNothingIsDroppedBeforeTheNoticesHaveGoneOut(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.store.mute = true
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		time.Sleep(100 * time.Hour)
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v, and nobody has been told", got)
+		}
+		w.store.mute, w.store.slow = false, 0
+		time.Sleep(2 * time.Hour)
+		if w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("dropped %v once they were told, want 50", w.dropped())
+		}
+		p.stop()
+	})
+}
+
+func TestAMailThatDoesNotGoOutHoldsADropBackForAQuarterOfThePeriod(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.store.slow = 1000 * time.Hour
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		time.Sleep(55 * time.Hour)
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v eleven hours after the last call", got)
+		}
+		time.Sleep(3 * time.Hour)
+		if w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("dropped %v fourteen hours after it, want 50", w.dropped())
+		}
+		p.stop()
+	})
+}
+
+func TestWhatIsOldInAFreshEpisodeIsKept(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		// As after a jump of the clock: by their time the events are older than the period, and nothing was counted.
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		time.Sleep(100 * time.Hour)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p := w.start()
+		time.Sleep(47 * time.Hour)
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v before the period was counted", got)
+		}
+		p.stop()
+	})
+}
+
+func TestAProcessThatIsAwayCountsNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		for range 6 {
+			p := w.start()
+			time.Sleep(6 * time.Hour)
+			p.kill()
+			time.Sleep(100 * time.Hour)
+		}
+		p := w.start()
+		time.Sleep(11 * time.Hour)
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v after 47 hours", got)
+		}
+		time.Sleep(4 * time.Hour)
+		if w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("dropped %v after 51 hours, want 50; counted %v", w.dropped(), w.store.health[lane1].Failing)
+		}
+		if n := len(w.store.told); n != 4 {
+			t.Errorf("told %d times over seven starts, want 4: %v", n, w.store.told)
+		}
+		p.stop()
+	})
+}
+
+func TestABucketThatTakesOneTypeOnlyMakesNoStorm(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if strings.Contains(c.Key, someTypes[1]) {
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		for range 24 * 12 {
+			w.append(someTypes[0], 5)
+			w.append(someTypes[1], 5)
+			time.Sleep(5 * time.Minute)
+		}
+		if n := len(w.store.told); n > 50 {
+			t.Errorf("%d notices in a day", n)
+		}
+		w.buckets["b1"].Script(nil)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestAPauseHoldsForItsLimitAndThenLosesTheOldest(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.PauseLimit = 16 * time.Hour
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.append(someTypes[0], 50)
+		time.Sleep(time.Second)
+		w.pause(true)
+		time.Sleep(3 * time.Second)
+		begin := time.Now()
+		for range 9 {
+			time.Sleep(2 * time.Hour)
+			w.append(someTypes[0], 50)
+		}
+		if got := w.dropped(); got[control.DropPause] != 50 {
+			t.Errorf("dropped %v after 18 hours of pause, want what is older than 16", got)
+		}
+		if got, want := w.told(begin, time.Hour), []string{"pause_half 8h0m0s", "pause_last 12h0m0s", "dropped 16h0m0s"}; len(got) < 3 || !slices.Equal(got[:3], want) {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		w.pause(false)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestADeletedConnectorDeliversForAMinute(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.configure(func(c *control.Config) { c.Deleted = true })
+		w.append(someTypes[0], 50) // nobody's
+		time.Sleep(2 * time.Minute)
+		if !w.store.done[lane1] || len(w.dropped()) > 0 {
+			t.Errorf("done %v, dropped %v; want everything delivered", w.store.done[lane1], w.dropped())
+		}
+		p.stop()
+		w.check()
+	})
+}
+
+func TestADeletedConnectorWhoseBucketRefusesGivesUpTheRest(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"failing": func(w *world) { w.buckets["b1"].Deny(bucket.AccessDenied) },
+		"away":    func(w *world) { w.buckets["b1"].Deny(bucket.Network) },
+		"paused":  func(w *world) { w.pause(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.configure(nil)
+				p := w.start()
+				time.Sleep(time.Second)
+				prepare(w)
+				time.Sleep(5 * time.Second)
+				w.append(someTypes[0], 50)
+				time.Sleep(time.Hour)
+				w.configure(func(c *control.Config) { c.Deleted = true })
+				time.Sleep(50 * time.Second)
+				if len(w.dropped()) > 0 {
+					t.Errorf("dropped %v before the minute was over", w.dropped())
+				}
+				time.Sleep(4 * time.Minute)
+				if w.dropped()[control.DropDeleted] != 50 || !w.store.done[lane1] {
+					t.Errorf("done %v, dropped %v; want 50 given up", w.store.done[lane1], w.dropped())
+				}
+				settled := name == "paused"
+				for _, d := range w.store.drops {
+					if d.Settled != settled {
+						t.Errorf("settled %v, want %v", d.Settled, settled)
+					}
+				}
+				p.stop()
+			})
+		})
+	}
+}
+
+func TestTheOldDestinationOfADeletedConnectorIsGivenUpToo(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		w.configure(func(c *control.Config) { c.Destination.Number, c.Destination.Bucket = 2, "b2" })
+		w.append(someTypes[0], 20)
+		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		p := w.start()
+		time.Sleep(time.Hour)
+		w.configure(func(c *control.Config) { c.Deleted = true })
+		time.Sleep(5 * time.Minute)
+		lane2 := control.Lane{Connector: connectorID, Destination: 2}
+		if !w.store.done[lane1] || !w.store.done[lane2] || w.dropped()[control.DropDeleted] != 50 {
+			t.Errorf("done %v, dropped %v", w.store.done, w.dropped())
+		}
+		p.stop()
+	})
+}
+
+func TestADropThatNobodyCanSettleIsFinalAfterThirtyDays(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		w.configure(func(c *control.Config) { c.Destination.Number, c.Destination.Bucket = 2, "b2" })
+		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		p := w.start()
+		time.Sleep(29 * 24 * time.Hour)
+		if w.store.done[lane1] {
+			t.Error("done while it could still be settled")
+		}
+		time.Sleep(5 * 24 * time.Hour)
+		if !w.store.done[lane1] || w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("done %v, dropped %v", w.store.done[lane1], w.dropped())
+		}
+		p.stop()
+	})
+}
+
+func TestTheCapOfTestConnectorsIsNotPassed(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.TestCap = 250
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Second)
+		w.test(true)
+		time.Sleep(3 * time.Second)
+		w.append(someTypes[0], 90)
+		w.appendTo(someTypes[2], 40, 7) // under no cap
+		time.Sleep(10 * time.Minute)
+		w.append(someTypes[0], 500)
+		w.append(someTypes[1], 500)
+		time.Sleep(time.Hour)
+		files := func() (n int) {
+			for _, f := range w.store.files[lane1] {
+				if f.Stream.Target == 0 {
+					n += f.Events
+				}
+			}
+			return n
+		}
+		if n := files(); n != 250 {
+			t.Errorf("%d events delivered under a cap of 250", n)
+		}
+		if got := w.dropped()[control.DropCap]; got != 840 {
+			t.Errorf("dropped %v, want 840 by the cap", w.dropped())
+		}
+		// The window rolls on.
+		time.Sleep(8 * 24 * time.Hour)
+		w.append(someTypes[0], 100)
+		time.Sleep(time.Hour)
+		if n := files(); n != 350 {
+			t.Errorf("%d events delivered a week later, want 350", n)
+		}
+		// An upgrade lets later events through.
+		w.append(someTypes[0], 200)
+		time.Sleep(time.Hour)
+		w.test(false)
+		time.Sleep(3 * time.Second)
+		w.append(someTypes[1], 700)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if n := files(); n != 500+700 {
+			t.Errorf("%d events delivered after the upgrade, want 1200", n)
+		}
+	})
+}
+
+// mark logs that an hour is over.
+func (w *world) mark(h eventlog.Hour) {
+	w.t.Helper()
+	var b eventlog.Batch
+	b.Reset(eventlog.Header{Kind: eventlog.Control})
+	b.Add(0, control.EncodeRecord(control.Record{Kind: control.RecordHour, Hour: h}))
+	if _, err := w.log.Append(w.t.Context(), &b); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestACompleteHourIsToldWithinSeconds(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Until(eventlog.HourOf(time.Now().Add(time.Hour)).Start().Add(-10 * time.Second)))
+		for _, busy := range []bool{true, false} {
+			h := eventlog.HourOf(time.Now())
+			if busy {
+				w.append(someTypes[0], 50)
+			}
+			time.Sleep(time.Until((h + 1).Start().Add(time.Millisecond)))
+			w.mark(h)
+			time.Sleep(6 * time.Second)
+			if n := w.lastTold(control.NoticeHourComplete); n.Episode != h.String() || n.Params["connector"] != "warehouse" {
+				t.Errorf("busy %v: six seconds after hour %v the last that was told of is %q", busy, h, n.Episode)
+			}
+			time.Sleep(time.Until((h + 2).Start().Add(-10 * time.Second)))
+		}
+		// While the bucket refuses, the hour is not complete.
+		h := eventlog.HourOf(time.Now())
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		w.append(someTypes[0], 50)
+		time.Sleep(time.Until((h + 1).Start().Add(time.Millisecond)))
+		w.mark(h)
+		time.Sleep(time.Minute)
+		if n := w.lastTold(control.NoticeHourComplete); n.Episode == h.String() {
+			t.Error("an hour is told as complete that is not in the bucket")
+		}
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour+10*time.Minute)
+		time.Sleep(5 * time.Second)
+		if n := w.lastTold(control.NoticeHourComplete); n.Episode != h.String() {
+			t.Errorf("last told of %q, want %v", n.Episode, h)
+		}
+		p.stop()
+	})
+}
