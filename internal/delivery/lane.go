@@ -226,6 +226,7 @@ func (l *lane) round(ctx context.Context) error {
 				return err
 			}
 		case s := <-l.saves:
+			l.now = time.Now()
 			l.saving = false
 			if err := l.savedNow(s); err != nil {
 				return err
@@ -236,11 +237,13 @@ func (l *lane) round(ctx context.Context) error {
 				l.cutLargest()
 			}
 		case a := <-l.asks:
+			l.now = time.Now() // it may have waited for hours
 			if err := l.answer(work, a); err != nil {
 				return err
 			}
 		case <-timer:
 		case <-done:
+			l.now = time.Now()
 			done = nil
 			l.stopping = true
 			deadline = time.After(shutdownTime)
