@@ -1,8 +1,8 @@
 package bucket
 
 import (
-	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"maps"
@@ -37,60 +37,39 @@ type CheckInput struct {
 	Kind   Kind   // Currents or Exports
 	Access Access // its Features are left aside: they are found anew
 	Folder string
-}
 
-// StepState is how a step of a check ended.
-type StepState string
+	// RoleRetry is how long, over the whole check, a role is tried again that is refused or lacks a right: what was
+	// changed in IAM a moment ago takes a while to be felt everywhere. 0: each step is tried once.
+	RoleRetry time.Duration
 
-// The states.
-const (
-	Passed  StepState = "passed"
-	Failed  StepState = "failed"
-	Skipped StepState = "skipped" // what failed before leaves nothing to find out
-)
-
-// Finding is a sentence of a check with its advice. Said is the store's own sentence, if it has one: a quotation, in
-// the store's language.
-type Finding struct {
-	Message fault.Message
-	Hint    fault.Message
-	Params  fault.Params
-	Said    string
-}
-
-// Step is one right that was tried.
-type Step struct {
-	Action    string // s3:PutObject
-	State     StepState
-	Problem   Problem // with Failed
-	Finding   Finding // with Failed, and with Skipped if the step may be what is missing too
-	Statement string  // with a right that is missing or may be: the policy statement that grants it, as JSON
-}
-
-// Report is what a check found. Steps stand in the order in which they were made.
-type Report struct {
-	OK      bool
-	Heading fault.Message // unless OK
-	Passing bool          // unless OK: the store is in trouble, the same check may succeed later
-	Steps   []Step
-	Notes   []Finding // what is worth knowing though it works
-
-	Region   string   // where the bucket lies, to be kept with the access; empty: unknown
-	Features Features // to be kept with the access
-	Lock     bool     // Object Lock keeps what is written
+	// Progress, if set, is called with each step as it ends, and with a step of the state Trying whenever one is about
+	// to be tried again. It is called by the check's own goroutine and holds it up.
+	Progress func(Step)
 }
 
 // check is one run.
 type check struct {
 	opener Opener
+	until  time.Time // end of RoleRetry
+	trust  Remedy    // of a role that is refused
 	in     CheckInput
 	access Access // as far as it is known by now
 	report Report
 	open   []Bucket
 }
 
+// attempt is one step: what it tries, and how.
+type attempt struct {
+	action string
+	try    func(context.Context, *Step) error
+}
+
 // Check tries every right that in.Kind needs, on the folder itself, and names each that is missing together with the
 // statement that would grant it.
+//
+// A role is taken on first. Then it is tried without and with a wrong external id: if it lets us in so, anybody who
+// has this installation work for them could name it as theirs, and a note says so. That is only found out after the
+// right id was accepted, since before it a refusal shows nothing.
 //
 // It writes one object, create-only, and never deletes it, so that it works with Object Lock and without the right
 // to delete; repeating it writes nothing. A wrong region is followed and told. What the store has of its own is told
@@ -100,6 +79,9 @@ type check struct {
 // Source: product, credential check; Amazon S3 API reference for what each call needs.
 func Check(ctx context.Context, o Opener, in CheckInput) (Report, error) {
 	problems := ValidateAccess(in.Access)
+	if in.Access.ByRole() && in.Access.ExternalID == "" {
+		problems = append(problems, fault.Problem{Field: "external_id", Code: "required", Message: "A role is not taken on without an external id."})
+	}
 	folder, p := ParseFolder("folder", in.Folder)
 	problems = append(problems, p...)
 	if in.Kind != Currents && in.Kind != Exports {
@@ -109,42 +91,86 @@ func Check(ctx context.Context, o Opener, in CheckInput) (Report, error) {
 		return Report{}, &fault.Error{Code: fault.Invalid, Op: "check credentials", Fields: problems}
 	}
 	in.Folder, in.Access.Features = folder, Features{}
-	c := &check{opener: o, in: in, access: in.Access}
+	c := &check{opener: o, in: in, access: in.Access, until: time.Now().Add(in.RoleRetry)}
 	defer c.close()
 
-	steps := []struct {
-		action string
-		try    func(context.Context, *Step) error
-	}{
+	steps := []attempt{
 		{"s3:GetBucketLocation", c.location},
 		{"s3:ListBucket", c.list},
 		{"s3:PutObject", c.put},
 		{"s3:GetObject", c.get},
 	}
+	if in.Access.ByRole() {
+		steps = append([]attempt{{"sts:AssumeRole", c.assume}}, steps...)
+	}
 	if in.Kind == Exports {
-		steps = append(steps, struct {
-			action string
-			try    func(context.Context, *Step) error
-		}{"s3:DeleteObject", c.delete})
+		steps = append(steps, attempt{"s3:DeleteObject", c.delete})
 	}
 	hopeless := false
 	for _, s := range steps {
 		step := Step{Action: s.action, State: Skipped}
 		if !hopeless {
-			step.State = Passed
-			err := s.try(ctx, &step)
+			var err error
+			step, err = c.run(ctx, s)
 			if f := fault.As(err); f != nil && f.Code == fault.Invalid {
 				return Report{}, err // the opener refuses the access
 			}
-			if err != nil {
-				c.fail(&step, err)
-				hopeless = !aboutOneRight(step.Problem)
-			}
+			hopeless = err != nil && !aboutOneRight(step.Problem)
 		}
 		c.report.Steps = append(c.report.Steps, step)
+		if in.Progress != nil {
+			in.Progress(step)
+		}
 	}
 	c.conclude()
 	return c.report, nil
+}
+
+// maxRolePause is the longest wait between two tries of a role that may have been made a moment ago.
+const maxRolePause = 5 * time.Second
+
+// run makes one step, again and again while it may be that IAM has not heard of the role's making yet. err is what it
+// ended with.
+func (c *check) run(ctx context.Context, s attempt) (step Step, err error) {
+	for pause := time.Second; ; pause = min(2*pause, maxRolePause) {
+		step = Step{Action: s.action, State: Passed}
+		if err = s.try(ctx, &step); err == nil {
+			return step, nil
+		}
+		c.fail(&step, err)
+		left := time.Until(c.until)
+		if !c.mayBeLate(err) || left <= 0 || ctx.Err() != nil {
+			return step, err
+		}
+		if c.in.Progress != nil {
+			trying := step
+			trying.State, trying.Left = Trying, left
+			c.in.Progress(trying)
+		}
+		t := time.NewTimer(min(pause, left))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return step, err
+		}
+	}
+}
+
+// mayBeLate tells whether err is how a role looks that was made, or given its policy, a moment ago. Source: IAM user
+// guide, troubleshoot: changes that I make are not always immediately visible.
+func (c *check) mayBeLate(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !c.access.ByRole() {
+		return false
+	}
+	switch e.Problem {
+	case RoleRefused:
+		return e.Said == "" // what STS has words for is a request that will never do
+	case AccessDenied, UnknownKey, ExpiredToken:
+		return true
+	}
+	return false
 }
 
 // aboutOneRight tells whether the next step can end otherwise than this one.
@@ -203,6 +229,47 @@ func insist(ctx context.Context, do func() error) error {
 			return err
 		}
 	}
+}
+
+// assume takes the role on, and finds out whether it asks for the external id.
+func (c *check) assume(ctx context.Context, _ *Step) error {
+	assumer, ok := c.opener.(Assumer)
+	if !ok {
+		return fault.New(fault.Invalid, "check credentials", "roles cannot be taken on here")
+	}
+	err := insist(ctx, func() error { return assumer.Assume(ctx, c.access) })
+	if ProblemOf(err) == RoleRefused && c.trust == nil {
+		c.trust = c.trustPolicy(ctx, assumer)
+	}
+	if err != nil {
+		return err
+	}
+	for _, wrong := range []string{"", "millrace-check-" + rand.Text()} {
+		a := c.access
+		a.ExternalID = wrong
+		err := insist(ctx, func() error { return assumer.Assume(ctx, a) })
+		switch {
+		case ProblemOf(err) == RoleRefused:
+			continue
+		case err == nil:
+			c.note("check.external_id_ignored", "The role {role} can be taken on without its external id. Whoever learns its ARN could give it to this installation as theirs and have it write into your bucket.", fault.Params{"role": c.access.RoleARN})
+			c.report.Notes[len(c.report.Notes)-1].Remedy = c.trustPolicy(ctx, assumer)
+		default:
+			c.note("check.external_id_untested", "Whether the role {role} asks for its external id could not be found out.", fault.Params{"role": c.access.RoleARN})
+		}
+		break
+	}
+	return nil
+}
+
+// trustPolicy gives the trust policy that the role should have; nil where our account is not known, for then there is
+// nobody to name in it.
+func (c *check) trustPolicy(ctx context.Context, a Assumer) Remedy {
+	account, err := a.Account(ctx)
+	if err != nil {
+		return nil
+	}
+	return trusting(c.access, account)
 }
 
 func (c *check) location(ctx context.Context, step *Step) error {
@@ -311,7 +378,10 @@ func (c *check) diagnosePut(ctx context.Context, step *Step, err error) error {
 	} else {
 		step.Finding.Message = messages["check.encryption_wanted"]
 		step.Finding.Hint = messages["check.encryption_wanted.hint"]
-		step.Statement = grantKMS(c.access)
+		if c.access.ByRole() {
+			step.Finding.Hint = messages["check.encryption_wanted.role.hint"]
+		}
+		c.grant(step, grantKMS(c.access))
 	}
 	return err
 }
@@ -343,7 +413,7 @@ func (c *check) get(ctx context.Context, step *Step) error {
 		// Without ListBucket a free key is answered like a forbidden one.
 		step.State = Skipped
 		step.Finding = c.finding(step.Action, &Error{Problem: untold})
-		step.Statement = grant(step.Action, c.access)
+		c.grant(step, grant(step.Action, c.access))
 		return nil
 	case p == AccessDenied:
 		if i, headErr := b.Head(ctx, c.key(probeName)); headErr == nil {
@@ -381,7 +451,7 @@ func (c *check) failed(action string) bool {
 }
 
 func (c *check) note(key, text string, params fault.Params) {
-	c.report.Notes = append(c.report.Notes, Finding{Message: fault.Message{Key: key, Text: text}, Params: params})
+	c.report.Notes = append(c.report.Notes, Finding{Message: fault.Message{Key: key, Text: text}, Hint: messages[key+".hint"], Params: params})
 }
 
 // fail fills a step with what err means.
@@ -398,10 +468,18 @@ func (c *check) fail(step *Step, err error) {
 	step.Finding = c.finding(step.Action, e)
 	switch e.Problem {
 	case AccessDenied:
-		step.Statement = grant(step.Action, c.access)
+		c.grant(step, grant(step.Action, c.access))
 	case KMSDenied:
-		step.Statement = grantKMS(c.access)
+		c.grant(step, grantKMS(c.access))
+	case RoleRefused:
+		step.Finding.Remedy = c.trust
 	}
+}
+
+// grant says how to add what is missing.
+func (c *check) grant(step *Step, st statement) {
+	step.Statement = encode(st, "", "")
+	step.Finding.Remedy = grants(st, c.access)
 }
 
 // finding gives the sentences for e.
@@ -413,6 +491,10 @@ func (c *check) finding(action string, e *Error) Finding {
 	host := ""
 	if dns, ok := errors.AsType[*net.DNSError](e.Cause); ok && dns.IsNotFound {
 		key, host = "check.no_such_host", dns.Name
+	}
+	hint := messages[key+".hint"]
+	if own, ok := messages[key+".role.hint"]; ok && c.access.ByRole() {
+		hint = own
 	}
 	region := e.Region
 	if region == "" {
@@ -427,12 +509,28 @@ func (c *check) finding(action string, e *Error) Finding {
 		folder = "/"
 	}
 	return Finding{
-		Message: messages[key], Hint: messages[key+".hint"], Said: e.Said,
+		Message: messages[key], Hint: hint, Said: e.Said,
 		Params: fault.Params{
 			"action": action, "bucket": c.access.Bucket, "folder": folder, "endpoint": endpoint, "region": region,
-			"host": host, "access_key_id": c.access.AccessKeyID, "status": e.Status, "code": e.StoreCode,
+			"host": host, "access_key_id": c.access.AccessKeyID, "role": c.access.RoleARN,
+			"status": e.Status, "code": e.StoreCode,
 		},
 	}
+}
+
+// allDenied tells whether every right that was tried is denied: that is seldom a policy which lacks four statements.
+func (c *check) allDenied() bool {
+	denied := 0
+	for _, s := range c.report.Steps {
+		switch {
+		case s.Action == "sts:AssumeRole", s.State == Skipped:
+		case s.State == Failed && s.Problem == AccessDenied:
+			denied++
+		default:
+			return false
+		}
+	}
+	return denied >= 3
 }
 
 // conclude finds the heading.
@@ -451,6 +549,9 @@ func (c *check) conclude() {
 		// The clock is ours to mend, yet what the store says is that the signature is not valid.
 		refused = refused || s.Problem != AddressForbidden && s.Problem.Owner() != Passing
 	}
+	if c.allDenied() {
+		c.note("check.all_denied", "Not one right is there on the bucket {bucket}.", fault.Params{"bucket": c.access.Bucket})
+	}
 	switch {
 	case r.OK:
 		r.Passing = false
@@ -459,44 +560,6 @@ func (c *check) conclude() {
 	default:
 		r.Heading = messages["check.heading.unreachable"]
 	}
-}
-
-// Err gives the report as one error: the heading, then a field problem for each step that failed or may lack its
-// right too, named by its action. Nil if OK.
-//
-// Code: unavailable if the same check may succeed later by itself, else invalid.
-func (r Report) Err() error {
-	if r.OK {
-		return nil
-	}
-	e := &fault.Error{Code: fault.Invalid, Op: "check credentials", Msg: r.Heading, Retry: r.Passing}
-	if r.Passing {
-		e.Code = fault.Unavailable
-	}
-	for _, s := range r.Steps {
-		if s.State != Failed && s.Statement == "" {
-			continue
-		}
-		text := s.Finding.Text()
-		if s.Statement != "" {
-			text += " " + s.Statement
-		}
-		e.Fields = append(e.Fields, fault.Problem{Field: s.Action, Code: string(cmp.Or(s.Problem, untold)), Message: text})
-	}
-	return e
-}
-
-// Text is message, hint and quotation in English on one line.
-func (f Finding) Text() string {
-	filled := &fault.Error{Msg: f.Message, Hint: f.Hint, Params: f.Params}
-	text := filled.Message()
-	if h := filled.HintText(); h != "" {
-		text += " " + h
-	}
-	if f.Said != "" {
-		text += " (The store: " + f.Said + ")"
-	}
-	return text
 }
 
 // CheckMessages gives every message that a check can put into a step or a heading, for catalogues of other
@@ -518,6 +581,8 @@ var messages = func() map[string]fault.Message {
 
 		{"check.access_denied", "{action} is not allowed on the bucket {bucket}."},
 		{"check.access_denied.hint", "Add the statement to the policy of the user. If it stands there already, a policy of the bucket, of the organization or a permissions boundary denies it."},
+		{"check.access_denied.role.hint", "Add the statement to the policy of the role. If it stands there already, a policy of the bucket, of the organization or a permissions boundary denies it."},
+		{"check.all_denied.hint", "Either the user or role has no policy for this bucket yet, or a policy of the bucket denies everything from outside some network or account: then it must let this one through."},
 		{"check.untold", "Whether {action} is allowed too can be told only when the other rights are there."},
 		{"check.untold.hint", "It is needed as well: add the statement together with theirs."},
 		{"check.unknown_key", "The access key id {access_key_id} is not known to the store."},
@@ -534,14 +599,18 @@ var messages = func() map[string]fault.Message {
 		{"check.clock_skew.hint", "The operator of this installation must set its clock, best by NTP. The credentials may well be right."},
 		{"check.kms_denied", "The key that encrypts the bucket {bucket} may not be used."},
 		{"check.kms_denied.hint", "Add the statement to the policy of the user, with the account and id of that key, and see that the key is enabled and its own policy allows the user."},
+		{"check.kms_denied.role.hint", "Add the statement to the policy of the role, with the account and id of that key, and see that the key is enabled and its own policy allows the role."},
 		{"check.object_locked", "Object Lock does not let {action} happen on the bucket {bucket}."},
 		{"check.object_locked.hint", "Deliveries need only new objects; see whether a legal hold or a retention rule goes beyond that."},
 		{"check.role_refused", "The role cannot be assumed."},
 		{"check.role_refused.hint", "Compare account id and external id in the role's trust policy with those that are shown here."},
+		{"check.external_id_ignored.hint", "Put the trust policy shown here in place of the role's: its Condition lets in only who names the external id. If it was changed a moment ago, repeat the check in a minute."},
+		{"check.external_id_untested.hint", "Repeat the check in some minutes."},
 		{"check.own_credentials", "This installation's own credentials fail; yours were not tried."},
 		{"check.own_credentials.hint", "Tell the operator of this installation."},
 		{"check.encryption_wanted", "The bucket {bucket} refuses objects without AES-256 encryption, or encrypts them with a key of AWS KMS that may not be used."},
 		{"check.encryption_wanted.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the user."},
+		{"check.encryption_wanted.role.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the role."},
 		{"check.encryption_unwanted", "The bucket {bucket} refuses objects with the header for AES-256 encryption; without it they are taken."},
 		{"check.encryption_unwanted.hint", "Turn server-side AES-256 encryption off for this connector: the bucket encrypts by itself."},
 

@@ -293,27 +293,27 @@ func encode(v any, prefix, indent string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// grant is the one statement that gives action, for messages.
-func grant(action string, a Access) string {
+// grant is the one statement that gives action.
+func grant(action string, a Access) statement {
 	arn := "arn:" + partition(a.Region) + ":s3:::" + a.Bucket
 	switch action {
 	case "s3:PutObject", "s3:GetObject", "s3:DeleteObject":
 		arn += "/*"
 	}
-	return encode(statement{Effect: "Allow", Action: oneOrMany{action}, Resource: []string{arn}}, "", "")
+	return statement{Effect: "Allow", Action: oneOrMany{action}, Resource: []string{arn}}
 }
 
 // grantKMS is the statement that lets the bucket's encryption key be used. Source: AWS, "SSE-KMS: permissions": a
 // write needs GenerateDataKey, a read Decrypt.
-func grantKMS(a Access) string {
+func grantKMS(a Access) statement {
 	region := a.Region
 	if region == "" {
 		region = "REGION"
 	}
-	return encode(statement{
+	return statement{
 		Effect: "Allow", Action: oneOrMany{"kms:GenerateDataKey", "kms:Decrypt"},
 		Resource: []string{"arn:" + partition(a.Region) + ":kms:" + region + ":ACCOUNT_ID:key/KEY_ID"},
-	}, "", "")
+	}
 }
 
 // partition is the part of AWS that a region belongs to.

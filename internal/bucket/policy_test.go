@@ -197,7 +197,7 @@ func TestPartitionOfARegion(t *testing.T) {
 			t.Errorf("%q: %s", region, got)
 		}
 	}
-	if got := grant("s3:PutObject", Access{Bucket: "b", Region: "cn-north-1"}); got != `{"Effect":"Allow","Action":["s3:PutObject"],"Resource":["arn:aws-cn:s3:::b/*"]}` {
+	if got := encode(grant("s3:PutObject", Access{Bucket: "b", Region: "cn-north-1"}), "", ""); got != `{"Effect":"Allow","Action":["s3:PutObject"],"Resource":["arn:aws-cn:s3:::b/*"]}` {
 		t.Error(got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -24,6 +25,7 @@ const (
 	OpList     = "ListObjectsV2"
 	OpDelete   = "DeleteObject"
 	OpLocation = "GetBucketLocation"
+	OpAssume   = "AssumeRole" // Key is the external id
 )
 
 // Memory is a bucket in memory with faults by script. It obeys the whole contract of bucket.Bucket: Run passes
@@ -44,6 +46,8 @@ type Memory struct {
 	byKey    map[[2]string]int
 	opened   []bucket.Access
 	missing  bool
+	trusts   string // external id
+	open     bool   // whatever the external id
 	pageSize int
 	landing  sync.WaitGroup
 }
@@ -160,6 +164,38 @@ func (m *Memory) Open(a bucket.Access) (bucket.Bucket, error) {
 	m.opened = append(m.opened, a)
 	return m, nil
 }
+
+// Account is the installation's account, as Memory tells it.
+const Account = "123456789012"
+
+// Assume takes on a role. The first external id that it hears is the one that the role asks for.
+func (m *Memory) Assume(ctx context.Context, a bucket.Access) error {
+	err := m.call(ctx, Call{Op: OpAssume, Key: a.ExternalID}, func(Fault) error {
+		if m.trusts == "" {
+			m.trusts = a.ExternalID
+		}
+		if a.ExternalID == "" || a.ExternalID != m.trusts {
+			if !m.open {
+				return m.fail(OpAssume, "", bucket.RoleRefused)
+			}
+		}
+		return nil
+	})
+	if e, ok := errors.AsType[*bucket.Error](err); ok {
+		e.Role, e.Key = a.RoleARN, ""
+	}
+	return err
+}
+
+// IgnoreExternalID makes the role one that can be taken on with any external id or none.
+func (m *Memory) IgnoreExternalID(yes bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = yes
+}
+
+// Account gives Account.
+func (m *Memory) Account(context.Context) (string, error) { return Account, nil }
 
 // Put writes an object.
 func (m *Memory) Put(ctx context.Context, key string, body bucket.Body, opt bucket.PutOptions) error {
@@ -285,7 +321,7 @@ func (m *Memory) call(ctx context.Context, c Call, effect func(Fault) error) err
 
 	var f Fault
 	switch {
-	case deny != "":
+	case deny != "" && (c.Op != OpAssume || aboutRole(deny)):
 		f = Fault{Problem: deny}
 	case script != nil:
 		f = script(c)
@@ -325,6 +361,11 @@ func (m *Memory) call(ctx context.Context, c Call, effect func(Fault) error) err
 	e := m.fail(c.Op, c.Key, f.Problem)
 	e.Region, e.RetryAfter = f.Region, f.RetryAfter
 	return e
+}
+
+// aboutRole tells whether p can keep a role from being taken on.
+func aboutRole(p bucket.Problem) bool {
+	return p == bucket.RoleRefused || p == bucket.OwnCredentials || p.Owner() == bucket.Passing
 }
 
 func (m *Memory) network(c Call, cause error) *bucket.Error {
@@ -379,6 +420,17 @@ func (s *Store) Open(a bucket.Access) (bucket.Bucket, error) {
 	return s.get(a.Bucket).Open(a)
 }
 
+// Assume takes on the role of the access, in its bucket.
+func (s *Store) Assume(ctx context.Context, a bucket.Access) error {
+	s.mu.Lock()
+	m := s.get(a.Bucket)
+	s.mu.Unlock()
+	return m.Assume(ctx, a)
+}
+
+// Account gives Account.
+func (s *Store) Account(context.Context) (string, error) { return Account, nil }
+
 // get needs s.mu.
 func (s *Store) get(name string) *Memory {
 	m := s.buckets[name]
@@ -391,7 +443,7 @@ func (s *Store) get(name string) *Memory {
 }
 
 var (
-	_ bucket.Bucket = (*Memory)(nil)
-	_ bucket.Opener = (*Memory)(nil)
-	_ bucket.Opener = (*Store)(nil)
+	_ bucket.Bucket  = (*Memory)(nil)
+	_ bucket.Assumer = (*Memory)(nil)
+	_ bucket.Assumer = (*Store)(nil)
 )
