@@ -23,6 +23,7 @@ type grammar struct {
 	Policy app.Policy `cmd:"" help:"Print the IAM policy that a customer's bucket needs." group:"data"`
 	Cat    app.Cat    `cmd:"" help:"Print Avro records as JSON lines." group:"data"`
 	Schema app.Schema `cmd:"" help:"Show the event types, their fields, and table definitions for warehouses." group:"data"`
+	Wait   app.Wait   `cmd:"" help:"Return when an hour of a connector is complete." group:"data"`
 	Verify app.Verify `cmd:"" help:"Compare a connector's bucket with the ledger." group:"care"`
 	Ledger app.Ledger `cmd:"" help:"Show what was delivered and what was dropped." group:"care"`
 	Replay app.Replay `cmd:"" help:"Make a connector's files again from the log." group:"care"`

@@ -32,7 +32,7 @@ const worldKey = "mr_world_0123456789abcdefghijklmnop"
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	shop, err := openShop(filepath.Join(dir, "bucket"), "acme-currents", "AKIAWORLD", "world-secret", "127.0.0.1:0")
+	shop, err := openShop(shopConfig{dir: filepath.Join(dir, "bucket"), buckets: []string{"acme-currents"}, keyID: "AKIAWORLD", key: "world-secret", listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

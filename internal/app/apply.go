@@ -180,22 +180,9 @@ func (p *plane) rules() *control.Plane {
 	return &control.Plane{Store: p.store, Check: p.check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
 }
 
-// check tries a destination's credentials, as at Launch.
-//
-// Errors: forbidden if the store refuses them, with a field problem for each right that is missing; unavailable if it
-// cannot be reached; invalid only for input that was not tried.
-func (p *plane) check(ctx context.Context, a bucket.Access, folder string) (bucket.Features, string, error) {
-	report, err := bucket.Check(ctx, p.opener, bucket.CheckInput{Kind: bucket.Currents, Access: a, Folder: folder})
-	if err == nil {
-		err = report.Err()
-		if e := fault.As(err); e != nil && e.Code == fault.Invalid {
-			// The file is right; what it gives access to is not. That refuses one connector, not the whole file.
-			refused := *e
-			refused.Code = fault.Forbidden
-			err = &refused
-		}
-	}
-	return report.Features, report.Region, err
+// check tries a destination's credentials. Errors: invalid for input that was not tried.
+func (p *plane) check(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
+	return bucket.Check(ctx, p.opener, in)
 }
 
 // applyText applies a file that the program itself has written; secrets are looked up in env.

@@ -15,8 +15,11 @@ import (
 
 	"github.com/twmb/avro/ocf"
 
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/bucketserver"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/notify/outbox"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -30,7 +33,7 @@ type Demo struct {
 
 // Help teaches.
 func (Demo) Help() string {
-	return `An S3 server that checks signatures keeps each object as a plain file; a workspace gets one connector, launched like a customer's, credential check included; a producer posts realistic events over HTTP. Files appear within seconds.
+	return `An S3 server that checks signatures keeps each object as a plain file; a workspace gets one connector, launched like a customer's, credential check included; a producer posts realistic events over HTTP. Files appear within seconds. A mail catcher keeps what the connectors' contacts are sent.
 
     millrace demo
     millrace demo --for 20s
@@ -43,6 +46,13 @@ const (
 	demoBucket = "demo-currents"
 	demoKeyID  = "AKIAMILLRACEDEMO"
 	demoFlush  = "5s"
+	demoQuiet  = "2s"
+
+	// The installation, which takes on roles, and the customer's account, which has one.
+	demoAccount = "111122223333"
+	demoBaseID  = "AKIAMILLRACEBASE"
+	demoUser    = "arn:aws:iam::" + demoAccount + ":user/millrace"
+	demoRole    = "arn:aws:iam::444455556666:role/millrace-currents"
 )
 
 // demoState is what a demo folder remembers, so that its connector finds the same S3 server again.
@@ -52,18 +62,20 @@ type demoState struct {
 	APIKey     string `json:"api_key"`
 }
 
-const demoManifest = `workspaces:
+const demoWorkspace = `workspaces:
   - name: demo
     api_keys:
       - {name: producer, scopes: [events.write], secret_env: API_KEY}
-    connectors:
+`
+
+const demoManifest = demoWorkspace + `    connectors:
       - name: warehouse
         type: s3
         contact_email: data@demo.example
         destination:
           bucket: ` + demoBucket + `
           region: us-east-1
-          endpoint: %q
+          endpoint: %[1]q
           path_style: true
           access_key_id: ` + demoKeyID + `
           secret_access_key_env: SECRET_KEY
@@ -90,7 +102,12 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	bucketDir := filepath.Join(cmd.Dir, "bucket")
-	shop, err := openDemoShop(bucketDir, &state)
+	base := control.NewKey() // the installation's own, good for as long as this process
+	roles, err := bucketserver.NewSTS(bucketserver.STSConfig{Users: map[string]bucketserver.User{demoBaseID: {ARN: demoUser, Secret: base}}})
+	if err != nil {
+		return err
+	}
+	shop, err := openDemoShop(bucketDir, roles, &state)
 	if err != nil {
 		return err
 	}
@@ -98,12 +115,21 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := state.save(folder); err != nil {
 		return err
 	}
+	mails, err := outbox.Listen(filepath.Join(cmd.Dir, "outbox"), "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer mails.Close() // what was accepted is kept
 
 	// The demo is the same for everybody: of the settings only flags count, not the environment.
-	cfg, err := Settings{Flags: withDefaults(s.Flags,
-		"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
-		"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn",
-	)}.Load()
+	cfg, err := Settings{
+		Environ: []string{"AWS_ACCESS_KEY_ID=" + demoBaseID, "AWS_SECRET_ACCESS_KEY=" + base.Reveal(), "AWS_REGION=us-east-1"},
+		Flags: withDefaults(s.Flags,
+			"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
+			"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
+			"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
+		),
+	}.Load()
 	if err != nil {
 		return err
 	}
@@ -129,8 +155,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return errors.Join(err, failed)
 	}
 
-	err = sys.plane.applyText(ctx, "demo.yaml", fmt.Sprintf(demoManifest, shop.url), map[string]string{"API_KEY": state.APIKey, "SECRET_KEY": state.SecretKey})
-	if err != nil {
+	if err := cmd.launch(ctx, sys.plane, shop, roles, state); err != nil {
 		return end(err)
 	}
 	if err := sys.awaitReady(ctx); err != nil {
@@ -197,6 +222,42 @@ func (cmd Demo) listen() string {
 	return usual
 }
 
+// launch makes the workspace, lets the customer make a role that trusts it, and launches the connectors.
+func (cmd Demo) launch(ctx context.Context, p *plane, x *shop, roles *bucketserver.STS, state demoState) error {
+	env := map[string]string{"API_KEY": state.APIKey, "SECRET_KEY": state.SecretKey}
+	if err := p.applyText(ctx, "demo.yaml", demoWorkspace, env); err != nil {
+		return err
+	}
+	w, err := p.store.Workspace(ctx, "demo")
+	if err != nil {
+		return err
+	}
+	in := bucket.PolicyInput{Kind: bucket.Trust, AccountID: demoAccount}
+	if in.ExternalID, err = p.store.ExternalID(ctx, w.Number, control.IntegrationCurrents); err != nil {
+		return err
+	}
+	role := bucketserver.Role{ARN: demoRole}
+	if role.Trust, err = policyText(in); err != nil {
+		return err
+	}
+	if role.Policy, err = policyText(bucket.PolicyInput{Kind: bucket.Currents, Bucket: demoBucket}); err != nil {
+		return err
+	}
+	if err := roles.SetRole(role); err != nil {
+		return err
+	}
+	return p.applyText(ctx, "demo.yaml", fmt.Sprintf(demoManifest, x.url), env)
+}
+
+// policyText is a policy as a customer pastes it.
+func policyText(in bucket.PolicyInput) (string, error) {
+	p, err := bucket.NewPolicy(in)
+	if err != nil {
+		return "", err
+	}
+	return p.Render(bucket.JSON)
+}
+
 func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir string) {
 	c.Print("Millrace is running, and a producer posts %s events a second.", thousands(int64(cmd.Rate)))
 	c.Print("")
@@ -204,6 +265,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("  API key   %s", state.APIKey)
 	c.Print("  metrics   %s/metrics", sys.metricsURL())
 	c.Print("  files     %s, new ones every %s", filepath.Join(bucketDir, demoBucket, "currents"), demoFlush)
+	c.Print("  mails     %s", filepath.Join(cmd.Dir, "outbox"))
 	c.Print("")
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
@@ -237,10 +299,13 @@ func (s demoState) save(folder vfs.FS) error {
 }
 
 // openDemoShop listens where the demo listened last time: to the connector, another address is another bucket.
-func openDemoShop(dir string, state *demoState) (*shop, error) {
-	x, err := openShop(dir, demoBucket, demoKeyID, state.SecretKey, net.JoinHostPort("127.0.0.1", state.BucketPort))
+func openDemoShop(dir string, roles *bucketserver.STS, state *demoState) (*shop, error) {
+	cfg := shopConfig{dir: dir, buckets: []string{demoBucket}, keyID: demoKeyID, key: state.SecretKey, sts: roles}
+	cfg.listen = net.JoinHostPort("127.0.0.1", state.BucketPort)
+	x, err := openShop(cfg)
 	if err != nil && state.BucketPort != "0" {
-		x, err = openShop(dir, demoBucket, demoKeyID, state.SecretKey, "127.0.0.1:0")
+		cfg.listen = "127.0.0.1:0"
+		x, err = openShop(cfg)
 	}
 	if err != nil {
 		return nil, err

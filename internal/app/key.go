@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/millrace/millrace/internal/control"
-	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
 
@@ -30,11 +29,7 @@ func (cmd KeyCreate) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	defer p.Close() // the commit was synced
-	w, err := p.store.Workspace(ctx, cmd.Workspace)
-	if fault.Is(err, fault.NotFound) {
-		return fault.New(fault.NotFound, "", "there is no workspace %q", cmd.Workspace).
-			WithHint("Workspaces are made by millrace apply.")
-	}
+	w, err := p.workspace(ctx, cmd.Workspace)
 	if err != nil {
 		return err
 	}

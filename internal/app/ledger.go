@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +25,9 @@ type Ledger struct {
 
 // Help teaches.
 func (Ledger) Help() string {
-	return `Hours are hours of acceptance, in UTC, as in the keys of files. A drop is a range of events that were lost by rule; its reason says which: quota (the log was full and this connector had delivered nothing for long), trimmed (what a restored database says was delivered and neither bucket nor log have), damaged (set aside by "millrace log skip"), log_lost (by "millrace log accept"). The reasons grace, pause, cap and deleted are reserved: nothing is dropped for them yet, the events of a connector that fails, is paused or was deleted are kept until it can take them, or the log is full. "settled false" means that the bucket has not been looked at since, so that some of them may be there after all.
+	return `Hours are hours of acceptance, in UTC, as in the keys of files. For each hour and type accepted = delivered + dropped + waiting, counted once and apart from what was delivered; test events are left out. "millrace wait" says when an hour is complete.
+
+A drop is a range of events that were lost by rule; its reason says which: grace (the connector failed by its owner's fault for longer than the grace period), pause (it was paused for longer than the limit), cap (a test connector had its share), deleted (the connector was deleted before they could be delivered), quota (the log was full and this connector had delivered nothing for long), trimmed (what a restored database says was delivered and neither bucket nor log have), damaged (set aside by "millrace log skip"), log_lost (by "millrace log accept"). "settled false" means that the bucket has not been looked at since, so that some of them may be there after all. What the log still holds of a drop can be delivered afterwards: "millrace replay --dropped".
 
 A range over all types is shown whatever --type and --to say: it may hold such events.
 
@@ -67,6 +71,12 @@ type deliveredJSON struct {
 	EventType string `json:"event_type"`
 	Files     int64  `json:"files"`
 	Events    int64  `json:"events"`
+}
+
+// auditJSON is what became of the events of one type that were accepted in one hour.
+type auditJSON struct {
+	Hour string `json:"hour"`
+	countJSON
 }
 
 func showDrop(d control.Drop) dropJSON {
@@ -131,17 +141,27 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := p.store.EachDrop(ctx, f, func(d control.Drop) error { drops = append(drops, showDrop(d)); return nil }); err != nil {
 		return err
 	}
+	audit, err := cmd.audit(ctx, p, conn, f)
+	if err != nil {
+		return err
+	}
 	if cmd.JSON {
-		return c.JSON(map[string]any{"connector": conn.Connector, "delivered": rows, "dropped": drops})
+		return c.JSON(map[string]any{"connector": conn.Connector, "audit": audit, "delivered": rows, "dropped": drops})
 	}
 	w := tabwriter.NewWriter(c.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "HOUR (UTC)\tEVENT TYPE\tFILES\tEVENTS")
-	var files, events int64
+	fmt.Fprintln(w, "HOUR (UTC)\tEVENT TYPE\tFILES\tACCEPTED\tDELIVERED\tDROPPED\tWAITING")
+	files := map[[2]string]int64{}
+	var allFiles int64
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\n", r.Hour, r.EventType, r.Files, r.Events)
-		files, events = files+r.Files, events+r.Events
+		files[[2]string{r.Hour, r.EventType}] = r.Files
+		allFiles += r.Files
 	}
-	fmt.Fprintf(w, "all\t\t%d\t%d\n", files, events)
+	var all countJSON
+	for _, a := range audit {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", a.Hour, a.EventType, files[[2]string{a.Hour, a.EventType}], a.Accepted, a.Delivered, a.Dropped, a.Waiting)
+		all.Accepted, all.Delivered, all.Dropped, all.Waiting = all.Accepted+a.Accepted, all.Delivered+a.Delivered, all.Dropped+a.Dropped, all.Waiting+a.Waiting
+	}
+	fmt.Fprintf(w, "all\t\t%d\t%d\t%d\t%d\t%d\n", allFiles, all.Accepted, all.Delivered, all.Dropped, all.Waiting)
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -154,6 +174,20 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 		c.Print("  %s", d.drop())
 	}
 	return nil
+}
+
+// audit gives what became of what was accepted, by hour and type.
+func (cmd Ledger) audit(ctx context.Context, p *plane, conn control.Connector, f control.LedgerFilter) ([]auditJSON, error) {
+	hours, err := p.store.Audit(ctx, conn.Workspace, conn.Connector, f.From, f.Until)
+	audit := []auditJSON{}
+	for _, h := range slices.Sorted(maps.Keys(hours)) {
+		for _, n := range hours[h] {
+			if f.EventType == "" || n.EventType == f.EventType {
+				audit = append(audit, auditJSON{h.String(), countJSON(n)})
+			}
+		}
+	}
+	return audit, err
 }
 
 // knownType refuses a type that neither the catalogue nor the ledger knows: an empty answer would look like one.

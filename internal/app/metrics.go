@@ -55,11 +55,13 @@ var (
 	mParked     = metric{"millrace_delivery_parked_total", "counter", laneLabels + " problem", "How often a connector stopped for an error that only its owner can mend."}
 	mDropped    = metric{"millrace_delivery_dropped_events_total", "counter", laneLabels + " reason", "Events lost by rule; each is in the ledger. Ranges of unknown size are not counted."}
 	mForeign    = metric{"millrace_delivery_foreign_objects_total", "counter", laneLabels, "Objects of a stranger found under our keys, and left alone."}
+	mSent       = metric{"millrace_notify_sent_total", "counter", "channel", "Mails and calls of webhooks that were accepted."}
+	mUnsent     = metric{"millrace_notify_failed_tries_total", "counter", "channel", "Tries to send a mail or to call a webhook that failed; most are repeated."}
 )
 
 func metricTable() []metric {
 	return []metric{mAccepted, mRejected, mIgnored, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
-		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign}
+		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mSent, mUnsent}
 }
 
 // MetricsMarkdown is the page of all metrics, for docs/metrics.md.
@@ -98,6 +100,7 @@ type meters struct {
 	fsync, put                        prometheus.Histogram
 	files, events, bytes              *prometheus.CounterVec
 	retries, parked, dropped, foreign *prometheus.CounterVec
+	sent, unsent                      *prometheus.CounterVec
 }
 
 // newMeters makes the metrics and registers them.
@@ -124,6 +127,7 @@ func newMeters(r prometheus.Registerer) *meters {
 		fsync: histogram(mFsync, 50e-6), put: histogram(mPut, 1e-3),
 		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),
 		retries: vec(mRetries), parked: vec(mParked), dropped: vec(mDropped), foreign: vec(mForeign),
+		sent: vec(mSent), unsent: vec(mUnsent),
 	}
 }
 

@@ -28,7 +28,8 @@ type plane struct {
 	data      vfs.FS
 	catalogue *event.Catalogue
 	store     ledgerStore
-	opener    bucket.Opener
+	guard     *dial.Guard // of addresses that customers give
+	opener    bucket.Assumer
 }
 
 // openPlane opens the control plane, and makes it on the first run.
@@ -37,10 +38,7 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	opener, err := openOpener(cfg)
-	if err != nil {
-		return nil, err
-	}
+	guard := dial.New(cfg.Dial.AllowedNetworks)
 	data := vfs.OS(cfg.DataDir)
 	if err := data.MkdirAll("."); err != nil {
 		return nil, fault.Wrap(err, "make the data folder "+cfg.DataDir)
@@ -59,7 +57,7 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, opener: opener}, nil
+	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, guard: guard, opener: newOpener(cfg, guard)}, nil
 }
 
 // reserveDatabase makes the database's file before SQLite does: only its owner may read it, and SQLite gives the files
@@ -97,10 +95,12 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	return openPlane(ctx, cfg)
 }
 
-// openOpener gives what opens customers' buckets, behind the guard on addresses.
-func openOpener(cfg *config.Config) (bucket.Opener, error) {
-	guard := dial.New(cfg.Dial.AllowedNetworks)
-	return s3.NewOpener(s3.Config{Dial: guard.DialContext}), nil
+// newOpener gives what opens customers' buckets and takes on their roles. Addresses that customers give are reached
+// through guard.
+func newOpener(cfg *config.Config, guard *dial.Guard) bucket.Assumer {
+	return s3.NewOpener(s3.Config{
+		Dial: guard.DialContext, STSEndpoint: cfg.AWS.STSEndpoint, AccountID: cfg.AWS.AccountID, Env: cfg.AWS.Env,
+	})
 }
 
 // takeFolder makes sure that no server works on the data folder while a command changes it.
@@ -160,6 +160,15 @@ func (p *plane) connector(ctx context.Context, name string) (control.Workspace, 
 		e = e.WithHint("There are: %s.", strings.Join(known, ", "))
 	}
 	return control.Workspace{}, control.Connector{}, e
+}
+
+// workspace finds a workspace by its name. Errors: not_found.
+func (p *plane) workspace(ctx context.Context, name string) (control.Workspace, error) {
+	w, err := p.store.Workspace(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		return w, fault.New(fault.NotFound, "", "there is no workspace %q", name).WithHint("Workspaces are made by millrace apply.")
+	}
+	return w, err
 }
 
 // workspaceNames gives the names of all workspaces by number.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -13,8 +14,10 @@ type Policy struct {
 	Bucket     string `placeholder:"NAME" help:"The bucket. Needed except for trust."`
 	Folder     string `placeholder:"PATH" help:"With --strict: only objects of this folder."`
 	Method     string `enum:"key,role" default:"key" help:"How the customer lets us in: key (secret access key) or role (role ARN)."`
+	Workspace  string `placeholder:"NAME" help:"Fill in account id and external id for this workspace of the data folder."`
 	AccountID  string `name:"account-id" placeholder:"ID" help:"AWS account of this installation, for roles; default: the setting aws_account_id."`
-	ExternalID string `name:"external-id" placeholder:"ID" help:"External id of the workspace, for roles."`
+	ExternalID string `name:"external-id" placeholder:"ID" help:"External id of the workspace, for roles; --workspace looks it up."`
+	For        string `enum:"currents,exports" default:"currents" help:"Whose external id --workspace fills in for trust: currents or exports. Each integration has its own."`
 	Format     string `enum:"json,cli,terraform,cloudformation" default:"json" help:"json, cli, terraform or cloudformation."`
 	Strict     bool   `help:"The tight form where the vendor's is loose."`
 }
@@ -25,13 +28,16 @@ func (Policy) Help() string {
 
     millrace policy currents --bucket acme-currents
     millrace policy currents --bucket acme-currents --format terraform
+    millrace policy trust --workspace acme
     millrace policy trust --account-id 123456789012 --external-id EXTERNAL-ID
+
+The external id is made by Millrace, one for each workspace and integration, and never changes: a role's trust policy has to ask for it. The account id is that of the credentials by which this installation takes roles on; --workspace looks both up.
 
 "exports --method key" is the vendor's text, whose resource NAME* opens other buckets too; --strict prints the tight form.`
 }
 
 // Run prints.
-func (cmd Policy) Run(_ context.Context, c *Console, s Settings) error {
+func (cmd Policy) Run(ctx context.Context, c *Console, s Settings) error {
 	if cmd.Bucket == "" && cmd.Kind != string(bucket.Trust) {
 		return Usage("--bucket is missing", "millrace policy --help shows how it is used")
 	}
@@ -39,12 +45,8 @@ func (cmd Policy) Run(_ context.Context, c *Console, s Settings) error {
 		Kind: bucket.Kind(cmd.Kind), Method: bucket.Method(cmd.Method), Bucket: cmd.Bucket, Folder: cmd.Folder,
 		AccountID: cmd.AccountID, ExternalID: cmd.ExternalID, Strict: cmd.Strict,
 	}
-	if in.AccountID == "" && in.ExternalID != "" {
-		cfg, err := s.Load()
-		if err != nil {
-			return err
-		}
-		in.AccountID = cfg.AWS.AccountID
+	if err := cmd.fillIn(ctx, c, s, &in); err != nil {
+		return err
 	}
 	p, err := bucket.NewPolicy(in)
 	if err != nil {
@@ -61,5 +63,48 @@ func (cmd Policy) Run(_ context.Context, c *Console, s Settings) error {
 		c.Note("warning: %s Use --strict for it.", w.Text)
 	}
 	_, err = c.Out.Write([]byte(text))
+	return err
+}
+
+// fillIn looks up the ids that the caller did not give.
+func (cmd Policy) fillIn(ctx context.Context, c *Console, s Settings, in *bucket.PolicyInput) error {
+	switch {
+	case cmd.Workspace != "":
+	case in.AccountID == "" && in.ExternalID != "":
+		cfg, err := s.Load()
+		if err == nil {
+			in.AccountID = cfg.AWS.AccountID
+		}
+		return err
+	default:
+		return nil
+	}
+	p, err := existingPlane(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer p.Close() // the commit was synced
+	w, err := p.workspace(ctx, cmd.Workspace)
+	if err != nil {
+		return err
+	}
+	if in.AccountID == "" {
+		if in.AccountID, err = p.opener.Account(ctx); err != nil {
+			return err
+		}
+	}
+	if in.ExternalID != "" {
+		return nil
+	}
+	integration := control.Integration(cmd.For)
+	switch in.Kind {
+	case bucket.Exports:
+		integration = control.IntegrationExports
+	case bucket.Currents:
+		integration = control.IntegrationCurrents
+	case bucket.Both:
+		c.Note("warning: Currents and exports have external ids of their own: this is the one of %s. Make a role for each, or let --for choose.", integration)
+	}
+	in.ExternalID, err = p.store.ExternalID(ctx, w.Number, integration)
 	return err
 }

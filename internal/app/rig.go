@@ -78,11 +78,14 @@ func runBench(ctx context.Context, c *Console, s scenario, cmd Bench, environ []
 		return m, err
 	}
 	m.FsyncP50, m.FsyncP99 = ms(fsync[len(fsync)/2]), ms(fsync[len(fsync)*99/100])
-	r.shop, err = openFailingShop(filepath.Join(r.dir, "bucket"), benchBucket, benchKeyID, benchSecret, "127.0.0.1:0", func(*http.Request) bucketserver.Fault {
-		if r.away.Load() {
-			return bucketserver.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable"}
-		}
-		return bucketserver.Fault{}
+	r.shop, err = openShop(shopConfig{
+		dir: filepath.Join(r.dir, "bucket"), buckets: []string{benchBucket}, keyID: benchKeyID, key: benchSecret, listen: "127.0.0.1:0",
+		fails: func(*http.Request) bucketserver.Fault {
+			if r.away.Load() {
+				return bucketserver.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable"}
+			}
+			return bucketserver.Fault{}
+		},
 	})
 	if err != nil {
 		return m, err

@@ -72,6 +72,14 @@ type errDiffers struct{ what string }
 
 func (e errDiffers) Error() string { return e.what }
 
+// endsWith ends a command that worked with an exit code of its own. Its result has been printed.
+type endsWith struct {
+	code int
+	what string
+}
+
+func (e endsWith) Error() string { return e.what }
+
 // ExitCode is the process's exit code for err: 0 for nil, else as fault.Table says. A command that was
 // interrupted ends with 130, as shells count.
 func ExitCode(err error) int {
@@ -80,6 +88,9 @@ func ExitCode(err error) int {
 	}
 	if errors.Is(err, context.Canceled) && fault.As(err) == nil {
 		return 130
+	}
+	if e, ok := errors.AsType[endsWith](err); ok {
+		return e.code
 	}
 	return fault.CodeOf(err).Exit()
 }

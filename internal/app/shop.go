@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 )
 
-// shop is an S3 server in this process, for demo and bench.
+// shop is an S3 server in this process, with an STS at the same address, for demo and bench.
 type shop struct {
 	url    string
 	server *httpd.Server
@@ -19,21 +19,30 @@ type shop struct {
 	ended  chan struct{}
 }
 
-// openShop serves one bucket that lies in the folder dir.
-func openShop(dir, bucket, keyID, key, listen string) (*shop, error) {
-	return openFailingShop(dir, bucket, keyID, key, listen, nil)
+// shopConfig says what a shop sells.
+type shopConfig struct {
+	dir        string   // where its buckets lie
+	buckets    []string // made if they are not there
+	keyID, key string   // of the one customer with a key
+	listen     string
+	sts        *bucketserver.STS                      // for customers with a role; nil: none
+	fails      func(*http.Request) bucketserver.Fault // which requests fail; nil: none
 }
 
-// openFailingShop is openShop of which requests fail as fails says.
-func openFailingShop(dir, bucket, keyID, key, listen string, fails func(*http.Request) bucketserver.Fault) (*shop, error) {
-	s, err := bucketserver.New(bucketserver.Config{Files: vfs.OS(dir), Keys: map[string]secret.Value{keyID: secret.New(key)}, Fault: fails})
+// openShop serves buckets, and the roles that open them.
+func openShop(cfg shopConfig) (*shop, error) {
+	s, err := bucketserver.New(bucketserver.Config{
+		Files: vfs.OS(cfg.dir), Keys: map[string]secret.Value{cfg.keyID: secret.New(cfg.key)}, STS: cfg.sts, Fault: cfg.fails,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.CreateBucket(bucket); err != nil {
-		return nil, err
+	for _, b := range cfg.buckets {
+		if err := s.CreateBucket(b); err != nil {
+			return nil, err
+		}
 	}
-	server, err := httpd.Open(httpd.Config{Listen: listen}, s, nil, slog.New(slog.DiscardHandler), httpd.Hooks{})
+	server, err := httpd.Open(httpd.Config{Listen: cfg.listen}, s, nil, slog.New(slog.DiscardHandler), httpd.Hooks{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,11 +20,13 @@ import (
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/event/sample"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/eventlog/segment"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/ingest"
+	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -215,9 +219,13 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	if err := s.plane.recordSchemas(ctx, log); err != nil {
 		return err
 	}
+	notifier, err := s.newNotifier()
+	if err != nil {
+		return err
+	}
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
-		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit),
+		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,
 	})
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, QuotaPatience: s.cfg.Delivery.QuotaPatience,
@@ -233,8 +241,17 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	defer cancel()
 	deliver, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDelivery()
-	var recording, leasing sync.WaitGroup
-	recording.Go(func() { s.recordConfigs(ctx, in) })
+	var errands, leasing sync.WaitGroup // errands end before ingest does, since they append
+	w := &working{log, in, manager, in.Events()}
+	errands.Go(func() { s.recordConfigs(ctx, in) })
+	errands.Go(func() { s.markHours(ctx, log, in) })
+	errands.Go(func() { s.runJobs(ctx, w) })
+	errands.Go(func() { s.watchQuota(ctx, log) })
+	errands.Go(func() {
+		if err := notifier.Run(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("nobody is told anything any more until the next start", "error", err)
+		}
+	})
 	var lost error                                                 // of the lease
 	lease, letGo := context.WithCancel(context.WithoutCancel(ctx)) // kept until nothing is written any more
 	defer letGo()
@@ -246,7 +263,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	delivered := make(chan error, 1)
 	go func() { delivered <- manager.Run(deliver) }()
 
-	s.working.Store(&working{log, in, manager, in.Events()})
+	s.working.Store(w)
 	start, head := log.Bounds()
 	s.logger.Info("ready", "listen", s.front.URL(), "metrics", s.back.URL(), "log", id.String(), "start", int64(start), "head", int64(head))
 
@@ -262,7 +279,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer stop()
 	cancel()
-	recording.Wait()
+	errands.Wait()
 	err = errors.Join(err, in.Close(last))
 	stopDelivery()
 	err = errors.Join(err, <-delivered)
@@ -490,6 +507,35 @@ func (s *system) deliveryHooks() delivery.Hooks {
 		OnDropped: m.drop,
 		OnForeign: func(row control.LaneRow, _ string) { m.foreign.WithLabelValues(lane(row)...).Inc() },
 	}
+}
+
+// newNotifier makes what tells people. Without a mail server it calls webhooks only.
+func (s *system) newNotifier() (*notify.Notifier, error) {
+	from, err := s.sender()
+	if err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Config{
+		SMTPURL: s.cfg.Mail.SMTPURL, From: from, BaseURL: s.cfg.Server.BaseURL, Quiet: s.cfg.Mail.Quiet, Installation: s.cfg.Delivery.Cluster,
+	}, notify.Deps{
+		Store: s.plane.store, Dial: s.plane.guard.DialContext, Logger: s.logger,
+		Hooks: notify.Hooks{
+			OnSent:   func(x control.Send) { s.meters.sent.WithLabelValues(string(x.Channel)).Inc() },
+			OnFailed: func(x control.Send, _ error) { s.meters.unsent.WithLabelValues(string(x.Channel)).Inc() },
+		},
+	})
+}
+
+// sender is from whom mails come.
+func (s *system) sender() (string, error) {
+	if s.cfg.Mail.From != "" {
+		return s.cfg.Mail.From, nil
+	}
+	if u, err := url.Parse(s.cfg.Server.BaseURL); err == nil && u.Hostname() != "" {
+		return "millrace@" + u.Hostname(), nil
+	}
+	host, err := os.Hostname()
+	return "millrace@" + host, fault.From(err, fault.Internal, "ask for the host's name")
 }
 
 // newLogger makes the process's log.

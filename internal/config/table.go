@@ -134,14 +134,14 @@ func Table() []Setting {
 			parse: secretURL(func(c *Config) *secret.Value { return &c.Mail.SMTPURL }, "smtp", "smtps"),
 		},
 		{
-			Name: "smtp_from", Kind: Text, Absent: "millrace@ and the host of base_url",
+			Name: "smtp_from", Kind: Text, Absent: "millrace@ and the host of base_url, or of the machine",
 			Doc:   "Sender of notifications by mail: ops@example.com, or Millrace <ops@example.com>.",
 			parse: text(func(c *Config) *string { return &c.Mail.From }, mailAddress),
 		},
 		{
 			Name: "notice_quiet", Kind: Duration, Default: "30s",
-			Doc:   "How long notifications for one recipient are gathered into one mail.",
-			parse: duration(func(c *Config) *time.Duration { return &c.Mail.Quiet }, "0s", "1h"),
+			Doc:   "How long notifications for one recipient are gathered into one mail; the next one to them leaves no sooner than twice this later.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Mail.Quiet }, "1s", "1h"),
 		},
 		{
 			Name: "cluster", Kind: Text, Default: "prod-01",

@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+const (
+	quotaLook  = 10 * time.Second // how often somebody looks how full the log is
+	quotaShare = 10               // the notice comes when less than a tenth of the quota is left
+)
+
+// watchQuota tells the operator when the log nears its quota, once a day at most, until ctx ends.
+func (s *system) watchQuota(ctx context.Context, log eventlog.Log) {
+	for told := ""; sleep(ctx, quotaLook); {
+		u, now := log.Usage(), time.Now().UTC()
+		day := now.Format(time.DateOnly)
+		if u.MaxBytes <= 0 || u.Bytes < u.MaxBytes-u.MaxBytes/quotaShare || told == day {
+			continue
+		}
+		err := s.plane.store.AddNotice(ctx, control.Notice{
+			Kind: control.NoticeDiskQuota, Episode: day, At: now,
+			Params: map[string]string{"used": fmt.Sprint(u.Bytes), "limit": fmt.Sprint(u.MaxBytes)},
+		})
+		if err != nil {
+			if ctx.Err() == nil {
+				s.logger.Error("the notice that the log is nearly full was not written", "error", err)
+			}
+			continue
+		}
+		told = day
+		s.logger.Warn("the log is nearly full", "used", u.Bytes, "limit", u.MaxBytes)
+	}
+}
