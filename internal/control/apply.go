@@ -23,9 +23,9 @@ type Change struct {
 	Words []string // what is different; empty for a thing that is just made
 }
 
-// Thing names a workspace, or an API key, a connector or the data export of one.
+// Thing names a workspace, or an API key, a webhook, a connector or the data export of one.
 type Thing struct {
-	Kind      string // workspace, API key, connector, data export
+	Kind      string // workspace, API key, webhook, connector, data export
 	Workspace string
 	Name      string // empty for a workspace and its data export
 }
@@ -86,6 +86,7 @@ type applier struct {
 	m      Manifest
 	dryRun bool
 	placed []Placement // by this file, in a dry run
+	first  []plan      // likewise: connectors that are not there yet
 	res    Result
 }
 
@@ -95,14 +96,17 @@ func (a *applier) run(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		if len(w.notYet) > 0 {
-			a.fail(Thing{Kind: "data export", Workspace: w.Name}, w.path, errNotYet(w.notYet))
-		}
 		for _, k := range w.Keys {
 			a.key(ctx, ws, k)
 		}
+		for _, h := range w.Webhooks {
+			a.webhook(ctx, ws, h)
+		}
 		for _, c := range w.Connectors {
 			a.connector(ctx, ws, c)
+		}
+		if w.DataExport != nil {
+			a.dataExport(ctx, ws, *w.DataExport)
 		}
 	}
 }
@@ -123,30 +127,29 @@ func (a *applier) changed(t Thing, words ...string) {
 // workspace gives the workspace that w is about; of number 0 if a dry run would have to make it.
 func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bool) {
 	thing := Thing{Kind: "workspace", Workspace: w.Name}
-	want := RejectUnknown
-	if w.UnknownFields != nil {
-		want = *w.UnknownFields
-	}
 	ws, err := a.Store.Workspace(ctx, w.Name)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		ws = Workspace{Name: w.Name, UnknownFields: want}
+	made := fault.Is(err, fault.NotFound)
+	if made {
+		ws, err = Workspace{Name: w.Name, UnknownFields: RejectUnknown, Language: DefaultLanguage}, nil
+	}
+	if err == nil {
+		var words []string
+		change(&words, "unknown fields", &ws.UnknownFields, w.UnknownFields)
+		change(&words, "language", &ws.Language, w.Language)
 		err = invalid("", ws.Validate())
-		if err == nil && !a.dryRun {
-			ws, err = a.CreateWorkspace(ctx, w.Name, want)
+		switch {
+		case err != nil || a.dryRun:
+		case made:
+			ws, err = a.CreateWorkspace(ctx, ws)
+		case len(words) > 0:
+			err = a.UpdateWorkspace(ctx, ws)
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case made:
 			a.changed(thing)
-		}
-	case err == nil && w.UnknownFields != nil && ws.UnknownFields != want:
-		words := fmt.Sprintf("unknown fields: %s → %s", ws.UnknownFields, want)
-		ws.UnknownFields = want
-		err = invalid("", ws.Validate())
-		if err == nil && !a.dryRun {
-			_, err = a.SetUnknownFields(ctx, ws, want)
-		}
-		if err == nil {
-			a.changed(thing, words)
+		case len(words) > 0:
+			a.changed(thing, words...)
 		}
 	}
 	if err != nil {
@@ -226,8 +229,76 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 	return words, false, err
 }
 
+func (a *applier) webhook(ctx context.Context, ws Workspace, spec WebhookSpec) {
+	thing := Thing{Kind: "webhook", Workspace: ws.Name, Name: spec.URL}
+	words, made, err := a.applyWebhook(ctx, ws, spec)
+	switch {
+	case err != nil:
+		a.fail(thing, spec.path, err)
+	case made:
+		a.changed(thing)
+	case len(words) > 0:
+		a.changed(thing, words...)
+	}
+}
+
+func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSpec) (words []string, made bool, err error) {
+	next := Webhook{Workspace: ws.Number, URL: spec.URL}
+	made = true
+	if ws.Number != 0 {
+		had, err := a.Store.Webhooks(ctx, ws.Number)
+		if err != nil {
+			return nil, false, err
+		}
+		if i := slices.IndexFunc(had, func(w Webhook) bool { return w.URL == spec.URL }); i >= 0 {
+			next, made = had[i], false
+		}
+	}
+	if spec.Kinds != nil {
+		changeSet(&words, "kinds", &next.Kinds, spec.Kinds, func(k NoticeKind) string { return string(k) })
+	}
+	if !spec.Secret.Empty() && spec.Secret.Reveal() != next.Secret.Reveal() {
+		next.Secret = spec.Secret
+		words = append(words, "secret: new")
+	}
+	err = invalid("", next.Validate())
+	if err == nil && (made || len(words) > 0) && !a.dryRun {
+		err = a.SaveWebhook(ctx, next)
+	}
+	return words, made, err
+}
+
+func (a *applier) dataExport(ctx context.Context, ws Workspace, spec DataExportSpec) {
+	thing := Thing{Kind: "data export", Workspace: ws.Name}
+	pl, err := a.planExport(ctx, ws.Number, spec.ExportEdit)
+	if err == nil && a.dryRun {
+		place := PlacementOfExport(pl.next)
+		err = CheckPlacement(place, a.placed)
+		a.placed = append(a.placed, place)
+	} else if err == nil {
+		err = a.carryOutExport(ctx, &pl)
+	}
+	switch {
+	case err != nil:
+		a.fail(thing, spec.path, err)
+	case pl.made:
+		a.changed(thing, "link to "+pl.next.Bucket)
+	case len(pl.changes) > 0:
+		a.changed(thing, pl.changes...)
+	}
+}
+
 func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpec) {
 	thing := Thing{Kind: "connector", Workspace: ws.Name, Name: *spec.Name}
+	if spec.Deleted {
+		gone, err := a.deleteConnector(ctx, ws, *spec.Name)
+		if err != nil {
+			a.fail(thing, spec.path, err)
+		} else if gone {
+			a.changed(thing, "delete")
+		}
+		return
+	}
 	pl, err := a.applyConnector(ctx, ws, spec)
 	switch {
 	case err != nil:
@@ -239,30 +310,67 @@ func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpe
 	}
 }
 
-// errNotYet refuses one thing, not the whole file.
-func errNotYet(wishes []fault.Problem) error {
-	return &fault.Error{Code: fault.Unavailable, Fields: wishes, Msg: fault.Message{Key: "control.not_yet", Text: "not yet"}}
+// named gives the workspace's connector of that name; nil if it has none.
+func (a *applier) named(ctx context.Context, ws Workspace, name string) (*Connector, error) {
+	if ws.Number == 0 {
+		return nil, nil
+	}
+	cs, err := a.Store.Connectors(ctx, ws.Number)
+	if i := slices.IndexFunc(cs, func(c Connector) bool { return c.Name == name }); err == nil && i >= 0 {
+		return &cs[i], nil
+	}
+	return nil, err
+}
+
+func (a *applier) deleteConnector(ctx context.Context, ws Workspace, name string) (gone bool, err error) {
+	had, err := a.named(ctx, ws, name)
+	if err != nil || had == nil {
+		return false, err
+	}
+	if !a.dryRun {
+		err = a.Delete(ctx, ws.Number, had.Connector)
+	}
+	return true, err
+}
+
+// likeNamed fills in what a connector takes from another one, which may stand before it in the file.
+func (a *applier) likeNamed(ctx context.Context, ws Workspace, e Edit, name string) (Edit, error) {
+	for _, pl := range a.first {
+		if pl.next.Name == name && pl.next.Workspace == ws.Number {
+			return e.like(pl.next.Destination, pl.access), nil
+		}
+	}
+	other, err := a.named(ctx, ws, name)
+	if err != nil {
+		return e, err
+	}
+	if other == nil {
+		return e, invalid("", []fault.Problem{{Field: "destination.same_as", Code: "unknown_value",
+			Message: fmt.Sprintf("The workspace has no connector %q, and none of that name stands before this one.", name)}})
+	}
+	e.SameAs = &other.Connector
+	return a.likeOther(ctx, ws.Number, e)
 }
 
 func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec ConnectorSpec) (pl plan, err error) {
-	if len(spec.notYet) > 0 {
-		return pl, errNotYet(spec.notYet)
+	had, err := a.named(ctx, ws, *spec.Name)
+	if err != nil {
+		return pl, err
 	}
-	var had *Connector
-	if ws.Number != 0 {
-		cs, err := a.Store.Connectors(ctx, ws.Number)
-		if err != nil {
+	e := spec.Edit
+	if spec.SameAs != "" {
+		if e, err = a.likeNamed(ctx, ws, e, spec.SameAs); err != nil {
 			return pl, err
 		}
-		if i := slices.IndexFunc(cs, func(c Connector) bool { return c.Name == *spec.Name }); i >= 0 {
-			had = &cs[i]
-		}
 	}
-	if pl, err = a.plan(ctx, ws.Number, had, spec.Edit); err != nil {
+	if pl, err = a.plan(ctx, ws.Number, had, e); err != nil {
 		return pl, err
 	}
 	if !a.dryRun {
 		return pl, a.carryOut(ctx, &pl)
+	}
+	if had == nil {
+		a.first = append(a.first, pl)
 	}
 	place := PlacementOf(pl.next.Config)
 	if err := CheckPlacement(place, a.placed); err != nil {

@@ -76,7 +76,17 @@ func (e Edit) apply(c Connector, now bucket.Access) (next Connector, access buck
 	change(&changes, "region", &d.Region, e.Region)
 	change(&changes, "endpoint", &d.Endpoint, e.Endpoint)
 	change(&changes, "path style", &d.PathStyle, e.PathStyle)
-	change(&changes, "access key id", &next.AccessKeyID, e.AccessKeyID)
+	secret := now.SecretAccessKey
+	key, role := e.AccessKeyID, e.RoleARN
+	none := ""
+	switch given := key != nil || e.SecretAccessKey != nil; {
+	case role != nil && *role != "" && !given:
+		key, secret = &none, bucket.Access{}.SecretAccessKey
+	case role == nil && given:
+		role = &none
+	}
+	change(&changes, "access key id", &next.AccessKeyID, key)
+	change(&changes, "role", &next.RoleARN, role)
 	change(&changes, "encryption", &d.Encryption, e.Encryption)
 	if e.Events != nil {
 		changeSet(&changes, "events", &next.Events, e.Events, func(s string) string { return s })
@@ -92,7 +102,7 @@ func (e Edit) apply(c Connector, now bucket.Access) (next Connector, access buck
 
 	access = bucket.Access{
 		Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption,
-		AccessKeyID: next.AccessKeyID, SecretAccessKey: now.SecretAccessKey,
+		AccessKeyID: next.AccessKeyID, SecretAccessKey: secret, RoleARN: next.RoleARN,
 	}
 	if e.SecretAccessKey != nil && e.SecretAccessKey.Reveal() != now.SecretAccessKey.Reveal() {
 		access.SecretAccessKey = *e.SecretAccessKey
@@ -144,6 +154,28 @@ func word(v any) string {
 		return v
 	}
 	return fmt.Sprint(v)
+}
+
+// like gives e with what it does not mention of the bucket and what opens it taken from d and a.
+func (e Edit) like(d Destination, a bucket.Access) Edit {
+	e.SameAs = nil
+	if e.AccessKeyID == nil && e.SecretAccessKey == nil && e.RoleARN == nil {
+		if a.RoleARN != "" {
+			e.RoleARN = &a.RoleARN
+		} else {
+			e.AccessKeyID, e.SecretAccessKey = &a.AccessKeyID, &a.SecretAccessKey
+		}
+	}
+	e.Bucket, e.Region, e.Endpoint = orElse(e.Bucket, d.Bucket), orElse(e.Region, d.Region), orElse(e.Endpoint, d.Endpoint)
+	e.PathStyle, e.Encryption = orElse(e.PathStyle, d.PathStyle), orElse(e.Encryption, d.Encryption)
+	return e
+}
+
+func orElse[T any](v *T, other T) *T {
+	if v != nil {
+		return v
+	}
+	return &other
 }
 
 // sameConfig reports whether a and b say the same, number of version apart.

@@ -28,6 +28,13 @@ const (
 	JobReplay     JobKind = "replay"      // the ledger's files again, or what was dropped
 )
 
+// ReplayParams are the parameters of a JobReplay. Its interval is that of hours of acceptance.
+type ReplayParams struct {
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until,omitzero"`    // zero: until now
+	Dropped bool      `json:"dropped,omitempty"` // what was dropped, in place of the ledger's files
+}
+
 // JobState is how far a job is.
 type JobState string
 

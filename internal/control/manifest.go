@@ -22,11 +22,29 @@ type Manifest struct {
 type WorkspaceSpec struct {
 	Name          string
 	UnknownFields *UnknownFields
+	Language      *string
 	Keys          []KeySpec
+	Webhooks      []WebhookSpec
 	Connectors    []ConnectorSpec
+	DataExport    *DataExportSpec // nil: not mentioned
 
-	path   string
-	notYet []fault.Problem // what is wished and not built
+	path string
+}
+
+// WebhookSpec is what a file wants of a webhook.
+type WebhookSpec struct {
+	URL    string
+	Secret secret.Value // empty: not mentioned
+	Kinds  []NoticeKind // nil: not mentioned
+
+	path string
+}
+
+// DataExportSpec is what a file wants of a workspace's data export.
+type DataExportSpec struct {
+	ExportEdit
+
+	path string
 }
 
 // KeySpec is what a file wants of an API key.
@@ -40,14 +58,20 @@ type KeySpec struct {
 
 // ConnectorSpec is what a file wants of a connector.
 type ConnectorSpec struct {
-	Edit // its Name is always set
+	Edit           // its Name is always set
+	SameAs  string // name of the connector whose bucket and credentials are taken; hides Edit's, which has its id
+	Deleted bool   // it is to be gone
 
-	path   string
-	notYet []fault.Problem // what is wished and not built
+	path string
 }
 
 // ParseManifest reads the file of apply called name. Secrets are taken from where the file says: env looks up an
 // environment variable, readFile reads a file.
+//
+// The keys are those of the product's file of apply, see docs. Beside them: a workspace has language (en, pt-BR, es)
+// and webhooks, each with url, secret_env or secret_file, and kinds; a destination has same_as, the name of a
+// connector of the workspace whose bucket and credentials it takes where the file says nothing else; a connector has
+// deleted: with true it is deleted, if it is there.
 //
 // Errors: invalid with everything that is wrong; each field is "NAME:LINE:COLUMN: PATH", and a key that does not
 // exist comes with the nearest that does. No message holds a secret.
@@ -74,6 +98,7 @@ func ParseManifest(name string, data []byte, env func(string) (string, bool), re
 	unique(&r.yamlReader, m.Workspaces, func(w WorkspaceSpec) (string, string) { return w.path, w.Name })
 	for _, w := range m.Workspaces {
 		unique(&r.yamlReader, w.Keys, func(k KeySpec) (string, string) { return k.path, k.Name })
+		unique(&r.yamlReader, w.Webhooks, func(h WebhookSpec) (string, string) { return h.path, h.URL })
 		unique(&r.yamlReader, w.Connectors, func(c ConnectorSpec) (string, string) { return c.path, *c.Name })
 	}
 	if len(r.problems) > 0 {
@@ -106,6 +131,9 @@ func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
 		path, name := of(v)
 		if name != "" && seen[name] {
 			at := path + ".name"
+			if _, ok := r.places[at]; !ok {
+				at = path + ".url"
+			}
 			r.problems = append(r.problems, fault.Problem{Field: located(r.places[at], at), Code: "duplicate",
 				Message: fmt.Sprintf("%q stands in the file twice.", name)})
 		}
@@ -131,7 +159,14 @@ func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
 		"connectors": func(path string, n ast.Node) {
 			r.sequence(path, n, func(path string, n ast.Node) { w.Connectors = append(w.Connectors, r.connector(path, n)) })
 		},
-		"data_export": notYet(&w.notYet, "data_export", "Data exports are not part of Millrace yet."),
+		"language": r.into(&w.Language),
+		"webhooks": func(path string, n ast.Node) {
+			r.sequence(path, n, func(path string, n ast.Node) { w.Webhooks = append(w.Webhooks, r.webhook(path, n)) })
+		},
+		"data_export": func(path string, n ast.Node) {
+			d := r.dataExport(path, n)
+			w.DataExport = &d
+		},
 	})
 	w.Name = r.required(path, n, name)
 	if unknown != nil {
@@ -162,9 +197,51 @@ func (r *manifestReader) key(path string, n ast.Node) KeySpec {
 	return k
 }
 
+func (r *manifestReader) webhook(path string, n ast.Node) WebhookSpec {
+	h := WebhookSpec{path: path}
+	var url *string
+	var kinds []string
+	var value *secret.Value
+	known := fields{"url": r.into(&url), "kinds": r.texts(&kinds)}
+	maps.Copy(known, r.secret("secret", &value))
+	r.mapping(path, n, known)
+	if kinds != nil {
+		h.Kinds = []NoticeKind{}
+	}
+	for _, k := range kinds {
+		h.Kinds = append(h.Kinds, NoticeKind(k))
+	}
+	h.URL = or(url)
+	if value != nil {
+		h.Secret = *value
+	}
+	return h
+}
+
+func (r *manifestReader) dataExport(path string, n ast.Node) DataExportSpec {
+	d := DataExportSpec{path: path}
+	known := fields{"bucket": r.into(&d.Bucket), "region": r.into(&d.Region), "endpoint": r.into(&d.Endpoint), "path_style": r.flag(&d.PathStyle)}
+	r.access(path, n, known, &d.AccessKeyID, &d.SecretAccessKey, &d.RoleARN)
+	return d
+}
+
+// access reads a mapping of known keys, and of those that open a bucket.
+func (r *manifestReader) access(path string, n ast.Node, known fields, keyID **string, key **secret.Value, role **string) {
+	known["role_arn"] = r.into(role)
+	var id *secret.Value
+	maps.Copy(known, r.secret("access_key_id", &id))
+	maps.Copy(known, r.secret("secret_access_key", key))
+	r.mapping(path, n, known)
+	if id != nil {
+		s := id.Reveal() // not a secret, but often kept beside one
+		*keyID = &s
+	}
+}
+
 func (r *manifestReader) connector(path string, n ast.Node) ConnectorSpec {
 	c := ConnectorSpec{path: path}
 	var kind *string
+	var deleted *bool
 	r.mapping(path, n, fields{
 		"name":          r.into(&c.Name),
 		"type":          r.into(&kind),
@@ -184,9 +261,11 @@ func (r *manifestReader) connector(path string, n ast.Node) ConnectorSpec {
 		"flush": func(path string, n ast.Node) {
 			r.mapping(path, n, fields{"interval": r.duration(&c.FlushInterval), "events": r.integer(&c.FlushEvents)})
 		},
-		"paused": r.flag(&c.Paused),
-		"test":   r.flag(&c.Test),
+		"paused":  r.flag(&c.Paused),
+		"test":    r.flag(&c.Test),
+		"deleted": r.flag(&deleted),
 	})
+	c.Deleted = deleted != nil && *deleted
 	name := r.required(path, n, c.Name)
 	c.Name = &name
 	if kind != nil && *kind != "s3" {
@@ -204,17 +283,11 @@ func (r *manifestReader) destination(path string, n ast.Node, c *ConnectorSpec) 
 		"region":     r.into(&e.Region),
 		"endpoint":   r.into(&e.Endpoint),
 		"path_style": r.flag(&e.PathStyle),
-		"role_arn": notYet(&c.notYet, "destination.role_arn",
-			"Access by role is not part of Millrace yet; give access_key_id and secret_access_key."),
 	}
-	var id *secret.Value
-	maps.Copy(known, r.secret("access_key_id", &id))
-	maps.Copy(known, r.secret("secret_access_key", &e.SecretAccessKey))
-	r.mapping(path, n, known)
-	if id != nil {
-		s := id.Reveal() // not a secret, but often kept beside one
-		e.AccessKeyID = &s
-	}
+	var like *string
+	known["same_as"] = r.into(&like)
+	r.access(path, n, known, &e.AccessKeyID, &e.SecretAccessKey, &e.RoleARN)
+	c.SameAs = or(like)
 }
 
 // secret gives the three keys by which a secret comes: itself, NAME_env and NAME_file.
@@ -259,13 +332,6 @@ func (r *manifestReader) secret(name string, dst **secret.Value) fields {
 				set(path, n, name+"_file", strings.TrimRight(string(b), "\r\n"))
 			}
 		},
-	}
-}
-
-// notYet notes a wish for something that is not built. The file is right: only what wishes it is refused.
-func notYet(wishes *[]fault.Problem, field, sentence string) func(path string, n ast.Node) {
-	return func(string, ast.Node) {
-		*wishes = append(*wishes, fault.Problem{Field: field, Code: "not_yet", Message: sentence})
 	}
 }
 

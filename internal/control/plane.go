@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,6 +32,26 @@ type Store interface {
 	CreateConnector(ctx context.Context, c Connector, k Credentials) error
 	UpdateConnector(ctx context.Context, c Connector, k *Credentials, also ...int) error
 	Access(ctx context.Context, l Lane) (Access, error)
+	SetFeatures(ctx context.Context, l Lane, f Features, region string) error
+	ExternalID(ctx context.Context, workspace uint32, i Integration) (string, error)
+
+	Draft(ctx context.Context, workspace uint32, id ConnectorID) (Draft, error)
+	SaveDraft(ctx context.Context, d Draft) error
+	DeleteDraft(ctx context.Context, workspace uint32, id ConnectorID) error
+
+	DataExport(ctx context.Context, workspace uint32) (DataExport, error)
+	DataExportAccess(ctx context.Context, workspace uint32) (Access, error)
+	SaveDataExport(ctx context.Context, d DataExport, k Credentials) error
+
+	WorkspaceName(ctx context.Context, workspace uint32) (string, error)
+	AddCheck(ctx context.Context, r CheckRow) error
+	ChecksDue(ctx context.Context, before time.Time, limit int) ([]CheckDue, error)
+	AddNotice(ctx context.Context, n Notice) error
+	AddJob(ctx context.Context, j Job) (int64, error)
+
+	Webhooks(ctx context.Context, workspace uint32) ([]Webhook, error)
+	SaveWebhook(ctx context.Context, w Webhook) error
+	DeleteWebhook(ctx context.Context, workspace uint32, id int64) error
 }
 
 // Plane is the actions by which people and scripts change the control plane. Apply, the API and the dashboard all
@@ -39,9 +60,9 @@ type Store interface {
 // Its fields are set once; its methods are safe for concurrent use.
 type Plane struct {
 	Store Store
-	// Check tries credentials on a destination before they are stored. It gives how the store differs from Amazon
-	// S3 and in which region the bucket lies; its error says to the customer what is missing.
-	Check     func(ctx context.Context, a bucket.Access, folder string) (bucket.Features, string, error)
+	// Check tries credentials on a bucket, before they are stored. Access by role comes with external id and session
+	// name. It adds what the installation decides: what opens buckets, its patience, who is shown the steps.
+	Check     func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error)
 	Catalogue *event.Catalogue
 	Cluster   string           // frozen into a connector when it is launched
 	Zone      string           // likewise
@@ -62,28 +83,27 @@ func invalid(op string, problems []fault.Problem) error {
 	return &fault.Error{Code: fault.Invalid, Op: op, Fields: problems}
 }
 
-// CreateWorkspace makes a workspace that rejects unknown fields, unless unknown says otherwise.
+// CreateWorkspace makes w, and gives it with its number. It rejects unknown fields and is in English, unless w says
+// otherwise.
 //
 // Errors: invalid with every problem; conflict if the name is taken.
-func (p *Plane) CreateWorkspace(ctx context.Context, name string, unknown UnknownFields) (Workspace, error) {
+func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, error) {
 	const op = "create workspace"
-	if unknown == "" {
-		unknown = RejectUnknown
-	}
-	w := Workspace{Number: NewNumber(), Name: name, UnknownFields: unknown, CreatedAt: p.now()}
+	w.Number, w.CreatedAt = NewNumber(), p.now()
+	w.UnknownFields, w.Language = cmp.Or(w.UnknownFields, RejectUnknown), cmp.Or(w.Language, DefaultLanguage)
 	if err := invalid(op, w.Validate()); err != nil {
 		return Workspace{}, err
 	}
 	return w, p.Store.CreateWorkspace(ctx, w)
 }
 
-// SetUnknownFields changes what becomes of events with unknown fields. Errors: invalid, not_found.
-func (p *Plane) SetUnknownFields(ctx context.Context, w Workspace, unknown UnknownFields) (Workspace, error) {
-	w.UnknownFields = unknown
+// UpdateWorkspace changes a workspace's name, its policy on unknown fields and its language to those of w. Errors:
+// invalid, not_found; conflict if the name is taken.
+func (p *Plane) UpdateWorkspace(ctx context.Context, w Workspace) error {
 	if err := invalid("update workspace", w.Validate()); err != nil {
-		return Workspace{}, err
+		return err
 	}
-	return w, p.Store.UpdateWorkspace(ctx, w)
+	return p.Store.UpdateWorkspace(ctx, w)
 }
 
 // CreateKey makes an API key. If brought is empty a secret is made; the one in force is given back, once.
@@ -118,11 +138,20 @@ func (p *Plane) CreateKey(ctx context.Context, workspace uint32, name string, sc
 // Errors: invalid with every problem of its fields; conflict if name or folder are taken; what Check gave. That a
 // folder overlaps another workspace's is told only after the check, which proves that the bucket is the caller's.
 func (p *Plane) Launch(ctx context.Context, workspace uint32, e Edit) (Connector, error) {
+	return p.launch(ctx, workspace, NewConnectorID(), e)
+}
+
+func (p *Plane) launch(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Connector, error) {
+	const op = "launch connector"
 	pl, err := p.plan(ctx, workspace, nil, e)
 	if err != nil {
-		return Connector{}, fault.Wrap(err, "launch connector")
+		return Connector{}, fault.Wrap(err, op)
 	}
-	return pl.next, fault.Wrap(p.carryOut(ctx, &pl), "launch connector")
+	pl.next.Connector = id
+	if err := p.carryOut(ctx, &pl); err != nil {
+		return Connector{}, fault.Wrap(err, op)
+	}
+	return pl.next, nil
 }
 
 // Edit changes a connector as e wants it, and says in words what that changed; nothing is no error. Delivery is not
@@ -130,14 +159,12 @@ func (p *Plane) Launch(ctx context.Context, workspace uint32, e Edit) (Connector
 //
 // What decides about events becomes a new version, which holds from its control record on. Another bucket, endpoint
 // or folder is another destination: events before the record still go to the old one, with the old credentials.
-// Whatever concerns access is checked before it is stored.
+// Whatever concerns access is checked before it is stored: another key or role, or the one in place of the other, is
+// a rotation, and until the new one has passed the check the former one works on.
 //
 // Errors: as Launch; not_found; stale if somebody else changed the connector meanwhile.
 func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Connector, []string, error) {
-	had, err := p.Store.Connector(ctx, workspace, id)
-	if err == nil && had.Deleted {
-		err = fault.New(fault.NotFound, "", "the connector %s is deleted", had.Name)
-	}
+	had, err := p.connector(ctx, workspace, id)
 	if err != nil {
 		return Connector{}, nil, fault.Wrap(err, "edit connector")
 	}
@@ -146,6 +173,15 @@ func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Ed
 		return Connector{}, nil, fault.Wrap(err, "edit connector")
 	}
 	return pl.next, pl.changes, fault.Wrap(p.carryOut(ctx, &pl), "edit connector")
+}
+
+// connector gives a connector that is not deleted. Errors: not_found.
+func (p *Plane) connector(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error) {
+	c, err := p.Store.Connector(ctx, workspace, id)
+	if err == nil && c.Deleted {
+		err = fault.New(fault.NotFound, "", "the connector %s is deleted", c.Name)
+	}
+	return c, err
 }
 
 // Delete ends a connector at its last control record: what came before is still delivered for a while, then the
@@ -175,6 +211,12 @@ type plan struct {
 // plan thinks a change through, without writing or going out to the network.
 func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Edit) (plan, error) {
 	pl := plan{had: had}
+	if e.SameAs != nil {
+		var err error
+		if e, err = p.likeOther(ctx, workspace, e); err != nil {
+			return pl, err
+		}
+	}
 	base := newConnector()
 	var now bucket.Access
 	if had != nil {
@@ -187,13 +229,17 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	}
 	pl.next, pl.access, pl.changes = e.apply(base, now)
 	c := &pl.next
-	pl.check = had == nil || !samePlace(had.Destination, c.Destination) || had.AccessKeyID != c.AccessKeyID ||
+	pl.check = had == nil || !samePlace(had.Destination, c.Destination) || had.AccessKeyID != c.AccessKeyID || had.RoleARN != c.RoleARN ||
 		now.SecretAccessKey.Reveal() != pl.access.SecretAccessKey.Reveal() ||
 		had.Destination != c.Destination // region, path style, encryption, spelling of the endpoint
 
 	problems := c.Validate(p.Catalogue)
 	if pl.check {
 		problems = append(problems, validateAccess(pl.access)...)
+	}
+	if had != nil && c.Test && !had.Test {
+		problems = append(problems, fault.Problem{Field: "test", Code: "invalid",
+			Message: "A connector that delivers in full does not become a test connector again."})
 	}
 	if err := invalid("", problems); err != nil {
 		return pl, err
@@ -233,8 +279,21 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	return pl, CheckPlacement(PlacementOf(c.Config), own)
 }
 
-// sharing gives c's earlier destinations that lie in the bucket of its newest and are opened by the same key, now.
-// When that key is rotated, theirs is too: they may not be drained yet, and nobody could give them another.
+// likeOther fills in what SameAs asks for.
+func (p *Plane) likeOther(ctx context.Context, workspace uint32, e Edit) (Edit, error) {
+	other, err := p.connector(ctx, workspace, *e.SameAs)
+	if fault.Is(err, fault.NotFound) {
+		return e, invalid("", []fault.Problem{{Field: "destination.same_as", Code: "unknown_value", Message: "The workspace has no such connector."}})
+	}
+	if err != nil {
+		return e, err
+	}
+	a, err := p.Store.Access(ctx, Lane{Connector: other.Connector, Destination: other.Destination.Number})
+	return e.like(other.Destination, a), err
+}
+
+// sharing gives c's earlier destinations that lie in the bucket of its newest and are opened by the same key or role,
+// now. When that key is rotated, theirs is too: they may not be drained yet, and nobody could give them another.
 func (p *Plane) sharing(ctx context.Context, c Connector, now bucket.Access) (numbers []int, err error) {
 	for d := 1; d < c.Destination.Number; d++ {
 		a, err := p.Store.Access(ctx, Lane{Connector: c.Connector, Destination: d})
@@ -244,7 +303,7 @@ func (p *Plane) sharing(ctx context.Context, c Connector, now bucket.Access) (nu
 		if err != nil {
 			return nil, err
 		}
-		if a.Bucket == now.Bucket && storeOf(a.Endpoint) == storeOf(now.Endpoint) && a.AccessKeyID == now.AccessKeyID &&
+		if a.Bucket == now.Bucket && storeOf(a.Endpoint) == storeOf(now.Endpoint) && a.AccessKeyID == now.AccessKeyID && a.RoleARN == now.RoleARN &&
 			a.SecretAccessKey.Reveal() == now.SecretAccessKey.Reveal() {
 			numbers = append(numbers, d)
 		}
@@ -259,16 +318,26 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 	}
 	var k *Credentials
 	if pl.check {
-		features, region, err := p.Check(ctx, pl.access, pl.next.Destination.Folder)
+		t := trial{workspace: pl.next.Workspace, connector: pl.next.Connector, name: pl.next.Name, integration: IntegrationCurrents,
+			in: bucket.CheckInput{Kind: bucket.Currents, Access: pl.access, Folder: pl.next.Destination.Folder}, trigger: CheckSave}
+		if pl.had == nil {
+			t.trigger = CheckLaunch
+		}
+		report, err := p.try(ctx, t)
 		if err != nil {
 			return err
 		}
-		k = &Credentials{AccessKeyID: pl.access.AccessKeyID, SecretAccessKey: pl.access.SecretAccessKey, Features: features, Region: region}
+		k = credentialsOf(pl.access, report)
 	}
 	if pl.had == nil {
 		return p.Store.CreateConnector(ctx, pl.next, *k)
 	}
 	return p.Store.UpdateConnector(ctx, pl.next, k, pl.also...)
+}
+
+// credentialsOf gives what is stored of an access that has passed its check.
+func credentialsOf(a bucket.Access, r bucket.Report) *Credentials {
+	return &Credentials{AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey, RoleARN: a.RoleARN, Features: r.Features, Region: r.Region}
 }
 
 // launched says in words what a new connector is.

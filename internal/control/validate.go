@@ -98,7 +98,15 @@ func (d Destination) validate() []fault.Problem {
 // validateAccess gives every problem of what opens the bucket. The bucket's name is left to Destination.
 func validateAccess(a bucket.Access) []fault.Problem {
 	var ps []fault.Problem
+	nothing := a.RoleARN == "" && a.AccessKeyID == "" && a.SecretAccessKey.Empty()
+	if nothing {
+		ps = append(ps, fault.Problem{Field: "destination.access_key_id", Code: "required",
+			Message: "An access key id with its secret access key is needed, or the ARN of a role that trusts this installation."})
+	}
 	for _, p := range bucket.ValidateAccess(a) {
+		if nothing && (p.Field == "access_key_id" || p.Field == "secret_access_key") {
+			continue
+		}
 		if p.Field != "bucket" {
 			p.Field = "destination." + p.Field
 			ps = append(ps, p)
@@ -116,6 +124,28 @@ func validateEmail(field, address string) []fault.Problem {
 	}
 	return nil
 }
+
+// TransformationFields gives the fields that a transformation can be chosen for, sorted: the fields that hold text in
+// a type that events selects, id apart. Names in events that do not exist select nothing.
+func TransformationFields(types *event.Catalogue, events []string) []string {
+	sel, _ := types.Select(events)
+	var names []string
+	for _, t := range types.Types() {
+		if !sel.HasType(t) {
+			continue
+		}
+		for _, f := range t.Newest().Fields {
+			if f.Kind == event.String && f.Name != idField {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// idField is what tells one event from another: no transformation touches it.
+const idField = "id"
 
 func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []fault.Problem) {
 	var texts, others []string // fields by what they hold
@@ -137,7 +167,7 @@ func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []
 		switch {
 		case t.Field == "":
 			problem("required", "The name of a field is needed.")
-		case t.Field == "id":
+		case t.Field == idField:
 			problem("invalid", "The field id stays as it is: it is what tells one event from another.")
 		case seen[t.Field]:
 			problem("duplicate", "The field %s has a transformation already.", t.Field)

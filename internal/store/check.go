@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 )
@@ -35,4 +36,24 @@ func (s *Store) Checks(ctx context.Context, workspace uint32, connector control.
 	}, "SELECT id, workspace, connector, cause, passed, report, at FROM checks WHERE workspace = ? AND connector = ? ORDER BY id DESC LIMIT ?",
 		workspace, string(connector), limit)
 	return rs, s.fail(err, "list checks")
+}
+
+// ChecksDue gives up to limit connectors, and data exports, of all workspaces whose last check, or whose making if
+// they never had one, lies before then, the longest ago first. Connectors that are deleted, paused or have a failing
+// lane are left out.
+func (s *Store) ChecksDue(ctx context.Context, before time.Time, limit int) ([]control.CheckDue, error) {
+	due, err := list(s.reader(ctx), func(r scanner) (d control.CheckDue, err error) {
+		var last int64
+		return d, r.Scan(&d.Workspace, &d.Connector, &last)
+	}, `SELECT workspace, connector, last FROM (
+			SELECT c.workspace AS workspace, c.id AS connector, COALESCE((SELECT MAX(k.at) FROM checks k
+				WHERE k.workspace = c.workspace AND k.connector = c.id), c.created_at) AS last
+			FROM connectors c WHERE c.deleted_at IS NULL AND c.paused = 0
+				AND NOT EXISTS (SELECT 1 FROM health h WHERE h.connector = c.id AND h.state = ?)
+			UNION ALL
+			SELECT e.workspace, '', COALESCE((SELECT MAX(k.at) FROM checks k
+				WHERE k.workspace = e.workspace AND k.connector = ''), e.updated_at)
+			FROM data_exports e) AS due
+		WHERE last < ? ORDER BY last, connector, workspace LIMIT ?`, string(control.LaneFailing), millis(before), limit)
+	return due, s.fail(err, "list checks that are due")
 }

@@ -275,6 +275,26 @@ func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
 	})
 }
 
+// Healths gives what the lanes of a connector that are not done last said of themselves, by destination; those that
+// have said nothing yet are left out. A connector of another workspace has none.
+func (s *Store) Healths(ctx context.Context, workspace uint32, id control.ConnectorID) (out []control.Health, err error) {
+	lanes, err := list(s.reader(ctx), func(r scanner) (l control.Lane, err error) { return l, r.Scan(&l.Connector, &l.Destination) },
+		`SELECT h.connector, h.destination FROM health h JOIN connectors c ON c.id = h.connector
+			JOIN lanes l ON l.connector = h.connector AND l.destination = h.destination
+			WHERE c.workspace = ? AND c.id = ? AND l.done_at IS NULL ORDER BY h.destination`, workspace, string(id))
+	if err != nil {
+		return nil, s.fail(err, "list health")
+	}
+	for _, l := range lanes {
+		h, err := s.Health(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
 // Health gives what a lane last said of itself; active, with zero times, if it has said nothing yet.
 func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, error) {
 	h := control.Health{Lane: l}

@@ -24,8 +24,16 @@ type bench struct {
 	*control.Plane
 	t      *testing.T
 	store  *store.Store
-	refuse map[string]error // by bucket
-	checks []string         // bucket/folder by key id, as checked
+	now    time.Time
+	refuse map[string]bucket.Report // by bucket
+	checks []string                 // bucket/folder by key or role, as checked
+	kinds  []bucket.Kind            // of the same checks
+}
+
+// refused is the report of a check that fails at an action, with words of its own.
+func refused(action string, p bucket.Problem, words string) bucket.Report {
+	return bucket.Report{Heading: fault.Message{Text: "S3 credentials are invalid"},
+		Steps: []bucket.Step{{Action: action, State: bucket.Failed, Problem: p, Finding: bucket.Finding{Message: fault.Message{Text: words}}}}}
 }
 
 func newBench(t *testing.T) *bench {
@@ -34,11 +42,21 @@ func newBench(t *testing.T) *bench {
 	ok(t, err)
 	types, err := event.NewCatalogue(nil)
 	ok(t, err)
-	b := &bench{t: t, store: s, refuse: map[string]error{}}
+	b := &bench{t: t, store: s, refuse: map[string]bucket.Report{}, now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)}
 	b.Plane = &control.Plane{Store: s, Catalogue: types, Cluster: "prod-01", Zone: "default",
-		Check: func(_ context.Context, a bucket.Access, folder string) (bucket.Features, string, error) {
-			b.checks = append(b.checks, fmt.Sprintf("%s/%s by %s:%s", a.Bucket, folder, a.AccessKeyID, a.SecretAccessKey.Reveal()))
-			return bucket.Features{RefusesChecksums: true}, "eu-west-1", b.refuse[a.Bucket]
+		Now: func() time.Time { return b.now },
+		Check: func(_ context.Context, in bucket.CheckInput) (bucket.Report, error) {
+			a := in.Access
+			by := a.AccessKeyID + ":" + a.SecretAccessKey.Reveal()
+			if a.RoleARN != "" {
+				by = a.RoleARN + " with " + a.ExternalID + " as " + a.SessionName
+			}
+			b.checks = append(b.checks, fmt.Sprintf("%s/%s by %s", a.Bucket, in.Folder, by))
+			b.kinds = append(b.kinds, in.Kind)
+			if refused, ok := b.refuse[a.Bucket]; ok {
+				return refused, nil
+			}
+			return bucket.Report{OK: true, Features: bucket.Features{RefusesChecksums: true}, Region: "eu-west-1"}, nil
 		}}
 	return b
 }
@@ -101,38 +119,9 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-func TestWhatIsNotBuiltIsRefusedForItselfAndTheRestStands(t *testing.T) {
-	const file = `workspaces:
-- name: acme
-  data_export: {bucket: acme-exports, role_arn: "arn:aws:iam::123456789012:role/x"}
-  api_keys: [{name: producer, scopes: [events.write]}]
-  connectors:
-  - {name: role, contact_email: a@b.example, destination: {bucket: other-bucket, role_arn: "arn:aws:iam::123456789012:role/x"}, events: [all]}
-  - {name: key, contact_email: a@b.example, destination: {bucket: acme-currents, access_key_id: AKIAEXAMPLE, secret_access_key: hunter2hunter2}, events: [all]}
-`
-	b := newBench(t)
-	for _, dryRun := range []bool{true, false} {
-		r := b.apply(file, dryRun)
-		equal(t, "changes", lines(r), []string{"workspace acme: create", "API key acme/producer: create", "connector acme/key: launch into acme-currents/currents"})
-		var refused []string
-		for _, f := range r.Failures {
-			e := fault.As(f.Err)
-			if e == nil || e.Code == fault.Invalid || len(e.Fields) != 1 || e.Fields[0].Code != "not_yet" {
-				t.Fatalf("%s: %v", f.Thing, f.Err)
-			}
-			refused = append(refused, f.Thing.String()+" at "+e.Fields[0].Field)
-		}
-		equal(t, "refused", refused, []string{
-			"data export acme at apply.yaml:3:3: workspaces[0].data_export",
-			"connector acme/role at apply.yaml:6:82: workspaces[0].connectors[0].destination.role_arn",
-		})
-	}
-	equal(t, "the connector that stands", b.only("acme").Name, "key")
-}
-
 func TestAKeysNameIsGivenOnce(t *testing.T) {
 	b := newBench(t)
-	w, err := b.CreateWorkspace(t.Context(), "acme", "")
+	w, err := b.CreateWorkspace(t.Context(), control.Workspace{Name: "acme"})
 	ok(t, err)
 	for i := range 2 {
 		_, _, err = b.CreateKey(t.Context(), w.Number, "backend", []control.Scope{control.ScopeEventsWrite}, secret.Value{})
@@ -235,7 +224,7 @@ func TestWhatTheFileDoesNotMentionStaysAndWhatItMentionsWins(t *testing.T) {
 
 func TestAFailedCheckStoresNothingAndTheRestStands(t *testing.T) {
 	b := newBench(t)
-	b.refuse["bad"] = fault.New(fault.Forbidden, "", "S3 credentials are invalid: s3:PutObject is missing")
+	b.refuse["bad"] = refused("s3:PutObject", bucket.AccessDenied, "s3:PutObject is missing")
 	text := `workspaces:
 - name: acme
   connectors:
@@ -244,7 +233,7 @@ func TestAFailedCheckStoresNothingAndTheRestStands(t *testing.T) {
 `
 	r := b.apply(text, false)
 	equal(t, "changes", lines(r), []string{"workspace acme: create", "connector acme/good: launch into good/currents"})
-	if len(r.Failures) != 1 || r.Failures[0].String() != "connector acme/bad" || !strings.Contains(r.Failures[0].Err.Error(), "s3:PutObject is missing") {
+	if len(r.Failures) != 1 || r.Failures[0].String() != "connector acme/bad" || !fault.Is(r.Failures[0].Err, fault.Forbidden) || !strings.Contains(fmt.Sprint(fault.As(r.Failures[0].Err).Fields), "s3:PutObject is missing") {
 		t.Fatalf("failures %+v", r.Failures)
 	}
 	equal(t, "connector", b.only("acme").Name, "good")
@@ -330,7 +319,7 @@ func TestFoldersMayNotOverlapAndTheReasonKeepsWorkspacesApart(t *testing.T) {
 		t.Fatalf("other workspace: %+v", r.Failures)
 	}
 	equal(t, "the credentials were checked before it was told", len(b.checks), 2)
-	b.refuse["bbb"] = fault.New(fault.Forbidden, "", "not yours")
+	b.refuse["bbb"] = refused("s3:ListBucket", bucket.AccessDenied, "not yours")
 	if r = b.apply(other, false); len(r.Failures) != 1 || !fault.Is(r.Failures[0].Err, fault.Forbidden) {
 		t.Fatalf("who may not open the bucket learns of others: %+v", r.Failures)
 	}
@@ -427,7 +416,7 @@ func TestARotatedKeyReachesEarlierFoldersOfTheSameBucketToo(t *testing.T) {
 
 func TestLostCredentialsCanBeGivenAgain(t *testing.T) {
 	b := newBench(t)
-	w, err := b.CreateWorkspace(t.Context(), "acme", "")
+	w, err := b.CreateWorkspace(t.Context(), control.Workspace{Name: "acme"})
 	ok(t, err)
 	// A restored database learns of the connector from the log and has no credentials for it.
 	n := control.Config{

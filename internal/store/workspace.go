@@ -38,6 +38,12 @@ func (s *Store) Workspace(ctx context.Context, name string) (control.Workspace, 
 	return ws[0], nil
 }
 
+// WorkspaceName gives the name of the workspace with that number. Errors: not_found.
+func (s *Store) WorkspaceName(ctx context.Context, number uint32) (name string, err error) {
+	err = s.reader(ctx).one("SELECT name FROM workspaces WHERE number = ?", []any{number}, &name)
+	return name, s.fail(err, "find workspace")
+}
+
 // CreateWorkspace adds w. Errors: conflict if its name or number is taken.
 func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace) error {
 	return s.inTx(ctx, "create workspace", func(c conn) error {

@@ -1,0 +1,133 @@
+package control
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// ExportEdit is what somebody wants of a workspace's data export. Fields that are nil stay as they are.
+type ExportEdit struct {
+	Bucket    *string
+	Region    *string
+	Endpoint  *string
+	PathStyle *bool
+	// Either a key or a role: naming the one gives up the other.
+	AccessKeyID     *string
+	SecretAccessKey *secret.Value
+	RoleARN         *string
+}
+
+// exportPlan is a change of a data export that has been thought through but not made.
+type exportPlan struct {
+	next    DataExport
+	access  bucket.Access
+	made    bool // there was none
+	changes []string
+}
+
+// planExport thinks a change through, without writing or going out to the network.
+func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) (pl exportPlan, err error) {
+	pl.next = DataExport{Workspace: workspace, CreatedAt: p.now()}
+	var now bucket.Access
+	if workspace != 0 { // a dry run plans for workspaces that are not there yet
+		had, err := p.Store.DataExport(ctx, workspace)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			pl.made = true
+		case err != nil:
+			return pl, err
+		default:
+			pl.next = had
+			now, err = p.Store.DataExportAccess(ctx, workspace)
+			if err != nil && !fault.Is(err, fault.Forbidden) { // missing credentials can be given now
+				return pl, err
+			}
+		}
+	} else {
+		pl.made = true
+	}
+	// A data export is edited like a connector's destination, and has no folder.
+	root := ""
+	had := Connector{AccessKeyID: pl.next.AccessKeyID, RoleARN: pl.next.RoleARN, Config: Config{Destination: Destination{
+		Bucket: pl.next.Bucket, Region: pl.next.Region, Endpoint: pl.next.Endpoint, PathStyle: pl.next.PathStyle}}}
+	next, access, changes := Edit{Bucket: e.Bucket, Folder: &root, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle,
+		AccessKeyID: e.AccessKeyID, SecretAccessKey: e.SecretAccessKey, RoleARN: e.RoleARN}.apply(had, now)
+	d := next.Destination
+	pl.next.Bucket, pl.next.Region, pl.next.Endpoint, pl.next.PathStyle = d.Bucket, d.Region, d.Endpoint, d.PathStyle
+	pl.next.AccessKeyID, pl.next.RoleARN = next.AccessKeyID, next.RoleARN
+	pl.next.UpdatedAt, pl.access, pl.changes = p.now(), access, changes
+	var problems []fault.Problem
+	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), validateAccess(access)...) {
+		q.Field = q.Field[len("destination."):]
+		problems = append(problems, q)
+	}
+	if err := invalid("", problems); err != nil {
+		return pl, err
+	}
+	own, err := p.Store.Placements(ctx, workspace, d.Bucket)
+	if err != nil {
+		return pl, err
+	}
+	return pl, CheckPlacement(PlacementOfExport(pl.next), own)
+}
+
+// tryExport makes the check of a data export. Of a scheduled one deleting is no part.
+func (p *Plane) tryExport(ctx context.Context, workspace uint32, a bucket.Access, why CheckTrigger) (bucket.Report, error) {
+	kind := bucket.Exports
+	if why == CheckSchedule {
+		kind = bucket.Currents
+	}
+	return p.try(ctx, trial{workspace: workspace, name: exportName, integration: IntegrationExports, trigger: why,
+		in: bucket.CheckInput{Kind: kind, Access: a}})
+}
+
+func (p *Plane) checkExport(ctx context.Context, workspace uint32) (bucket.Report, error) {
+	a, err := p.Store.DataExportAccess(ctx, workspace)
+	if err != nil {
+		return bucket.Report{}, err
+	}
+	return p.tryExport(ctx, workspace, a, CheckSchedule)
+}
+
+// TestDataExport tries what the data export would be with e, and stores nothing but the check's result. It gives the
+// report also if the check fails.
+//
+// Errors: invalid with every problem of its fields, nothing was tried; conflict if a connector has the whole bucket;
+// forbidden with a field problem for each right that is missing; unavailable if the store cannot be reached.
+func (p *Plane) TestDataExport(ctx context.Context, workspace uint32, e ExportEdit) (bucket.Report, error) {
+	const op = "test data export"
+	pl, err := p.planExport(ctx, workspace, e)
+	if err != nil {
+		return bucket.Report{}, fault.Wrap(err, op)
+	}
+	report, err := p.tryExport(ctx, workspace, pl.access, CheckDemand)
+	return report, fault.Wrap(err, op)
+}
+
+// SaveDataExport makes the data export as e wants it, after the check has passed with it, and says in words what that
+// changed; nothing is no error. Until then, and if the check fails, the former one works on: so keys and roles are
+// rotated, and bucket or provider changed, without a gap.
+//
+// Errors: as TestDataExport.
+func (p *Plane) SaveDataExport(ctx context.Context, workspace uint32, e ExportEdit) (DataExport, []string, error) {
+	const op = "save data export"
+	pl, err := p.planExport(ctx, workspace, e)
+	if err != nil {
+		return DataExport{}, nil, fault.Wrap(err, op)
+	}
+	return pl.next, pl.changes, fault.Wrap(p.carryOutExport(ctx, &pl), op)
+}
+
+func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
+	if len(pl.changes) == 0 {
+		return nil
+	}
+	report, err := p.tryExport(ctx, pl.next.Workspace, pl.access, CheckSave)
+	if err != nil {
+		return err
+	}
+	return p.Store.SaveDataExport(ctx, pl.next, *credentialsOf(pl.access, report))
+}

@@ -1,0 +1,149 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Status is what a connector's page shows in one word.
+type Status string
+
+// The statuses.
+const (
+	StatusDraft   Status = "draft" // was never launched
+	StatusActive  Status = "active"
+	StatusFailing Status = "failing" // something only the customer can mend; its events are kept for the grace period
+	StatusPaused  Status = "paused"
+	StatusDeleted Status = "deleted"
+)
+
+// StatusOf gives a connector's status from what its lanes say of themselves. One failing lane is enough, also that to
+// an earlier destination. A connector of version 0 was never launched.
+func StatusOf(c Connector, lanes []Health) Status {
+	switch {
+	case c.Version == 0:
+		return StatusDraft
+	case c.Deleted:
+		return StatusDeleted
+	case c.Paused:
+		return StatusPaused
+	}
+	for _, h := range lanes {
+		if h.State == LaneFailing {
+			return StatusFailing
+		}
+	}
+	return StatusActive
+}
+
+// Pause makes a connector hold its uploads. It decides nothing about events; those that wait for longer than the
+// installation's limit are lost, after notices. Errors: not_found; stale.
+func (p *Plane) Pause(ctx context.Context, workspace uint32, id ConnectorID) error {
+	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Paused = true }), "pause connector")
+}
+
+// Resume lets a paused connector go on where it stopped. Errors: not_found; stale.
+func (p *Plane) Resume(ctx context.Context, workspace uint32, id ConnectorID) error {
+	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Paused = false }), "resume connector")
+}
+
+// Upgrade makes a test connector one that delivers in full: events that were dropped for its cap stay dropped. There
+// is no way back. Errors: not_found; stale.
+func (p *Plane) Upgrade(ctx context.Context, workspace uint32, id ConnectorID) error {
+	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Test = false }), "upgrade connector")
+}
+
+// set changes what is not part of a version.
+func (p *Plane) set(ctx context.Context, workspace uint32, id ConnectorID, change func(c *Connector)) error {
+	had, err := p.connector(ctx, workspace, id)
+	if err != nil {
+		return err
+	}
+	next := had
+	if change(&next); next.Paused == had.Paused && next.Test == had.Test {
+		return nil
+	}
+	return p.Store.UpdateConnector(ctx, next, nil)
+}
+
+// SendTestEvents asks for one realistic event of each selected type, through the whole path, to this connector alone.
+// It gives the id of the job, which the process that owns the log does. Errors: not_found.
+func (p *Plane) SendTestEvents(ctx context.Context, workspace uint32, id ConnectorID) (job int64, err error) {
+	job, err = p.addJob(ctx, JobTestEvents, workspace, id, nil)
+	return job, fault.Wrap(err, "send test events")
+}
+
+// Replay asks for what the ledger of a connector says of the hours from r.From until r.Until: its files again, or
+// what was dropped. It gives the id of the job, which the process that owns the log does.
+//
+// Errors: invalid if the interval is none; not_found.
+func (p *Plane) Replay(ctx context.Context, workspace uint32, id ConnectorID, r ReplayParams) (job int64, err error) {
+	const op = "replay"
+	var problems []fault.Problem
+	if r.From.IsZero() {
+		problems = append(problems, fault.Problem{Field: "from", Code: "required", Message: "The time from which on is needed."})
+	}
+	if !r.Until.IsZero() && !r.Until.After(r.From) {
+		problems = append(problems, fault.Problem{Field: "until", Code: "out_of_range", Message: "The end lies after the beginning."})
+	}
+	if err := invalid(op, problems); err != nil {
+		return 0, err
+	}
+	params, err := json.Marshal(r)
+	if err != nil {
+		return 0, fault.From(err, fault.Internal, op)
+	}
+	job, err = p.addJob(ctx, JobReplay, workspace, id, params)
+	return job, fault.Wrap(err, op)
+}
+
+func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id ConnectorID, params json.RawMessage) (int64, error) {
+	if _, err := p.connector(ctx, workspace, id); err != nil {
+		return 0, err
+	}
+	return p.Store.AddJob(ctx, Job{Kind: kind, Workspace: workspace, Connector: id, Params: params, State: JobWaiting, CreatedAt: p.now()})
+}
+
+// SaveDraft keeps a connector that is not ready: a new draft if id is empty, else that one anew. Only its name is
+// looked at. A secret that e leaves out stays, as long as the draft is not about a role.
+//
+// Errors: invalid; not_found if there is no such draft.
+func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Draft, error) {
+	const op = "save draft"
+	if err := invalid(op, validateName("name", or(e.Name))); err != nil {
+		return Draft{}, err
+	}
+	d := Draft{ID: id, Workspace: workspace, Edit: e, CreatedAt: p.now().Truncate(time.Millisecond)}
+	if id == "" {
+		d.ID = NewConnectorID()
+	} else {
+		had, err := p.Store.Draft(ctx, workspace, id)
+		if err != nil {
+			return Draft{}, fault.Wrap(err, op)
+		}
+		d.CreatedAt = had.CreatedAt
+		if e.SecretAccessKey == nil && or(e.RoleARN) == "" {
+			d.Edit.SecretAccessKey = had.Edit.SecretAccessKey
+		}
+	}
+	d.UpdatedAt = p.now().Truncate(time.Millisecond)
+	return d, fault.Wrap(p.Store.SaveDraft(ctx, d), op)
+}
+
+// LaunchDraft launches what a draft describes, as Launch does, and the draft goes with it. If it fails, the draft
+// stays.
+func (p *Plane) LaunchDraft(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error) {
+	d, err := p.Store.Draft(ctx, workspace, id)
+	if err != nil {
+		return Connector{}, fault.Wrap(err, "launch connector")
+	}
+	return p.launch(ctx, workspace, d.ID, d.Edit)
+}
+
+// DeleteDraft forgets a draft. Errors: not_found.
+func (p *Plane) DeleteDraft(ctx context.Context, workspace uint32, id ConnectorID) error {
+	return fault.Wrap(p.Store.DeleteDraft(ctx, workspace, id), "delete draft")
+}

@@ -1,0 +1,80 @@
+package control
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// NoticeKinds are all kinds of notices, in the order in which they are shown.
+func NoticeKinds() []NoticeKind {
+	return []NoticeKind{
+		NoticeCheckPassed, NoticeCheckFailed, NoticeFailing, NoticeHalfTime, NoticeLastCall, NoticeDropped, NoticeResumed, NoticeSlow,
+		NoticePauseHalf, NoticePauseLast, NoticeHourComplete, NoticeKeyUnused, NoticeKeyExpired, NoticeDiskQuota,
+	}
+}
+
+// Limits of webhooks.
+const (
+	maxWebhookURL    = 2048
+	minWebhookSecret = 16 // characters: whoever guesses it can forge calls
+)
+
+// Validate gives every problem of a webhook's fields. Where its address leads is checked when it is called, by
+// dial.Guard.
+func (w Webhook) Validate() (ps []fault.Problem) {
+	problem := func(field, code, message string) {
+		ps = append(ps, fault.Problem{Field: field, Code: code, Message: message})
+	}
+	u, err := url.Parse(w.URL)
+	switch {
+	case w.URL == "":
+		problem("url", "required", "The address that is called is needed.")
+	case len(w.URL) > maxWebhookURL:
+		problem("url", "too_long", "An address has at most 2,048 bytes.")
+	case err != nil || strings.ContainsFunc(w.URL, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }),
+		u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		problem("url", "invalid", "This is not an address such as https://example.com/millrace.")
+	case u.User != nil:
+		problem("url", "invalid", "The address holds no user and password: calls are signed with the secret.")
+	case u.Fragment != "":
+		problem("url", "invalid", "The address ends before the number sign.")
+	}
+	switch s := w.Secret.Reveal(); {
+	case s == "":
+		problem("secret", "required", "The secret is needed with which calls are signed.")
+	case len(s) < minWebhookSecret:
+		problem("secret", "too_short", "A secret has at least 16 characters.")
+	}
+	names := make([]string, len(NoticeKinds()))
+	for i, k := range NoticeKinds() {
+		names[i] = string(k)
+	}
+	for i, k := range w.Kinds {
+		if !slices.Contains(names, string(k)) {
+			ps = append(ps, oneOf(index("kinds", i), string(k), names...))
+		} else if slices.Contains(w.Kinds[:i], k) {
+			problem(index("kinds", i), "duplicate", "This kind is named twice.")
+		}
+	}
+	return ps
+}
+
+// SaveWebhook makes the webhook of w's workspace and address as w says. Errors: invalid with every problem.
+func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
+	const op = "save webhook"
+	if err := invalid(op, w.Validate()); err != nil {
+		return err
+	}
+	w.CreatedAt = p.now()
+	return fault.Wrap(p.Store.SaveWebhook(ctx, w), op)
+}
+
+// DeleteWebhook removes a webhook: what waits to be sent to it is given up. Errors: not_found.
+func (p *Plane) DeleteWebhook(ctx context.Context, workspace uint32, id int64) error {
+	return fault.Wrap(p.Store.DeleteWebhook(ctx, workspace, id), "delete webhook")
+}
