@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -378,4 +379,82 @@ func (s *memStore) CompleteHours(_ context.Context, log eventlog.ID) (done []con
 		}
 	}
 	return done, nil
+}
+
+func (s *memStore) PendingConfigs(context.Context) ([]control.Config, error) { return nil, nil }
+
+func (s *memStore) FileByKey(_ context.Context, l control.Lane, key string) (control.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, is := s.files[l][key]
+	if !is {
+		return f, fault.New(fault.NotFound, "find file", "no file %s", key)
+	}
+	return f, s.fail
+}
+
+func (s *memStore) EachFile(_ context.Context, f control.LedgerFilter, do func(control.File) error) error {
+	s.mu.Lock()
+	var all []control.File
+	for l, files := range s.files {
+		for _, x := range files {
+			if f.Destination != 0 && l.Destination != f.Destination || f.EventType != "" && x.EventType != f.EventType ||
+				x.Stream.Hour < f.From || f.Until != 0 && x.Stream.Hour >= f.Until {
+				continue
+			}
+			all = append(all, x)
+		}
+	}
+	s.mu.Unlock()
+	slices.SortFunc(all, func(a, b control.File) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Key, b.Key)) })
+	for _, x := range all {
+		if err := do(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *memStore) EachDrop(_ context.Context, f control.LedgerFilter, do func(control.Drop) error) error {
+	s.mu.Lock()
+	drops := slices.SortedFunc(maps.Values(s.drops), func(a, b control.Drop) int { return cmp.Compare(a.ID, b.ID) })
+	s.mu.Unlock()
+	for _, x := range drops {
+		if !x.OverAll() && (x.Stream.Hour < f.From || f.Until != 0 && x.Stream.Hour >= f.Until) {
+			continue
+		}
+		if err := do(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *memStore) RecoverDrop(_ context.Context, d control.Drop, files []control.File) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	_, is := s.drops[d.ID]
+	for _, f := range files {
+		if _, known := s.files[f.Lane][f.Key]; known {
+			continue
+		}
+		if !is {
+			return fault.New(fault.Stale, "recover drop", "drop %d is gone", d.ID)
+		}
+		if s.files[f.Lane] == nil {
+			s.files[f.Lane] = map[string]control.File{}
+		}
+		s.files[f.Lane][f.Key] = f
+	}
+	switch {
+	case !is:
+	case d.Events == 0:
+		delete(s.drops, d.ID)
+	default:
+		s.drops[d.ID] = d
+	}
+	return nil
 }

@@ -91,6 +91,7 @@ type remake struct {
 	buf    []byte
 	count  int // in buf
 	events int
+	raw    int64 // bytes before compression
 	hash   avrofile.Hash
 	blocks [][]byte
 }
@@ -245,56 +246,85 @@ func (m *remake) add(z *avrofile.Compressor, r eventlog.Record) error {
 	m.hash.Add(int64(r.Offset), r.Value)
 	m.events++
 	m.count++
+	m.raw += int64(len(r.Value))
 	if avrofile.BorderAfter(int64(r.Offset), len(m.buf)) || r.Offset == m.row.Last {
-		m.blocks = append(m.blocks, z.AppendBlock(nil, m.cfg.codec, m.count, m.buf))
-		m.buf, m.count = m.buf[:0], 0
+		m.closeBlock(z)
 	}
 	return nil
 }
 
-// made gives the whole file. One that cannot be made as it was is a conflict: another one under its key would not be
-// the file that the ledger means.
-func (m *remake) made() (bucket.Body, avrofile.Meta, error) {
-	const notWritten = "it was not written"
-	meta := avrofile.Meta{
+func (m *remake) closeBlock(z *avrofile.Compressor) {
+	if m.count > 0 {
+		m.blocks = append(m.blocks, z.AppendBlock(nil, m.cfg.codec, m.count, m.buf))
+		m.buf, m.count = m.buf[:0], 0
+	}
+}
+
+// meta is what the file says of itself.
+func (m *remake) meta() avrofile.Meta {
+	return avrofile.Meta{
 		Log: m.row.Log.String(), Partition: m.row.Partition, First: int64(m.row.First), Last: int64(m.row.Last), Events: m.row.Events,
 		Version: m.row.Version, Encoder: avrofile.Encoder, Hash: m.hash, Target: m.row.Stream.Target,
 	}
+}
+
+// body is the whole file.
+func (m *remake) body() bucket.Body {
+	header := avrofile.Header(m.schema, m.cfg.codec, m.meta(), m.row.Key)
+	return bucket.Body(avrofile.Assemble(header, avrofile.SyncMarker(m.row.Key), m.blocks))
+}
+
+// made gives the whole file. One that cannot be made as it was is a conflict: another one under its key would not be
+// the file that the ledger means.
+func (m *remake) made() (bucket.Body, error) {
+	const notWritten = "it was not written"
 	if m.events != m.row.Events || m.hash != avrofile.Hash(m.row.RawHash) {
-		return nil, meta, fault.New(fault.Conflict, "replay "+m.row.Key, "the log gives %d events for it and the ledger says %d, or their bytes differ; %s", m.events, m.row.Events, notWritten).
+		return nil, fault.New(fault.Conflict, "replay "+m.row.Key, "the log gives %d events for it and the ledger says %d, or their bytes differ; %s", m.events, m.row.Events, notWritten).
 			WithHint("Part of its range stands in a file that was adopted from elsewhere. millrace verify says more.")
 	}
-	body := bucket.Body(avrofile.Assemble(avrofile.Header(m.schema, m.cfg.codec, meta, m.row.Key), avrofile.SyncMarker(m.row.Key), m.blocks))
+	body := m.body()
 	if n := body.Size(); m.row.Encoder == avrofile.Encoder && m.row.Size > 0 && n != m.row.Size {
-		return nil, meta, fault.New(fault.Conflict, "replay "+m.row.Key, "encoder %d makes %d bytes of it and the ledger says %d; %s", avrofile.Encoder, n, m.row.Size, notWritten).
+		return nil, fault.New(fault.Conflict, "replay "+m.row.Key, "encoder %d makes %d bytes of it and the ledger says %d; %s", avrofile.Encoder, n, m.row.Size, notWritten).
 			WithHint("It was made by another build. Replay with the build that wrote it.")
 	}
-	return body, meta, nil
+	return body, nil
 }
 
 // put writes the file unless it is there.
 func (j *replay) put(ctx context.Context, m *remake) error {
-	body, meta, err := m.made()
+	body, err := m.made()
 	if err != nil {
 		return err
 	}
+	there, err := j.offer(ctx, m, body)
+	if err != nil {
+		return err
+	}
+	m.blocks = nil
+	if there { // somebody else put it back
+		j.out.There++
+	} else {
+		j.wrote(m)
+	}
+	return nil
+}
+
+// offer writes a file create-only, with passing errors tried 8 times. there: its key was taken before.
+func (j *replay) offer(ctx context.Context, m *remake, body bucket.Body) (there bool, err error) {
 	b := j.buckets[m.row.Lane.Destination]
+	opt := bucket.PutOptions{CreateOnly: true, ContentType: "application/octet-stream", Metadata: m.meta().Map()}
 	for try := 1; ; try++ {
 		attempt, cancel := context.WithTimeout(ctx, j.AttemptLimit)
-		err := b.Put(attempt, m.row.Key, body, bucket.PutOptions{CreateOnly: true, ContentType: "application/octet-stream", Metadata: meta.Map()})
+		err := b.Put(attempt, m.row.Key, body, opt)
 		cancel()
 		problem := bucket.ProblemOf(err)
 		switch {
 		case err == nil, problem == bucket.Exists && try > 1: // a try before may have arrived after all
-			m.blocks = nil
-			j.wrote(m)
-			return nil
-		case problem == bucket.Exists: // somebody else put it back
-			m.blocks = nil
-			j.out.There++
-			return nil
+			return false, nil
+		case problem == bucket.Exists:
+			return true, nil
 		case problem.Owner() != bucket.Passing, try == 8, !pause(ctx, backoffMin<<(try-1)):
-			return err
+			return false, err
 		}
 	}
 }

@@ -73,6 +73,7 @@ const (
 	cutShutdown cutReason = "shutdown"
 	cutProbe    cutReason = "probe"   // a lane that rests tries with what it has
 	cutPlanned  cutReason = "planned" // the border was fixed before a restart
+	cutReplay   cutReason = "replay"  // dropped events that were brought back
 )
 
 // open gives the file that the next event goes into.
