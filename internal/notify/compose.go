@@ -84,6 +84,23 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	return c
 }
 
+// sentence is what happened, of one notice.
+func sentence(l text.Language, n control.Notice, p text.Params) string {
+	key := "notice." + string(n.Kind)
+	switch {
+	case uncounted(n):
+		key = "notice.dropped.uncounted"
+	case n.Connector == "" && n.Kind == control.NoticeCheckPassed:
+		key = "notice.check_passed.exports"
+	case n.Connector == "" && n.Kind == control.NoticeCheckFailed:
+		key = "notice.check_failed.exports"
+	}
+	if !text.Has(key) {
+		return "" // a kind of a newer program that shares this inbox
+	}
+	return text.T(l, key, p)
+}
+
 // subject is what the first group is about, and how much more there is.
 func subject(l text.Language, first []control.Notice, all int, now time.Time) string {
 	p := sentenceParams(l, first, now)
@@ -115,10 +132,7 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 		out.Says = append(out.Says, says{label, s})
 	}
 	if len(ns) == 1 {
-		out.Title = text.T(l, key, p)
-		if uncounted(ns[0]) {
-			out.Title = text.T(l, "notice.dropped.uncounted", p)
-		}
+		out.Title = sentence(l, ns[0], p)
 		if kind == control.NoticeDropped && ns[0].Params["types"] != "" {
 			say("", text.T(l, "notice.dropped.types", p))
 		}
@@ -225,11 +239,20 @@ func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Pa
 					p["left"] = max(t.Sub(now), 0)
 				}
 			}
-		case "first_hour", "last_hour", "hour":
-			p[k] = clean(v)
-			if h, ok := parseHour(v); ok {
-				p[k] = l.Time(h, time.UTC)
+		case "hour", "first_hour", "last_hour":
+			name, after := k, time.Duration(0)
+			switch k {
+			case "first_hour":
+				name = "from"
+			case "last_hour":
+				name, after = "to", time.Hour // where it ends
 			}
+			p[name] = clean(v)
+			if h, ok := parseHour(v); ok {
+				p[name] = l.Time(h.Add(after), time.UTC)
+			}
+		case "types":
+			p[k] = typeCounts(l, v)
 		case "used", "limit":
 			p[k] = clean(v)
 			if b, err := strconv.ParseInt(v, 10, 64); err == nil {
@@ -245,6 +268,18 @@ func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Pa
 		}
 	}
 	return p
+}
+
+// typeCounts writes "type: 12480, type: 7" with the language's numbers.
+func typeCounts(l text.Language, s string) string {
+	parts := strings.Split(clean(s), ", ")
+	for i, part := range parts {
+		name, count, _ := strings.Cut(part, ": ")
+		if n, err := strconv.ParseInt(count, 10, 64); err == nil {
+			parts[i] = name + ": " + l.Number(n)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func earliest(ns []control.Notice, param string) (first time.Time, ok bool) {

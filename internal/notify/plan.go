@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // plan decides who is to be sent what is new in the inbox.
@@ -55,7 +56,7 @@ func (n *Notifier) planSome(ctx context.Context, notices []control.Notice) (int,
 				sends = append(sends, control.Send{Notices: []int64{notice.ID}, Channel: control.ChannelWebhook, Webhook: h.ID, NextTry: now})
 			}
 		}
-		if n.mailer == nil || !byMail(notice.Kind) {
+		if n.mailer == nil || !byMail(notice) {
 			continue
 		}
 		people, err := n.deps.Store.Recipients(ctx, notice)
@@ -85,5 +86,15 @@ func (n *Notifier) planSome(ctx context.Context, notices []control.Notice) (int,
 	return len(ids), err
 }
 
-// byMail reports whether a kind is sent by mail: all are but the hourly signal, which is for machines.
-func byMail(k control.NoticeKind) bool { return k != control.NoticeHourComplete }
+// byMail reports whether n is sent by mail. Signals for machines are not, nor is a check that passed when it was made on
+// demand or by the schedule: whoever asked for it sees its result.
+func byMail(n control.Notice) bool {
+	switch n.Kind {
+	case control.NoticeHourComplete:
+		return false
+	case control.NoticeCheckPassed:
+		trigger := control.CheckTrigger(n.Params["trigger"])
+		return trigger != control.CheckDemand && trigger != control.CheckSchedule
+	}
+	return text.Has("notice." + string(n.Kind))
+}

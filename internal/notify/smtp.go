@@ -125,15 +125,20 @@ func (m *smtpMailer) open(ctx context.Context) (mailSession, error) {
 	// The connection is kept here: the library lets go of it without closing it when greeting, TLS or sign-in fail, and
 	// closing it is the only way to end a call that hangs.
 	var conn net.Conn
-	dialer := func(ctx context.Context, network, address string) (c net.Conn, err error) {
+	stop := func() bool { return true }
+	dialer := func(dialing context.Context, network, address string) (c net.Conn, err error) {
 		if m.tls != nil {
-			c, err = (&tls.Dialer{Config: m.tls}).DialContext(ctx, network, address)
+			c, err = (&tls.Dialer{Config: m.tls}).DialContext(dialing, network, address)
 		} else {
-			c, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			c, err = (&net.Dialer{}).DialContext(dialing, network, address)
 		}
-		conn = c
+		if err == nil {
+			conn = c
+			stop = context.AfterFunc(ctx, func() { _ = c.Close() })
+		}
 		return c, err
 	}
+	defer func() { stop() }()
 	// A client is a connection's state; the next session begins anew.
 	c, err := gomail.NewClient(m.host, append(slices.Clip(m.options), gomail.WithDialContextFunc(dialer))...)
 	if err != nil {
@@ -219,12 +224,21 @@ func (n *Notifier) sendMails(ctx context.Context, groups [][]control.Send) {
 			continue
 		}
 		err := down
+		if err == nil && n.mailer == nil {
+			// Planned by a process that had one.
+			err = &refused{errors.New("no mail server is set (smtp_url)")}
+		}
 		if err == nil && session == nil {
 			if session, err = n.mailer.open(work); err != nil {
 				// One server for all: nobody waits for it to time out again in this round.
 				session, down = nil, fmt.Errorf("connect to the mail server: %w", err)
 				err = down
 			}
+		}
+		if down != nil {
+			n.mu.Lock()
+			delete(n.lastMail, group[0].Address) // nothing left, so nothing has to be kept apart
+			n.mu.Unlock()
 		}
 		if err == nil {
 			err = n.sendMail(work, session, group)

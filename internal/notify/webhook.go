@@ -86,12 +86,7 @@ func (n *Notifier) body(ctx context.Context, notice control.Notice, id string) (
 			p.Params[k] = v
 		}
 	}
-	if key := "notice." + string(notice.Kind); text.Has(key) {
-		if uncounted(notice) {
-			key = "notice.dropped.uncounted"
-		}
-		p.Text = text.T(text.English, key, sentenceParams(text.English, []control.Notice{notice}, notice.At))
-	}
+	p.Text = sentence(text.English, notice, sentenceParams(text.English, []control.Notice{notice}, notice.At))
 	if start, ok := parseHour(notice.Params["hour"]); ok && notice.Kind == control.NoticeHourComplete {
 		done, found, err := n.deps.Store.HourDone(ctx, notice.Workspace, notice.Connector, eventlog.HourOf(start))
 		if err != nil {

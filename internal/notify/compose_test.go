@@ -1,0 +1,199 @@
+package notify
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/text"
+)
+
+var update = flag.Bool("update", false, "write the golden mails")
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// samples has a notice of each kind that is sent by mail.
+func samples() []control.Notice {
+	stop := failing(1, "warehouse").Params
+	with := func(kind control.NoticeKind, params map[string]string, more ...string) control.Notice {
+		p := map[string]string{"workspace": "acme"}
+		maps.Copy(p, params)
+		for i := 0; i < len(more); i += 2 {
+			p[more[i]] = more[i+1]
+		}
+		return control.Notice{Workspace: 1, Connector: control.ConnectorID(p["connector"]), Kind: kind, Episode: "e", At: noon, Params: p}
+	}
+	current := map[string]string{"connector": "warehouse", "bucket": "acme-currents"}
+	pause := map[string]string{"connector": "warehouse", "since": "2026-11-19T00:00:00Z", "until": "2026-11-26T00:00:00Z"}
+	return []control.Notice{
+		with(control.NoticeCheckPassed, current),
+		with(control.NoticeCheckFailed, current, "problem", "access_denied", "message", "s3:PutObject is not allowed on the bucket acme-currents.", "hint", "Add the statement to the policy of the user."),
+		with(control.NoticeFailing, stop),
+		with(control.NoticeHalfTime, stop, "problem", "role_refused", "message", "AssumeRole arn:aws:iam::482109371166:role/millrace: role_refused (403 AccessDenied)"),
+		with(control.NoticeLastCall, stop, "until", "2026-11-22T16:00:00Z"),
+		with(control.NoticeDropped, current, "reason", "grace", "events", "12480", "first_hour", "2026-11-20-10", "last_hour", "2026-11-20-11", "types", "users.messages.email.Open: 12000, users.behaviors.Purchase: 480"),
+		with(control.NoticeResumed, current, "since", "2026-11-22T10:15:00Z"),
+		with(control.NoticeSlow, current, "problem", "server_error", "message", "PutObject acme-currents/currents: server_error (503 SlowDown)", "since", "2026-11-22T11:40:00Z"),
+		with(control.NoticePauseHalf, pause),
+		with(control.NoticePauseLast, pause),
+		with(control.NoticeKeyUnused, nil, "key", "producer", "since", "2026-08-01T00:00:00Z"),
+		with(control.NoticeKeyExpired, nil, "key", "producer", "at", "2026-11-22T00:00:00Z"),
+		with(control.NoticeDiskQuota, nil, "used", "9663676416", "limit", "10737418240"),
+	}
+}
+
+// golden compares got with a file below testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; write it with -update and read it", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; after -update look at the difference\n%s", file, got)
+	}
+}
+
+func TestEachKindInEachLanguage(t *testing.T) {
+	for _, l := range text.Languages() {
+		var b strings.Builder
+		for _, n := range samples() {
+			c := compose(l, []control.Notice{n}, noon, "https://millrace.example.test")
+			fmt.Fprintf(&b, "==== %s\nSubject: %s\n\n%s\n", n.Kind, c.Subject, c.Plain())
+			for what, s := range map[string]string{"subject": c.Subject, "text": c.Plain()} {
+				if strings.ContainsAny(s, "{}") || strings.Contains(s, "notice.") || strings.Contains(s, "bucket.") {
+					t.Errorf("%s %s: the %s has a place that is not filled, or a key: %s", l, n.Kind, what, s)
+				}
+			}
+		}
+		golden(t, "mails."+string(l)+".txt", b.String())
+	}
+}
+
+func TestEachKindThatIsMailedHasASample(t *testing.T) {
+	have := map[control.NoticeKind]bool{}
+	for _, n := range samples() {
+		have[n.Kind] = true
+	}
+	for _, k := range urgency {
+		if !have[k] {
+			t.Errorf("no sample of %s", k)
+		}
+	}
+	if len(have) != len(urgency) {
+		t.Errorf("%d kinds have samples, %d have an urgency", len(have), len(urgency))
+	}
+}
+
+func TestSeveralNoticesInOneMail(t *testing.T) {
+	var ns []control.Notice
+	for i := range 3 {
+		n := failing(1, fmt.Sprintf("current-%d", 3-i))
+		n.Params["until"] = noon.Add(time.Duration(i+20) * time.Hour).Format(time.RFC3339)
+		ns = append(ns, n)
+	}
+	ns = append(ns, samples()[0], samples()[5])
+	for _, l := range text.Languages() {
+		c := compose(l, ns, noon, "")
+		html, err := c.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "several."+string(l)+".txt", "Subject: "+c.Subject+"\n\n"+c.Plain())
+		golden(t, "several."+string(l)+".html", html)
+	}
+}
+
+// A list that no mail program shows helps nobody.
+func TestThousandNoticesAreCountedNotListed(t *testing.T) {
+	var ns []control.Notice
+	for i := range 1000 {
+		ns = append(ns, failing(1, fmt.Sprintf("current-%04d", i)))
+	}
+	c := compose(text.Spanish, ns, noon, "")
+	if want := "Se han detenido las entregas de 1000 Currents"; c.Subject != want {
+		t.Errorf("subject %q, want %q", c.Subject, want)
+	}
+	lines := c.Parts[0].Lines
+	if len(lines) != maxLines+1 || lines[maxLines] != "Hay 700 más que no figuran en esta lista." {
+		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+func TestADropThatNobodyCounted(t *testing.T) {
+	n := samples()[5]
+	n.Params["events"], n.Params["reason"] = "-1", "trimmed"
+	c := compose(text.English, []control.Notice{n}, noon, "")
+	if c.Subject != "warehouse (acme): events were dropped" || !strings.Contains(c.Plain(), "How many is not known") {
+		t.Errorf("%s\n%s", c.Subject, c.Plain())
+	}
+	if strings.Contains(c.Plain(), "replay") {
+		t.Error("a replay is advised for what the log no longer holds")
+	}
+}
+
+func TestHostileNamesStayText(t *testing.T) {
+	n := failing(1, "x")
+	n.Params["connector"] = "a\r\nBcc: victim@example.test\r\n\r\n<script>alert(1)</script>{bucket}\u202Etxt.exe"
+	n.Params["message"] = strings.Repeat("<b>&", 10_000)
+	c := compose(text.English, []control.Notice{n}, noon, "https://millrace.example.test/?a=1&b=<2>")
+	html, err := c.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(c.Subject, "\r\n\u202e") {
+		t.Errorf("the subject has lines or turns: %q", c.Subject)
+	}
+	for _, bad := range []string{"<script", "<b>", "\u202e", "\r"} {
+		if strings.Contains(html, bad) {
+			t.Errorf("the page holds %q", bad)
+		}
+	}
+	if !strings.Contains(html, "&lt;script&gt;") || strings.Contains(html, "acme-currents}") {
+		t.Error("the name is not shown as it is")
+	}
+	if len(c.Plain()) > 4000 {
+		t.Errorf("a long message makes a mail of %d bytes", len(c.Plain()))
+	}
+	if strings.Contains(c.Plain(), "\nBcc:") {
+		t.Errorf("a name began a line of its own:\n%s", c.Plain())
+	}
+}
+
+func TestHoursAreReadInEachForm(t *testing.T) {
+	want := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for _, s := range []string{"2026-11-22-10", "2026-11-22T10", "2026-11-22T10:00:00Z"} {
+		if got, ok := parseHour(s); !ok || !got.Equal(want) {
+			t.Errorf("%s: %v %v", s, got, ok)
+		}
+	}
+	if _, ok := parseHour("yesterday"); ok {
+		t.Error("yesterday is an hour")
+	}
+}
+
+func TestOrderOfUrgency(t *testing.T) {
+	ns := samples()
+	slices.Reverse(ns)
+	c := compose(text.English, ns, noon, "")
+	if len(c.Parts) != len(urgency) || !strings.Contains(c.Subject, "event log is nearly full (and 12 more notices)") {
+		t.Errorf("%d parts, subject %q", len(c.Parts), c.Subject)
+	}
+}
