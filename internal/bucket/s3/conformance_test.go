@@ -118,6 +118,28 @@ func TestOnVersity(t *testing.T) {
 
 	t.Run("the check names each right that is taken away", func(t *testing.T) { checkRights(t, v) })
 
+	t.Run("the check of data exports names each right that is taken away", func(t *testing.T) {
+		v.CreateBucket(t, "exports", false)
+		for _, method := range []bucket.Method{bucket.KeyMethod, bucket.RoleMethod} { // P2 and P3, here both of a user
+			p, err := bucket.NewPolicy(bucket.PolicyInput{Kind: bucket.Exports, Method: method, Bucket: "exports"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, missing := range append([]string{""}, exportActions...) {
+				policy := p.JSON()
+				if missing != "" {
+					policy = strings.ReplaceAll(policy, `"`+missing+`"`, `"s3:GetBucketTagging"`)
+				}
+				u := v.CreateUser(t, string(method)+strings.ReplaceAll(missing, ":", "-"), policy)
+				r, err := bucket.Check(t.Context(), opener, bucket.CheckInput{Kind: bucket.Exports, Access: v.Access("exports", u), Folder: "exports"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				names(t, r, missing)
+			}
+		}
+	})
+
 	t.Run("a bucket with Object Lock", func(t *testing.T) {
 		v.CreateBucket(t, "locked", true)
 		for _, refuses := range []bool{false, true} {
@@ -137,6 +159,29 @@ func TestOnVersity(t *testing.T) {
 			}
 		}
 	})
+}
+
+// exportActions are what data exports need.
+var exportActions = []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"}
+
+// names checks that a report names missing and nothing else; "": it names nothing.
+func names(t *testing.T, r bucket.Report, missing string) {
+	t.Helper()
+	if r.OK != (missing == "") {
+		t.Errorf("without %q: ok %t", missing, r.OK)
+	}
+	for _, s := range r.Steps {
+		want := bucket.Passed
+		if s.Action == missing {
+			want = bucket.Failed
+			if s.Problem != bucket.AccessDenied || !strings.Contains(s.Statement, missing) || len(s.Finding.Remedy) != 4 {
+				t.Errorf("%s: %s %s", s.Action, s.Problem, s.Statement)
+			}
+		}
+		if s.State != want {
+			t.Errorf("without %q: %s %s, want %s (%s)", missing, s.Action, s.State, want, s.Finding.Text())
+		}
+	}
 }
 
 // checkRights runs the check for Currents with users who lack one right each, and with other mistakes.
