@@ -233,7 +233,7 @@ func actionOf(r *http.Request, name, key string) (action, resource string) {
 	query := r.URL.Query()
 	query.Del("x-id") // names the call once more, for logs
 	if len(query) > 0 && key != "" {
-		return "s3:" + r.Method + "Other", arnOf(name, key) // a version, an upload in parts: nothing that has a name here
+		return unnamed, arnOf(name, key)
 	}
 	switch {
 	case key != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
@@ -251,8 +251,12 @@ func actionOf(r *http.Request, name, key string) (action, resource string) {
 	case name == "":
 		return "s3:ListAllMyBuckets", "*"
 	}
-	return "s3:" + r.Method + "Bucket", arnOf(name, "")
+	return unnamed, arnOf(name, "")
 }
+
+// unnamed is the right to everything that nobody here needs: versions, uploads in parts, the making of buckets. Only
+// who may do everything has it.
+const unnamed = "s3:Unnamed"
 
 func arnOf(name, key string) string {
 	if key == "" {
