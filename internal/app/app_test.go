@@ -485,14 +485,6 @@ func TestAConnectorIsFoundByItsNameAloneWhereThatIsEnough(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotBuiltYetIsRefusedAloneByApply(t *testing.T) {
-	w := newWorld(t)
-	out, err := w.apply(w.manifest("    data_export: {bucket: acme-exports}\n"))
-	if ExitCode(err) != 1 || !strings.Contains(Sentence(err), "data export acme: not yet") || !strings.Contains(out, "connector acme/warehouse: launch") {
-		t.Errorf("exit %d: %s\n%s", ExitCode(err), Sentence(err), out)
-	}
-}
-
 func TestASchemaFileMayGoOnlyWhenNobodyNeedsIt(t *testing.T) {
 	w := newWorld(t)
 	schemas := filepath.Join(w.dir, "schemas")

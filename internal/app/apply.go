@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -19,7 +18,7 @@ type Apply struct {
 
 // Help teaches.
 func (Apply) Help() string {
-	return `The file names workspaces with their API keys and connectors; what it does not mention is left alone, and applying it again changes nothing. Each connector's credentials are checked against its bucket before anything of it is stored: one that fails is refused with the reason, and the rest stands (exit code 1).
+	return `The file names workspaces with their API keys and connectors; what it does not mention is left alone, and applying it again changes nothing. Each connector's credentials are checked against its bucket before anything of it is stored: one that fails is refused with the reason, and the rest stands (exit code 1). The steps of each check are shown as they end; a role that was made a moment ago is tried for up to MILLRACE_ROLE_RETRY.
 
     workspaces:
       - name: acme
@@ -80,7 +79,7 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	defer p.Close() // commits were synced
-	res := p.rules().Apply(ctx, m, cmd.DryRun)
+	res := p.watched(c).Apply(ctx, m, cmd.DryRun)
 	if cmd.JSON {
 		if err := c.JSON(showApplied(res, cmd.DryRun)); err != nil {
 			return err
@@ -173,16 +172,6 @@ func showApplied(res control.Result, dryRun bool) appliedJSON {
 		out.Failures = append(out.Failures, j)
 	}
 	return out
-}
-
-// rules gives the actions on this plane.
-func (p *plane) rules() *control.Plane {
-	return &control.Plane{Store: p.store, Check: p.check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
-}
-
-// check tries a destination's credentials. Errors: invalid for input that was not tried.
-func (p *plane) check(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
-	return bucket.Check(ctx, p.opener, in)
 }
 
 // applyText applies a file that the program itself has written; secrets are looked up in env.

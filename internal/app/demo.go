@@ -33,7 +33,7 @@ type Demo struct {
 
 // Help teaches.
 func (Demo) Help() string {
-	return `An S3 server that checks signatures keeps each object as a plain file; a workspace gets one connector, launched like a customer's, credential check included; a producer posts realistic events over HTTP. Files appear within seconds. A mail catcher keeps what the connectors' contacts are sent.
+	return `An S3 server that checks signatures keeps each object as a plain file; a workspace gets one connector of each method, a secret access key and a role that is taken on with an external id, launched like a customer's, credential check included; a producer posts realistic events over HTTP. Files appear within seconds. A mail catcher keeps what the connectors' contacts are sent.
 
     millrace demo
     millrace demo --for 20s
@@ -62,6 +62,7 @@ type demoState struct {
 	APIKey     string `json:"api_key"`
 }
 
+// The connectors take different events, so that each event is in the bucket once.
 const demoWorkspace = `workspaces:
   - name: demo
     api_keys:
@@ -79,7 +80,19 @@ const demoManifest = demoWorkspace + `    connectors:
           path_style: true
           access_key_id: ` + demoKeyID + `
           secret_access_key_env: SECRET_KEY
-        events: [all]
+        events: [engagement, profile, agent]
+        flush: {interval: ` + demoFlush + `, events: 15000}
+      - name: lake
+        type: s3
+        contact_email: lake@demo.example
+        destination:
+          bucket: ` + demoBucket + `
+          folder: behavior
+          region: us-east-1
+          endpoint: %[1]q
+          path_style: true
+          role_arn: ` + demoRole + `
+        events: [behavior]
         flush: {interval: ` + demoFlush + `, events: 15000}
 `
 
@@ -265,6 +278,9 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("  API key   %s", state.APIKey)
 	c.Print("  metrics   %s/metrics", sys.metricsURL())
 	c.Print("  files     %s, new ones every %s", filepath.Join(bucketDir, demoBucket, "currents"), demoFlush)
+	c.Print("            (connector demo/warehouse, by secret access key)")
+	c.Print("            %s", filepath.Join(bucketDir, demoBucket, "behavior"))
+	c.Print("            (connector demo/lake, by role and external id)")
 	c.Print("  mails     %s", filepath.Join(cmd.Dir, "outbox"))
 	c.Print("")
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)

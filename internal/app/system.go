@@ -228,7 +228,8 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,
 	})
 	manager := delivery.New(delivery.Config{
-		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, QuotaPatience: s.cfg.Delivery.QuotaPatience,
+		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit, QuotaPatience: s.cfg.Delivery.QuotaPatience,
+		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
 		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
 	}, delivery.Deps{
 		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(),
@@ -246,6 +247,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })
+	errands.Go(func() { s.scheduleChecks(ctx) })
 	errands.Go(func() { s.watchQuota(ctx, log) })
 	errands.Go(func() {
 		if err := notifier.Run(ctx); err != nil && ctx.Err() == nil {

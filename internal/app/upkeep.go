@@ -10,9 +10,25 @@ import (
 )
 
 const (
+	checkEvery = 24 * time.Hour   // between two checks of a connector's credentials
+	checkLook  = time.Minute      // how often somebody looks whose check is due, which spreads them over the day
+	checksOnce = 10               // how many are made in one go
 	quotaLook  = 10 * time.Second // how often somebody looks how full the log is
 	quotaShare = 10               // the notice comes when less than a tenth of the quota is left
 )
+
+// scheduleChecks tries the credentials of each connector once a day, until ctx ends.
+func (s *system) scheduleChecks(ctx context.Context) {
+	for sleep(ctx, checkLook) {
+		made, err := s.rules.CheckAll(ctx, checkEvery, checksOnce)
+		if err != nil && ctx.Err() == nil {
+			s.logger.Error("the daily credential checks were not all made", "error", err)
+		}
+		if made > 0 {
+			s.logger.Debug("credentials checked", "connectors", made)
+		}
+	}
+}
 
 // watchQuota tells the operator when the log nears its quota, once a day at most, until ctx ends.
 func (s *system) watchQuota(ctx context.Context, log eventlog.Log) {
