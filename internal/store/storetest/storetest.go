@@ -45,6 +45,9 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	records(run)
 	ledger(run)
 	logs(run)
+	hours(run)
+	notices(run)
+	access(run)
 	together(run)
 }
 

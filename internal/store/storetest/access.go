@@ -1,0 +1,269 @@
+package storetest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+const role = "arn:aws:iam::123456789012:role/millrace"
+
+func access(run runner) {
+	run("an external id is made once for a workspace and integration", func(t *testing.T, e *env) {
+		seen := map[string]bool{}
+		for _, w := range []control.Workspace{e.workspace("a"), e.workspace("b")} {
+			for _, i := range []control.Integration{control.IntegrationCurrents, control.IntegrationExports} {
+				id, err := e.ExternalID(t.Context(), w.Number, i)
+				ok(t, err)
+				if !regexp.MustCompile(`^mlr-[0-9a-f]{32}$`).MatchString(id) || seen[id] {
+					t.Fatalf("external id %q", id)
+				}
+				seen[id] = true
+				again, err := e.open().ExternalID(t.Context(), w.Number, i)
+				ok(t, err)
+				equal(t, "asked again", again, id)
+			}
+		}
+		_, err := e.ExternalID(t.Context(), 12345, control.IntegrationCurrents)
+		want(t, err, fault.NotFound)
+	})
+	run("a role stands in place of a key, with the workspace's external id, and gives way to one", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.draft(w, "São Paulo / warehouse that has a name of more than sixty-four characters")
+		c.AccessKeyID, c.RoleARN = "", role
+		ok(t, e.CreateConnector(t.Context(), c, control.Credentials{RoleARN: role, Region: "eu-west-1"}))
+		got, err := e.Connector(t.Context(), w.Number, c.Connector)
+		ok(t, err)
+		equal(t, "connector", got, c)
+		_, err = e.Access(t.Context(), laneOf(c.Config))
+		want(t, err, fault.Forbidden) // no external id was ever made: not to be asked for without
+		id, err := e.ExternalID(t.Context(), w.Number, control.IntegrationCurrents)
+		ok(t, err)
+		a, err := e.Access(t.Context(), laneOf(c.Config))
+		ok(t, err)
+		equal(t, "access", a, control.Access{Bucket: "b", Region: "eu-west-1", RoleARN: role, ExternalID: id,
+			SessionName: "millrace-S-o-Paulo---warehouse-that-has-a-name-of-more-than-sixt"})
+		equal(t, "length of the session's name", len(a.SessionName), 64)
+
+		k := credentials()
+		c.AccessKeyID, c.RoleARN = k.AccessKeyID, ""
+		ok(t, e.UpdateConnector(t.Context(), c, &k))
+		a, err = e.Access(t.Context(), laneOf(c.Config))
+		ok(t, err)
+		equal(t, "with a key", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.RoleARN, a.ExternalID, a.SessionName), "AKIA1s3cret")
+		c.AccessKeyID, c.RoleARN = "", role
+		ok(t, e.UpdateConnector(t.Context(), c, &control.Credentials{RoleARN: role}))
+		a, err = e.Access(t.Context(), laneOf(c.Config))
+		ok(t, err)
+		equal(t, "with the role again", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.RoleARN), role)
+
+		e.apply(9, c.Config)
+		c.Version, c.Deleted = 2, true
+		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.apply(20, c.Config)
+		ok(t, e.FinishLane(t.Context(), laneOf(c.Config)))
+		_, err = e.Access(t.Context(), laneOf(c.Config))
+		want(t, err, fault.Forbidden) // erased like a key
+	})
+	run("a data export is one for a workspace, replaced whole, kept from roots that connectors have", func(t *testing.T, e *env) {
+		w, other := e.workspace("acme"), e.workspace("other")
+		_, err := e.DataExport(t.Context(), w.Number)
+		want(t, err, fault.NotFound)
+		_, err = e.DataExportAccess(t.Context(), w.Number)
+		want(t, err, fault.NotFound)
+		d := control.DataExport{Workspace: w.Number, Bucket: "exports", Region: "typed", Endpoint: "https://s.example", PathStyle: true,
+			AccessKeyID: "AKIA1", CreatedAt: e.now, UpdatedAt: e.now}
+		k := credentials()
+		k.Region, k.Features = "found", control.Features{RefusesChecksums: true}
+		ok(t, e.SaveDataExport(t.Context(), d, k))
+		got, err := e.DataExport(t.Context(), w.Number)
+		ok(t, err)
+		equal(t, "data export", got, d)
+		a, err := e.DataExportAccess(t.Context(), w.Number)
+		ok(t, err)
+		equal(t, "secret", a.SecretAccessKey.Reveal(), "s3cret")
+		a.SecretAccessKey = secret.Value{}
+		equal(t, "access", a, control.Access{Bucket: "exports", Region: "found", Endpoint: "https://s.example", PathStyle: true, AccessKeyID: "AKIA1", Features: k.Features})
+		_, err = e.DataExport(t.Context(), other.Number)
+		want(t, err, fault.NotFound)
+
+		id, err := e.ExternalID(t.Context(), w.Number, control.IntegrationExports)
+		ok(t, err)
+		next := control.DataExport{Workspace: w.Number, Bucket: "exports2", RoleARN: role, CreatedAt: e.now.Add(time.Hour), UpdatedAt: e.now.Add(time.Hour)}
+		ok(t, e.SaveDataExport(t.Context(), next, control.Credentials{RoleARN: role}))
+		got, err = e.DataExport(t.Context(), w.Number)
+		ok(t, err)
+		next.CreatedAt = d.CreatedAt
+		equal(t, "replaced", got, next)
+		a, err = e.DataExportAccess(t.Context(), w.Number)
+		ok(t, err)
+		equal(t, "access by role", a, control.Access{Bucket: "exports2", RoleARN: role, ExternalID: id, SessionName: "millrace-exports"})
+
+		root := e.draft(w, "root")
+		root.Destination.Folder, root.Destination.Bucket = "", "exports2"
+		want(t, e.CreateConnector(t.Context(), root, credentials()), fault.Conflict)
+		root.Destination.Bucket = "exports"
+		ok(t, e.CreateConnector(t.Context(), root, credentials()))
+		foreign := control.DataExport{Workspace: other.Number, Bucket: "exports", AccessKeyID: "AKIA1", CreatedAt: e.now, UpdatedAt: e.now}
+		want(t, e.SaveDataExport(t.Context(), foreign, credentials()), fault.Conflict)
+		foreign.Bucket = "exports2" // beside another's is no harm
+		ok(t, e.SaveDataExport(t.Context(), foreign, credentials()))
+		beside := e.draft(w, "beside")
+		beside.Destination.Bucket = "exports2"
+		ok(t, e.CreateConnector(t.Context(), beside, credentials()))
+		own, err := e.Placements(t.Context(), w.Number, "exports2")
+		ok(t, err)
+		equal(t, "own placements", own, []control.Placement{control.PlacementOf(beside.Config), control.PlacementOfExport(next)})
+	})
+	run("a draft is kept with its secret until its connector is made", func(t *testing.T, e *env) {
+		w, other := e.workspace("acme"), e.workspace("other")
+		name, codec, key := "warehouse", "snappy", secret.New("draft-secret")
+		d := control.Draft{ID: control.NewConnectorID(), Workspace: w.Number, CreatedAt: e.now, UpdatedAt: e.now,
+			Edit: control.Edit{Name: &name, Codec: &codec, SecretAccessKey: &key, Events: []string{"all"}}}
+		ok(t, e.SaveDraft(t.Context(), d))
+		got, err := e.Draft(t.Context(), w.Number, d.ID)
+		ok(t, err)
+		equal(t, "draft", fmt.Sprint(got.ID, got.Workspace, got.Name(), *got.Edit.Codec, got.Edit.SecretAccessKey.Reveal(), got.Edit.Events, got.CreatedAt, got.Edit.Folder),
+			fmt.Sprint(d.ID, w.Number, name, codec, "draft-secret", []string{"all"}, e.now, (*string)(nil)))
+		_, err = e.Draft(t.Context(), other.Number, d.ID)
+		want(t, err, fault.NotFound)
+		stolen := d
+		stolen.Workspace = other.Number
+		want(t, e.SaveDraft(t.Context(), stolen), fault.Conflict)
+		want(t, e.DeleteDraft(t.Context(), other.Number, d.ID), fault.NotFound)
+		d.Edit.SecretAccessKey = nil
+		ok(t, e.SaveDraft(t.Context(), d))
+		got, err = e.Draft(t.Context(), w.Number, d.ID)
+		ok(t, err)
+		if got.Edit.SecretAccessKey != nil {
+			t.Fatal("a secret that was taken back is there")
+		}
+		second := d
+		second.ID = control.NewConnectorID()
+		ok(t, e.SaveDraft(t.Context(), second))
+		ds, err := e.Drafts(t.Context(), w.Number)
+		ok(t, err)
+		equal(t, "drafts", len(ds), 2)
+		c := e.draft(w, "warehouse")
+		c.Connector = d.ID
+		ok(t, e.CreateConnector(t.Context(), c, credentials()))
+		ds, err = e.Drafts(t.Context(), w.Number)
+		ok(t, err)
+		equal(t, "drafts after the launch", fmt.Sprint(len(ds), ds[0].ID), fmt.Sprint(1, second.ID))
+		want(t, e.SaveDraft(t.Context(), d), fault.Conflict)
+		ok(t, e.DeleteDraft(t.Context(), w.Number, second.ID))
+		want(t, e.DeleteDraft(t.Context(), w.Number, second.ID), fault.NotFound)
+	})
+	run("no secret stands in the database in clear, and each is sealed anew under a new key", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		key := secret.New("clear-secret-of-a-draft")
+		ok(t, e.SaveDraft(t.Context(), control.Draft{ID: "d", Workspace: w.Number, CreatedAt: e.now, UpdatedAt: e.now, Edit: control.Edit{SecretAccessKey: &key}}))
+		ok(t, e.SaveWebhook(t.Context(), control.Webhook{Workspace: w.Number, URL: "https://x.example", Secret: secret.New("clear-secret-of-a-webhook"), CreatedAt: e.now}))
+		k := control.Credentials{AccessKeyID: "AKIA1", SecretAccessKey: secret.New("clear-secret-of-an-export")}
+		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: w.Number, Bucket: "x", AccessKeyID: "AKIA1"}, k))
+		c := e.draft(w, "warehouse")
+		k.SecretAccessKey = secret.New("clear-secret-of-a-connector")
+		ok(t, e.CreateConnector(t.Context(), c, k))
+		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: e.workspace("role").Number, Bucket: "y", RoleARN: role}, control.Credentials{RoleARN: role}))
+		for _, path := range []string{e.cfg.Path, e.cfg.Path + "-wal"} {
+			if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte("clear-secret")) {
+				t.Fatalf("%s holds a secret in clear", path)
+			}
+		}
+		rotated, err := e.cfg.Keyring.Rotated()
+		ok(t, err)
+		e.cfg.Keyring = rotated
+		s := e.open()
+		n, err := s.Reseal(t.Context())
+		ok(t, err)
+		equal(t, "sealed anew", n, 4)
+		n, err = s.Reseal(t.Context())
+		ok(t, err)
+		equal(t, "a second time", n, 0)
+		d, err := s.Draft(t.Context(), w.Number, "d")
+		ok(t, err)
+		hooks, err := s.Webhooks(t.Context(), w.Number)
+		ok(t, err)
+		export, err := s.DataExportAccess(t.Context(), w.Number)
+		ok(t, err)
+		a, err := s.Access(t.Context(), laneOf(c.Config))
+		ok(t, err)
+		equal(t, "secrets", d.Edit.SecretAccessKey.Reveal()+hooks[0].Secret.Reveal()+export.SecretAccessKey.Reveal()+a.SecretAccessKey.Reveal(),
+			"clear-secret-of-a-draftclear-secret-of-a-webhookclear-secret-of-an-exportclear-secret-of-a-connector")
+	})
+	run("the newest checks of each connector are remembered, and the oldest are due first", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		a, b, failing, paused := e.connector(w, "a", 9), e.connector(w, "b", 10), e.connector(w, "failing", 11), e.connector(w, "paused", 12)
+		paused.Paused = true
+		ok(t, e.UpdateConnector(t.Context(), paused, nil))
+		ok(t, e.SaveHealth(t.Context(), control.Health{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour)}))
+		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: w.Number, Bucket: "x", AccessKeyID: "AKIA1", CreatedAt: e.now, UpdatedAt: e.now.Add(time.Minute)}, credentials()))
+		for i := range 120 {
+			ok(t, e.AddCheck(t.Context(), control.CheckRow{Workspace: w.Number, Connector: a.Connector, Trigger: control.CheckDemand, OK: i%2 == 0,
+				Report: []byte(fmt.Sprintf(`{"n":%d}`, i)), At: e.now.Add(time.Duration(i) * time.Hour)}))
+		}
+		ok(t, e.AddCheck(t.Context(), control.CheckRow{Workspace: w.Number, Trigger: control.CheckSave, Report: []byte("{}"), At: e.now.Add(time.Minute)}))
+		got, err := e.Checks(t.Context(), w.Number, a.Connector, 1000)
+		ok(t, err)
+		equal(t, "kept", fmt.Sprint(len(got), string(got[0].Report), got[0].OK, string(got[99].Report)), `100{"n":119}false{"n":20}`)
+		equal(t, "newest", got[0], control.CheckRow{ID: got[0].ID, Workspace: w.Number, Connector: a.Connector, Trigger: control.CheckDemand,
+			Report: []byte(`{"n":119}`), At: e.now.Add(119 * time.Hour)})
+		got, err = e.Checks(t.Context(), w.Number, "", 10)
+		ok(t, err)
+		equal(t, "of the data export", len(got), 1)
+		got, err = e.Checks(t.Context(), w.Number+1, a.Connector, 10)
+		ok(t, err)
+		equal(t, "of another workspace", len(got), 0)
+
+		due := func(before time.Time, limit int) []control.CheckDue {
+			t.Helper()
+			got, err := e.ChecksDue(t.Context(), before, limit)
+			ok(t, err)
+			return got
+		}
+		equal(t, "none yet", len(due(e.now, 10)), 0)
+		equal(t, "due", due(e.now.Add(time.Hour), 10), []control.CheckDue{{Workspace: w.Number, Connector: b.Connector}, {Workspace: w.Number}})
+		equal(t, "all", len(due(e.now.Add(1000*time.Hour), 10)), 3)
+		equal(t, "no more than asked for", len(due(e.now.Add(1000*time.Hour), 2)), 2)
+		hs, err := e.Healths(t.Context(), w.Number, failing.Connector)
+		ok(t, err)
+		equal(t, "health", hs, []control.Health{{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour)}})
+		hs, err = e.Healths(t.Context(), w.Number+1, failing.Connector)
+		ok(t, err)
+		equal(t, "health for another workspace", len(hs), 0)
+	})
+	run("a job waits until it is done, for whoever owns the log", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		var jobs []control.Job
+		for i, state := range []control.JobState{control.JobWaiting, control.JobRunning, control.JobDone, control.JobWaiting} {
+			j := control.Job{Kind: control.JobReplay, Workspace: w.Number, Connector: "c", State: state, CreatedAt: e.now}
+			if i == 0 {
+				j.Params = []byte(`{"from":"x"}`)
+			}
+			id, err := e.AddJob(t.Context(), j)
+			ok(t, err)
+			j.ID = id
+			jobs = append(jobs, j)
+		}
+		got, err := e.WaitingJobs(t.Context())
+		ok(t, err)
+		equal(t, "waiting", got, []control.Job{jobs[0], jobs[1], jobs[3]})
+		j := jobs[0]
+		j.State, j.Result, j.Error, j.DoneAt = control.JobFailed, []byte(`{"n":1}`), "no", e.now.Add(time.Second)
+		ok(t, e.SaveJob(t.Context(), j))
+		one, err := e.Job(t.Context(), w.Number, j.ID)
+		ok(t, err)
+		equal(t, "job", one, j)
+		_, err = e.Job(t.Context(), w.Number+1, j.ID)
+		want(t, err, fault.NotFound)
+		j.Workspace++
+		want(t, e.SaveJob(t.Context(), j), fault.NotFound)
+	})
+}
