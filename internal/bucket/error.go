@@ -77,11 +77,14 @@ type Error struct {
 
 // Error names call, object, problem and the store's code. Never a secret.
 func (e *Error) Error() string {
-	what := e.Bucket + "/" + e.Key
-	if e.Role != "" {
-		what = e.Role
+	s := e.Op
+	switch {
+	case e.Role != "":
+		s += " " + e.Role
+	case e.Bucket != "" || e.Key != "":
+		s += " " + e.Bucket + "/" + e.Key
 	}
-	s := fmt.Sprintf("%s %s: %s", e.Op, what, e.Problem)
+	s += ": " + string(e.Problem)
 	if e.StoreCode != "" || e.Status != 0 {
 		s += fmt.Sprintf(" (%d %s)", e.Status, e.StoreCode)
 	}

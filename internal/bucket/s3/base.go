@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,17 +50,20 @@ func (b base) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // newBase finds where the installation's own credentials come from, in the order of AWS's own tools: a key in the
 // environment, the token of a service account (EKS), the address that a container is given (ECS, EKS), the role of
-// the machine (EC2). Shared configuration files are not read. It connects to nothing.
+// the machine (EC2). Shared configuration files are not read. It connects to nothing. Without cfg.Env nothing is
+// looked for, not even the machine's role.
 //
 // Source: AWS SDKs and Tools reference guide, standardized credential providers.
 func newBase(cfg Config, client func(aws.CredentialsProvider) *sts.Client) base {
-	env := func(name string) string { return cfg.Env(name) }
+	env := cfg.Env
 	cached := func(p aws.CredentialsProvider) base {
 		return base{aws.NewCredentialsCache(p, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = baseWindow })}
 	}
 	switch {
 	case cfg.Base.ID != "":
 		return base{credentials.NewStaticCredentialsProvider(cfg.Base.ID, cfg.Base.Secret.Reveal(), "")}
+	case env == nil:
+		return base{none("neither a key nor an environment is given")}
 	case env("AWS_ACCESS_KEY_ID") != "" && env("AWS_SECRET_ACCESS_KEY") != "":
 		return base{credentials.NewStaticCredentialsProvider(env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"))}
 	case env("AWS_WEB_IDENTITY_TOKEN_FILE") != "":
@@ -71,18 +75,27 @@ func newBase(cfg Config, client func(aws.CredentialsProvider) *sts.Client) base 
 	case env("AWS_CONTAINER_CREDENTIALS_FULL_URI") != "":
 		return cached(container(env("AWS_CONTAINER_CREDENTIALS_FULL_URI"), env))
 	}
+	if strings.EqualFold(env("AWS_EC2_METADATA_DISABLED"), "true") {
+		return base{none("the environment holds none, and the machine may not be asked")}
+	}
 	return cached(ec2rolecreds.New())
+}
+
+// none is where no credentials come from.
+func none(why string) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New(why)
+	})
 }
 
 // container asks an address on the machine for credentials.
 func container(address string, env func(string) string) aws.CredentialsProvider {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && !local(u.Hostname()) {
-		return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{}, errors.New("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on this machine")
-		})
+		return none("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on this machine")
 	}
 	return endpointcreds.New(address, func(o *endpointcreds.Options) {
+		o.Retryer = aws.NopRetryer{} // the caller tries again
 		o.AuthorizationToken = env("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 		if file := env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); file != "" {
 			o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {

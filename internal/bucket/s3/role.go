@@ -202,7 +202,11 @@ type tokens struct {
 // does not matter to the session, which holds in all regions of the partition; but the installation's account has its
 // own region switched on for sure. Source: IAM user guide, manage AWS STS in an AWS Region.
 func (t *tokens) region(partition, ofBucket string) string {
-	for _, r := range []string{t.cfg.Env("AWS_REGION"), t.cfg.Env("AWS_DEFAULT_REGION"), ofBucket} {
+	var own, byDefault string
+	if t.cfg.Env != nil {
+		own, byDefault = t.cfg.Env("AWS_REGION"), t.cfg.Env("AWS_DEFAULT_REGION")
+	}
+	for _, r := range []string{own, byDefault, ofBucket} {
 		if regionName.MatchString(r) {
 			return r
 		}

@@ -113,6 +113,33 @@ func TestARoleOpensTheBucket(t *testing.T) {
 	}
 }
 
+func TestTheAccountIsSetOrAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*bucketserver.STSConfig, *s3.Config)
+		want   string
+		asked  int64
+	}{
+		"set":           {func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.AccountID = "555555555555" }, "555555555555", 0},
+		"asked once":    {nil, ours, 1},
+		"asked in vain": {func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base = s3.Key{} }, "", 0},
+	} {
+		w := newTown(t, tt.change)
+		for range 3 {
+			account, err := w.opener.Account(t.Context())
+			if account != tt.want || fault.Is(err, fault.Unavailable) != (tt.want == "") {
+				t.Errorf("%s: %q %v", name, account, err)
+			}
+			if err != nil && !strings.Contains(fault.HintOf(err), "MILLRACE_AWS_ACCOUNT_ID") {
+				t.Errorf("%s: the hint is %q", name, fault.HintOf(err))
+			}
+		}
+		if n := w.asked.Load(); n != tt.asked {
+			t.Errorf("%s: STS was asked %d times", name, n)
+		}
+	}
+}
+
 func TestLanesOfOneRoleShareItsSession(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, nil)
@@ -245,6 +272,17 @@ func TestWhoseFaultARefusedRoleIs(t *testing.T) {
 			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
 				oc.Base = s3.Key{}
 				oc.Env = env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/none")
+			},
+		},
+		{
+			name: "we were given nothing to find credentials by", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base = s3.Key{} },
+		},
+		{
+			name: "the environment holds none, and the machine may not be asked", want: bucket.OwnCredentials, owner: bucket.Ours,
+			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
+				oc.Base = s3.Key{}
+				oc.Env = env("AWS_EC2_METADATA_DISABLED", "true")
 			},
 		},
 		{

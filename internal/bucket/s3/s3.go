@@ -59,7 +59,8 @@ type Config struct {
 	AccountID string
 
 	// Env looks up the environment for AWS's own variables (AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ROLE_ARN …), from which
-	// the installation's own credentials are found; nil: none are set.
+	// the installation's own credentials are found, and last the role of the machine; nil: nothing is looked for, and
+	// roles cannot be taken on without Base.
 	Env func(name string) string
 
 	// Base, if set, stands for the installation's own credentials and nothing is looked for. For demo and tests.
@@ -77,9 +78,6 @@ type Opener struct {
 func NewOpener(cfg Config) *Opener {
 	if cfg.Dial == nil {
 		panic("s3: Config.Dial is nil")
-	}
-	if cfg.Env == nil {
-		cfg.Env = func(string) string { return "" }
 	}
 	o := &Opener{cfg: cfg}
 	o.tokens = &tokens{cfg: cfg, transport: o.transport(ownDial()), clients: map[string]*sts.Client{}}
