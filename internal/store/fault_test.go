@@ -350,6 +350,10 @@ func TestEachCallToTheDatabaseFailsOnce(t *testing.T) {
 		}
 		after, next := contents(t, path), readAll(t, path)
 		for k := 1; k <= len(calls); k++ {
+			// Commits always; of the rest every second one, or with MILLRACE_SOAK=1 all.
+			if calls[k-1] != atCommit && (n+k)%2 == 1 && os.Getenv("MILLRACE_SOAK") != "1" {
+				continue
+			}
 			kinds := []bool{false}
 			if calls[k-1] == atCommit {
 				kinds = []bool{false, true}
