@@ -547,7 +547,7 @@ func (c *check) conclude() {
 			r.Passing = false
 		}
 		// The clock is ours to mend, yet what the store says is that the signature is not valid.
-		refused = refused || s.Problem != AddressForbidden && s.Problem.Owner() != Passing
+		refused = refused || s.Problem != AddressForbidden && s.Problem != OwnCredentials && s.Problem.Owner() != Passing
 	}
 	if c.allDenied() {
 		c.note("check.all_denied", "Not one right is there on the bucket {bucket}.", fault.Params{"bucket": c.access.Bucket})

@@ -164,7 +164,7 @@ func TestCheckOfARoleSaysWhoseFaultItIs(t *testing.T) {
 			remedy       bool
 		}{
 			bucket.RoleRefused:    {"check.heading.invalid", "check.role_refused", false, true},
-			bucket.OwnCredentials: {"check.heading.invalid", "check.own_credentials", false, false},
+			bucket.OwnCredentials: {"check.heading.unreachable", "check.own_credentials", false, false},
 			bucket.Network:        {"check.heading.unreachable", "check.network", true, false},
 		} {
 			m := buckettest.NewMemory()

@@ -148,23 +148,26 @@ func (s ruling) names(action string) bool {
 	return slices.ContainsFunc(s.actions, func(p string) bool { return wild(strings.ToLower(p), strings.ToLower(action)) })
 }
 
-// wild matches s against a pattern in which * stands for any text and ? for one byte.
+// wild matches s against a pattern in which * stands for any text and ? for one byte, in time that does not explode
+// with the number of stars: only the last one met is ever gone back to.
 func wild(pattern, s string) bool {
-	for pattern != "" {
+	p, i, star, from := 0, 0, -1, 0
+	for i < len(s) {
 		switch {
-		case pattern[0] == '*':
-			for i := 0; i <= len(s); i++ {
-				if wild(pattern[1:], s[i:]) {
-					return true
-				}
-			}
-			return false
-		case s == "" || pattern[0] != '?' && pattern[0] != s[0]:
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
 			return false
 		}
-		pattern, s = pattern[1:], s[1:]
 	}
-	return s == ""
+	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // caller is who signed a request.
