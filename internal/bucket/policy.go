@@ -295,7 +295,7 @@ func encode(v any, prefix, indent string) string {
 
 // grant is the one statement that gives action.
 func grant(action string, a Access) statement {
-	arn := "arn:" + partition(a.Region) + ":s3:::" + a.Bucket
+	arn := "arn:" + a.partition() + ":s3:::" + a.Bucket
 	switch action {
 	case "s3:PutObject", "s3:GetObject", "s3:DeleteObject":
 		arn += "/*"
@@ -312,8 +312,16 @@ func grantKMS(a Access) statement {
 	}
 	return statement{
 		Effect: "Allow", Action: oneOrMany{"kms:GenerateDataKey", "kms:Decrypt"},
-		Resource: []string{"arn:" + partition(a.Region) + ":kms:" + region + ":ACCOUNT_ID:key/KEY_ID"},
+		Resource: []string{"arn:" + a.partition() + ":kms:" + region + ":ACCOUNT_ID:key/KEY_ID"},
 	}
+}
+
+// partition is the part of AWS that a belongs to: a role says so, a region that is known as well.
+func (a Access) partition() string {
+	if a.ByRole() {
+		return strings.SplitN(a.RoleARN, ":", 3)[1]
+	}
+	return partition(a.Region)
 }
 
 // partition is the part of AWS that a region belongs to.

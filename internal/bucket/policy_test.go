@@ -191,6 +191,23 @@ func TestPolicyProblems(t *testing.T) {
 	}
 }
 
+func TestARoleSaysItsPartition(t *testing.T) {
+	a := Access{Bucket: "b.c-d", RoleARN: "arn:aws-cn:iam::210987654321:role/r", ExternalID: "id"}
+	if got := encode(grant("s3:PutObject", a), "", ""); got != `{"Effect":"Allow","Action":["s3:PutObject"],"Resource":["arn:aws-cn:s3:::b.c-d/*"]}` {
+		t.Error(got)
+	}
+	r := grants(grant("s3:PutObject", a), a)
+	if got := r[Terraform]; !strings.HasPrefix(got, "resource \"aws_iam_role_policy\" \"millrace_b_c_d_s3_putobject\" {\n") {
+		t.Error(got)
+	}
+	if got := trusting(a, "123456789012")[JSON]; !strings.Contains(got, "arn:aws-cn:iam::123456789012:root") {
+		t.Error(got)
+	}
+	if got := trusting(a, ""); got != nil {
+		t.Error(got)
+	}
+}
+
 func TestPartitionOfARegion(t *testing.T) {
 	for region, want := range map[string]string{"": "aws", "eu-west-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"} {
 		if got := partition(region); got != want {

@@ -18,8 +18,9 @@ type Remedy map[Format]string
 // grants makes the remedy that adds st to what the user or role of a may do.
 func grants(st statement, a Access) Remedy {
 	policy := document{Version: "2012-10-17", Statement: []statement{st}}
-	name := "millrace-" + strings.ReplaceAll(st.Action[0], ":", "-")
-	label := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+	// The bucket stands in the name, since a policy of the same name for another bucket would be replaced.
+	name := "millrace-" + a.Bucket + "-" + strings.ReplaceAll(st.Action[0], ":", "-")
+	label := strings.ToLower(strings.NewReplacer("-", "_", ".", "_").Replace(name))
 	kind, who := "user", "USER_NAME"
 	if a.ByRole() {
 		kind, who = "role", roleName(a.RoleARN)
@@ -44,7 +45,7 @@ func logicalID(action string) string {
 
 // trusting makes the remedy that lets an installation's account take on the role of a with its external id only.
 func trusting(a Access, account string) Remedy {
-	p, err := NewPolicy(PolicyInput{Kind: Trust, AccountID: account, ExternalID: a.ExternalID, Partition: strings.SplitN(a.RoleARN, ":", 3)[1]})
+	p, err := NewPolicy(PolicyInput{Kind: Trust, AccountID: account, ExternalID: a.ExternalID, Partition: a.partition()})
 	if err != nil {
 		return nil // without an account there is nobody to trust
 	}

@@ -205,8 +205,8 @@ func TestRemediesAreForUserOrRole(t *testing.T) {
 	}{
 		"a key": {input(bucket.Currents), map[bucket.Format][]string{
 			bucket.JSON:           {`"s3:PutObject"`, `"arn:aws:s3:::acme/*"`},
-			bucket.CLI:            {`aws iam put-user-policy --user-name USER_NAME --policy-name millrace-s3-PutObject --policy-document '{"Version":"2012-10-17","Statement":[`},
-			bucket.Terraform:      {`resource "aws_iam_user_policy" "millrace_s3_putobject"`, `user   = "USER_NAME"`, "JSON\n}\n"},
+			bucket.CLI:            {`aws iam put-user-policy --user-name USER_NAME --policy-name millrace-acme-s3-PutObject --policy-document '{"Version":"2012-10-17","Statement":[`},
+			bucket.Terraform:      {`resource "aws_iam_user_policy" "millrace_acme_s3_putobject"`, `user   = "USER_NAME"`, "JSON\n}\n"},
 			bucket.CloudFormation: {"  MillraceS3PutObject:\n    Type: AWS::IAM::UserPolicy\n", "UserName: USER_NAME\n"},
 		}},
 		"a role": {byRole(bucket.Currents), map[bucket.Format][]string{
