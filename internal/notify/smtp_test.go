@@ -62,6 +62,7 @@ type mailServer struct {
 	user     string // with password "pa:ss word"; empty: no sign-in
 	rcptErr  error
 	fromErr  error
+	hangUp   bool // after accepting a mail, without another word
 	mu       sync.Mutex
 	mails    [][]byte
 	secured  []bool // by mail: whether it came over TLS
@@ -103,7 +104,11 @@ func (s *mailSessionOf) Data(r io.Reader) error {
 	s.m.signedIn = append(s.m.signedIn, s.user)
 	return err
 }
-func (s *mailSessionOf) Reset()        {}
+func (s *mailSessionOf) Reset() {
+	if s.m.hangUp && len(s.m.mails) > 0 {
+		_ = s.conn.Conn().Close()
+	}
+}
 func (s *mailSessionOf) Logout() error { return nil }
 
 // serveMail starts m. secure: TLS from the first byte; else STARTTLS if there is a certificate.
@@ -298,6 +303,15 @@ func TestWhatTheServerRefusesForGood(t *testing.T) {
 	}
 	if len(srv.mails) != 0 {
 		t.Error("a mail left")
+	}
+}
+
+// What is accepted is done, whatever happens to the connection afterwards.
+func TestAServerThatHangsUpAfterItsYes(t *testing.T) {
+	srv := &mailServer{hangUp: true}
+	serveMail(t, srv, nil, false)
+	if err := deliver(t, Config{SMTPURL: secretURL("smtp://" + srv.addr)}, failing(1, "warehouse")); err != nil || len(srv.mails) != 1 {
+		t.Errorf("%v, %d mails", err, len(srv.mails))
 	}
 }
 
