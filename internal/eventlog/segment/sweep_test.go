@@ -243,15 +243,15 @@ func (s *script) verify(l *segment.Log) ([]read, error) {
 	return all, nil
 }
 
-// TestCrashSweep cuts the power after every single change of the disk.
+// TestCrashSweep cuts the power after every single change of the disk, for as many scripts as make so many crashes.
 func TestCrashSweep(t *testing.T) {
-	seeds, steps, randoms := 2, 25, 3
+	least, steps, randoms := 500, 25, 3
 	if soak {
-		seeds, steps, randoms = 10, 60, 12
+		least, steps, randoms = 10_000, 60, 12
 	}
-	first := rand.Uint64()
-	t.Logf("seeds from %d", first)
-	for seed := first; seed < first+uint64(seeds); seed++ {
+	first, crashes := rand.Uint64(), 0
+	defer func() { t.Logf("%d crashes, seeds from %d", crashes, first) }()
+	for seed := first; crashes < least || seed < first+2; seed++ {
 		for k := 0; ; k++ {
 			disk := vfstest.New()
 			s := newScript(disk, seed, steps)
@@ -266,12 +266,14 @@ func TestCrashSweep(t *testing.T) {
 			}
 			for i, keep := range keeps {
 				after := disk.Crash(keep)
+				crashes++
 				if err := s.recovers(t, after); err != nil {
 					t.Fatalf("seed %d, stopped after %d changes, way %d of keeping unsynced bytes: %v", seed, k, i, err)
 				}
 			}
 			// A killed process leaves the disk as it sees it, durable or not.
 			disk.Heal()
+			crashes++
 			if err := s.recovers(t, disk); err != nil {
 				t.Fatalf("seed %d, killed after %d changes: %v", seed, k, err)
 			}
