@@ -1,6 +1,8 @@
 package control
 
 import (
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/internal/eventlog"
@@ -38,7 +40,7 @@ const (
 	NoticeSlow         NoticeKind = "slow"          // bucket, problem, message, since
 	NoticePauseHalf    NoticeKind = "pause_half"    // since, until: the pause nears its limit
 	NoticePauseLast    NoticeKind = "pause_last"    // the same
-	NoticeHourComplete NoticeKind = "hour_complete" // hour, delivered, dropped; webhooks only
+	NoticeHourComplete NoticeKind = "hour_complete" // hour, delivered, dropped, types (JSON); webhooks only
 	NoticeKeyUnused    NoticeKind = "key_unused"    // key, since
 	NoticeKeyExpired   NoticeKind = "key_expired"   // key, at
 	NoticeDiskQuota    NoticeKind = "disk_quota"    // used, limit (bytes): the installation's
@@ -96,4 +98,29 @@ type HourDone struct {
 type HourCount struct {
 	EventType                             string
 	Accepted, Delivered, Dropped, Waiting int64
+}
+
+// HourNotice gives the notice of a complete hour: what was delivered and dropped in all, and of each type as JSON,
+// {"TYPE":{"delivered":n,"dropped":n}}. Its episode is the hour.
+func HourNotice(d HourDone, workspace, connector string) Notice {
+	type sums struct {
+		Delivered int64 `json:"delivered"`
+		Dropped   int64 `json:"dropped"`
+	}
+	var all sums
+	types := map[string]sums{}
+	for _, c := range d.Counts {
+		types[c.EventType] = sums{c.Delivered, c.Dropped}
+		all.Delivered += c.Delivered
+		all.Dropped += c.Dropped
+	}
+	body, err := json.Marshal(types)
+	if err != nil {
+		panic("control: a map of plain values did not encode: " + err.Error())
+	}
+	return Notice{Workspace: d.Workspace, Connector: d.Connector, Kind: NoticeHourComplete, Episode: d.Hour.String(), At: d.At,
+		Params: map[string]string{
+			"workspace": workspace, "connector": connector, "hour": d.Hour.Start().Format(time.RFC3339),
+			"delivered": strconv.FormatInt(all.Delivered, 10), "dropped": strconv.FormatInt(all.Dropped, 10), "types": string(body),
+		}}
 }

@@ -284,7 +284,9 @@ func life(ctx context.Context) []step {
 			}
 			return ignore(s.AddJob(ctx, control.Job{Kind: control.JobReplay, Workspace: 1, State: control.JobWaiting, CreatedAt: at}))
 		}, ""},
-		{"save the job", func(s *Store) error { return s.SaveJob(ctx, control.Job{ID: 1, Workspace: 1, State: control.JobDone, DoneAt: at}) }, ""},
+		{"save the job", func(s *Store) error {
+			return s.SaveJob(ctx, control.Job{ID: 1, Workspace: 1, State: control.JobDone, DoneAt: at})
+		}, ""},
 		{"add a notice", func(s *Store) error {
 			return s.AddNotice(ctx, control.Notice{Workspace: 1, Connector: id, Kind: control.NoticeFailing, Episode: "1", At: at})
 		}, ""},

@@ -22,10 +22,11 @@ const hoursAtOnce = 500
 const hoursBefore = 48
 
 // CompleteHours finds the hours of connectors that are complete by now, stores them, and gives those only, with their
-// counts; up to some hundreds in one call, the rest in the next.
+// counts; up to some hundreds in one call, the rest in the next. The notice of each, see control.HourNotice, is in the
+// same commit, so that no crash can come between an hour and its signal.
 //
 // An hour that the log has marked as over is complete for a connector once each of its lanes is past the mark, or has
-// ended before it, the counts are past it too, and no provisional drop of that hour is left. A connector has the hours
+// ended before it, the counts are past it too, and no provisional drop of that hour is left in a lane that goes on. A connector has the hours
 // from the one in which it was launched to the one in which it was deleted. An hour without a mark of its own is over
 // with the next mark; it is complete only if events of its workspace were accepted in it.
 //
@@ -55,7 +56,14 @@ func (s *Store) CompleteHours(ctx context.Context, log eventlog.ID) (done []cont
 				if err != nil {
 					return err
 				}
-				done = append(done, control.HourDone{Connector: f.connector, Workspace: f.workspace, Hour: h, At: fromMillis(millis(at)), Counts: counts[h]})
+				d := control.HourDone{Connector: f.connector, Workspace: f.workspace, Hour: h, At: fromMillis(millis(at)), Counts: counts[h]}
+				if err := c.tellHour(d); err != nil {
+					return err
+				}
+				done = append(done, d)
+			}
+			if err := c.forgetHours(f.connector, at.Add(-hoursTold)); err != nil {
+				return err
 			}
 			if _, err := c.exec(`INSERT INTO hour_progress (connector, log, mark_offset) VALUES (?, ?, ?)
 				ON CONFLICT (connector, log) DO UPDATE SET mark_offset = excluded.mark_offset`,
@@ -69,6 +77,47 @@ func (s *Store) CompleteHours(ctx context.Context, log eventlog.ID) (done []cont
 		return nil, err
 	}
 	return done, nil
+}
+
+// hoursTold is for how long notices of complete hours are kept: there are 24 a day of each connector, and the hours
+// themselves are kept in any case.
+const hoursTold = 30 * 24 * time.Hour
+
+// tellHour writes the notice of a complete hour.
+func (c conn) tellHour(d control.HourDone) error {
+	var workspace, connector string
+	if err := c.one("SELECT w.name, c.name FROM connectors c JOIN workspaces w ON w.number = c.workspace WHERE c.id = ?",
+		[]any{string(d.Connector)}, &workspace, &connector); err != nil {
+		return err
+	}
+	return c.addNotice(control.HourNotice(d, workspace, connector))
+}
+
+// forgetHours removes the notices of complete hours of a connector from before then of which nothing waits to be sent.
+func (c conn) forgetHours(id control.ConnectorID, before time.Time) error {
+	old, err := list(c, func(r scanner) (id int64, err error) { return id, r.Scan(&id) },
+		`SELECT n.id FROM notices n WHERE n.workspace = (SELECT workspace FROM connectors WHERE id = ?) AND n.connector = ? AND n.kind = ?
+			AND n.at < ? AND n.planned = 1 AND NOT EXISTS (SELECT 1 FROM send_notices x JOIN sends s ON s.id = x.send
+				WHERE x.notice = n.id AND s.done_at IS NULL AND s.failed = '')`,
+		string(id), string(id), string(control.NoticeHourComplete), millis(before))
+	for _, n := range old {
+		sends, err := list(c, func(r scanner) (id int64, err error) { return id, r.Scan(&id) }, "SELECT send FROM send_notices WHERE notice = ?", n)
+		if err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM send_notices WHERE notice = ?", n); err != nil {
+			return err
+		}
+		for _, s := range sends {
+			if _, err := c.exec("DELETE FROM sends WHERE id = ? AND NOT EXISTS (SELECT 1 FROM send_notices x WHERE x.send = sends.id)", s); err != nil {
+				return err
+			}
+		}
+		if _, err := c.exec("DELETE FROM notices WHERE id = ?", n); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // completed is what is newly complete of one connector.
@@ -191,7 +240,9 @@ func (c conn) complete(log eventlog.ID, v *reach, room int) error {
 	if err != nil {
 		return err
 	}
-	open, err := list(c, scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.connector = ? AND d.settled = 0 AND d.target = 0", string(v.connector))
+	// What a lane left unsettled at its end is final.
+	open, err := list(c, scanDrop, "SELECT "+dropColumns+` FROM drops d JOIN lanes l ON l.connector = d.connector AND l.destination = d.destination
+		WHERE d.connector = ? AND d.settled = 0 AND d.target = 0 AND l.done_at IS NULL`, string(v.connector))
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,70 @@ func hours(run runner) {
 		equal(t, "settled", e.complete(), []string{fmt.Sprintf("+0 [{%s 4 0 4 0}]", opens)})
 		equal(t, "after that", e.complete(), nil)
 	})
+	run("what a lane left unsettled at its end is final, and keeps no hour back", func(t *testing.T, e *env) {
+		w, h := e.workspace("acme"), eventlog.HourOf(e.now)
+		c := e.connector(w, "warehouse", 9)
+		l := laneOf(c.Config)
+		gone := c.Config
+		gone.Version, gone.Deleted = 2, true
+		e.apply(40, gone)
+		e.reach(l, 40, nil, e.drop(l, 20, 29))
+		e.counted(400, control.Count{Workspace: w.Number, EventType: opens, Hour: h, Era: 9, Events: 10})
+		e.ended(100, h)
+		equal(t, "before the lane has ended", e.complete(), nil)
+		ok(t, e.FinishLane(t.Context(), l))
+		equal(t, "after", e.complete(), []string{fmt.Sprintf("+0 [{%s 10 0 10 0}]", opens)})
+	})
+	run("a complete hour is told once, in its own commit, and forgotten after a while", func(t *testing.T, e *env) {
+		w, h := e.workspace("acme"), eventlog.HourOf(e.now)
+		c := e.connector(w, "warehouse", 9)
+		l := laneOf(c.Config)
+		e.counted(100, control.Count{Workspace: w.Number, EventType: opens, Hour: h, Era: 9, Events: 30})
+		d := e.drop(l, 30, 39)
+		d.Settled = true
+		e.reach(l, 100, []control.File{in(e.file(l, 10, 29), opens, h)}, d)
+		e.ended(50, h)
+		e.ended(60, h+1)
+		e.complete()
+		told, err := e.UnplannedNotices(t.Context(), 10)
+		ok(t, err)
+		equal(t, "notices", len(told), 2)
+		expect := control.Notice{ID: told[0].ID, Workspace: w.Number, Connector: c.Connector, Kind: control.NoticeHourComplete, Episode: h.String(), At: e.now,
+			Params: map[string]string{"workspace": "acme", "connector": "warehouse", "hour": "2026-11-22T10:00:00Z", "delivered": "20", "dropped": "10",
+				"types": `{"users.messages.email.Open":{"delivered":20,"dropped":10}}`}}
+		equal(t, "notice", told[0], expect)
+		ok(t, e.AddNotice(t.Context(), expect)) // by who asked
+		inbox, err := e.Notices(t.Context(), w.Number, 0, 10)
+		ok(t, err)
+		equal(t, "in the inbox", len(inbox), 0)
+
+		hook := control.Send{Channel: control.ChannelWebhook, Webhook: 1, NextTry: e.now}
+		one, both := hook, hook
+		one.Notices, both.Notices = []int64{told[0].ID}, []int64{told[0].ID, told[1].ID}
+		both.Done = e.now
+		ok(t, e.PlanSends(t.Context(), []int64{told[0].ID, told[1].ID}, []control.Send{one, both}))
+		left := func() int {
+			t.Helper()
+			ns, err := e.NoticesByID(t.Context(), []int64{told[0].ID, told[1].ID})
+			ok(t, err)
+			return len(ns)
+		}
+		e.now = e.now.Add(31 * 24 * time.Hour)
+		e.counted(1000)
+		e.reach(l, 1000, nil)
+		e.ended(70, h+2)
+		e.complete()
+		equal(t, "notices of which nothing waits go", left(), 1)
+		one.ID, one.Failed = 1, "gone"
+		ok(t, e.SaveSend(t.Context(), one))
+		e.ended(80, h+3)
+		e.complete()
+		equal(t, "notices after the last was given up", left(), 0)
+		want(t, e.SaveSend(t.Context(), one), fault.NotFound)
+		_, done, err := e.HourDone(t.Context(), w.Number, c.Connector, h)
+		ok(t, err)
+		equal(t, "the hour itself stays", done, true)
+	})
 	run("a connector has the hours from its launch to its deletion, and both lanes count", func(t *testing.T, e *env) {
 		h := eventlog.HourOf(e.now)
 		w := e.workspace("acme")
