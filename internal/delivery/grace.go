@@ -174,8 +174,8 @@ func (l *lane) watchEnd() error {
 	case l.order == nil && l.pos.Cursor < l.hist.until:
 		l.order = &order{l.hist.until, control.DropDeleted}
 	}
-	if l.hist.over(l.pos.Cursor) && len(l.unsettled) > 0 {
-		l.watchBy(maxTime(l.now, l.finalAt()))
+	if at := l.finalAt(); l.hist.over(l.pos.Cursor) && len(l.unsettled) > 0 && at.After(l.now) {
+		l.watchBy(at)
 	}
 	return nil
 }

@@ -192,17 +192,17 @@ func (l *lane) round(ctx context.Context) error {
 		if err := l.watch(work); err != nil {
 			return err
 		}
-		if l.order != nil && l.idle() {
-			if err := l.drop(work, *l.order); err != nil {
-				return err
-			}
-		}
 		l.cutDue()
 		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
 			l.cutLargest()
 		}
 		if err := l.start(work); err != nil {
 			return err
+		}
+		if l.order != nil && l.idle() {
+			if err := l.drop(work, *l.order); err != nil {
+				return err
+			}
 		}
 		if l.mustReload {
 			return errReload

@@ -434,9 +434,17 @@ func (w *world) check() {
 	defer w.store.mu.Unlock()
 	dropped := map[string]int64{}
 	var sum int64
+	loose := map[string]bool{} // types with drops that could not be settled: some of it may be in the bucket after all
 	for _, d := range w.store.drops {
 		dropped[d.EventType] += d.Events
 		sum += d.Events
+		loose[d.EventType] = loose[d.EventType] || !d.Settled && w.store.done[d.Lane]
+	}
+	for typ := range loose {
+		if loose[typ] && missing[typ] <= dropped[typ] {
+			delete(missing, typ)
+			delete(dropped, typ)
+		}
 	}
 	if !maps.Equal(missing, nonzero(dropped)) {
 		w.t.Errorf("promise 4 (nothing is lost in silence) is broken: missing in the bucket %v, dropped by the ledger %v", missing, dropped)
@@ -463,6 +471,9 @@ func (w *world) check() {
 			if known[id] {
 				ours++
 			}
+		}
+		if name, _ := avrofile.ParseKey("currents", o.key); rows[o.key] == 0 && loose[name.EventType] {
+			continue
 		}
 		if rows[o.key] != ours {
 			w.t.Errorf("the ledger says %d events for %s, the bucket holds %d of ours", rows[o.key], o.key, ours)
@@ -493,7 +504,7 @@ func (w *world) settled(limit time.Duration) bool {
 			ok = ok && (w.store.done[l] || p.Cursor >= upto)
 		}
 		for _, d := range w.store.drops {
-			ok = ok && d.Settled
+			ok = ok && (d.Settled || w.store.done[d.Lane])
 		}
 		w.store.mu.Unlock()
 		if ok {
