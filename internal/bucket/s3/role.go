@@ -296,8 +296,9 @@ var untaught = map[string]bool{"InvalidAction": true, "UnknownOperationException
 // STS says AccessDenied for a role that does not exist, for one whose trust policy does not let us in, and for a
 // caller of ours who may not take on roles: by design it does not tell which. What can be told is whether our own
 // credentials are good: GetCallerIdentity needs no right at all and cannot be denied by a policy of IAM, so if it
-// fails, they are not, and the error is ours; if it succeeds, the refusal is the customer's. It remains that an
-// installation which lacks the right sts:AssumeRole sees every role refused; the message says so.
+// fails, they are not, and the error is ours; if it succeeds, the refusal counts as the customer's. What remains is
+// an installation whose own policy lacks sts:AssumeRole: every role is refused to it, and no answer of STS sets that
+// apart from customers who refuse.
 // Source: AWS STS API reference, GetCallerIdentity, AssumeRole.
 func (t *tokens) blame(ctx context.Context, c *sts.Client, arn string, err error) *bucket.Error {
 	e := answered(opAssume, err)
