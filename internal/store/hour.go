@@ -16,7 +16,7 @@ import (
 
 // hoursAtOnce is how many hours one call of CompleteHours stores at most, so that no transaction grows with the
 // number of connectors.
-const hoursAtOnce = 500
+const hoursAtOnce = 200
 
 // hoursBefore is how many hours before the first mark of a log are looked at.
 const hoursBefore = 48
@@ -194,6 +194,14 @@ func (c conn) completing(log eventlog.ID) (out []completed, err error) {
 		return nil, err
 	}
 	all, err := c.reaches(log, eventlog.Offset(top.Int64))
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	from := nowhere
+	for _, v := range all {
+		from = min(from, v.progress)
+	}
+	marks, err := c.marks(log, from)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +214,8 @@ func (c conn) completing(log eventlog.ID) (out []completed, err error) {
 		}
 		v.low = min(v.low, counted)
 		before := v.progress
-		if err := c.complete(log, &v, room); err != nil {
+		passed := slices.DeleteFunc(slices.Clone(marks), func(m mark) bool { return m.at <= v.progress || m.at > v.low })
+		if err := c.complete(log, &v, passed, room); err != nil {
 			return nil, err
 		}
 		if room -= len(v.hours); v.progress != before || len(v.hours) > 0 {
@@ -225,16 +234,20 @@ type mark struct {
 	hour, last eventlog.Hour // last: that of the mark before
 }
 
-// complete finds the hours of v that are complete and not stored yet, about as many as there is room for.
-func (c conn) complete(log eventlog.ID, v *reach, room int) error {
-	marks, err := list(c, func(r scanner) (m mark, err error) {
+// marks gives the marks of a log above after, in order.
+func (c conn) marks(log eventlog.ID, after eventlog.Offset) ([]mark, error) {
+	return list(c, func(r scanner) (m mark, err error) {
 		return m, r.Scan(&m.at, &m.hour, &m.before, &m.last)
 	}, `SELECT m.mark_offset, m.hour, COALESCE(p.mark_offset, -1), COALESCE(p.hour, 0) FROM hour_marks m
 		LEFT JOIN hour_marks p ON p.log = m.log AND p.mark_offset = (SELECT MAX(x.mark_offset) FROM hour_marks x WHERE x.log = m.log AND x.mark_offset < m.mark_offset)
-		WHERE m.log = ? AND m.mark_offset > ? AND m.mark_offset <= ? ORDER BY m.mark_offset LIMIT ?`,
-		log.String(), int64(v.progress), int64(v.low), room)
-	if err != nil || len(marks) == 0 {
-		return err
+		WHERE m.log = ? AND m.mark_offset > ? ORDER BY m.mark_offset`, log.String(), int64(after))
+}
+
+// complete finds the hours of v that are over with marks, complete and not stored yet, about as many as there is room
+// for.
+func (c conn) complete(log eventlog.ID, v *reach, marks []mark, room int) error {
+	if len(marks) == 0 {
+		return nil
 	}
 	begin, err := c.beginning(log, v.connector)
 	if err != nil {
