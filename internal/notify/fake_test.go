@@ -27,6 +27,8 @@ type memStore struct {
 	saves    int
 	failSave func(nth int, s control.Send) error // asked before each SaveSend
 	badHooks map[uint32]bool                     // workspaces whose webhooks cannot be read
+	// readTakes is how long DueSends takes to give what it read at its begin.
+	readTakes time.Duration
 }
 
 func newMemStore() *memStore {
@@ -45,6 +47,20 @@ func (m *memStore) add(n control.Notice) control.Notice {
 	}
 	m.notices = append(m.notices, n)
 	return n
+}
+
+// reach says who is the contact of a connector.
+func (m *memStore) reach(connector, email, language string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.people[control.ConnectorID(connector)] = []control.Recipient{{Email: email, Language: language}}
+}
+
+// dieBy makes saves fail.
+func (m *memStore) dieBy(fail func(nth int, s control.Send) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failSave = fail
 }
 
 func (m *memStore) UnplannedNotices(ctx context.Context, limit int) ([]control.Notice, error) {
@@ -79,6 +95,7 @@ func (m *memStore) PlanSends(ctx context.Context, notices []int64, sends []contr
 }
 
 func (m *memStore) DueSends(ctx context.Context, now time.Time, limit int) ([]control.Send, error) {
+	defer time.Sleep(m.readTakes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []control.Send

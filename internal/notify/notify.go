@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -161,6 +162,11 @@ func (n *Notifier) round(ctx context.Context, under *sync.WaitGroup) (pause time
 	if err := n.plan(ctx); err != nil {
 		return poll, fault.Wrap(err, "plan notices")
 	}
+	// Who is busy is asked before reading what is due: what they finish meanwhile still looks due in what was read. Only
+	// this goroutine makes anybody busy.
+	n.mu.Lock()
+	mailing, calling := n.mailing, maps.Clone(n.calling)
+	n.mu.Unlock()
 	now := time.Now()
 	// What falls due within Quiet is read too: it goes along with a mail that leaves now.
 	sends, err := n.deps.Store.DueSends(ctx, now.Add(max(n.cfg.Quiet, poll)), sendAtOnce)
@@ -186,7 +192,7 @@ func (n *Notifier) round(ctx context.Context, under *sync.WaitGroup) (pause time
 			delete(n.lastMail, a)
 		}
 	}
-	if !n.mailing {
+	if !mailing {
 		var ready [][]control.Send
 		for address, sends := range mails {
 			due := slices.MinFunc(sends, func(a, b control.Send) int { return a.NextTry.Compare(b.NextTry) }).NextTry
@@ -213,7 +219,7 @@ func (n *Notifier) round(ctx context.Context, under *sync.WaitGroup) (pause time
 		}
 	}
 	for hook, sends := range calls {
-		if n.calling[hook] || len(n.calling) >= callsAtOnce {
+		if calling[hook] || len(n.calling) >= callsAtOnce {
 			continue
 		}
 		n.calling[hook] = true

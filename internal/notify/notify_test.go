@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
 )
-
-func contact(email, language string) []control.Recipient {
-	return []control.Recipient{{Email: email, Language: language}}
-}
 
 func TestNoticesOfOneRecipientBecomeOneMail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -25,12 +24,12 @@ func TestNoticesOfOneRecipientBecomeOneMail(t *testing.T) {
 		// 200 connectors of one customer fail within 20 seconds, and one of another customer.
 		for i := range 200 {
 			c := fmt.Sprintf("current-%03d", i)
-			st.people[control.ConnectorID(c)] = contact("data@acme.example", "pt-BR")
+			st.reach(c, "data@acme.example", "pt-BR")
 			st.add(failing(1, c))
 			n.Wake()
 			time.Sleep(100 * time.Millisecond)
 		}
-		st.people["other"] = contact("ops@other.example", "es")
+		st.reach("other", "ops@other.example", "es")
 		st.add(failing(2, "other"))
 		time.Sleep(5 * time.Minute)
 
@@ -63,7 +62,7 @@ func TestARecipientGetsNoMoreThanOneMailAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, p := newMemStore(), &post{}
 		n, _, _ := start(t, st, p, nil)
-		st.people["w"] = contact("data@acme.example", "en")
+		st.reach("w", "data@acme.example", "en")
 		for i := range 60 { // one occasion every 10 seconds for ten minutes
 			notice := failing(1, "w")
 			notice.Episode = fmt.Sprint(i)
@@ -95,7 +94,7 @@ func TestAMailIsTriedAgainForADayThenGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, p := newMemStore(), &post{openErr: errors.New("connection refused")}
 		_, log, _ := start(t, st, p, nil)
-		st.people["w"] = contact("data@acme.example", "en")
+		st.reach("w", "data@acme.example", "en")
 		st.add(failing(1, "w"))
 		time.Sleep(26 * time.Hour)
 
@@ -103,13 +102,16 @@ func TestAMailIsTriedAgainForADayThenGivenUp(t *testing.T) {
 		if s.Failed == "" || !strings.Contains(s.Failed, "connection refused") {
 			t.Fatalf("after 26 hours: %+v", s)
 		}
-		if len(p.tries) < 20 || len(p.tries) > 40 {
-			t.Errorf("%d tries in a day", len(p.tries))
+		p.mu.Lock()
+		tries := slices.Clone(p.tries)
+		p.mu.Unlock()
+		if len(tries) < 20 || len(tries) > 40 {
+			t.Errorf("%d tries in a day", len(tries))
 		}
-		if got := p.tries[1].Sub(p.tries[0]); got < firstPause || got > firstPause+poll {
+		if got := tries[1].Sub(tries[0]); got < firstPause || got > firstPause+poll {
 			t.Errorf("the second try came after %s", got)
 		}
-		last := p.tries[len(p.tries)-1].Sub(p.tries[0])
+		last := tries[len(tries)-1].Sub(tries[0])
 		if last < GiveUp-time.Second || last > GiveUp+time.Minute {
 			t.Errorf("the last try came %s after the first", last)
 		}
@@ -122,11 +124,12 @@ func TestAMailIsTriedAgainForADayThenGivenUp(t *testing.T) {
 func TestATryThatPassesLaterSaysEverythingOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, p := newMemStore(), &post{openErr: errors.New("connection refused")}
-		var sent, failed int
+		var sent, failed atomic.Int32
 		n, _, _ := start(t, st, p, func(_ *Config, d *Deps) {
-			d.Hooks = Hooks{OnSent: func(control.Send) { sent++ }, OnFailed: func(control.Send, error) { failed++ }}
+			d.Hooks = Hooks{OnSent: func(control.Send) { sent.Add(1) }, OnFailed: func(control.Send, error) { failed.Add(1) }}
 		})
-		st.people["a"], st.people["b"] = contact("data@acme.example", "en"), contact("data@acme.example", "en")
+		st.reach("a", "data@acme.example", "en")
+		st.reach("b", "data@acme.example", "en")
 		st.add(failing(1, "a"))
 		time.Sleep(10 * time.Minute)
 		st.add(failing(1, "b"))
@@ -144,8 +147,8 @@ func TestATryThatPassesLaterSaysEverythingOnce(t *testing.T) {
 		if lines != 2 {
 			t.Errorf("%d notices in %d mails, want 2", lines, len(letters))
 		}
-		if sent != 2 || failed < 4 {
-			t.Errorf("hooks: %d sent, %d failed", sent, failed)
+		if sent.Load() != 2 || failed.Load() < 4 {
+			t.Errorf("hooks: %d sent, %d failed", sent.Load(), failed.Load())
 		}
 	})
 }
@@ -160,7 +163,8 @@ func TestAnAddressThatIsRefusedIsGivenUpAtOnce(t *testing.T) {
 			return nil
 		}
 		_, log, _ := start(t, st, p, nil)
-		st.people["a"], st.people["b"] = contact("gone@acme.example", "en"), contact("data@acme.example", "en")
+		st.reach("a", "gone@acme.example", "en")
+		st.reach("b", "data@acme.example", "en")
 		st.add(failing(1, "a"))
 		st.add(failing(1, "b"))
 		time.Sleep(time.Minute)
@@ -185,16 +189,16 @@ func TestACrashBetweenSendAndSaveRepeatsOneMail(t *testing.T) {
 		_, _, stop := start(t, st, p, nil)
 		for i := range 5 {
 			c := fmt.Sprint("current-", i)
-			st.people[control.ConnectorID(c)] = contact(c+"@acme.example", "en")
+			st.reach(c, c+"@acme.example", "en")
 			st.add(failing(1, c))
 		}
 		dead := errors.New("the process is dead")
-		st.failSave = func(int, control.Send) error {
+		st.dieBy(func(int, control.Send) error {
 			if len(p.arrived()) >= 3 { // the third mail was accepted: nothing after that is saved
 				return dead
 			}
 			return nil
-		}
+		})
 		time.Sleep(35 * time.Second)
 		stop()
 		before := p.arrived()
@@ -202,7 +206,7 @@ func TestACrashBetweenSendAndSaveRepeatsOneMail(t *testing.T) {
 			t.Fatalf("%d mails before the crash", len(before))
 		}
 
-		st.failSave = nil
+		st.dieBy(nil)
 		start(t, st, p, nil)
 		time.Sleep(10 * time.Minute)
 		times := map[string]int{}
@@ -247,7 +251,7 @@ func TestEachNoticeArrivesHoweverOftenTheProcessDies(t *testing.T) {
 		st, p := newMemStore(), &post{}
 		for i := range 20 {
 			c := fmt.Sprint("current-", i)
-			st.people[control.ConnectorID(c)] = contact(fmt.Sprintf("p%d@acme.example", i%7), "en")
+			st.reach(c, fmt.Sprintf("p%d@acme.example", i%7), "en")
 		}
 		deaths := 0
 		for i := range 20 {
@@ -266,9 +270,7 @@ func TestEachNoticeArrivesHoweverOftenTheProcessDies(t *testing.T) {
 			stop()
 			deaths++
 		}
-		st.mu.Lock()
-		st.failSave = nil
-		st.mu.Unlock()
+		st.dieBy(nil)
 		start(t, st, p, nil)
 		time.Sleep(3 * time.Hour)
 		told := map[string]bool{}
@@ -294,15 +296,54 @@ func TestEachNoticeArrivesHoweverOftenTheProcessDies(t *testing.T) {
 	})
 }
 
+// What is due is read while mails and calls are under way. Answers that come between the reading and what is made of it
+// must not send them again.
+func TestWhatEndsWhileDueSendsAreReadIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, p, r := newMemStore(), &post{}, &receiver{}
+		st.readTakes = 700 * time.Millisecond
+		p.accept = func(letter) { time.Sleep(300 * time.Millisecond) }
+		net := listen(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			time.Sleep(300 * time.Millisecond)
+			r.ServeHTTP(w, req)
+		}))
+		st.hooks[1] = []control.Webhook{hook(1, "http://receiver.test/")}
+		n, _, _ := start(t, st, p, func(_ *Config, d *Deps) { d.Dial = net.dial })
+		for i := range 40 {
+			c := fmt.Sprint("current-", i)
+			st.reach(c, fmt.Sprintf("p%d@acme.example", i%5), "en")
+			st.add(failing(1, c))
+			n.Wake()
+			time.Sleep(450 * time.Millisecond)
+		}
+		for range 600 {
+			n.Wake()
+			time.Sleep(450 * time.Millisecond)
+		}
+		said := 0
+		for _, l := range p.arrived() {
+			for _, part := range l.Content.Parts {
+				said += max(1, len(part.Lines))
+			}
+		}
+		if said != 40 {
+			t.Errorf("40 notices were said %d times by mail", said)
+		}
+		if got := len(r.got()); got != 40 {
+			t.Errorf("40 notices made %d calls", got)
+		}
+	})
+}
+
 func TestWithoutAMailServerNoMailIsPlanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newMemStore()
 		start(t, st, nil, nil)
-		st.people["w"] = contact("data@acme.example", "en")
+		st.reach("w", "data@acme.example", "en")
 		st.add(failing(1, "w"))
 		time.Sleep(time.Minute)
-		if !st.notices[0].Planned || len(st.all()) != 0 {
-			t.Errorf("planned %v, sends %v", st.notices[0].Planned, st.all())
+		if left, _ := st.UnplannedNotices(t.Context(), 1); len(left) != 0 || len(st.all()) != 0 {
+			t.Errorf("not planned: %v, sends %v", left, st.all())
 		}
 	})
 }
@@ -310,7 +351,7 @@ func TestWithoutAMailServerNoMailIsPlanned(t *testing.T) {
 func TestMailsThatWaitWhenTheServerIsTakenAwayAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newMemStore()
-		st.people["w"] = contact("data@acme.example", "en")
+		st.reach("w", "data@acme.example", "en")
 		n := st.add(failing(1, "w"))
 		if err := st.PlanSends(context.Background(), []int64{n.ID}, []control.Send{{Notices: []int64{n.ID}, Channel: control.ChannelMail, Address: "data@acme.example", NextTry: time.Now()}}); err != nil {
 			t.Fatal(err)
@@ -350,7 +391,8 @@ func TestAWorkspaceWhoseWebhooksCannotBeReadHoldsUpNobody(t *testing.T) {
 		st, p := newMemStore(), &post{}
 		st.badHooks[1] = true
 		_, log, _ := start(t, st, p, nil)
-		st.people["a"], st.people["b"] = contact("a@acme.example", "en"), contact("b@other.example", "en")
+		st.reach("a", "a@acme.example", "en")
+		st.reach("b", "b@other.example", "en")
 		st.add(failing(1, "a"))
 		st.add(failing(2, "b"))
 		time.Sleep(2 * time.Minute)

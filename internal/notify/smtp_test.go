@@ -105,10 +105,16 @@ func (s *mailSessionOf) Data(r io.Reader) error {
 	return err
 }
 func (s *mailSessionOf) Reset() {
-	if s.m.hangUp && len(s.m.mails) > 0 {
+	if s.m.hangUp && s.m.count() > 0 {
 		_ = s.conn.Conn().Close()
 	}
 }
+func (m *mailServer) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mails)
+}
+
 func (s *mailSessionOf) Logout() error { return nil }
 
 // serveMail starts m. secure: TLS from the first byte; else STARTTLS if there is a certificate.
@@ -188,7 +194,7 @@ func TestMailOverEachKindOfConnection(t *testing.T) {
 				cfg.Roots = x509.NewCertPool()
 			}
 			err := deliver(t, cfg, failing(1, "warehouse"))
-			if (err == nil) != row.wantMail || (len(srv.mails) == 1) != row.wantMail {
+			if (err == nil) != row.wantMail || (srv.count() == 1) != row.wantMail {
 				t.Fatalf("error %v, %d mails", err, len(srv.mails))
 			}
 			if err != nil && strings.Contains(err.Error(), "pa:ss") {
@@ -301,7 +307,7 @@ func TestWhatTheServerRefusesForGood(t *testing.T) {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
-	if len(srv.mails) != 0 {
+	if srv.count() != 0 {
 		t.Error("a mail left")
 	}
 }
@@ -310,7 +316,7 @@ func TestWhatTheServerRefusesForGood(t *testing.T) {
 func TestAServerThatHangsUpAfterItsYes(t *testing.T) {
 	srv := &mailServer{hangUp: true}
 	serveMail(t, srv, nil, false)
-	if err := deliver(t, Config{SMTPURL: secretURL("smtp://" + srv.addr)}, failing(1, "warehouse")); err != nil || len(srv.mails) != 1 {
+	if err := deliver(t, Config{SMTPURL: secretURL("smtp://" + srv.addr)}, failing(1, "warehouse")); err != nil || srv.count() != 1 {
 		t.Errorf("%v, %d mails", err, len(srv.mails))
 	}
 }
