@@ -153,9 +153,30 @@ func (p *Plane) CheckAll(ctx context.Context, every time.Duration, limit int) (m
 			report, err = p.check(ctx, d.Workspace, d.Connector, CheckSchedule)
 		}
 		made++
-		if err != nil && len(report.Steps) == 0 && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Forbidden) {
-			return made, fault.Wrap(err, "make scheduled checks")
+		if err != nil && len(report.Steps) == 0 {
+			if err = p.untried(ctx, d, err); err != nil {
+				return made, fault.Wrap(err, "make scheduled checks")
+			}
 		}
 	}
 	return made, nil
+}
+
+// untried remembers that a scheduled check could not be made, so that it does not stay the first that is due: its
+// credentials are lost, or are no longer accepted as an input. It gives err back if that is about neither.
+func (p *Plane) untried(ctx context.Context, d CheckDue, err error) error {
+	e := fault.As(err)
+	switch {
+	case e == nil:
+		return err
+	case e.Code == fault.NotFound: // deleted meanwhile
+		return nil
+	case e.Code != fault.Forbidden && e.Code != fault.Invalid:
+		return err
+	}
+	body, jsonErr := json.Marshal(bucket.Report{Heading: fault.Message{Key: e.Msg.Key, Text: e.Message()}})
+	if jsonErr != nil {
+		return fault.From(jsonErr, fault.Internal, "encode report of check")
+	}
+	return p.Store.AddCheck(ctx, CheckRow{Workspace: d.Workspace, Connector: d.Connector, Trigger: CheckSchedule, Report: body, At: p.now()})
 }

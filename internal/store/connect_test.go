@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -163,6 +164,30 @@ func TestEachCheckIsRememberedAndTold(t *testing.T) {
 	ok(t, b.Delete(t.Context(), c.Workspace, c.Connector))
 	b.now = b.now.Add(2 * day)
 	scheduled(0)
+}
+
+func TestAScheduledCheckThatCannotBeMadeLetsTheOthersPass(t *testing.T) {
+	b := newBench(t)
+	b.applied(smallFile(launch...))
+	w := b.only("acme").Workspace
+	// A restored database knows this one from the log, without its credentials.
+	lost := b.only("acme").Config
+	lost.Connector, lost.Number, lost.Name, lost.Destination.Folder = control.NewConnectorID(), control.NewNumber(), "lost", "g"
+	ok(t, b.store.ApplyControl(t.Context(), eventlog.ID{1}, 1, []control.LoggedRecord{
+		{Workspace: w, Record: control.Record{Kind: control.RecordConfig, Config: &lost}}}))
+	b.now = time.Now().Add(100 * time.Hour) // the store has a clock of its own
+	checks := len(b.checks)
+	for range 2 {
+		n, err := b.CheckAll(t.Context(), time.Hour, 1)
+		ok(t, err)
+		equal(t, "made", n, 1)
+	}
+	equal(t, "the other was tried", len(b.checks)-checks, 1)
+	rows, err := b.store.Checks(t.Context(), w, lost.Connector, 10)
+	ok(t, err)
+	if len(rows) != 1 || rows[0].OK || !strings.Contains(string(rows[0].Report), "No credentials are stored") {
+		t.Fatalf("history %+v", rows)
+	}
 }
 
 func TestAConnectorIsPausedResumedUpgradedAndAskedForJobs(t *testing.T) {
