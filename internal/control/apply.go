@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -352,6 +353,26 @@ func (a *applier) likeNamed(ctx context.Context, ws Workspace, e Edit, name stri
 	return a.likeOther(ctx, ws.Number, e)
 }
 
+// withOthers adds to the problem that nothing can be taken from another connector what else is wrong with e, apart from
+// its destination.
+func (a *applier) withOthers(err error, had *Connector, e Edit) error {
+	f := fault.As(err)
+	if f == nil || f.Code != fault.Invalid {
+		return err
+	}
+	base := newConnector()
+	if had != nil {
+		base = *had
+	}
+	next, _, _ := e.apply(base, bucket.Access{})
+	for _, p := range next.Validate(a.Catalogue) {
+		if !strings.HasPrefix(p.Field, "destination.") {
+			f.Fields = append(f.Fields, p)
+		}
+	}
+	return f
+}
+
 func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec ConnectorSpec) (pl plan, err error) {
 	had, err := a.named(ctx, ws, *spec.Name)
 	if err != nil {
@@ -360,7 +381,7 @@ func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec Connect
 	e := spec.Edit
 	if spec.SameAs != "" {
 		if e, err = a.likeNamed(ctx, ws, e, spec.SameAs); err != nil {
-			return pl, err
+			return pl, a.withOthers(err, had, spec.Edit)
 		}
 	}
 	if pl, err = a.plan(ctx, ws.Number, had, e); err != nil {
