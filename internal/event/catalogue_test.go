@@ -415,3 +415,20 @@ func wantProblems(t *testing.T, err error, want ...string) {
 		t.Errorf("got  %q\nwant %q\n%v", got, want, err)
 	}
 }
+
+// FuzzOwn gives the catalogue schema files of any bytes: it takes them, and then each type has a reader, or says invalid.
+func FuzzOwn(f *testing.F) {
+	f.Add([]byte(orderV1), []byte(orderV2))
+	f.Add([]byte(kindsFile), []byte(requiredFile))
+	f.Add([]byte(strings.Repeat("[", 2000)), []byte(`{"type":"record"}`))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		c, err := NewCatalogue([]OwnFile{{"a.avsc", a}, {"b.avsc", b}})
+		if err != nil {
+			if fault.CodeOf(err) != fault.Invalid {
+				t.Fatalf("code of %v", err)
+			}
+			return
+		}
+		NewReader(c)
+	})
+}
