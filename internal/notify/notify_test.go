@@ -3,9 +3,11 @@ package notify
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -244,8 +246,28 @@ func TestACrashBetweenSendAndSaveRepeatsOneMail(t *testing.T) {
 
 // The process dies at any save; whatever it had done, each notice arrives, and no mail more than once for each death.
 func TestEachNoticeArrivesHoweverOftenTheProcessDies(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	runs := 5
+	if os.Getenv("MILLRACE_SOAK") != "" {
+		runs = 2000
+	}
+	seeds := []uint64{*seedFlag}
+	if *seedFlag == 0 {
+		seeds = nil
+		for range runs {
+			seeds = append(seeds, rand.Uint64())
+		}
+	}
+	for _, seed := range seeds {
+		diesAtRandom(t, seed)
+		if t.Failed() {
+			t.Fatalf("repeat it with -args -seed %d", seed)
+		}
+	}
+}
+
+var seedFlag = flag.Uint64("seed", 0, "choices of the test that dies at random; 0: new ones, and several times")
+
+func diesAtRandom(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	synctest.Test(t, func(t *testing.T) {
 		st, p := newMemStore(), &post{}
