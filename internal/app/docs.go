@@ -35,8 +35,8 @@ codes.
 	}
 	b.WriteString(`
 Exit code 0 is success. Exit code 1 is also what ` + "`verify`" + ` and ` + "`demo --for`" + ` end with when they find a difference, and
-` + "`apply`" + ` when it refused something and did the rest. Exit code 3 is what ` + "`wait`" + ` ends with when the hour is complete and some of
-its events were dropped. An interrupted command ends with 130.
+` + "`apply`" + ` and ` + "`replay --dropped`" + ` when something was refused and the rest was done. Exit code 3 is what ` + "`wait`" + `
+ends with when the hour is complete and some of its events were dropped. An interrupted command ends with 130.
 
 Over HTTP, 429 and 503 carry ` + "`Retry-After`" + `: the same request can succeed later. Under the same ` + "`Idempotency-Key`" + ` it counts
 once, however often it is repeated.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -61,6 +62,8 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 		switch j.Kind {
 		case control.JobTestEvents:
 			out, err = s.sendTestEvents(ctx, w, j)
+		case control.JobReplay:
+			out, err = s.replay(ctx, w, j)
 		default:
 			err = fault.New(fault.Internal, "", "this version does not know jobs of kind %q", j.Kind)
 		}
@@ -102,6 +105,21 @@ func (s *system) sendTestEvents(ctx context.Context, w *working, j control.Job) 
 	}
 	n, err := w.ingest.AppendTestEvents(ctx, j.Workspace, c.Number, types)
 	return testEventsResult{n}, err
+}
+
+// replay makes a connector's files again, or delivers what was dropped.
+func (s *system) replay(ctx context.Context, w *working, j control.Job) (any, error) {
+	var params control.ReplayParams
+	if err := json.Unmarshal(j.Params, &params); err != nil {
+		return nil, fault.From(err, fault.Corrupt, "read the job's parameters")
+	}
+	c, err := s.plane.store.Connector(ctx, j.Workspace, j.Connector)
+	if err != nil {
+		return nil, err
+	}
+	in := s.plane.replayInput(c)
+	in.Log = w.log
+	return delivery.Job(ctx, delivery.RecoverInput{ReplayInput: in, Books: s.plane.store}, params)
 }
 
 // awaitJob waits until a job has ended. Errors: that of the job, if it failed.

@@ -99,7 +99,7 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 // through guard.
 func newOpener(cfg *config.Config, guard *dial.Guard) bucket.Assumer {
 	return s3.NewOpener(s3.Config{
-		Dial: guard.DialContext, STSEndpoint: cfg.AWS.STSEndpoint, AccountID: cfg.AWS.AccountID, Env: cfg.AWS.Env,
+		Dial: guard.DialContext, STSEndpoint: cfg.AWS.STSEndpoint, AccountID: cfg.AWS.AccountID, Chain: true,
 	})
 }
 
