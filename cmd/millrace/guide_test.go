@@ -210,7 +210,7 @@ func anchors(text string) []string {
 func guides(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, name := range []string{"aws.md", "troubleshooting.md", "data-engineer.md", "producer.md"} {
+	for _, name := range []string{"aws.md", "troubleshooting.md", "data-engineer.md", "producer.md", "notifications.md"} {
 		if _, err := os.Stat(docs(name)); err != nil {
 			t.Error(err)
 			continue
