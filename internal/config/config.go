@@ -73,8 +73,6 @@ type AWS struct {
 	AccountID   string // 12 digits; empty: not known
 	STSEndpoint string // empty: Amazon's
 	RoleRetry   time.Duration
-	// Env looks up AWS's own variables (AWS_…), from which the installation's own credentials come; "": not set.
-	Env func(name string) string
 }
 
 // Mail is for notify.

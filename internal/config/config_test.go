@@ -342,13 +342,3 @@ func TestTheSenderOfMailsIsAnAddress(t *testing.T) {
 		}
 	}
 }
-
-func TestOnlyTheVariablesOfAWSArePassedOn(t *testing.T) {
-	c, err := config.Load(config.Source{Env: []string{"AWS_REGION=eu-west-1", "AWS_REGION=eu-west-3", "HOME=/root", "AWS_X"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.AWS.Env("AWS_REGION") != "eu-west-3" || c.AWS.Env("HOME") != "" || c.AWS.Env("AWS_X") != "" {
-		t.Errorf("%q %q %q", c.AWS.Env("AWS_REGION"), c.AWS.Env("HOME"), c.AWS.Env("AWS_X"))
-	}
-}

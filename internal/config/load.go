@@ -55,7 +55,6 @@ func Load(src Source) (*Config, error) {
 	l.take(env)
 	l.take(flags)
 	c := l.apply()
-	c.AWS.Env = variables(src.Env, "AWS_")
 
 	if len(l.problems) > 0 {
 		return nil, &fault.Error{
@@ -64,17 +63,6 @@ func Load(src Source) (*Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// variables looks up those of env whose names begin with prefix, the last of a name if it stands twice.
-func variables(env []string, prefix string) func(string) string {
-	values := map[string]string{}
-	for _, kv := range env {
-		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, prefix) {
-			values[name] = value
-		}
-	}
-	return func(name string) string { return values[name] }
 }
 
 // originDefault is the origin of what nobody gave.

@@ -159,8 +159,8 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.AWS.AccountID }, accountID),
 		},
 		{
-			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's, of the bucket's region",
-			Doc:   "Security token service to assume customers' roles at, for stores that are compatible with Amazon's. The installation's own credentials are found as AWS's tools find them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a service account's token, the container's or the machine's role; shared files are not read.",
+			Name: "sts_endpoint", Kind: URL, Absent: "Amazon's, in the installation's region or else the bucket's",
+			Doc:   "Security token service to assume customers' roles at, for stores that are compatible with Amazon's. The installation's own credentials are found as AWS's tools find them: environment, shared files and profiles, a service account's token, the container's or the machine's role.",
 			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
 		},
 		{

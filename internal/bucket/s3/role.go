@@ -193,20 +193,16 @@ type tokens struct {
 	transport *http.Transport
 
 	mu      sync.Mutex
-	base    aws.CredentialsProvider // nil: not looked for yet
-	clients map[string]*sts.Client  // by region
-	account string                  // empty: not known yet
+	base    *base                  // nil: not looked for yet
+	clients map[string]*sts.Client // by region
+	account string                 // empty: not known yet
 }
 
 // region is where the STS of a role is asked: in the installation's own region, else in the bucket's. Which of them
 // does not matter to the session, which holds in all regions of the partition; but the installation's account has its
 // own region switched on for sure. Source: IAM user guide, manage AWS STS in an AWS Region.
 func (t *tokens) region(partition, ofBucket string) string {
-	var own, byDefault string
-	if t.cfg.Env != nil {
-		own, byDefault = t.cfg.Env("AWS_REGION"), t.cfg.Env("AWS_DEFAULT_REGION")
-	}
-	for _, r := range []string{own, byDefault, ofBucket} {
+	for _, r := range []string{t.own().region, ofBucket} {
 		if regionName.MatchString(r) {
 			return r
 		}
@@ -220,30 +216,35 @@ func (t *tokens) region(partition, ofBucket string) string {
 	return defaultRegion
 }
 
-// client gives the STS client of a region, signing with the installation's own credentials.
-func (t *tokens) client(region string) *sts.Client {
+// own gives the installation's own credentials and region.
+func (t *tokens) own() base {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.base == nil {
-		t.base = newBase(t.cfg, func(p aws.CredentialsProvider) *sts.Client { return t.signedBy(p, region) })
+		b := newBase(t.cfg)
+		t.base = &b
 	}
-	c := t.clients[region]
-	if c == nil {
-		c = t.signedBy(t.base, region)
-		t.clients[region] = c
-	}
-	return c
+	return *t.base
 }
 
-func (t *tokens) signedBy(p aws.CredentialsProvider, region string) *sts.Client {
+// client gives the STS client of a region, signing with the installation's own credentials.
+func (t *tokens) client(region string) *sts.Client {
+	own := t.own()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[region]; c != nil {
+		return c
+	}
 	o := sts.Options{
-		AppID: "millrace", Region: region, Credentials: p, Retryer: aws.NopRetryer{},
+		AppID: "millrace", Region: region, Credentials: own, Retryer: aws.NopRetryer{},
 		HTTPClient: direct{t.transport},
 	}
 	if t.cfg.STSEndpoint != "" {
 		o.BaseEndpoint = aws.String(strings.TrimRight(t.cfg.STSEndpoint, "/"))
 	}
-	return sts.New(o)
+	c := sts.New(o)
+	t.clients[region] = c
+	return c
 }
 
 // direct sends requests and follows no redirects, since those are signed for one host.

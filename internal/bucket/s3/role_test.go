@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -268,36 +270,8 @@ func TestWhoseFaultARefusedRoleIs(t *testing.T) {
 			},
 		},
 		{
-			name: "we have no credentials at all", want: bucket.OwnCredentials, owner: bucket.Ours,
-			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
-				oc.Base = s3.Key{}
-				oc.Env = env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/none")
-			},
-		},
-		{
 			name: "we were given nothing to find credentials by", want: bucket.OwnCredentials, owner: bucket.Ours,
 			change: func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base = s3.Key{} },
-		},
-		{
-			name: "the environment holds none, and the machine may not be asked", want: bucket.OwnCredentials, owner: bucket.Ours,
-			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
-				oc.Base = s3.Key{}
-				oc.Env = env("AWS_EC2_METADATA_DISABLED", "true")
-			},
-		},
-		{
-			name: "our token file is gone", want: bucket.OwnCredentials, owner: bucket.Ours,
-			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
-				oc.Base = s3.Key{}
-				oc.Env = env("AWS_WEB_IDENTITY_TOKEN_FILE", "/not/there", "AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/millrace")
-			},
-		},
-		{
-			name: "credentials from an address that is not ours", want: bucket.OwnCredentials, owner: bucket.Ours,
-			change: func(_ *bucketserver.STSConfig, oc *s3.Config) {
-				oc.Base = s3.Key{}
-				oc.Env = env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/credentials")
-			},
 		},
 		{
 			name: "STS is not reached", want: bucket.Network, owner: bucket.Passing,
@@ -367,19 +341,24 @@ func TestWhoseFaultARefusedRoleIs(t *testing.T) {
 	}
 }
 
-func env(pairs ...string) func(string) string {
-	return func(name string) string {
-		for i := 0; i < len(pairs); i += 2 {
-			if pairs[i] == name {
-				return pairs[i+1]
-			}
-		}
-		return ""
+// environ sets AWS's own variables to pairs, and no others.
+func environ(t *testing.T, pairs ...string) {
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN",
+	} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", "/not/there")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
+	for i := 0; i < len(pairs); i += 2 {
+		t.Setenv(pairs[i], pairs[i+1])
 	}
 }
 
-func TestBaseCredentialsFromTheEnvironment(t *testing.T) {
-	t.Parallel()
+func TestBaseCredentialsOfTheStandardChain(t *testing.T) {
 	addressed := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "open-sesame" {
 			rw.WriteHeader(http.StatusUnauthorized)
@@ -388,18 +367,35 @@ func TestBaseCredentialsFromTheEnvironment(t *testing.T) {
 		fmt.Fprintf(rw, `{"AccessKeyId":%q,"SecretAccessKey":%q,"Expiration":%q}`, baseKeyID, baseSecret, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	}))
 	t.Cleanup(addressed.Close)
-	for name, look := range map[string]func(string) string{
-		"a key":                   env("AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_REGION", "us-east-1"),
-		"a container's address":   env("AWS_CONTAINER_CREDENTIALS_FULL_URI", addressed.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "open-sesame"),
-		"the region is ours, too": env("AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_DEFAULT_REGION", "eu-central-1"),
+	shared := filepath.Join(t.TempDir(), "credentials")
+	text := fmt.Sprintf("[other]\naws_access_key_id = %s\naws_secret_access_key = %s\n", baseKeyID, baseSecret)
+	if err := os.WriteFile(shared, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		env    []string
+		region string
+		want   bucket.Problem
+	}{
+		"a key":                   {env: []string{"AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_REGION", "us-east-1"}},
+		"a container's address":   {env: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", addressed.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "open-sesame"}},
+		"a profile of a file":     {env: []string{"AWS_SHARED_CREDENTIALS_FILE", shared, "AWS_PROFILE", "other"}},
+		"the region is ours, too": {env: []string{"AWS_ACCESS_KEY_ID", baseKeyID, "AWS_SECRET_ACCESS_KEY", baseSecret, "AWS_DEFAULT_REGION", "eu-central-1"}, region: "eu-central-1"},
+
+		"none, and the machine may not be asked": {want: bucket.OwnCredentials},
+		"no such profile":                        {env: []string{"AWS_PROFILE", "gone"}, want: bucket.OwnCredentials},
+		"an address that does not answer":        {env: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/none"}, want: bucket.OwnCredentials},
+		"an address that is not ours":            {env: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/credentials"}, want: bucket.OwnCredentials},
+		"a token file that is gone":              {env: []string{"AWS_WEB_IDENTITY_TOKEN_FILE", "/not/there", "AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/millrace"}, want: bucket.OwnCredentials},
 	} {
 		t.Run(name, func(t *testing.T) {
+			environ(t, tt.env...)
 			w := newTown(t, func(sc *bucketserver.STSConfig, oc *s3.Config) {
-				oc.Base, oc.Env = s3.Key{}, look
-				sc.Region = look("AWS_DEFAULT_REGION")
+				oc.Base, oc.Chain = s3.Key{}, true
+				sc.Region = tt.region
 			})
-			if err := put(t, openBucket(t, w.opener, w.access), "currents/k"); err != nil {
-				t.Error(err)
+			if err := put(t, openBucket(t, w.opener, w.access), "currents/k"); bucket.ProblemOf(err) != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
 	}

@@ -58,10 +58,9 @@ type Config struct {
 	// AccountID is the installation's AWS account; empty: STS is asked.
 	AccountID string
 
-	// Env looks up the environment for AWS's own variables (AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ROLE_ARN …), from which
-	// the installation's own credentials are found, and last the role of the machine; nil: nothing is looked for, and
-	// roles cannot be taken on without Base.
-	Env func(name string) string
+	// Chain lets the installation's own credentials and region be looked for where AWS's tools look: environment,
+	// shared files, web identity, container, machine. Without it and without Base roles cannot be taken on.
+	Chain bool
 
 	// Base, if set, stands for the installation's own credentials and nothing is looked for. For demo and tests.
 	Base Key

@@ -22,6 +22,8 @@ func newTokens(cfg Config, dial func(ctx context.Context, network, addr string) 
 }
 
 func TestSTSIsAskedInARegionThatIsOurs(t *testing.T) {
+	t.Setenv("AWS_CONFIG_FILE", "/not/there")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
 	for _, tt := range []struct {
 		name              string
 		env               map[string]string
@@ -39,7 +41,10 @@ func TestSTSIsAskedInARegionThatIsOurs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			reached := ""
-			ts := newTokens(Config{STSEndpoint: tt.endpoint, Env: func(n string) string { return tt.env[n] }}, func(_ context.Context, _, addr string) (net.Conn, error) {
+			for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+				t.Setenv(name, tt.env[name])
+			}
+			ts := newTokens(Config{STSEndpoint: tt.endpoint, Chain: true}, func(_ context.Context, _, addr string) (net.Conn, error) {
 				reached = addr
 				return nil, errors.New("as far as this test goes")
 			})
