@@ -416,19 +416,31 @@ func wantProblems(t *testing.T, err error, want ...string) {
 	}
 }
 
-// FuzzOwn gives the catalogue schema files of any bytes: it takes them, and then each type has a reader, or says invalid.
+// FuzzOwn reads schema files of any bytes: they give types that a plan can be made of, or problems.
 func FuzzOwn(f *testing.F) {
 	f.Add([]byte(orderV1), []byte(orderV2))
 	f.Add([]byte(kindsFile), []byte(requiredFile))
 	f.Add([]byte(strings.Repeat("[", 2000)), []byte(`{"type":"record"}`))
+	known, err := parseBuiltin(builtin)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		c, err := NewCatalogue([]OwnFile{{"a.avsc", a}, {"b.avsc", b}})
-		if err != nil {
-			if fault.CodeOf(err) != fault.Invalid {
-				t.Fatalf("code of %v", err)
-			}
-			return
+		types, problems := parseOwn([]OwnFile{{"a.avsc", a}, {"b.avsc", b}}, known)
+		if len(types) == 0 && len(problems) == 0 {
+			t.Fatal("neither a type nor a problem")
 		}
-		NewReader(c)
+		for _, p := range problems {
+			if p.Code == "" || p.Field == "" || p.Message == "" {
+				t.Fatalf("a problem that says nothing: %+v", p)
+			}
+		}
+		for _, typ := range types {
+			for _, s := range typ.Versions {
+				if len(problems) == 0 && (s.ID < FirstOwnID || len(s.Fields) == 0) {
+					t.Fatalf("schema %d with %d fields was taken", s.ID, len(s.Fields))
+				}
+			}
+		}
 	})
 }
