@@ -53,27 +53,28 @@ var defaults = Config{
 
 // Limits of a file. Source: the flush rule of Braze Currents (15,000 events or 5 minutes, up to 100,000 under load).
 const (
-	maxEvents   = 100_000   // of a file while the lane lags, or while the link before it is in flight
-	maxRaw      = 256 << 20 // bytes before compression
-	minRaw      = 1 << 20   // as small as files get when whole ones do not arrive within an attempt's limit
-	lagging     = 10 * time.Second
-	saveDelay   = 500 * time.Millisecond // from an answer to the save that covers it; promised: 1 s
-	idleSave    = time.Minute            // a cursor that moved without files is saved this often
-	saveTooOld  = 30 * time.Second       // no new PUT while answers wait longer than this for their save
-	restAfter   = 8                      // failed attempts without one success until a lane rests
-	restGather  = 1 << 20                // raw bytes gathered for an attempt while resting
-	backoffMin  = 200 * time.Millisecond
-	backoffMax  = 30 * time.Second
-	foreignStep = 1000 // between the partition numbers that are tried when a key is taken by a stranger
-	hourSlack   = time.Second
-	sayRetrying = 15 * time.Minute    // passing errors for this long make the lane "retrying"
-	deadAfter   = 24 * time.Hour      // passing errors of a customer's own endpoint for this long make it "failing"
-	tellAgain   = time.Hour           // between two notices of the same kind by one lane, whatever happens
-	clockSave   = 10 * time.Minute    // what is counted of a pause is saved this often
-	deleteTime  = time.Minute         // a deleted connector delivers for this long, and is settled for this long again
-	finalAfter  = 30 * 24 * time.Hour // a drop that could not be settled for this long is final
-	capRetry    = time.Second         // while the room under a cap is taken by files that are being written
-	hoursEvery  = time.Second         // between two looks for hours that are complete
+	maxEvents    = 100_000   // of a file while the lane lags, or while the link before it is in flight
+	maxRaw       = 256 << 20 // bytes before compression
+	minRaw       = 1 << 20   // as small as files get when whole ones do not arrive within an attempt's limit
+	lagging      = 10 * time.Second
+	saveDelay    = 500 * time.Millisecond // from an answer to the save that covers it; promised: 1 s
+	idleSave     = time.Minute            // a cursor that moved without files is saved this often
+	saveTooOld   = 30 * time.Second       // no new PUT while answers wait longer than this for their save
+	restAfter    = 8                      // failed attempts without one success until a lane rests
+	restGather   = 1 << 20                // raw bytes gathered for an attempt while resting
+	backoffMin   = 200 * time.Millisecond
+	backoffMax   = 30 * time.Second
+	foreignStep  = 1000 // between the partition numbers that are tried when a key is taken by a stranger
+	hourSlack    = time.Second
+	sayRetrying  = 15 * time.Minute    // passing errors for this long make the lane "retrying"
+	deadAfter    = 24 * time.Hour      // passing errors of a customer's own endpoint for this long make it "failing"
+	tellAgain    = time.Hour           // between two notices of the same kind by one lane, whatever happens
+	clockSave    = 10 * time.Minute    // what is counted of a pause is saved this often
+	deleteTime   = time.Minute         // a deleted connector delivers for this long, and is settled for this long again
+	freshRefusal = time.Second         // what is dropped for a refusal follows one that is no older
+	finalAfter   = 30 * 24 * time.Hour // a drop that could not be settled for this long is final
+	capRetry     = time.Second         // while the room under a cap is taken by files that are being written
+	hoursEvery   = time.Second         // between two looks for hours that are complete
 )
 
 // Store is what delivery needs of the control plane. Every method may be called by several goroutines.

@@ -117,6 +117,12 @@ func (l *lane) watchPatience(ctx context.Context, p patience) error {
 		l.watchBy(l.passAt)
 		return nil
 	}
+	if l.health.State == control.LaneFailing && l.now.Sub(l.refusedAt) > freshRefusal {
+		// It may have been mended since the last probe: what is dropped follows a fresh refusal.
+		l.resting = l.now
+		l.watchBy(l.now.Add(passEvery(p.limit)))
+		return nil
+	}
 	l.passAt = l.now.Add(passEvery(p.limit))
 	l.watchBy(l.passAt)
 	l.sendNotices(ctx)

@@ -95,7 +95,7 @@ func TestFortyEightHours(t *testing.T) {
 		if lost < 11*50 || lost > 13*50 {
 			t.Errorf("%d events dropped after 60 hours of 50 an hour, want those of the first 12 or so", lost)
 		}
-		w.buckets["b1"].Deny("")
+		w.buckets["b1"].Deny("") // a pass is due now, and finds out before it drops
 		mended := time.Now()
 		for w.store.health[lane1].State != control.LaneActive {
 			time.Sleep(time.Second)
@@ -129,6 +129,9 @@ func TestFortyEightHours(t *testing.T) {
 				}
 			}
 		}
+		if now := w.dropped()[control.DropGrace]; now != lost {
+			t.Errorf("%d events were lost after the key was mended", now-lost)
+		}
 		if sum != lost {
 			t.Errorf("notices tell of %d lost events, the ledger of %d", sum, lost)
 		}
@@ -143,18 +146,19 @@ func TestTheGracePeriodCountsOnlyWhatTheCustomerIsAskedToMend(t *testing.T) {
 	for name, trouble := range map[string]bucket.Problem{"network errors": bucket.Network, "our own credentials": bucket.OwnCredentials} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, func(t *testing.T, w *world) {
+				w.cfg.GracePeriod = 8 * time.Hour
 				w.configure(nil)
 				p := w.start()
 				w.append(someTypes[0], 50)
 				w.buckets["b1"].Deny(trouble)
-				time.Sleep(60 * time.Hour)
+				time.Sleep(10 * time.Hour)
 				w.buckets["b1"].Deny(bucket.AccessDenied)
 				time.Sleep(time.Hour)
 				// And back: what was counted stays, nothing is added.
 				w.buckets["b1"].Deny(trouble)
-				time.Sleep(60 * time.Hour)
+				time.Sleep(10 * time.Hour)
 				if got := w.dropped(); len(got) > 0 {
-					t.Errorf("60 hours of %s, one of refusals, 60 more: dropped %v", name, got)
+					t.Errorf("10 hours of %s, one of refusals, 10 more, a grace period of 8: dropped %v", name, got)
 				}
 				slow := w.lastTold(control.NoticeSlow)
 				if told := slow.Kind != ""; told != (trouble == bucket.Network) {
@@ -175,20 +179,21 @@ func TestTheGracePeriodCountsOnlyWhatTheCustomerIsAskedToMend(t *testing.T) {
 func TestACustomersOwnEndpointThatIsAwayForDaysFails(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.store.access = bucket.Access{Bucket: "b1", Endpoint: "https://s3.example"}
+		w.cfg.GracePeriod = 8 * time.Hour
 		w.configure(nil)
 		p := w.start()
 		begin := time.Now()
 		w.append(someTypes[0], 50)
 		w.buckets["b1"].Deny(bucket.Network)
-		time.Sleep(71 * time.Hour)
+		time.Sleep(31 * time.Hour)
 		if len(w.dropped()) > 0 {
 			t.Error("dropped before a day and the grace period were over")
 		}
-		time.Sleep(4 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if w.dropped()[control.DropGrace] != 50 {
 			t.Errorf("dropped %v, want 50 by grace", w.dropped())
 		}
-		if got := w.told(begin, time.Hour); !slices.Equal(got, []string{"slow 0s", "failing 24h0m0s", "half_time 48h0m0s", "last_call 68h0m0s", "dropped 72h0m0s"}) {
+		if got := w.told(begin, time.Hour); !slices.Equal(got, []string{"slow 0s", "failing 24h0m0s", "half_time 28h0m0s", "last_call 30h0m0s", "dropped 32h0m0s"}) {
 			t.Errorf("told %q", got)
 		}
 		p.stop()
@@ -198,11 +203,12 @@ func TestACustomersOwnEndpointThatIsAwayForDaysFails(t *testing.T) {
 func TestNothingIsDroppedBeforeTheNoticesHaveGoneOut(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.store.mute = true
+		w.cfg.GracePeriod = 8 * time.Hour
 		w.configure(nil)
 		p := w.start()
 		w.append(someTypes[0], 50)
 		w.buckets["b1"].Deny(bucket.AccessDenied)
-		time.Sleep(100 * time.Hour)
+		time.Sleep(20 * time.Hour)
 		if got := w.dropped(); len(got) > 0 {
 			t.Errorf("dropped %v, and nobody has been told", got)
 		}
@@ -408,12 +414,20 @@ func TestADropThatNobodyCanSettleIsFinalAfterThirtyDays(t *testing.T) {
 		w.append(someTypes[0], 50)
 		w.configure(func(c *control.Config) { c.Destination.Number, c.Destination.Bucket = 2, "b2" })
 		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		w.cfg.GracePeriod = time.Hour
 		p := w.start()
-		time.Sleep(29 * 24 * time.Hour)
-		if w.store.done[lane1] {
-			t.Error("done while it could still be settled")
+		time.Sleep(3 * time.Hour)
+		p.kill()
+		for id, d := range w.store.drops {
+			d.At = time.Now().Add(time.Hour - 30*24*time.Hour)
+			w.store.drops[id] = d
 		}
-		time.Sleep(5 * 24 * time.Hour)
+		p = w.start()
+		time.Sleep(50 * time.Minute)
+		if w.store.done[lane1] || len(w.store.drops) != 1 {
+			t.Errorf("done %v with %d drops while it could still be settled", w.store.done[lane1], len(w.store.drops))
+		}
+		time.Sleep(20 * time.Minute)
 		if !w.store.done[lane1] || w.dropped()[control.DropGrace] != 50 {
 			t.Errorf("done %v, dropped %v", w.store.done[lane1], w.dropped())
 		}

@@ -35,6 +35,7 @@ func (l *lane) failed(err error) {
 				h(l.row, err)
 			}
 		}
+		l.refusedAt = l.now
 		l.setHealth(control.LaneFailing, string(problem), err)
 		l.rest(l.probeInterval())
 		return

@@ -80,6 +80,7 @@ type lane struct {
 	counting  bool      // the patience of the state is being used up
 	watchAt   time.Time // when watch is to look next; zero: not before something happens
 	passAt    time.Time // when events may be dropped by age next
+	refusedAt time.Time // when the customer's refusal was heard last
 	order     *order    // what to give up as soon as nothing is in flight
 	toldOf    string    // the episode that told is of
 	told      map[control.NoticeKind]bool
