@@ -55,6 +55,7 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	}
 	groups := map[group][]control.Notice{}
 	var order []group
+	notices = newestOfEpisodes(notices)
 	for _, n := range notices {
 		g := group{n.Kind, n.Params["problem"] + n.Params["reason"]}
 		if groups[g] == nil {
@@ -82,6 +83,41 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 		c.Parts = append(c.Parts, describe(l, groups[g], now, &room))
 	}
 	return c
+}
+
+// stages are the kinds that follow each other in one episode: the later says all that still holds of the earlier.
+var stages = [][]control.NoticeKind{
+	{control.NoticeFailing, control.NoticeHalfTime, control.NoticeLastCall, control.NoticeResumed},
+	{control.NoticePauseHalf, control.NoticePauseLast},
+}
+
+// newestOfEpisodes leaves out what a later notice of the same episode has made untrue: a mail that was held up does not
+// begin with a connector that delivers again.
+func newestOfEpisodes(notices []control.Notice) []control.Notice {
+	type episode struct {
+		workspace uint32
+		connector control.ConnectorID
+		name      string
+		row       int
+	}
+	place := func(n control.Notice) (episode, int) {
+		for row, kinds := range stages {
+			if i := slices.Index(kinds, n.Kind); i >= 0 {
+				return episode{n.Workspace, n.Connector, n.Episode, row}, i
+			}
+		}
+		return episode{}, -1
+	}
+	latest := map[episode]int{}
+	for _, n := range notices {
+		if e, i := place(n); i >= 0 {
+			latest[e] = max(latest[e], i)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(notices), func(n control.Notice) bool {
+		e, i := place(n)
+		return i >= 0 && i < latest[e]
+	})
 }
 
 // sentence is what happened, of one notice.

@@ -28,7 +28,7 @@ func samples() []control.Notice {
 		for i := 0; i < len(more); i += 2 {
 			p[more[i]] = more[i+1]
 		}
-		return control.Notice{Workspace: 1, Connector: control.ConnectorID(p["connector"]), Kind: kind, Episode: "e", At: noon, Params: p}
+		return control.Notice{Workspace: 1, Connector: control.ConnectorID(p["connector"]), Kind: kind, Episode: string(kind), At: noon, Params: p}
 	}
 	current := map[string]string{"connector": "warehouse", "bucket": "acme-currents"}
 	pause := map[string]string{"connector": "warehouse", "since": "2026-11-19T00:00:00Z", "until": "2026-11-26T00:00:00Z"}
@@ -186,6 +186,29 @@ func TestHoursAreReadInEachForm(t *testing.T) {
 	}
 	if _, ok := parseHour("yesterday"); ok {
 		t.Error("yesterday is an hour")
+	}
+}
+
+func TestALaterStageOfAnEpisodeStandsForTheEarlier(t *testing.T) {
+	of := func(kind control.NoticeKind, connector, episode string) control.Notice {
+		n := failing(1, connector)
+		n.Kind, n.Episode = kind, episode
+		return n
+	}
+	ns := []control.Notice{
+		of(control.NoticeFailing, "a", "1"), of(control.NoticeHalfTime, "a", "1"), of(control.NoticeResumed, "a", "1"), // over
+		of(control.NoticeFailing, "a", "2"),                                       // again
+		of(control.NoticeFailing, "b", "1"), of(control.NoticeLastCall, "b", "1"), // another's
+		of(control.NoticePauseHalf, "c", "1"), of(control.NoticePauseLast, "c", "1"), // paused
+		of(control.NoticeSlow, "a", "1"), of(control.NoticeDropped, "b", "1"),
+	}
+	var got []string
+	for _, n := range newestOfEpisodes(ns) {
+		got = append(got, fmt.Sprint(n.Connector, n.Episode, " ", n.Kind))
+	}
+	want := []string{"a1 resumed", "a2 failing", "b1 last_call", "c1 pause_last", "a1 slow", "b1 dropped"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
