@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/internal/avrofile"
 	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
@@ -184,7 +185,7 @@ func (cmd Cat) open(ctx context.Context, s Settings, name string) (bucket.Bucket
 	if err != nil {
 		return nil, err
 	}
-	opener := newOpener(cfg, dial.New(cfg.Dial.AllowedNetworks))
+	opener := newOpener(cfg, dial.New(cfg.Dial.AllowedNetworks), s3.Key{})
 	if cmd.Connector != "" {
 		p, err := openPlane(ctx, cfg)
 		if err != nil {

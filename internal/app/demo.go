@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/bucketserver"
+	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/notify/outbox"
@@ -135,18 +136,15 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	defer mails.Close() // what was accepted is kept
 
 	// The demo is the same for everybody: of the settings only flags count, not the environment.
-	cfg, err := Settings{
-		Environ: []string{"AWS_ACCESS_KEY_ID=" + demoBaseID, "AWS_SECRET_ACCESS_KEY=" + base.Reveal(), "AWS_REGION=us-east-1"},
-		Flags: withDefaults(s.Flags,
-			"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
-			"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
-			"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
-		),
-	}.Load()
+	cfg, err := Settings{Flags: withDefaults(s.Flags,
+		"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
+		"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
+		"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
+	)}.Load()
 	if err != nil {
 		return err
 	}
-	sys, err := openSystem(ctx, cfg, c)
+	sys, err := openSystemAs(ctx, cfg, c, s3.Key{ID: demoBaseID, Secret: base})
 	if err != nil {
 		return err
 	}

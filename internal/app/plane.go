@@ -34,6 +34,11 @@ type plane struct {
 
 // openPlane opens the control plane, and makes it on the first run.
 func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
+	return openPlaneAs(ctx, cfg, s3.Key{})
+}
+
+// openPlaneAs is openPlane with a key by which customers' roles are taken on; empty: as AWS's tools find one.
+func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, error) {
 	catalogue, err := openCatalogue(cfg)
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func openPlane(ctx context.Context, cfg *config.Config) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, guard: guard, opener: newOpener(cfg, guard)}, nil
+	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, guard: guard, opener: newOpener(cfg, guard, own)}, nil
 }
 
 // reserveDatabase makes the database's file before SQLite does: only its owner may read it, and SQLite gives the files
@@ -95,11 +100,11 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	return openPlane(ctx, cfg)
 }
 
-// newOpener gives what opens customers' buckets and takes on their roles. Addresses that customers give are reached
-// through guard.
-func newOpener(cfg *config.Config, guard *dial.Guard) bucket.Assumer {
+// newOpener gives what opens customers' buckets and takes on their roles, with the key own or, if it is empty, as
+// AWS's tools find one. Addresses that customers give are reached through guard.
+func newOpener(cfg *config.Config, guard *dial.Guard, own s3.Key) bucket.Assumer {
 	return s3.NewOpener(s3.Config{
-		Dial: guard.DialContext, STSEndpoint: cfg.AWS.STSEndpoint, AccountID: cfg.AWS.AccountID, Chain: true,
+		Dial: guard.DialContext, STSEndpoint: cfg.AWS.STSEndpoint, AccountID: cfg.AWS.AccountID, Base: own, Chain: own.ID == "",
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
@@ -73,7 +74,12 @@ type working struct {
 
 // openSystem reads what cfg names and binds the addresses. Nothing works before run.
 func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, error) {
-	p, err := openPlane(ctx, cfg)
+	return openSystemAs(ctx, cfg, c, s3.Key{})
+}
+
+// openSystemAs is openSystem with a key by which customers' roles are taken on; empty: as AWS's tools find one.
+func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Key) (*system, error) {
+	p, err := openPlaneAs(ctx, cfg, own)
 	if err != nil {
 		return nil, err
 	}
