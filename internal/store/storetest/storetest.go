@@ -46,6 +46,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	ledger(run)
 	logs(run)
 	hours(run)
+	schedules(run)
 	notices(run)
 	access(run)
 	together(run)
