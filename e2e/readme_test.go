@@ -45,6 +45,17 @@ func TestTheDemoChecksItself(t *testing.T) {
 	if c, _ := filepath.Glob(filepath.Join(dir, "bucket", "demo-currents", "currents", "dataexport.*")); len(c) != 1 {
 		t.Errorf("the second run made another connector: %q", c)
 	}
+	// One connector of each method; their contacts were told.
+	if c, _ := filepath.Glob(filepath.Join(dir, "bucket", "demo-currents", "behavior", "dataexport.*")); len(c) != 1 {
+		t.Errorf("the connector by role wrote to %q", c)
+	}
+	list := must(t, nil, "connector", "list", "--data-dir", filepath.Join(dir, "data"))
+	if !regexp.MustCompile(`demo/lake .* role `).MatchString(list) || !regexp.MustCompile(`demo/warehouse .* key `).MatchString(list) {
+		t.Errorf("the connectors are\n%s", list)
+	}
+	if mails, _ := filepath.Glob(filepath.Join(dir, "outbox", "*@demo.example.eml")); len(mails) < 2 {
+		t.Errorf("mails: %q", mails)
+	}
 	jsonl := must(t, nil, "cat", filepath.Join(dir, "bucket"))
 	if lines := strings.Count(jsonl, "\n"); lines < n {
 		t.Errorf("cat prints %d lines, there were %d events after the first run alone", lines, n)
