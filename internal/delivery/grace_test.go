@@ -67,6 +67,12 @@ func (w *world) pause(on bool) {
 	}
 }
 
+func (w *world) done(l control.Lane) bool {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.store.done[l]
+}
+
 func (w *world) test(on bool) {
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
@@ -345,8 +351,8 @@ func TestADeletedConnectorDeliversForAMinute(t *testing.T) {
 		w.configure(func(c *control.Config) { c.Deleted = true })
 		w.append(someTypes[0], 50) // nobody's
 		time.Sleep(2 * time.Minute)
-		if !w.store.done[lane1] || len(w.dropped()) > 0 {
-			t.Errorf("done %v, dropped %v; want everything delivered", w.store.done[lane1], w.dropped())
+		if !w.done(lane1) || len(w.dropped()) > 0 {
+			t.Errorf("done %v, dropped %v; want everything delivered", w.done(lane1), w.dropped())
 		}
 		p.stop()
 		w.check()
@@ -374,8 +380,8 @@ func TestADeletedConnectorWhoseBucketRefusesGivesUpTheRest(t *testing.T) {
 					t.Errorf("dropped %v before the minute was over", w.dropped())
 				}
 				time.Sleep(4 * time.Minute)
-				if w.dropped()[control.DropDeleted] != 50 || !w.store.done[lane1] {
-					t.Errorf("done %v, dropped %v; want 50 given up", w.store.done[lane1], w.dropped())
+				if w.dropped()[control.DropDeleted] != 50 || !w.done(lane1) {
+					t.Errorf("done %v, dropped %v; want 50 given up", w.done(lane1), w.dropped())
 				}
 				settled := name == "paused"
 				for _, d := range w.store.drops {
@@ -401,8 +407,8 @@ func TestTheOldDestinationOfADeletedConnectorIsGivenUpToo(t *testing.T) {
 		w.configure(func(c *control.Config) { c.Deleted = true })
 		time.Sleep(5 * time.Minute)
 		lane2 := control.Lane{Connector: connectorID, Destination: 2}
-		if !w.store.done[lane1] || !w.store.done[lane2] || w.dropped()[control.DropDeleted] != 50 {
-			t.Errorf("done %v, dropped %v", w.store.done, w.dropped())
+		if !w.done(lane1) || !w.done(lane2) || w.dropped()[control.DropDeleted] != 50 {
+			t.Errorf("done %v and %v, dropped %v", w.done(lane1), w.done(lane2), w.dropped())
 		}
 		p.stop()
 	})
@@ -424,12 +430,12 @@ func TestADropThatNobodyCanSettleIsFinalAfterThirtyDays(t *testing.T) {
 		}
 		p = w.start()
 		time.Sleep(50 * time.Minute)
-		if w.store.done[lane1] || len(w.store.drops) != 1 {
-			t.Errorf("done %v with %d drops while it could still be settled", w.store.done[lane1], len(w.store.drops))
+		if w.done(lane1) || len(w.store.drops) != 1 {
+			t.Errorf("done %v with %d drops while it could still be settled", w.done(lane1), len(w.store.drops))
 		}
 		time.Sleep(20 * time.Minute)
-		if !w.store.done[lane1] || w.dropped()[control.DropGrace] != 50 {
-			t.Errorf("done %v, dropped %v", w.store.done[lane1], w.dropped())
+		if !w.done(lane1) || w.dropped()[control.DropGrace] != 50 {
+			t.Errorf("done %v, dropped %v", w.done(lane1), w.dropped())
 		}
 		p.stop()
 	})

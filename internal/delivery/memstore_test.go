@@ -127,6 +127,9 @@ func (s *memStore) Save(_ context.Context, v control.Save) (int64, error) {
 		return 0, s.fail
 	}
 	l := v.Position.Lane
+	if s.done[l] { // as in SQL: a second worker may still hold a lane that has ended
+		return 0, fault.New(fault.Stale, "save position", "the lane is done")
+	}
 	old := s.pos[l]
 	if old.Seq != v.Position.Seq {
 		return 0, fault.New(fault.Stale, "save position", "saved since")

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 var (
 	modelSeed = flag.Uint64("model.seed", 0, "run one schedule of the model; 0: many")
 	modelLog  = flag.Bool("model.log", false, "print what the processes log, in the time of the model")
-	modelRuns = flag.Int("model.runs", 150, "how many schedules of the model to run")
+	modelRuns = flag.Int("model.runs", 0, "how many schedules of the model to run; 0: 150, and 50,000 in the long form")
 )
 
 // TestModel runs one connector under random schedules: up to three workers at once, crashes, lost and late answers,
@@ -36,10 +37,15 @@ func TestModel(t *testing.T) {
 		return
 	}
 	first := uint64(time.Now().UnixNano())
-	if os.Getenv("CI") != "" {
+	if os.Getenv("CI") != "" && os.Getenv("MILLRACE_SOAK") == "" {
 		first = 1 // the same schedules for everybody; other seeds are tried outside
 	}
-	for i := range uint64(*modelRuns) {
+	runs := uint64(cmp.Or(*modelRuns, 150))
+	if *modelRuns == 0 && os.Getenv("MILLRACE_SOAK") == "1" {
+		runs = 50_000
+	}
+	t.Logf("%d schedules from %d", runs, first)
+	for i := range runs {
 		if !t.Run(fmt.Sprint(first+i), func(t *testing.T) { model(t, first+i) }) {
 			t.Fatalf("repeat with: go test ./internal/delivery -run TestModel -model.seed %d", first+i)
 		}
