@@ -27,8 +27,9 @@ func (l *lane) startSave(ctx context.Context) {
 		if now == l.pos.Cursor {
 			return
 		}
-		// Past an hour mark somebody waits for it.
-		if mark := l.m.marked(); l.now.Sub(l.lastSave) < idleSave && (l.pos.Cursor > mark || now <= mark) {
+		// Past an hour mark, and at the lane's end, somebody waits for it.
+		mark := l.m.marked()
+		if waited := l.pos.Cursor <= mark && now > mark || now == l.hist.until; !waited && l.now.Sub(l.lastSave) < idleSave {
 			return
 		}
 	} else if l.now.Sub(maxTime(l.dirty, l.lastSave)) < saveDelay {
