@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -180,7 +179,7 @@ func (p *plane) hourDone(ctx context.Context, conn control.Connector, h eventlog
 // parseOneHour reads an hour that is written as one.
 func parseOneHour(text string) (eventlog.Hour, error) {
 	t, err := parseTime("--hour", text)
-	if err == nil && (!t.Equal(t.Truncate(time.Hour)) || !strings.ContainsAny(text, "T") && len(text) <= len(time.DateOnly)) {
+	if err == nil && (!t.Equal(t.Truncate(time.Hour)) || len(text) <= len(time.DateOnly)) {
 		err = fault.New(fault.Invalid, "", "--hour %q is not an hour", text).WithHint("Write 2026-11-22T10; UTC.")
 	}
 	return eventlog.HourOf(t), err
