@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// fullLog is a log of which only its use of the disk counts.
+type fullLog struct {
+	eventlog.Log
+	usage eventlog.Usage
+}
+
+func (l *fullLog) Usage() eventlog.Usage { return l.usage }
+
+// openTestStore opens a fresh database.
+func openTestStore(t *testing.T, dir string) ledgerStore {
+	t.Helper()
+	ring, err := secret.NewKeyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalogue, err := event.NewCatalogue(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, databaseName), Keyring: ring, Catalogue: catalogue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return ledgerStore{db}
+}
+
+func TestANearlyFullLogIsToldOnceADay(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{logger: slog.New(slog.DiscardHandler), plane: &plane{store: openTestStore(t, dir)}}
+		log := &fullLog{usage: eventlog.Usage{MaxBytes: 1000, Bytes: 899}}
+		watch := func(d time.Duration) []control.Notice {
+			t.Helper()
+			ctx, stop := context.WithTimeout(t.Context(), d)
+			defer stop()
+			s.watchQuota(ctx, log)
+			told, err := s.plane.store.Notices(t.Context(), 0, 0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return told
+		}
+		if told := watch(time.Minute); len(told) > 0 {
+			t.Errorf("told below nine tenths: %+v", told)
+		}
+		log.usage.Bytes = 900
+		for range 2 { // a restart tells nothing twice
+			if told := watch(time.Hour); len(told) != 1 || told[0].Kind != control.NoticeDiskQuota || told[0].Params["used"] != "900" || told[0].Params["limit"] != "1000" {
+				t.Errorf("%+v", told)
+			}
+		}
+		if told := watch(24 * time.Hour); len(told) != 2 {
+			t.Errorf("%d notices after another day", len(told))
+		}
+	})
+}
+
+func TestAJobThatFailsSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		p := &plane{store: openTestStore(t, dir)}
+		s := &system{logger: slog.New(slog.DiscardHandler), plane: p}
+		if err := p.store.CreateWorkspace(ctx, control.Workspace{Number: 7, Name: "acme", UnknownFields: control.RejectUnknown, CreatedAt: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		id, err := p.store.AddJob(ctx, control.Job{Kind: "dance", Workspace: 7, Connector: "c", State: control.JobWaiting, CreatedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		work, stop := context.WithTimeout(ctx, 10*time.Second)
+		defer stop()
+		s.runJobs(work, nil)
+		j, err := p.store.Job(ctx, 7, id)
+		if err != nil || j.State != control.JobFailed || j.Error != `this version does not know jobs of kind "dance"` || j.DoneAt.IsZero() {
+			t.Errorf("%+v %v", j, err)
+		}
+		if _, err := p.awaitJob(ctx, 7, id); err == nil || err.Error() != j.Error {
+			t.Errorf("who waits for it hears %v", err)
+		}
+	})
+}
