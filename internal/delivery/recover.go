@@ -231,25 +231,38 @@ func (j *recovery) find(ctx context.Context) error {
 		if i < 0 {
 			return fault.New(fault.NotFound, "find destination", "the connector has no destination %d", k.destination)
 		}
-		prefix := j.name(places[i], drops[0], 0).StreamPrefix()
-		for o, err := range b.List(ctx, prefix) {
-			if err != nil {
-				return err
-			}
-			name, ok := avrofile.ParseKey(places[i].Folder, o.Key)
-			if !ok || j.keys[o.Key] || name.Target != k.Target {
+		keys, err := j.list(ctx, b, j.name(places[i], drops[0], 0).StreamPrefix())
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			name, ok := avrofile.ParseKey(places[i].Folder, key)
+			if !ok || j.keys[key] || name.Target != k.Target {
 				continue
 			}
 			d := within(drops, eventlog.Offset(name.First))
 			if d == nil || d.refused {
 				continue
 			}
-			if err := j.take(ctx, b, k, d, o.Key); err != nil {
+			if err := j.take(ctx, b, k, d, key); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// list gives the keys below prefix. An answer that never comes holds nobody up.
+func (j *recovery) list(ctx context.Context, b bucket.Bucket, prefix string) (keys []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listFactor*j.AttemptLimit)
+	defer cancel()
+	for o, err := range b.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, o.Key)
+	}
+	return keys, nil
 }
 
 // name is the name of a file of dropped events.
@@ -272,7 +285,7 @@ func within(drops []*lostRange, o eventlog.Offset) *lostRange {
 
 // take takes an object into the ledger that holds events of a drop.
 func (j *recovery) take(ctx context.Context, b bucket.Bucket, k placedStream, d *lostRange, key string) error {
-	info, err := b.Head(ctx, key)
+	info, err := j.head(ctx, b, key)
 	if bucket.ProblemOf(err) == bucket.NotFound {
 		return nil // taken away meanwhile
 	}
@@ -460,7 +473,7 @@ func (j *recovery) finish(ctx context.Context, k placedStream, d *lostRange) err
 
 // same reports whether the object under a file's key is that file: another replay is a little ahead.
 func (j *recovery) same(ctx context.Context, m *remake) (bool, error) {
-	info, err := j.buckets[m.row.Lane.Destination].Head(ctx, m.row.Key)
+	info, err := j.head(ctx, j.buckets[m.row.Lane.Destination], m.row.Key)
 	if err != nil {
 		return false, err
 	}

@@ -108,7 +108,7 @@ func (j *replay) missing(ctx context.Context) ([]*remake, error) {
 		if err != nil {
 			return err
 		}
-		_, err = b.Head(ctx, row.Key)
+		_, err = j.head(ctx, b, row.Key)
 		switch {
 		case err == nil:
 			j.out.There++
@@ -141,6 +141,12 @@ func (j *replay) missing(ctx context.Context) ([]*remake, error) {
 		return nil
 	})
 	return missing, err
+}
+
+func (j *replay) head(ctx context.Context, b bucket.Bucket, key string) (bucket.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.AttemptLimit)
+	defer cancel()
+	return b.Head(ctx, key)
 }
 
 // bucket opens the bucket of a lane, once.
