@@ -21,6 +21,7 @@ type trial struct {
 	workspace   uint32
 	connector   ConnectorID // empty: the data export
 	name        string      // of the connector
+	contact     string      // of a connector that is not stored yet
 	integration Integration
 	trigger     CheckTrigger
 	in          bucket.CheckInput
@@ -59,18 +60,28 @@ func (p *Plane) try(ctx context.Context, t trial) (bucket.Report, error) {
 		// What was asked for is right; what it gives access to is not.
 		refused := *e
 		refused.Code = fault.Forbidden
-		if a.RoleARN != "" && refused.HintText() == "" {
+		if failedBy(report) == bucket.RoleRefused && refused.HintText() == "" {
 			refused.Hint = fault.Message{Key: "control.role_hint",
-				Text: "The role's trust policy must name this installation's account and the external id {external_id}. Print it with: millrace policy trust --workspace {workspace}"}
+				Text: "The role's trust policy must name this installation's account and the external id {external_id}. Print it with: millrace policy trust --workspace {workspace} --for {integration}"}
 			refused.Params = fault.Params{}
 			for k, v := range e.Params {
 				refused.Params[k] = v
 			}
-			refused.Params["external_id"], refused.Params["workspace"] = a.ExternalID, workspace
+			refused.Params["external_id"], refused.Params["workspace"], refused.Params["integration"] = a.ExternalID, workspace, string(t.integration)
 		}
 		err = &refused
 	}
 	return report, err
+}
+
+// failedBy is the problem of the first step that failed.
+func failedBy(r bucket.Report) bucket.Problem {
+	for _, s := range r.Steps {
+		if s.State == bucket.Failed {
+			return s.Problem
+		}
+	}
+	return ""
 }
 
 // remember writes a check into the history and tells its result. A scheduled check that passes is not told; one that
@@ -86,6 +97,9 @@ func (p *Plane) remember(ctx context.Context, t trial, workspace string, report 
 	}
 	n := Notice{Workspace: t.workspace, Connector: t.connector, Kind: NoticeCheckPassed, Episode: strconv.FormatInt(at.UnixMilli(), 10), At: at,
 		Params: map[string]string{"workspace": workspace, "connector": t.name, "bucket": t.in.Access.Bucket}}
+	if t.contact != "" {
+		n.Params[ParamContact] = t.contact
+	}
 	if t.trigger == CheckSchedule {
 		if report.OK || report.Passing {
 			return nil

@@ -25,6 +25,10 @@ type Notice struct {
 	Planned bool
 }
 
+// ParamContact is the parameter of a notice that says whom to mail, where the connector it names may not be stored: a
+// launch is told of before, and if it fails nothing is.
+const ParamContact = "contact"
+
 // NoticeKind is what a notice is about. Its sentences are those of text under "notice.KIND".
 type NoticeKind string
 

@@ -321,7 +321,7 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 		t := trial{workspace: pl.next.Workspace, connector: pl.next.Connector, name: pl.next.Name, integration: IntegrationCurrents,
 			in: bucket.CheckInput{Kind: bucket.Currents, Access: pl.access, Folder: pl.next.Destination.Folder}, trigger: CheckSave}
 		if pl.had == nil {
-			t.trigger = CheckLaunch
+			t.trigger, t.contact = CheckLaunch, pl.next.ContactEmail
 		}
 		report, err := p.try(ctx, t)
 		if err != nil {

@@ -161,6 +161,11 @@ func notices(run runner) {
 		equal(t, "contact", who(e.notice(w.Number, c.Connector, "")), expect)
 		equal(t, "of another workspace", len(who(e.notice(w.Number+1, c.Connector, ""))), 0)
 		equal(t, "of no connector", len(who(e.notice(w.Number, "", ""))), 0)
+		launched := e.notice(w.Number, "not-stored-yet", "")
+		launched.Params = map[string]string{control.ParamContact: "data@example.com"}
+		equal(t, "of one that is being launched", who(launched), expect)
+		launched.Connector = c.Connector
+		equal(t, "of one that was", who(launched), expect)
 		c.Version, c.Deleted = 2, true
 		ok(t, e.UpdateConnector(t.Context(), c, nil))
 		equal(t, "of a deleted one", who(e.notice(w.Number, c.Connector, "")), expect)
