@@ -26,11 +26,13 @@ const hoursBefore = 48
 // same commit, so that no crash can come between an hour and its signal.
 //
 // An hour that the log has marked as over is complete for a connector once each of its lanes is past the mark, or has
-// ended before it, the counts are past it too, and no provisional drop of that hour is left in a lane that goes on. A connector has the hours
-// from the one in which it was launched to the one in which it was deleted. An hour without a mark of its own is over
-// with the next mark; it is complete only if events of its workspace were accepted in it.
+// ended before it, the counts are past it too, and no provisional drop of that hour is left in a lane that goes on. A
+// connector has the hours from the one in which it was launched to the one in which it was deleted; none while its
+// launch is in no log, because the log was set back. An hour without a mark of its own is over with the next mark; it
+// is complete only if events of its workspace were accepted in it.
 //
-// While nothing is complete it only reads, and costs one query over the lanes that lag behind a mark.
+// While nothing is complete it only reads: one query over the lanes that lag behind a mark, and a few for each
+// connector with an hour that is kept back, however many hours lie behind that.
 func (s *Store) CompleteHours(ctx context.Context, log eventlog.ID) (done []control.HourDone, err error) {
 	const op = "complete hours"
 	some := false
@@ -139,7 +141,8 @@ type reach struct {
 	lanes int             // in this log
 }
 
-// reaches gives the connectors that have not done every mark up to top.
+// reaches gives the connectors that have not done every mark up to top. Where the launch itself was lost, the
+// connector has no hours until its record comes again.
 func (c conn) reaches(log eventlog.ID, top eventlog.Offset) (out []reach, err error) {
 	type lane struct {
 		connector control.ConnectorID
@@ -156,7 +159,9 @@ func (c conn) reaches(log eventlog.ID, top eventlog.Offset) (out []reach, err er
 			CASE WHEN l.done_at IS NULL THEN 0 ELSE 1 END
 		FROM lanes l JOIN connectors c ON c.id = l.connector
 		LEFT JOIN hour_progress p ON p.connector = l.connector AND p.log = ?
-		WHERE COALESCE(p.mark_offset, -1) < ? ORDER BY l.connector`, log.String(), int64(top))
+		WHERE COALESCE(p.mark_offset, -1) < ?
+			AND EXISTS (SELECT 1 FROM connector_configs n WHERE n.connector = l.connector AND n.recorded_offset IS NOT NULL)
+		ORDER BY l.connector`, log.String(), int64(top))
 	if err != nil {
 		return nil, err
 	}
@@ -175,10 +180,14 @@ func (c conn) reaches(log eventlog.ID, top eventlog.Offset) (out []reach, err er
 			v.low = min(v.low, l.cursor)
 		}
 		v.lanes++
-		if l.until == 0 && !l.done {
+		switch {
+		case l.until != 0:
+			v.end = max(v.end, l.until)
+		case l.done: // the record of its end is lost: all that is left of it is decided
+			v.end = max(v.end, l.cursor)
+		default:
 			v.end = nowhere
 		}
-		v.end = max(v.end, l.until)
 	}
 	return out, nil
 }
@@ -259,6 +268,10 @@ func (c conn) complete(log eventlog.ID, v *reach, marks []mark, room int) error 
 	if err != nil {
 		return err
 	}
+	done, err := c.doneHours(v.connector, marks)
+	if err != nil {
+		return err
+	}
 	whole := true // up to here
 	for _, m := range marks {
 		if m.before >= v.end {
@@ -268,14 +281,17 @@ func (c conn) complete(log eventlog.ID, v *reach, marks []mark, room int) error 
 			return nil
 		}
 		if m.at > begin {
-			hours, err := c.hoursOf(v, m)
+			hours, err := c.hoursOf(v.workspace, m)
 			if err != nil {
 				return err
 			}
 			for _, h := range hours {
-				if slices.ContainsFunc(open, func(d control.Drop) bool { return concerns(&d, h, m) }) {
+				switch {
+				case done[h]:
+				case slices.ContainsFunc(open, func(d control.Drop) bool { return concerns(&d, h, m) }):
 					whole = false
-				} else {
+				default:
+					done[h] = true
 					v.hours = append(v.hours, h)
 				}
 			}
@@ -305,23 +321,38 @@ func (c conn) beginning(log eventlog.ID, id control.ConnectorID) (at eventlog.Of
 	return at, err
 }
 
-// hoursOf gives the hours of v's connector that are over with mark m and not stored as done.
-func (c conn) hoursOf(v *reach, m mark) ([]eventlog.Hour, error) {
-	after := m.last
+// after gives the hour behind which m ends the hours.
+func (m mark) after() eventlog.Hour {
 	if m.before < 0 {
-		after = m.hour - hoursBefore - 1
+		return m.hour - hoursBefore - 1
+	}
+	return m.last
+}
+
+// hoursOf gives the hours that are over with mark m: its own, and those before it in which a workspace had events.
+func (c conn) hoursOf(workspace uint32, m mark) ([]eventlog.Hour, error) {
+	if m.after() >= m.hour-1 {
+		return []eventlog.Hour{m.hour}, nil
 	}
 	hours, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
 		`SELECT DISTINCT n.hour FROM counts n WHERE n.workspace = ? AND n.hour > ? AND n.hour < ? ORDER BY n.hour`,
-		v.workspace, int32(after), int32(m.hour))
-	if err != nil {
-		return nil, err
+		workspace, int32(m.after()), int32(m.hour))
+	return append(hours, m.hour), err
+}
+
+// doneHours gives the hours of a connector that are stored as done, of those that may be over with marks.
+func (c conn) doneHours(id control.ConnectorID, marks []mark) (map[eventlog.Hour]bool, error) {
+	from := marks[0].hour
+	for _, m := range marks {
+		from = min(from, m.hour, m.after()+1)
 	}
-	done, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
-		"SELECT hour FROM hours_done WHERE connector = ? AND hour > ? AND hour <= ?", string(v.connector), int32(min(after, m.hour-1)), int32(m.hour))
-	return slices.DeleteFunc(append(hours, m.hour), func(h eventlog.Hour) bool {
-		return slices.Contains(done, h) || slices.Contains(v.hours, h)
-	}), err
+	hours, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
+		"SELECT hour FROM hours_done WHERE connector = ? AND hour >= ?", string(id), int32(from))
+	done := make(map[eventlog.Hour]bool, len(hours))
+	for _, h := range hours {
+		done[h] = true
+	}
+	return done, err
 }
 
 // HourDone gives a complete hour of a connector, with its counts as they are now; false while it is not complete.

@@ -333,6 +333,61 @@ func hours(run runner) {
 		e.log = former
 		equal(t, "in the former", e.complete(), nil)
 	})
+	run("an hour that is kept back keeps none of the later ones back, however many there are", func(t *testing.T, e *env) {
+		l, h := e.lane(), eventlog.HourOf(e.now)
+		e.counted(5000)
+		e.reach(l, 5000, nil, e.drop(l, 20, 29))
+		total := 0
+		for i := range 600 {
+			e.ended(eventlog.Offset(100+i), h+eventlog.Hour(i))
+			if i%50 == 49 {
+				total += len(e.complete())
+			}
+		}
+		equal(t, "hours told of 600, the first of which waits", total, 599)
+		e.statements = 0
+		equal(t, "more", e.complete(), nil)
+		if e.statements > 8 {
+			t.Errorf("with nothing to tell it makes %d statements", e.statements)
+		}
+	})
+	run("a connector whose launch was lost with a log that was set back stops no other, and has its hours once it is launched again", func(t *testing.T, e *env) {
+		w, h := e.workspace("acme"), eventlog.HourOf(e.now)
+		other := laneOf(e.connector(w, "other", 5).Config)
+		c := e.connector(w, "warehouse", 50)
+		e.ended(20, h-1)
+		e.accept(e.log, 0, 40, 1)
+		e.counted(40)
+		e.reach(other, 40, nil)
+		equal(t, "while the launch waits", e.complete(), []string{"-1 []"})
+		e.ended(40, h)
+		e.apply(41, c.Config)
+		e.ended(44, h+1)
+		e.counted(100)
+		e.reach(other, 100, nil)
+		e.reach(laneOf(c.Config), 100, nil)
+		equal(t, "after it: two of the other, one of its own", len(e.complete()), 3)
+	})
+	run("a deleted connector has its hours up to where the log was set back below its end", func(t *testing.T, e *env) {
+		w, h := e.workspace("acme"), eventlog.HourOf(e.now)
+		c := e.connector(w, "warehouse", 9)
+		l := laneOf(c.Config)
+		e.ended(20, h-1)
+		e.ended(30, h)
+		gone := c.Config
+		gone.Version, gone.Deleted = 2, true
+		e.apply(50, gone)
+		e.reach(l, 50, nil)
+		ok(t, e.FinishLane(t.Context(), l))
+		e.accept(e.log, 0, 40, 0)
+		e.counted(40)
+		equal(t, "hours", e.complete(), []string{"-1 []", "+0 []"})
+		e.apply(45, gone) // again
+		e.ended(46, h+1)
+		e.ended(60, h+2)
+		e.counted(100)
+		equal(t, "after the deletion came again, in another hour", e.complete(), []string{"+1 []"})
+	})
 	run("hours are done in portions", func(t *testing.T, e *env) {
 		l, h := e.lane(), eventlog.HourOf(e.now)
 		e.counted(5000)
