@@ -118,10 +118,13 @@ type File struct {
 	Size      int64    // bytes of the object
 	Version   int      // of the configuration
 	Encoder   int      // version of the encoder
-	Cut       string   // cut reason
+	Cut       string   // cut reason, as delivery names them
 	Adopted   bool     // found in the bucket rather than written in this attempt
 	At        time.Time
 }
+
+// CutReplay is the cut reason of files with events that had been dropped and were brought back.
+const CutReplay = "replay"
 
 // Drop is a ledger row: events that a lane lost by rule.
 type Drop struct {

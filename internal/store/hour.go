@@ -578,10 +578,11 @@ func (vs versions) selects(log string, era eventlog.Offset, h eventlog.Hour, eve
 }
 
 // CapUsed gives how many events stand in files that a workspace's test connectors have written since then. Test
-// events are left out.
+// events are left out, and so is what was dropped and brought back: that somebody asked for it makes no later event
+// one too many.
 func (s *Store) CapUsed(ctx context.Context, workspace uint32, since time.Time) (n int64, err error) {
 	err = s.reader(ctx).one(`SELECT COALESCE(SUM(f.events), 0) FROM connectors c JOIN files f ON f.connector = c.id
-		WHERE c.workspace = ? AND c.test = 1 AND f.at >= ? AND f.target = 0`, []any{workspace, millis(since)}, &n)
+		WHERE c.workspace = ? AND c.test = 1 AND f.at >= ? AND f.target = 0 AND f.cut <> ?`, []any{workspace, millis(since), control.CutReplay}, &n)
 	return n, s.fail(err, "find what is used of the cap")
 }
 

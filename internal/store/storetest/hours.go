@@ -429,6 +429,9 @@ func hours(run runner) {
 		write(tests[0], 600, since.Add(-time.Millisecond), 0) // too old
 		write(tests[0], 700, e.now, tests[0].Number)          // test events
 		write(tests[0], 800, e.now, 0)
+		again := in(e.file(laneOf(tests[0].Config), 900, 909), opens, eventlog.HourOf(e.now))
+		again.Cut = control.CutReplay // was dropped, and brought back
+		e.reach(again.Lane, 1000, []control.File{again})
 		n, err := e.CapUsed(t.Context(), w.Number, since)
 		ok(t, err)
 		equal(t, "used", n, 30)
