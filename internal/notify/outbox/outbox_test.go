@@ -105,3 +105,16 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 		t.Errorf("%s", s.URL())
 	}
 }
+
+// Closed at once, the library had not yet begun to serve and never ended.
+func TestCloseRightAfterListen(t *testing.T) {
+	for range 300 {
+		s, err := Listen(t.TempDir(), "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
