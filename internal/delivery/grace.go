@@ -106,7 +106,7 @@ func (l *lane) watchPatience(ctx context.Context, p patience) error {
 		l.watchBy(l.now.Add(every))
 	}
 	l.tellEpisode(p, spent)
-	if !l.counting {
+	if !l.counting || p.reason == control.DropPause && !l.row.Paused {
 		return nil
 	}
 	if spent < p.limit {
@@ -217,7 +217,12 @@ func (l *lane) findEnd() error {
 				return fault.Wrap(err, "read control record")
 			}
 			if d.Config != nil && d.Config.Connector == l.row.Lane.Connector && d.Config.Deleted {
-				l.endAt = l.clock(c.Time()).Add(deleteTime)
+				// A minute of a process that could deliver: not of one that was away, nor of a clock that was moved.
+				begin := maxTime(l.clock(c.Time()), l.made)
+				if begin.After(l.now) {
+					begin = l.now
+				}
+				l.endAt = begin.Add(deleteTime)
 				return nil
 			}
 		}

@@ -342,6 +342,52 @@ func TestAPauseHoldsForItsLimitAndThenLosesTheOldest(t *testing.T) {
 	})
 }
 
+func TestAPauseThatEndedWhileNobodyRanLosesNothingMore(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.PauseLimit = 16 * time.Hour
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.pause(true)
+		time.Sleep(3 * time.Second)
+		for range 9 {
+			w.append(someTypes[0], 50)
+			time.Sleep(2 * time.Hour)
+		}
+		p.stop()
+		before := w.dropped()[control.DropPause]
+		w.pause(false)
+		time.Sleep(10 * time.Hour)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		if got := w.dropped()[control.DropPause]; got != before {
+			t.Errorf("%d events dropped by the pause before it ended, %d after the next start", before, got)
+		}
+		w.check()
+	})
+}
+
+func TestADeletedConnectorHasItsMinuteAfterAStandstill(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.append(someTypes[0], 50)
+		time.Sleep(time.Minute)
+		w.configure(func(c *control.Config) { c.Deleted = true })
+		p.kill()
+		time.Sleep(2 * time.Minute)
+		p = w.start()
+		time.Sleep(10 * time.Minute)
+		p.stop()
+		if got := w.dropped(); len(got) > 0 || !w.done(lane1) {
+			t.Errorf("the bucket is well: dropped %v, done %v", got, w.done(lane1))
+		}
+		w.check()
+	})
+}
+
 func TestADeletedConnectorDeliversForAMinute(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.configure(nil)

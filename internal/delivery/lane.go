@@ -91,6 +91,7 @@ type lane struct {
 	lastDrop  time.Time // newest of the drops that are not settled
 	// A deleted connector's lanes end at endAt; zero: not deleted, as far as the log was looked.
 	endAt   time.Time
+	made    time.Time // since when this process delivers for it
 	looked  eventlog.Offset
 	lookEnd bool
 	// stale: the store may know of the lane's end, or of its connector's, what the lane does not.
@@ -112,7 +113,7 @@ var errReload = errors.New("position was saved by another process")
 
 func newLane(m *Manager, row control.LaneRow) *lane {
 	l := &lane{
-		m: m, row: row,
+		m: m, row: row, made: time.Now(),
 		log:     m.deps.Logger.With("workspace", row.WorkspaceName, "connector", row.Name, "destination", row.Lane.Destination),
 		squeeze: make(chan struct{}, 1), asks: make(chan ask, 8),
 	}
@@ -293,10 +294,14 @@ func (l *lane) load(ctx context.Context) error {
 	l.maxRaw = maxRaw
 	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
 	l.mustReload, l.healthAt = false, l.now
-	// Whether the customer still refuses is known with the first answer only; a pause goes on.
-	l.counting = l.health.State == control.LanePaused
 	l.order, l.watchAt, l.lookEnd, l.lastDrop = nil, l.now, true, time.Time{}
 	l.stale.Store(false)
+	// Whether the customer still refuses is known with the first answer only; a pause goes on, unless it ended while
+	// nobody looked.
+	l.counting = l.health.State == control.LanePaused && l.row.Paused
+	if l.health.State == control.LanePaused && !l.row.Paused {
+		l.setHealth(control.LaneActive, "", nil)
+	}
 	if l.health.State == control.LaneFailing {
 		// It may have been mended while nobody looked: try at once, but gently.
 		l.resting, l.failures = l.now, restAfter
@@ -739,6 +744,9 @@ func (l *lane) finish(ctx context.Context) error {
 func (l *lane) answer(ctx context.Context, a ask) error {
 	if a.row != nil {
 		l.row = *a.row
+		if o := l.order; o != nil && (o.reason == control.DropPause && !l.row.Paused || o.reason == control.DropCap && !l.row.Test) {
+			l.order = nil // just in time
+		}
 		switch paused := l.health.State == control.LanePaused; {
 		case l.row.Paused && !paused:
 			// What was gathered is read again: a paused lane holds no memory.

@@ -236,6 +236,9 @@ func (l *lane) due(s *stream) (time.Time, cutReason) {
 	if f == nil || s.planned(f) {
 		return time.Time{}, ""
 	}
+	if l.hist.over(l.reader.Position()) {
+		return l.now, cutConfig // the lane ends here: nothing more joins the file
+	}
 	interval := f.cfg.config.FlushInterval
 	at, why := f.born.Add(interval), cutAge
 	if l.caughtUp {
