@@ -74,6 +74,10 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
+	if len(m.Workspaces) == 0 {
+		return fault.New(fault.Invalid, "apply", "%s names no workspaces", name).
+			WithHint("A file of apply holds at least:\n    workspaces:\n      - name: NAME\nMore of it: millrace apply --help")
+	}
 	p, err := loadPlane(ctx, s)
 	if err != nil {
 		return err
