@@ -33,6 +33,12 @@ func (s *Store) Connectors(ctx context.Context, workspace uint32) ([]control.Con
 	return cs, s.fail(err, "list connectors")
 }
 
+// DeletedConnectors gives a workspace's connectors that are deleted, the last deleted first.
+func (s *Store) DeletedConnectors(ctx context.Context, workspace uint32) ([]control.Connector, error) {
+	cs, err := list(s.reader(ctx), scanConnector, connectorQuery+"WHERE c.workspace = ? AND c.deleted_at IS NOT NULL ORDER BY c.deleted_at DESC, c.id", workspace)
+	return cs, s.fail(err, "list deleted connectors")
+}
+
 // Connector gives one connector, also a deleted one. Errors: not_found, also if it belongs to another workspace.
 func (s *Store) Connector(ctx context.Context, workspace uint32, id control.ConnectorID) (control.Connector, error) {
 	return s.reader(ctx).connector(workspace, id)

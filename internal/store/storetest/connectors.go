@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -94,6 +95,27 @@ func connectors(run runner) {
 		cs, err := e.Connectors(t.Context(), w.Number)
 		ok(t, err)
 		equal(t, "connectors left", len(cs), 0)
+	})
+	run("deleted connectors are there to be looked at, the newest first", func(t *testing.T, e *env) {
+		w, other := e.workspace("acme"), e.workspace("other")
+		var gone []control.ConnectorID
+		for range 2 { // of the same name
+			c := e.draft(w, "warehouse")
+			ok(t, e.CreateConnector(t.Context(), c, credentials()))
+			c.Version, c.Deleted = 2, true
+			ok(t, e.UpdateConnector(t.Context(), c, nil))
+			gone = append(gone, c.Connector)
+			e.now = e.now.Add(time.Minute)
+		}
+		ok(t, e.CreateConnector(t.Context(), e.draft(w, "warehouse"), credentials()))
+		cs, err := e.DeletedConnectors(t.Context(), w.Number)
+		ok(t, err)
+		if len(cs) != 2 || cs[0].Connector != gone[1] || cs[1].Connector != gone[0] || !cs[0].Deleted || cs[0].Name != "warehouse" {
+			t.Errorf("deleted connectors: %+v, want %v the other way round", cs, gone)
+		}
+		cs, err = e.DeletedConnectors(t.Context(), other.Number)
+		ok(t, err)
+		equal(t, "deleted connectors of another workspace", len(cs), 0)
 	})
 	run("access is the newest of its destination, with its own credentials", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
