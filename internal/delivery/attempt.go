@@ -80,6 +80,9 @@ func (l *lane) start(ctx context.Context) error {
 			}
 			continue // settling may have changed what comes next
 		}
+		if ok, err := l.sure(ctx); !ok {
+			return err
+		}
 		f := s.next()
 		if l.row.Test && s.Target == 0 && s.plan == nil {
 			if ok, err := l.underCap(ctx, s, f); err != nil || !ok {
@@ -202,7 +205,11 @@ func (l *lane) attempt(ctx context.Context, store bucket.Bucket, createOnly bool
 		info, err = store.Head(ctx, o.key)
 		return err
 	}
-	put := func(ctx context.Context) error {
+	// No write of an attempt outlasts the attempt's limit, also not one that is tried twice: settling rests on it.
+	putBy := start.Add(l.m.cfg.AttemptLimit)
+	put := func() error {
+		ctx, cancel := context.WithDeadline(ctx, putBy)
+		defer cancel()
 		return store.Put(ctx, o.key, body, bucket.PutOptions{
 			CreateOnly: createOnly, ContentType: "application/octet-stream", Metadata: meta.Map(),
 		})
@@ -218,7 +225,7 @@ func (l *lane) attempt(ctx context.Context, store bucket.Bucket, createOnly bool
 				break
 			}
 		}
-		o.err = limited(put)
+		o.err = put()
 		taken := bucket.ProblemOf(o.err)
 		if taken != bucket.Exists && taken != bucket.Busy {
 			info = bucket.Info{}

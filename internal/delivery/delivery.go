@@ -59,6 +59,7 @@ const (
 	lagging      = 10 * time.Second
 	saveDelay    = 500 * time.Millisecond // from an answer to the save that covers it; promised: 1 s
 	idleSave     = time.Minute            // a cursor that moved without files is saved this often
+	sureFor      = 5 * time.Second        // a PUT begins only this soon after the position was known to be ours
 	saveTooOld   = 30 * time.Second       // no new PUT while answers wait longer than this for their save
 	restAfter    = 8                      // failed attempts without one success until a lane rests
 	restGather   = 1 << 20                // raw bytes gathered for an attempt while resting
@@ -73,6 +74,7 @@ const (
 	deleteTime   = time.Minute         // a deleted connector delivers for this long, and is settled for this long again
 	freshRefusal = time.Second         // what is dropped for a refusal follows one that is no older
 	finalAfter   = 30 * 24 * time.Hour // a drop that could not be settled for this long is final
+	askAgain     = time.Second         // after the store could not tell whether a position is the newest
 	capRetry     = time.Second         // while the room under a cap is taken by files that are being written
 	hoursEvery   = time.Second         // between two looks for hours that are complete
 )

@@ -130,21 +130,19 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		s.retryAt = l.now.Add(saveDelay) // one save at a time
 		return nil
 	}
+	if l.settleAt.After(l.now) {
+		s.retryAt = l.settleAt // what was sent before the drop may still land
+		return nil
+	}
 	all, err := l.m.deps.Store.UnsettledDrops(ctx, l.row.Lane)
 	if err != nil {
 		return fault.Wrap(err, "load drops")
 	}
 	var drops []control.Drop
 	for _, d := range all {
-		if d.Stream != s.Stream {
-			continue
+		if d.Stream == s.Stream {
+			drops = append(drops, d)
 		}
-		// An attempt that was under way when the drop was made may land until its limit has passed.
-		if wait := d.At.Add(l.settleWait()); l.now.Before(wait) {
-			s.retryAt = l.now.Add(wait.Sub(l.now))
-			return nil
-		}
-		drops = append(drops, d)
 	}
 	save := control.Save{Position: l.position(), Files: l.files, Drops: l.drops}
 	links, err := l.links(l.life, l.streamName(s).StreamPrefix())
@@ -191,6 +189,7 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		return fault.Wrap(err, "save settled drops")
 	}
 	l.moved(save.Position, seq)
+	l.sureAt = l.now
 	l.m.look()
 	l.files, l.drops, l.dirty, l.lastSave = nil, nil, time.Time{}, l.now
 	l.reserve()

@@ -240,7 +240,6 @@ func (l *lane) finalAt() time.Time {
 	return maxTime(l.endAt, l.clock(l.lastDrop)).Add(l.settleWait() + deleteTime)
 }
 
-// settleWait is how long what was sent before a drop may still arrive.
-func (l *lane) settleWait() time.Duration {
-	return min(l.m.cfg.AttemptLimit, l.m.cfg.GracePeriod/4)
-}
+// settleWait is how long what was sent before a drop may still arrive: from this process or from another that does not
+// know of the drop yet, see sure. It is counted from a load that knows of the drop, whatever the wall clock says.
+func (l *lane) settleWait() time.Duration { return sureFor + l.m.cfg.AttemptLimit }

@@ -60,6 +60,8 @@ type lane struct {
 	lastSave time.Time
 	unsaved  int       // saves that failed in a row
 	saveAt   time.Time // when the next may be tried
+	sureAt   time.Time // when the saved position was the one in hand
+	askAt    time.Time // when that may be asked next, after asking failed
 
 	health   control.Health
 	failures int       // in a row, over all streams
@@ -89,6 +91,7 @@ type lane struct {
 	losses    map[control.DropReason]*loss
 	outbox    []control.Notice
 	lastDrop  time.Time // newest of the drops that are not settled
+	settleAt  time.Time // when these may be settled
 	// A deleted connector's lanes end at endAt; zero: not deleted, as far as the log was looked.
 	endAt   time.Time
 	made    time.Time // since when this process delivers for it
@@ -265,6 +268,7 @@ func (l *lane) round(ctx context.Context) error {
 // load begins a round: position, configuration, reader and store as they are saved.
 func (l *lane) load(ctx context.Context) error {
 	st := l.m.deps.Store
+	l.sureAt, l.askAt = time.Now(), time.Time{}
 	pos, err := st.Position(ctx, l.row.Lane)
 	if err != nil {
 		return fault.Wrap(err, "load position")
@@ -338,6 +342,7 @@ func (l *lane) load(ctx context.Context) error {
 	if err != nil {
 		return fault.Wrap(err, "load drops")
 	}
+	l.settleAt = l.now.Add(l.settleWait())
 	for _, d := range drops {
 		s := l.stream(d.Stream)
 		if s.schema == nil {
@@ -674,6 +679,9 @@ func (l *lane) nextTimer() <-chan time.Time {
 		if l.m.budget.full() && l.held.Load() > 0 {
 			sooner(l.now.Add(20 * time.Millisecond)) // others free memory without telling
 		}
+	}
+	if l.askAt.After(l.now) {
+		sooner(l.askAt)
 	}
 	if !l.saving {
 		if !l.dirty.IsZero() {

@@ -513,3 +513,56 @@ func TestASlowBucketUnderLoadStarvesNobody(t *testing.T) {
 		p.stop()
 	})
 }
+
+// Two processes that believe themselves alone: one gives events up while the other, which rests, holds the position from
+// before.
+func TestOfTwoOwnersTheOneThatRestsMeetsTheOthersDrop(t *testing.T) {
+	for _, apart := range []time.Duration{10, 25, 40, 55} {
+		t.Run(fmt.Sprint(apart), func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.cfg.GracePeriod = 10 * time.Hour
+				w.configure(func(c *control.Config) { c.FlushEvents = 15000 })
+				w.buckets["b1"].Deny(bucket.AccessDenied)
+				p1 := w.start()
+				time.Sleep(10 * time.Second)
+				w.append(someTypes[0], 50)
+				time.Sleep(apart * time.Minute)
+				p2 := w.start()
+				w.append(someTypes[0], 50)
+				for w.dropped()[control.DropGrace] == 0 {
+					time.Sleep(time.Second)
+				}
+				time.Sleep(time.Second)
+				w.buckets["b1"].Deny("")
+				time.Sleep(5 * time.Hour)
+				p1.stop()
+				p2.stop()
+				w.check()
+			})
+		})
+	}
+}
+
+func TestADropSettlesAfterTheClockWasSetBack(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		w.cfg.GracePeriod = time.Hour
+		p := w.start()
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Minute)
+		}
+		p.kill()
+		for id, d := range w.store.drops {
+			d.At = time.Now().Add(48 * time.Hour)
+			w.store.drops[id] = d
+		}
+		w.buckets["b1"].Deny("")
+		w.append(someTypes[0], 50)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}

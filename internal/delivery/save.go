@@ -14,6 +14,7 @@ type answer struct {
 	save control.Save
 	seq  int64
 	err  error
+	at   time.Time // when it began
 }
 
 // startSave saves the position beside the lane if it is time: soon after an answer, seldom otherwise.
@@ -37,12 +38,12 @@ func (l *lane) startSave(ctx context.Context) {
 	}
 	s := control.Save{Position: l.position(), Files: l.files, Drops: l.drops}
 	l.saving = true
-	saves := l.saves
+	saves, at := l.saves, time.Now()
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, saveTooOld)
 		defer cancel()
 		seq, err := l.m.deps.Store.Save(ctx, s)
-		saves <- answer{s, seq, err}
+		saves <- answer{s, seq, err, at}
 	}()
 }
 
@@ -84,6 +85,7 @@ func (l *lane) savedNow(r answer) error {
 	}
 	l.unsaved, l.saveAt = 0, time.Time{}
 	l.moved(r.save.Position, r.seq)
+	l.sureAt = r.at
 	// What came in while the save was under way is not covered by it.
 	l.files = l.files[len(r.save.Files):]
 	l.drops = l.drops[len(r.save.Drops):]
@@ -95,6 +97,33 @@ func (l *lane) savedNow(r answer) error {
 	l.prune()
 	l.reserve()
 	return nil
+}
+
+// sure reports whether the saved position was the one in hand less than sureFor ago: a process that believes itself alone
+// while another has dropped events must not write them. It asks if it has to, and reloads if another was ahead.
+func (l *lane) sure(ctx context.Context) (bool, error) {
+	if l.now.Sub(l.sureAt) < sureFor {
+		return true, nil
+	}
+	if l.saving || l.askAt.After(l.now) {
+		return false, nil // the save that is under way will tell
+	}
+	ctx, cancel := context.WithTimeout(ctx, saveTooOld)
+	defer cancel()
+	at := time.Now()
+	pos, err := l.m.deps.Store.Position(ctx, l.row.Lane)
+	l.now = time.Now()
+	switch {
+	case err != nil:
+		l.log.Error("cannot tell whether the position is the newest; nothing is written", "error", fault.Wrap(err, "load position"))
+	case pos.Seq != l.pos.Seq:
+		return false, errReload
+	case l.now.Sub(at) < sureFor:
+		l.sureAt = at
+		return true, nil
+	}
+	l.askAt = l.now.Add(askAgain)
+	return false, nil
 }
 
 // moved takes a saved position.
