@@ -96,7 +96,7 @@ func (p *Plane) remember(ctx context.Context, t trial, workspace string, report 
 		return err
 	}
 	n := Notice{Workspace: t.workspace, Connector: t.connector, Kind: NoticeCheckPassed, Episode: strconv.FormatInt(at.UnixMilli(), 10), At: at,
-		Params: map[string]string{"workspace": workspace, "connector": t.name, "bucket": t.in.Access.Bucket}}
+		Params: map[string]string{"workspace": workspace, "connector": t.name, "bucket": t.in.Access.Bucket, "trigger": string(t.trigger)}}
 	if t.contact != "" {
 		n.Params[ParamContact] = t.contact
 	}

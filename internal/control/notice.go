@@ -34,8 +34,8 @@ type NoticeKind string
 
 // The kinds, with the parameters that each has. Every kind about a connector also has "workspace" and "connector".
 const (
-	NoticeCheckPassed  NoticeKind = "check_passed"  // bucket
-	NoticeCheckFailed  NoticeKind = "check_failed"  // bucket, problem, message, hint
+	NoticeCheckPassed  NoticeKind = "check_passed"  // bucket, trigger (a CheckTrigger)
+	NoticeCheckFailed  NoticeKind = "check_failed"  // bucket, trigger, problem, message, hint
 	NoticeFailing      NoticeKind = "failing"       // bucket, problem, message, since, until (RFC 3339)
 	NoticeHalfTime     NoticeKind = "half_time"     // as failing
 	NoticeLastCall     NoticeKind = "last_call"     // as failing

@@ -109,11 +109,11 @@ func TestEachCheckIsRememberedAndTold(t *testing.T) {
 	b.now = b.now.Add(time.Second)
 	b.applied(smallFile(launch...))
 	c := b.only("acme")
-	failed := "check_failed map[bucket:bbb connector:w hint: message:s3:PutObject is not allowed. problem:access_denied workspace:acme]"
-	passed := "check_passed map[bucket:bbb connector:w workspace:acme]"
+	failed := "check_failed map[bucket:bbb connector:w hint: message:s3:PutObject is not allowed. problem:access_denied trigger:schedule workspace:acme]"
+	passed := "check_passed map[bucket:bbb connector:w trigger:schedule workspace:acme]"
 	// At the launch nothing is stored that would say whom to mail.
 	launched := func(notice string) string {
-		return strings.Replace(notice, "connector:w", "connector:w contact:"+c.ContactEmail, 1)
+		return strings.NewReplacer("connector:w", "connector:w contact:"+c.ContactEmail, "trigger:schedule", "trigger:launch").Replace(notice)
 	}
 	equal(t, "notices", b.notices("acme"), []string{launched(failed), launched(passed)})
 
