@@ -20,14 +20,15 @@ const jobPatience = 30 * time.Second
 // ConnectorList shows the connectors.
 type ConnectorList struct {
 	Workspace string `placeholder:"NAME" help:"Only this workspace's."`
+	Deleted   bool   `help:"Also those that are deleted, after the others."`
 	JSON      bool   `name:"json" help:"As JSON."`
 }
 
 // Help teaches.
 func (ConnectorList) Help() string {
-	return `The status is what the server has found: draft (saved and never launched), active, failing (its events are kept until its owner mends something), paused, deleted.
+	return `The status is what the server has found: draft (saved and never launched), active, failing (its events are kept until its owner mends something), paused, deleted. A deleted connector's ledger stays: "connector show", "ledger" and "verify" find it by its name as long as no other has it, and by its id ever after.
 
-    millrace connector list`
+    millrace connector list --deleted`
 }
 
 // connectorJSON is a connector as it is shown.
@@ -91,6 +92,7 @@ func (cmd ConnectorList) Run(ctx context.Context, c *Console, s Settings) error 
 		return err
 	}
 	rows, known := []connectorJSON{}, cmd.Workspace == ""
+	var gone []connectorJSON
 	for _, w := range all {
 		if cmd.Workspace != "" && w.Name != cmd.Workspace {
 			continue
@@ -110,7 +112,17 @@ func (cmd ConnectorList) Run(ctx context.Context, c *Console, s Settings) error 
 		for _, d := range drafts {
 			rows = append(rows, connectorJSON{Workspace: w.Name, Name: d.Name(), ID: string(d.ID), Status: string(control.StatusDraft)})
 		}
+		if cmd.Deleted {
+			cs, err := p.store.DeletedConnectors(ctx, w.Number)
+			if err != nil {
+				return err
+			}
+			for _, x := range cs {
+				gone = append(gone, showConnector(w, x, lanes[x.Connector]))
+			}
+		}
 	}
+	rows = append(rows, gone...)
 	if !known {
 		return fault.New(fault.NotFound, "", "there is no workspace %q", cmd.Workspace)
 	}
@@ -195,7 +207,7 @@ func (cmd ConnectorShow) Run(ctx context.Context, c *Console, s Settings) error 
 		return err
 	}
 	defer p.Close() // only read
-	w, conn, err := p.connector(ctx, cmd.Connector)
+	w, conn, err := p.anyConnector(ctx, cmd.Connector)
 	if err != nil {
 		return err
 	}
@@ -357,7 +369,7 @@ type ConnectorDelete struct {
 
 // Help teaches.
 func (ConnectorDelete) Help() string {
-	return `What was accepted before is still delivered for up to a minute; the rest goes to the ledger. Then the stored credentials are erased. Files in the bucket stay. Name and folder are free at once. To see what still waits: millrace ledger --connector NAME.
+	return `What was accepted before is still delivered for up to a minute; the rest goes to the ledger. Then the stored credentials are erased. Files in the bucket stay. Name and folder are free at once. To see what still waits, and afterwards what was lost: millrace ledger --connector NAME. What deletion dropped cannot be brought back.
 
     millrace connector delete acme/warehouse`
 }

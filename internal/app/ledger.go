@@ -119,7 +119,7 @@ func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.connector(ctx, cmd.Connector)
+	_, conn, err := p.anyConnector(ctx, cmd.Connector)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,10 +122,21 @@ func (p *plane) takeFolder() (io.Closer, error) {
 // Close lets go of the database.
 func (p *plane) Close() error { return p.store.Close() }
 
-// connector finds a connector by [WORKSPACE/]NAME; the workspace can be left out if one of them alone has the name.
+// connector finds a connector that is not deleted by [WORKSPACE/]NAME, where the workspace can be left out if one of
+// them alone has the name, or by its id.
 //
 // Errors: not_found; conflict if several workspaces have it.
 func (p *plane) connector(ctx context.Context, name string) (control.Workspace, control.Connector, error) {
+	w, c, err := p.anyConnector(ctx, name)
+	if err == nil && c.Deleted {
+		err = fault.New(fault.NotFound, "find connector", "the connector %q is deleted", name)
+	}
+	return w, c, err
+}
+
+// anyConnector is connector for whoever only looks: where no other has the name it finds the deleted one, the last
+// deleted of several.
+func (p *plane) anyConnector(ctx context.Context, name string) (control.Workspace, control.Connector, error) {
 	const op = "find connector"
 	all, err := p.store.Workspaces(ctx)
 	if err != nil {
@@ -138,27 +150,48 @@ func (p *plane) connector(ctx context.Context, name string) (control.Workspace, 
 		w control.Workspace
 		c control.Connector
 	}
-	var matches []found
+	var live, gone []found
 	var known []string
 	for _, w := range all {
 		cs, err := p.store.Connectors(ctx, w.Number)
 		if err != nil {
 			return control.Workspace{}, control.Connector{}, err
 		}
-		for _, c := range cs {
-			known = append(known, w.Name+"/"+c.Name)
-			if c.Name == own && (!named || w.Name == inside) {
-				matches = append(matches, found{w, c})
+		deleted, err := p.store.DeletedConnectors(ctx, w.Number)
+		if err != nil {
+			return control.Workspace{}, control.Connector{}, err
+		}
+		for _, c := range append(slices.Clone(cs), deleted...) {
+			if string(c.Connector) == name {
+				return w, c, nil
 			}
 		}
+		is := func(c control.Connector) bool { return c.Name == own && (!named || w.Name == inside) }
+		for _, c := range cs {
+			known = append(known, w.Name+"/"+c.Name)
+			if is(c) {
+				live = append(live, found{w, c})
+			}
+		}
+		if i := slices.IndexFunc(deleted, is); i >= 0 { // the last deleted stands first
+			gone = append(gone, found{w, deleted[i]})
+		}
+	}
+	matches := live
+	if len(live) == 0 {
+		matches = gone
 	}
 	switch len(matches) {
 	case 0:
 	case 1:
 		return matches[0].w, matches[0].c, nil
 	default:
-		return control.Workspace{}, control.Connector{}, fault.New(fault.Conflict, op, "%d workspaces have a connector %q", len(matches), name).
-			WithHint("Write WORKSPACE/NAME; there are: %s.", strings.Join(known, ", "))
+		e := fault.New(fault.Conflict, op, "%d workspaces have a connector %q", len(matches), name)
+		var names []string
+		for _, m := range matches {
+			names = append(names, m.w.Name+"/"+m.c.Name)
+		}
+		return control.Workspace{}, control.Connector{}, e.WithHint("Write WORKSPACE/NAME: %s.", strings.Join(names, ", "))
 	}
 	e := fault.New(fault.NotFound, op, "there is no connector %q", name)
 	if len(known) > 0 {

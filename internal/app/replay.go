@@ -48,9 +48,14 @@ func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	defer p.Close() // commits were synced
-	w, conn, err := p.connector(ctx, cmd.Connector)
+	w, conn, err := p.anyConnector(ctx, cmd.Connector)
 	if err != nil {
 		return err
+	}
+	if conn.Deleted {
+		if err := cmd.afterDeletion(ctx, p, conn); err != nil {
+			return err
+		}
 	}
 	if !cmd.Dropped {
 		return cmd.again(ctx, c, p, conn)
@@ -71,6 +76,19 @@ func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	if err == nil && len(out.Refused) > 0 {
 		return errDiffers{quantity(int64(len(out.Refused)), "row of the ledger stays", "rows of the ledger stay") + " dropped"}
+	}
+	return err
+}
+
+// afterDeletion says whether a deleted connector's files can be made again. Its losses stay: until its lane has ended
+// they may still turn out to be in the bucket, and then its credentials are gone.
+func (cmd Replay) afterDeletion(ctx context.Context, p *plane, conn control.Connector) error {
+	_, err := p.store.Access(ctx, control.Lane{Connector: conn.Connector, Destination: conn.Destination.Number})
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		return fault.New(fault.Forbidden, "replay", "the connector %s is deleted and its credentials are erased, so that nothing can be written into its bucket any more", conn.Name)
+	case err == nil && cmd.Dropped:
+		return fault.New(fault.Forbidden, "replay", "the connector %s is deleted: what it dropped stays dropped", conn.Name)
 	}
 	return err
 }

@@ -136,7 +136,7 @@ func (cmd Schema) location(ctx context.Context, s Settings, cfg *config.Config) 
 		return avrofile.Location{}, err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.connector(ctx, cmd.Connector)
+	_, conn, err := p.anyConnector(ctx, cmd.Connector)
 	d := conn.Destination
 	return avrofile.Location{Bucket: d.Bucket, Folder: d.Folder, Cluster: d.Cluster, Connector: string(conn.Connector)}, err
 }
