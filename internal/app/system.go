@@ -238,7 +238,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
 		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
 	}, delivery.Deps{
-		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(),
+		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
 	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")
@@ -503,13 +503,15 @@ func (s *system) logHooks() segment.Hooks {
 	}
 }
 
-func (s *system) deliveryHooks() delivery.Hooks {
+// deliveryHooks is what delivery tells: the metrics, the log, and by wake whoever sends notices.
+func (s *system) deliveryHooks(wake func()) delivery.Hooks {
 	m := s.meters
 	return delivery.Hooks{
 		OnDelivered: func(row control.LaneRow, f control.File, took time.Duration) {
 			m.delivered(row, f, took)
 			s.logger.Debug("file delivered", "workspace", row.WorkspaceName, "connector", row.Name, "key", f.Key, "events", f.Events, "bytes", f.Size, "cut", f.Cut, "took", took)
 		},
+		OnNotice:  func(control.Notice) { wake() },
 		OnRetry:   m.retried,
 		OnParked:  m.park,
 		OnDropped: m.drop,

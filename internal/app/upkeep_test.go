@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -97,4 +99,17 @@ func TestAJobThatFailsSaysWhy(t *testing.T) {
 			t.Errorf("who waits for it hears %v", err)
 		}
 	})
+}
+
+func TestANoticeOfDeliveryWakesWhoeverSendsIt(t *testing.T) {
+	s := &system{logger: slog.New(slog.DiscardHandler), meters: newMeters(prometheus.NewRegistry())}
+	woken := 0
+	told := s.deliveryHooks(func() { woken++ }).OnNotice
+	if told == nil {
+		t.Fatal("a notice waits for the next look")
+	}
+	told(control.Notice{Kind: control.NoticeFailing})
+	if woken != 1 {
+		t.Errorf("woken %d times", woken)
+	}
 }
