@@ -65,7 +65,8 @@ type Failure struct {
 //
 // It first thinks everything through: if a field of anything is invalid, all such problems are reported, each with
 // its place in the file, and nothing is changed. After that each thing stands for itself: one that fails, say
-// because its credentials do not pass the check, does not stop the rest. With dryRun nothing is changed and no
+// because its credentials do not pass the check, does not stop the rest. What somebody else changed while a check ran
+// is thought through once more, check and all: the file says nothing about the rest of it. With dryRun nothing is changed and no
 // network is used; the result says what would be.
 func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
 	a := applier{Plane: p, m: m, dryRun: true}
@@ -271,14 +272,11 @@ func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSp
 
 func (a *applier) dataExport(ctx context.Context, ws Workspace, spec DataExportSpec) {
 	thing := Thing{Kind: "data export", Workspace: ws.Name}
-	pl, err := a.planExport(ctx, ws.Number, spec.ExportEdit)
-	if err == nil && a.dryRun {
-		place := PlacementOfExport(pl.next)
-		err = CheckPlacement(place, a.placed)
-		a.placed = append(a.placed, place)
-	} else if err == nil {
-		err = a.carryOutExport(ctx, &pl)
-	}
+	var pl exportPlan
+	err := anew(func() (err error) {
+		pl, err = a.applyDataExport(ctx, ws, spec)
+		return err
+	})
 	switch {
 	case err != nil:
 		a.fail(thing, spec.path, err)
@@ -287,6 +285,20 @@ func (a *applier) dataExport(ctx context.Context, ws Workspace, spec DataExportS
 	case len(pl.changes) > 0:
 		a.changed(thing, pl.changes...)
 	}
+}
+
+func (a *applier) applyDataExport(ctx context.Context, ws Workspace, spec DataExportSpec) (exportPlan, error) {
+	pl, err := a.planExport(ctx, ws.Number, spec.ExportEdit)
+	switch {
+	case err != nil:
+		return pl, err
+	case !a.dryRun:
+		return pl, a.carryOutExport(ctx, &pl)
+	}
+	place := PlacementOfExport(pl.next)
+	err = CheckPlacement(place, a.placed)
+	a.placed = append(a.placed, place)
+	return pl, err
 }
 
 func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpec) {
@@ -300,7 +312,11 @@ func (a *applier) connector(ctx context.Context, ws Workspace, spec ConnectorSpe
 		}
 		return
 	}
-	pl, err := a.applyConnector(ctx, ws, spec)
+	var pl plan
+	err := anew(func() (err error) {
+		pl, err = a.applyConnector(ctx, ws, spec)
+		return err
+	})
 	switch {
 	case err != nil:
 		a.fail(thing, spec.path, err)

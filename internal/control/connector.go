@@ -18,6 +18,9 @@ type Connector struct {
 	AccessKeyID  string // of the newest destination's credentials; empty once they are erased, and with a role
 	RoleARN      string // in place of a key
 	CreatedAt    time.Time
+	// Rev counts the changes, those of credentials and of what is no part of a version too. A change that was thought
+	// through on another one is refused as stale, however long its check took.
+	Rev int64
 }
 
 // Config is one version of everything about a connector that decides which events it gets and in what form. It is

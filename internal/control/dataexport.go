@@ -111,14 +111,15 @@ func (p *Plane) TestDataExport(ctx context.Context, workspace uint32, e ExportEd
 // changed; nothing is no error. Until then, and if the check fails, the former one works on: so keys and roles are
 // rotated, and bucket or provider changed, without a gap.
 //
-// Errors: as TestDataExport.
+// Errors: as TestDataExport; stale if somebody else changed it while the check ran.
 func (p *Plane) SaveDataExport(ctx context.Context, workspace uint32, e ExportEdit) (DataExport, []string, error) {
 	const op = "save data export"
 	pl, err := p.planExport(ctx, workspace, e)
 	if err != nil {
 		return DataExport{}, nil, fault.Wrap(err, op)
 	}
-	return pl.next, pl.changes, fault.Wrap(p.carryOutExport(ctx, &pl), op)
+	err = p.carryOutExport(ctx, &pl)
+	return pl.next, pl.changes, fault.Wrap(err, op)
 }
 
 func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
@@ -129,5 +130,9 @@ func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
 	if err != nil {
 		return err
 	}
-	return p.Store.SaveDataExport(ctx, pl.next, *credentialsOf(pl.access, report))
+	err = p.Store.SaveDataExport(ctx, pl.next, *credentialsOf(pl.access, report))
+	if err == nil {
+		pl.next.Rev++
+	}
+	return err
 }

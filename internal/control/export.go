@@ -14,6 +14,7 @@ type DataExport struct {
 	RoleARN     string // of the role method
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Rev         int64 // counts the changes, from 1, see Connector.Rev; 0: there is none yet
 }
 
 // Integration is what credentials are for; each has an external id of its own in a workspace.

@@ -58,6 +58,10 @@ func (p *Plane) Upgrade(ctx context.Context, workspace uint32, id ConnectorID) e
 
 // set changes what is not part of a version.
 func (p *Plane) set(ctx context.Context, workspace uint32, id ConnectorID, change func(c *Connector)) error {
+	return anew(func() error { return p.setOnce(ctx, workspace, id, change) })
+}
+
+func (p *Plane) setOnce(ctx context.Context, workspace uint32, id ConnectorID, change func(c *Connector)) error {
 	had, err := p.connector(ctx, workspace, id)
 	if err != nil {
 		return err

@@ -162,7 +162,8 @@ func (p *Plane) launch(ctx context.Context, workspace uint32, id ConnectorID, e 
 // Whatever concerns access is checked before it is stored: another key or role, or the one in place of the other, is
 // a rotation, and until the new one has passed the check the former one works on.
 //
-// Errors: as Launch; not_found; stale if somebody else changed the connector meanwhile.
+// Errors: as Launch; not_found; stale if somebody else changed anything of the connector meanwhile, while the check
+// ran for instance: a slow change undoes none that overtook it.
 func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Connector, []string, error) {
 	had, err := p.connector(ctx, workspace, id)
 	if err != nil {
@@ -172,7 +173,8 @@ func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Ed
 	if err != nil {
 		return Connector{}, nil, fault.Wrap(err, "edit connector")
 	}
-	return pl.next, pl.changes, fault.Wrap(p.carryOut(ctx, &pl), "edit connector")
+	err = p.carryOut(ctx, &pl)
+	return pl.next, pl.changes, fault.Wrap(err, "edit connector")
 }
 
 // connector gives a connector that is not deleted. Errors: not_found.
@@ -189,13 +191,26 @@ func (p *Plane) connector(ctx context.Context, workspace uint32, id ConnectorID)
 //
 // Errors: not_found; stale.
 func (p *Plane) Delete(ctx context.Context, workspace uint32, id ConnectorID) error {
+	return fault.Wrap(anew(func() error { return p.delete(ctx, workspace, id) }), "delete connector")
+}
+
+// anew does f, and once more if somebody else was quicker to change what f reads.
+func anew(f func() error) error {
+	err := f()
+	if fault.Is(err, fault.Stale) {
+		err = f()
+	}
+	return err
+}
+
+func (p *Plane) delete(ctx context.Context, workspace uint32, id ConnectorID) error {
 	c, err := p.Store.Connector(ctx, workspace, id)
 	if err != nil || c.Deleted {
-		return fault.Wrap(err, "delete connector")
+		return err
 	}
 	c.Version++
 	c.Deleted = true
-	return fault.Wrap(p.Store.UpdateConnector(ctx, c, nil), "delete connector")
+	return p.Store.UpdateConnector(ctx, c, nil)
 }
 
 // plan is a change that has been thought through but not made.
@@ -332,7 +347,11 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 	if pl.had == nil {
 		return p.Store.CreateConnector(ctx, pl.next, *k)
 	}
-	return p.Store.UpdateConnector(ctx, pl.next, k, pl.also...)
+	err := p.Store.UpdateConnector(ctx, pl.next, k, pl.also...)
+	if err == nil {
+		pl.next.Rev++
+	}
+	return err
 }
 
 // credentialsOf gives what is stored of an access that has passed its check.

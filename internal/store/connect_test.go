@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -429,4 +430,91 @@ func TestADraftIsKeptUncheckedUntilItIsLaunched(t *testing.T) {
 	d, err = b.SaveDraft(ctx, w.Number, "", control.Edit{Name: &name})
 	ok(t, err)
 	ok(t, b.DeleteDraft(ctx, w.Number, d.ID))
+}
+
+// overtaken makes the next check wait until f is done.
+func (b *bench) overtaken(f func()) {
+	check := b.Plane.Check
+	b.Plane.Check = func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
+		b.Plane.Check = check
+		f()
+		return check(ctx, in)
+	}
+}
+
+func value[T any](v T) *T { return &v }
+
+// rotation is another key.
+func rotation(name string) control.Edit {
+	return control.Edit{AccessKeyID: &name, SecretAccessKey: value(secret.New("secret of " + name))}
+}
+
+func TestASlowChangeUndoesNothingThatOvertookIt(t *testing.T) {
+	type change = func(b *bench, c control.Connector) error
+	pause := func(b *bench, c control.Connector) error { return b.Pause(t.Context(), c.Workspace, c.Connector) }
+	for name, row := range map[string]struct {
+		before, meanwhile change
+		state             string
+	}{
+		"upgrade": {nil, func(b *bench, c control.Connector) error { return b.Upgrade(t.Context(), c.Workspace, c.Connector) }, "AKIA1 paused false test false"},
+		"pause":   {nil, pause, "AKIA1 paused true test true"},
+		"resume":  {pause, func(b *bench, c control.Connector) error { return b.Resume(t.Context(), c.Workspace, c.Connector) }, "AKIA1 paused false test true"},
+		"rotation": {nil, func(b *bench, c control.Connector) error {
+			_, _, err := b.Edit(t.Context(), c.Workspace, c.Connector, rotation("AKIA2"))
+			return err
+		}, "AKIA2 paused false test true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.applied(smallFile(append(launch, "test: true")...))
+			c := b.only("acme")
+			if row.before != nil {
+				ok(t, row.before(b, c))
+			}
+			b.overtaken(func() { ok(t, row.meanwhile(b, c)) })
+			_, _, err := b.Edit(t.Context(), c.Workspace, c.Connector, rotation("AKIA3"))
+			if !fault.Is(err, fault.Stale) || fault.HintOf(err) == "" {
+				t.Errorf("the slow rotation: %v, want stale with a hint", err)
+			}
+			now := b.only("acme")
+			equal(t, "connector", fmt.Sprintf("%s paused %v test %v", now.AccessKeyID, now.Paused, now.Test), row.state)
+		})
+	}
+}
+
+// A file of apply says nothing about the rest of what it changes: it is thought through once more.
+func TestApplyThatIsOvertakenBeginsAnew(t *testing.T) {
+	b := newBench(t)
+	b.applied(smallFile(launch...))
+	c := b.only("acme")
+	b.overtaken(func() { ok(t, b.Pause(t.Context(), c.Workspace, c.Connector)) })
+	equal(t, "apply", b.applied(smallFile("destination: {access_key_id: AKIA2, secret_access_key: s2}")),
+		[]string{"connector acme/w: access key id: AKIA1 → AKIA2; secret access key: new"})
+	c = b.only("acme")
+	equal(t, "connector", fmt.Sprint(c.AccessKeyID, c.Paused), "AKIA2true")
+	equal(t, "checks", len(b.checks), 3)
+}
+
+func TestASlowChangeOfADataExportUndoesNothingThatOvertookIt(t *testing.T) {
+	b := newBench(t)
+	b.applied(smallFile(launch...))
+	w := b.only("acme").Workspace
+	save := func(bucket, key string) error {
+		_, _, err := b.SaveDataExport(t.Context(), w, control.ExportEdit{Bucket: &bucket, AccessKeyID: &key, SecretAccessKey: value(secret.New("of " + key))})
+		return err
+	}
+	b.overtaken(func() { ok(t, save("exports", "AKIA2")) })
+	if err := save("exports", "AKIA1"); !fault.Is(err, fault.Stale) {
+		t.Errorf("the first of two: %v, want stale", err)
+	}
+	b.overtaken(func() { ok(t, save("exports", "AKIA3")) })
+	_, _, err := b.SaveDataExport(t.Context(), w, control.ExportEdit{PathStyle: value(true)})
+	if !fault.Is(err, fault.Stale) {
+		t.Errorf("a change overtaken by a rotation: %v, want stale", err)
+	}
+	b.overtaken(func() { ok(t, save("exports", "AKIA4")) })
+	equal(t, "apply", b.applied("workspaces: [{name: acme, data_export: {path_style: true}}]"), []string{"data export acme: path style: off → on"})
+	a, err := b.store.DataExportAccess(t.Context(), w)
+	ok(t, err)
+	equal(t, "access", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.PathStyle), "AKIA4of AKIA4true")
 }

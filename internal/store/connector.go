@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.created_at, COALESCE(k.access_key_id, ''), COALESCE(k.role_arn, '')
+const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.created_at, c.rev, COALESCE(k.access_key_id, ''), COALESCE(k.role_arn, '')
 	FROM connectors c
 	JOIN connector_configs n ON n.connector = c.id AND n.version = c.version
 	LEFT JOIN credentials k ON k.connector = c.id AND k.destination = n.destination `
@@ -19,7 +19,7 @@ const connectorQuery = `SELECT n.config, c.contact_email, c.paused, c.test, c.cr
 func scanConnector(r scanner) (c control.Connector, err error) {
 	var config string
 	var created int64
-	if err = r.Scan(&config, &c.ContactEmail, &c.Paused, &c.Test, &created, &c.AccessKeyID, &c.RoleARN); err != nil {
+	if err = r.Scan(&config, &c.ContactEmail, &c.Paused, &c.Test, &created, &c.Rev, &c.AccessKeyID, &c.RoleARN); err != nil {
 		return c, err
 	}
 	c.CreatedAt = fromMillis(created)
@@ -80,19 +80,22 @@ func (s *Store) CreateConnector(ctx context.Context, n control.Connector, k cont
 	})
 }
 
-// UpdateConnector makes n the connector's state. n was made from what Connector gave: with the same version if
-// nothing of the configuration changed, else with the next. New credentials, unless k is nil, are stored for n's
+// UpdateConnector makes n the connector's state, and counts its Rev up. n was made from what Connector gave: with the
+// same Rev, and with the same version if nothing of the configuration changed, else with the next. New credentials, unless k is nil, are stored for n's
 // destination and for those of its earlier destinations that also names.
 //
-// Errors: not_found; stale if another version was made meanwhile; conflict if name or folder are taken.
+// Errors: not_found; stale if anything of it was changed meanwhile, or it was deleted; conflict if name or folder are taken.
 func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *control.Credentials, also ...int) error {
 	return s.inTx(ctx, "update connector", func(c conn) error {
 		had, err := c.connector(n.Workspace, n.Connector)
 		if err != nil {
 			return err
 		}
-		if had.Deleted || (n.Version != had.Version && n.Version != had.Version+1) {
-			return fault.New(fault.Stale, "", "the connector has been changed meanwhile")
+		if had.Deleted || n.Rev != had.Rev {
+			return errChanged()
+		}
+		if n.Version != had.Version && n.Version != had.Version+1 {
+			return fault.New(fault.Internal, "", "version %d of connector %s does not follow on %d", n.Version, n.Connector, had.Version)
 		}
 		if n.Version != had.Version {
 			if !n.Deleted {
@@ -108,8 +111,8 @@ func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *con
 		if n.Deleted {
 			deleted = millis(c.s.now())
 		}
-		if err := must(c.exec(`UPDATE connectors SET name = ?, contact_email = ?, paused = ?, test = ?, version = ?, deleted_at = ?
-			WHERE id = ?`, n.Name, n.ContactEmail, n.Paused, n.Test, n.Version, deleted, string(n.Connector))); err != nil {
+		if err := must(c.exec(`UPDATE connectors SET name = ?, contact_email = ?, paused = ?, test = ?, version = ?, deleted_at = ?,
+			rev = rev + 1 WHERE id = ?`, n.Name, n.ContactEmail, n.Paused, n.Test, n.Version, deleted, string(n.Connector))); err != nil {
 			return err
 		}
 		if k == nil {
@@ -122,6 +125,13 @@ func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *con
 		}
 		return nil
 	})
+}
+
+// errChanged refuses a change that is based on what is no longer so: it would undo what was done meanwhile.
+func errChanged() error {
+	return &fault.Error{Code: fault.Stale,
+		Msg:  fault.Message{Key: "control.changed_meanwhile", Text: "Somebody else has changed this meanwhile."},
+		Hint: fault.Message{Key: "control.changed_meanwhile_hint", Text: "Look at how it is now, and make the change again."}}
 }
 
 func (c conn) insertConfig(n control.Config) error {

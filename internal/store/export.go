@@ -52,9 +52,9 @@ func sealExport(workspace uint32) string {
 // DataExport gives a workspace's data export integration. Errors: not_found if it has none.
 func (s *Store) DataExport(ctx context.Context, workspace uint32) (d control.DataExport, err error) {
 	var created, updated int64
-	err = s.reader(ctx).one(`SELECT workspace, bucket, region, endpoint, path_style, access_key_id, role_arn, created_at, updated_at
+	err = s.reader(ctx).one(`SELECT workspace, bucket, region, endpoint, path_style, access_key_id, role_arn, created_at, updated_at, rev
 		FROM data_exports WHERE workspace = ?`, []any{workspace},
-		&d.Workspace, &d.Bucket, &d.Region, &d.Endpoint, &d.PathStyle, &d.AccessKeyID, &d.RoleARN, &created, &updated)
+		&d.Workspace, &d.Bucket, &d.Region, &d.Endpoint, &d.PathStyle, &d.AccessKeyID, &d.RoleARN, &created, &updated, &d.Rev)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, fault.New(fault.NotFound, "", "the workspace has no data export")
 	}
@@ -63,11 +63,15 @@ func (s *Store) DataExport(ctx context.Context, workspace uint32) (d control.Dat
 }
 
 // SaveDataExport makes d the data export of its workspace, opened by k, in one commit: readers see the former one or
-// this one whole. The time at which the integration was first made stays.
+// this one whole. The time at which the integration was first made stays. d was made from what DataExport gave, with
+// the same Rev; the new one counts up.
 //
-// Errors: conflict if a connector of any workspace puts its files into the root of that bucket.
+// Errors: stale if it was changed meanwhile, or is there only now, or no longer; conflict if a connector of any workspace puts its files into the root of that bucket.
 func (s *Store) SaveDataExport(ctx context.Context, d control.DataExport, k control.Credentials) error {
 	return s.inTx(ctx, "save data export", func(c conn) error {
+		if err := c.sameExport(d); err != nil {
+			return err
+		}
 		others, err := c.placements(d.Bucket)
 		if err != nil {
 			return err
@@ -86,15 +90,29 @@ func (s *Store) SaveDataExport(ctx context.Context, d control.DataExport, k cont
 			return err
 		}
 		_, err = c.exec(`INSERT INTO data_exports (workspace, bucket, region, endpoint, path_style, access_key_id, secret, role_arn,
-				features, found_region, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				features, found_region, rev, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (workspace) DO UPDATE SET bucket = excluded.bucket, region = excluded.region, endpoint = excluded.endpoint,
 				path_style = excluded.path_style, access_key_id = excluded.access_key_id, secret = excluded.secret,
 				role_arn = excluded.role_arn, features = excluded.features, found_region = excluded.found_region,
-				updated_at = excluded.updated_at`,
+				rev = excluded.rev, updated_at = excluded.updated_at`,
 			d.Workspace, d.Bucket, d.Region, d.Endpoint, d.PathStyle, k.AccessKeyID, sealed, k.RoleARN,
-			string(features), k.Region, millis(d.CreatedAt), millis(d.UpdatedAt))
+			string(features), k.Region, d.Rev+1, millis(d.CreatedAt), millis(d.UpdatedAt))
 		return err
 	})
+}
+
+// sameExport fails unless the workspace's data export is the one that d was made from. One that was linked anew
+// counts from 1 again, and is another.
+func (c conn) sameExport(d control.DataExport) error {
+	var rev, created int64
+	err := c.one("SELECT rev, created_at FROM data_exports WHERE workspace = ?", []any{d.Workspace}, &rev, &created)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if rev != d.Rev || rev > 0 && created != millis(d.CreatedAt) {
+		return errChanged()
+	}
+	return nil
 }
 
 // DataExportAccess gives what opens the bucket of a workspace's data export. Errors: not_found if it has none.

@@ -267,7 +267,7 @@ func life(ctx context.Context) []step {
 		}, ""},
 		{"save a data export", func(s *Store) error {
 			return s.SaveDataExport(ctx, control.DataExport{Workspace: 1, Bucket: "x", RoleARN: "arn", CreatedAt: at, UpdatedAt: at}, control.Credentials{RoleARN: "arn"})
-		}, ""},
+		}, fault.Stale},
 		{"save a draft", func(s *Store) error {
 			return s.SaveDraft(ctx, control.Draft{ID: "d", Workspace: 1, CreatedAt: at, UpdatedAt: at})
 		}, ""},

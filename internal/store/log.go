@@ -139,8 +139,9 @@ func (c conn) applyConfig(log eventlog.ID, at eventlog.Offset, workspace uint32,
 		return err
 	}
 	var recorded sql.NullInt64
-	err = c.one("SELECT recorded_offset FROM connector_configs WHERE connector = ? AND version = ?",
-		[]any{string(n.Connector), n.Version}, &recorded)
+	var known, config = "", string(control.EncodeConfig(n))
+	err = c.one("SELECT recorded_offset, config FROM connector_configs WHERE connector = ? AND version = ?",
+		[]any{string(n.Connector), n.Version}, &recorded, &known)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		if err := c.insertConfig(n); err != nil {
@@ -157,7 +158,7 @@ func (c conn) applyConfig(log eventlog.ID, at eventlog.Offset, workspace uint32,
 		return err
 	}
 	if _, err := c.exec("UPDATE connector_configs SET log = ?, recorded_offset = ?, config = ?, destination = ?, bucket = ? WHERE connector = ? AND version = ?",
-		log.String(), int64(at), string(control.EncodeConfig(n)), n.Destination.Number, n.Destination.Bucket, string(n.Connector), n.Version); err != nil {
+		log.String(), int64(at), config, n.Destination.Number, n.Destination.Bucket, string(n.Connector), n.Version); err != nil {
 		return err
 	}
 	if n.Version < applied {
@@ -172,8 +173,12 @@ func (c conn) applyConfig(log eventlog.ID, at eventlog.Offset, workspace uint32,
 		if err != nil {
 			return err
 		}
-		if _, err := c.exec("UPDATE connectors SET version = ?, name = ?, deleted_at = COALESCE(deleted_at, ?) WHERE id = ?",
-			n.Version, name, deleted, string(n.Connector)); err != nil {
+		news := 0 // a record mostly says what is known; after a restore it does not, and undoes what was being thought through
+		if config != known {
+			news = 1
+		}
+		if _, err := c.exec("UPDATE connectors SET version = ?, name = ?, deleted_at = COALESCE(deleted_at, ?), rev = rev + ? WHERE id = ?",
+			n.Version, name, deleted, news, string(n.Connector)); err != nil {
 			return err
 		}
 	}

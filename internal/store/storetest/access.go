@@ -54,19 +54,19 @@ func access(run runner) {
 
 		k := credentials()
 		c.AccessKeyID, c.RoleARN = k.AccessKeyID, ""
-		ok(t, e.UpdateConnector(t.Context(), c, &k))
+		e.update(&c, &k)
 		a, err = e.Access(t.Context(), laneOf(c.Config))
 		ok(t, err)
 		equal(t, "with a key", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.RoleARN, a.ExternalID, a.SessionName), "AKIA1s3cret")
 		c.AccessKeyID, c.RoleARN = "", role
-		ok(t, e.UpdateConnector(t.Context(), c, &control.Credentials{RoleARN: role}))
+		e.update(&c, &control.Credentials{RoleARN: role})
 		a, err = e.Access(t.Context(), laneOf(c.Config))
 		ok(t, err)
 		equal(t, "with the role again", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.RoleARN), role)
 
 		e.apply(9, c.Config)
 		c.Version, c.Deleted = 2, true
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		e.apply(20, c.Config)
 		ok(t, e.FinishLane(t.Context(), laneOf(c.Config)))
 		_, err = e.Access(t.Context(), laneOf(c.Config))
@@ -85,6 +85,8 @@ func access(run runner) {
 		ok(t, e.SaveDataExport(t.Context(), d, k))
 		got, err := e.DataExport(t.Context(), w.Number)
 		ok(t, err)
+		want(t, e.SaveDataExport(t.Context(), d, k), fault.Stale) // somebody else made it first
+		d.Rev = 1
 		equal(t, "data export", got, d)
 		a, err := e.DataExportAccess(t.Context(), w.Number)
 		ok(t, err)
@@ -96,11 +98,12 @@ func access(run runner) {
 
 		id, err := e.ExternalID(t.Context(), w.Number, control.IntegrationExports)
 		ok(t, err)
-		next := control.DataExport{Workspace: w.Number, Bucket: "exports2", RoleARN: role, CreatedAt: e.now.Add(time.Hour), UpdatedAt: e.now.Add(time.Hour)}
+		next := control.DataExport{Workspace: w.Number, Bucket: "exports2", RoleARN: role, CreatedAt: d.CreatedAt, UpdatedAt: e.now.Add(time.Hour), Rev: 1}
 		ok(t, e.SaveDataExport(t.Context(), next, control.Credentials{RoleARN: role}))
 		got, err = e.DataExport(t.Context(), w.Number)
 		ok(t, err)
-		next.CreatedAt = d.CreatedAt
+		want(t, e.SaveDataExport(t.Context(), d, k), fault.Stale)
+		next.Rev = 2
 		equal(t, "replaced", got, next)
 		a, err = e.DataExportAccess(t.Context(), w.Number)
 		ok(t, err)
@@ -202,7 +205,7 @@ func access(run runner) {
 		w := e.workspace("acme")
 		a, b, failing, paused := e.connector(w, "a", 9), e.connector(w, "b", 10), e.connector(w, "failing", 11), e.connector(w, "paused", 12)
 		paused.Paused = true
-		ok(t, e.UpdateConnector(t.Context(), paused, nil))
+		e.update(&paused, nil)
 		ok(t, e.SaveHealth(t.Context(), control.Health{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour)}))
 		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: w.Number, Bucket: "x", AccessKeyID: "AKIA1", CreatedAt: e.now, UpdatedAt: e.now.Add(time.Minute)}, credentials()))
 		for i := range 120 {

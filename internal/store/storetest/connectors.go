@@ -59,7 +59,7 @@ func connectors(run runner) {
 		want(t, e.UpdateConnector(t.Context(), n, nil), fault.Conflict)
 
 		c.Version, c.Deleted = 2, true // name and folder are free again
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		again := e.draft(w, "warehouse")
 		ok(t, e.CreateConnector(t.Context(), again, credentials()))
 	})
@@ -68,17 +68,17 @@ func connectors(run runner) {
 		c := e.draft(w, "warehouse")
 		ok(t, e.CreateConnector(t.Context(), c, credentials()))
 		c.Paused, c.ContactEmail, c.Test = true, "other@example.com", true
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		two := c
 		two.Version, two.Codec, two.Name = 2, "zstandard", "renamed"
-		ok(t, e.UpdateConnector(t.Context(), two, nil))
+		e.update(&two, nil)
 		got, err := e.Connector(t.Context(), w.Number, c.Connector)
 		ok(t, err)
 		equal(t, "connector", got, two)
 		want(t, e.UpdateConnector(t.Context(), c, nil), fault.Stale) // still at version 1
 		skips := two
 		skips.Version = 4
-		want(t, e.UpdateConnector(t.Context(), skips, nil), fault.Stale)
+		want(t, e.UpdateConnector(t.Context(), skips, nil), fault.Internal)
 
 		for v, n := range map[int]control.Config{1: c.Config, 2: two.Config} {
 			got, err := e.Config(t.Context(), c.Connector, v)
@@ -90,7 +90,7 @@ func connectors(run runner) {
 
 		gone := two
 		gone.Version, gone.Deleted = 3, true
-		ok(t, e.UpdateConnector(t.Context(), gone, nil))
+		e.update(&gone, nil)
 		want(t, e.UpdateConnector(t.Context(), gone, nil), fault.Stale)
 		cs, err := e.Connectors(t.Context(), w.Number)
 		ok(t, err)
@@ -117,6 +117,40 @@ func connectors(run runner) {
 		ok(t, err)
 		equal(t, "deleted connectors of another workspace", len(cs), 0)
 	})
+	run("a change that is based on what was changed since is stale, and writes nothing", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		c := e.draft(w, "warehouse")
+		ok(t, e.CreateConnector(t.Context(), c, credentials()))
+		slow := c
+		slow.AccessKeyID = "AKIA2"
+		k := control.Credentials{AccessKeyID: "AKIA2", SecretAccessKey: secret.New("other")}
+		same := func(expect control.Connector) {
+			t.Helper()
+			want(t, e.UpdateConnector(t.Context(), slow, &k), fault.Stale)
+			got, err := e.Connector(t.Context(), w.Number, c.Connector)
+			ok(t, err)
+			equal(t, "connector", got, expect)
+			a, err := e.Access(t.Context(), laneOf(c.Config))
+			ok(t, err)
+			equal(t, "secret", a.SecretAccessKey.Reveal(), "s3cret")
+		}
+		c.Paused = true
+		e.update(&c, nil)
+		same(c)
+
+		slow = c
+		e.apply(9, c.Config) // its own record is no change
+		other := c
+		other.Version, other.Codec = 2, "snappy"
+		e.apply(10, other.Config) // one that this database did not know is
+		other.Rev++
+		slow.Version, slow.AccessKeyID = 2, "AKIA2"
+		same(other)
+		slow, c = other, other
+		slow.AccessKeyID = "AKIA2"
+		e.update(&c, nil)
+		same(c)
+	})
 	run("access is the newest of its destination, with its own credentials", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
 		c := e.draft(w, "warehouse")
@@ -137,13 +171,13 @@ func connectors(run runner) {
 		check(one, expect, "s3cret")
 
 		c.Version, c.Destination.Encryption = 2, true
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		expect.Encryption = true
 		check(one, expect, "s3cret")
 
 		c.Version, c.Destination.Number, c.Destination.Bucket, c.AccessKeyID = 3, 2, "b2", "AKIA2"
 		k = control.Credentials{AccessKeyID: "AKIA2", SecretAccessKey: secret.New("other")}
-		ok(t, e.UpdateConnector(t.Context(), c, &k))
+		e.update(&c, &k)
 		check(one, expect, "s3cret")
 		second := expect
 		second.Bucket, second.Region, second.AccessKeyID, second.Features = "b2", "typed", "AKIA2", control.Features{}

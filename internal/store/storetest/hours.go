@@ -436,7 +436,7 @@ func hours(run runner) {
 		ok(t, err)
 		equal(t, "used", n, 30)
 		tests[0].Test = false
-		ok(t, e.UpdateConnector(t.Context(), tests[0], nil))
+		e.update(&tests[0], nil)
 		n, err = e.CapUsed(t.Context(), w.Number, since)
 		ok(t, err)
 		equal(t, "used after an upgrade", n, 10)

@@ -128,7 +128,7 @@ func logs(run runner) {
 		moved := c
 		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
 		k := credentials()
-		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.update(&moved, &k)
 		e.apply(50, moved.Config)
 		l := laneOf(moved.Config)
 		p := e.position(l)
@@ -179,7 +179,7 @@ func logs(run runner) {
 		moved := c
 		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
 		k := credentials()
-		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.update(&moved, &k)
 		p := e.position(l)
 		p.Cursor, p.Links[control.Stream{Schema: 1}], p.Links[control.Stream{Schema: 2}] = 70, 95, 75
 		_, err := e.Save(t.Context(), control.Save{Position: p})
@@ -233,7 +233,7 @@ func logs(run runner) {
 		moved := c
 		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
 		k := credentials()
-		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.update(&moved, &k)
 		e.apply(90, moved.Config)
 		e.accept(e.log, 0, 80, 1) // the record at 90 is gone
 		if got := e.position(l); got.Until != 0 {
@@ -251,7 +251,7 @@ func logs(run runner) {
 		moved := c
 		moved.Version, moved.Destination.Number, moved.Destination.Bucket = 2, 2, "b2"
 		k := credentials()
-		ok(t, e.UpdateConnector(t.Context(), moved, &k))
+		e.update(&moved, &k)
 		e.apply(90, moved.Config)
 		p := e.position(l)
 		p.Cursor = 90
@@ -270,7 +270,7 @@ func logs(run runner) {
 		c := e.connector(e.workspace("acme"), "x", 9)
 		gone := c
 		gone.Version, gone.Deleted = 2, true
-		ok(t, e.UpdateConnector(t.Context(), gone, nil))
+		e.update(&gone, nil)
 		e.apply(90, gone.Config)
 		ok(t, e.FinishLane(t.Context(), laneOf(c.Config)))
 		e.accept(e.log, 0, 80, 0)

@@ -167,7 +167,7 @@ func notices(run runner) {
 		launched.Connector = c.Connector
 		equal(t, "of one that was", who(launched), expect)
 		c.Version, c.Deleted = 2, true
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		equal(t, "of a deleted one", who(e.notice(w.Number, c.Connector, "")), expect)
 		lost := e.draft(w, "lost").Config // known from the log alone
 		e.apply(20, lost)

@@ -132,7 +132,7 @@ func positions(run runner) {
 
 		c.Version, c.Destination.Number, c.Destination.Bucket = 2, 2, "b2"
 		k := credentials()
-		ok(t, e.UpdateConnector(t.Context(), c, &k))
+		e.update(&c, &k)
 		e.apply(50, c.Config)
 		p := e.position(old)
 		equal(t, "end", p.Until, 50)
@@ -161,7 +161,7 @@ func positions(run runner) {
 		w := e.workspace("acme")
 		c := e.connector(w, "warehouse", 9)
 		c.Paused = true
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		rows, err := e.Lanes(t.Context())
 		ok(t, err)
 		equal(t, "paused", rows[0].Paused, true)

@@ -19,7 +19,7 @@ func records(run runner) {
 		ok(t, e.CreateConnector(t.Context(), a, credentials()))
 		b2 := b
 		b2.Version, b2.Codec = 2, "null"
-		ok(t, e.UpdateConnector(t.Context(), b2, nil))
+		e.update(&b2, nil)
 		pending, err := e.PendingConfigs(t.Context())
 		ok(t, err)
 		equal(t, "pending", pending, []control.Config{b.Config, a.Config, b2.Config})
@@ -122,7 +122,7 @@ func records(run runner) {
 		c, err := e.Connector(t.Context(), w.Number, one.Connector)
 		ok(t, err)
 		c.Config = five
-		ok(t, e.UpdateConnector(t.Context(), c, nil))
+		e.update(&c, nil)
 		got, err := e.ConfigAt(t.Context(), one.Connector, 2, e.log, 1000)
 		ok(t, err)
 		equal(t, "while a version waits", got, four)
@@ -150,7 +150,7 @@ func records(run runner) {
 		// of a workspace that is unknown.
 		edited := c
 		edited.Version, edited.Codec = 2, "snappy"
-		ok(t, e.UpdateConnector(t.Context(), edited, nil))
+		e.update(&edited, nil)
 		two, three := c.Config, c.Config
 		two.Version, two.Transformations = 2, []control.Transformation{{Field: "email_address", Action: control.Hash}}
 		three.Version, three.Name, three.Destination.Number, three.Destination.Bucket = 3, "renamed", 2, "b2"

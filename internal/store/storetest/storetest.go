@@ -114,6 +114,13 @@ func (e *env) apply(at eventlog.Offset, n control.Config) {
 		{Offset: at, Workspace: n.Workspace, Record: control.Record{Kind: control.RecordConfig, Config: &n}}}))
 }
 
+// update makes c the state of its connector, and counts it up.
+func (e *env) update(c *control.Connector, k *control.Credentials) {
+	e.t.Helper()
+	ok(e.t, e.UpdateConnector(e.t.Context(), *c, k))
+	c.Rev++
+}
+
 // accept accepts log, and fails unless that many lanes may have lost events by it.
 func (e *env) accept(log eventlog.ID, start, head eventlog.Offset, lost int) {
 	e.t.Helper()

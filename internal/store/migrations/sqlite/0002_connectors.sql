@@ -1,6 +1,7 @@
 -- Roles, notices, checks, data exports, drafts, jobs, complete hours.
 
 ALTER TABLE workspaces ADD COLUMN language TEXT NOT NULL DEFAULT 'en'; -- of what its people are sent
+ALTER TABLE connectors ADD COLUMN rev INTEGER NOT NULL DEFAULT 0;      -- counts the changes
 ALTER TABLE credentials ADD COLUMN role_arn TEXT NOT NULL DEFAULT '';   -- in place of key and secret
 ALTER TABLE health ADD COLUMN episode_at INTEGER;                       -- NULL: outside
 
@@ -24,6 +25,7 @@ CREATE TABLE data_exports (
   role_arn      TEXT    NOT NULL,
   features      TEXT    NOT NULL, -- JSON
   found_region  TEXT    NOT NULL, -- as the check found it; empty: not found out
+  rev           INTEGER NOT NULL, -- counts the changes, from 1
   created_at    INTEGER NOT NULL,
   updated_at    INTEGER NOT NULL
 ) STRICT;
