@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // rules gives the actions on this plane.
@@ -29,8 +32,10 @@ func (p *plane) watched(c *Console) *control.Plane {
 			place += "/" + in.Folder
 		}
 		c.Note("checking %s", place)
-		in.Progress = c.step
+		step, end := c.steps()
+		in.Progress = step
 		report, err := p.check(ctx, in)
+		end()
 		for _, n := range report.Notes {
 			c.Note("  note     %s", n.Text())
 			if text := n.Remedy[bucket.JSON]; text != "" {
@@ -42,14 +47,31 @@ func (p *plane) watched(c *Console) *control.Plane {
 	return r
 }
 
-// step shows a step of a check.
-func (c *Console) step(s bucket.Step) {
-	switch s.State {
-	case bucket.Trying:
-		c.Note("  trying   %s again, for up to %s: %s", s.Action, s.Left.Round(time.Second), s.Finding.Text())
-	default:
-		c.Note("  %-8s %s", s.State, s.Action)
+// steps shows the steps of one check. That one is tried again is said once with its reason; then how long it goes on is
+// drawn where a person looks. end takes the drawing away.
+func (c *Console) steps() (show func(bucket.Step), end func()) {
+	said, drawn := "", false
+	end = func() {
+		if drawn {
+			fmt.Fprint(c.Err, "\r\x1b[K")
+		}
+		drawn = false
 	}
+	return func(s bucket.Step) {
+		left := s.Left.Round(time.Second)
+		switch why := s.Action + ": " + s.Finding.Text(); {
+		case s.State != bucket.Trying:
+			end()
+			c.Note("  %-8s %s", s.State, s.Action)
+		case why != said:
+			end()
+			said = why
+			c.Note("  trying   %s again, for up to %s: %s", s.Action, left, s.Finding.Text())
+		case c.Terminal:
+			drawn = true
+			fmt.Fprintf(c.Err, "\r\x1b[K  trying   %s again, for up to %s", s.Action, left)
+		}
+	}, end
 }
 
 // remedies shows what to add for each right that a report misses.
@@ -59,4 +81,22 @@ func (c *Console) remedies(r bucket.Report, f bucket.Format) {
 			c.Note("\n%s: add\n%s", s.Action, indent(strings.TrimSpace(text)))
 		}
 	}
+}
+
+// unlessShown takes the statements out of err, a check's, that remedies shows.
+func unlessShown(err error, r bucket.Report, f bucket.Format) error {
+	e := fault.As(err)
+	if e == nil {
+		return err
+	}
+	shorter := *e
+	shorter.Fields = slices.Clone(e.Fields)
+	for i, p := range shorter.Fields {
+		for _, s := range r.Steps {
+			if s.Action == p.Field && s.Statement != "" && s.Finding.Remedy[f] != "" {
+				shorter.Fields[i].Message = strings.TrimSuffix(p.Message, " "+s.Statement)
+			}
+		}
+	}
+	return &shorter
 }

@@ -322,10 +322,11 @@ func (cmd ConnectorCheck) Run(ctx context.Context, c *Console, s Settings) error
 		return errors.Join(c.JSON(report), err)
 	}
 	c.remedies(report, bucket.Format(cmd.Format))
-	if err == nil {
-		c.Print("%s/%s: the credentials are good", w.Name, conn.Name)
+	if err != nil {
+		return unlessShown(err, report, bucket.Format(cmd.Format))
 	}
-	return err
+	c.Print("%s/%s: the credentials are good", w.Name, conn.Name)
+	return nil
 }
 
 // ConnectorPause stops a connector's uploads.
