@@ -343,7 +343,7 @@ func (ConnectorPause) Help() string {
 
 // Run pauses.
 func (cmd ConnectorPause) Run(ctx context.Context, c *Console, s Settings) error {
-	return onConnector(ctx, c, s, cmd.Connector, "paused", (*control.Plane).Pause)
+	return onConnector(ctx, c, s, cmd.Connector, "paused", "is paused already", func(c control.Connector) bool { return c.Paused }, (*control.Plane).Pause)
 }
 
 // ConnectorResume lets a paused connector go on.
@@ -360,7 +360,7 @@ func (ConnectorResume) Help() string {
 
 // Run resumes.
 func (cmd ConnectorResume) Run(ctx context.Context, c *Console, s Settings) error {
-	return onConnector(ctx, c, s, cmd.Connector, "resumed", (*control.Plane).Resume)
+	return onConnector(ctx, c, s, cmd.Connector, "resumed", "is not paused", func(c control.Connector) bool { return !c.Paused }, (*control.Plane).Resume)
 }
 
 // ConnectorDelete ends a connector.
@@ -377,7 +377,7 @@ func (ConnectorDelete) Help() string {
 
 // Run deletes.
 func (cmd ConnectorDelete) Run(ctx context.Context, c *Console, s Settings) error {
-	return onConnector(ctx, c, s, cmd.Connector, "deleted", (*control.Plane).Delete)
+	return onConnector(ctx, c, s, cmd.Connector, "deleted", "is deleted already", func(c control.Connector) bool { return c.Deleted }, (*control.Plane).Delete)
 }
 
 // ConnectorUpgrade makes a test connector a full one.
@@ -394,19 +394,26 @@ func (ConnectorUpgrade) Help() string {
 
 // Run upgrades.
 func (cmd ConnectorUpgrade) Run(ctx context.Context, c *Console, s Settings) error {
-	return onConnector(ctx, c, s, cmd.Connector, "upgraded", (*control.Plane).Upgrade)
+	return onConnector(ctx, c, s, cmd.Connector, "upgraded", "is no test connector", func(c control.Connector) bool { return !c.Test }, (*control.Plane).Upgrade)
 }
 
-// onConnector does one action on a connector, and says when it holds.
-func onConnector(ctx context.Context, c *Console, s Settings, name, did string, act func(*control.Plane, context.Context, uint32, control.ConnectorID) error) error {
+// onConnector does one action on a connector, and says when it holds; where so tells that there is nothing to do, it says
+// that, in the words of already.
+func onConnector(ctx context.Context, c *Console, s Settings, name, did, already string, so func(control.Connector) bool,
+	act func(*control.Plane, context.Context, uint32, control.ConnectorID) error,
+) error {
 	p, err := existingPlane(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // the commit was synced
-	w, conn, err := p.connector(ctx, name)
+	w, conn, err := p.anyConnector(ctx, name)
 	if err != nil {
 		return err
+	}
+	if so(conn) && (!conn.Deleted || did == "deleted") {
+		c.Print("%s/%s %s: nothing changed", w.Name, conn.Name, already)
+		return nil
 	}
 	if err := act(p.rules(), ctx, w.Number, conn.Connector); err != nil {
 		return err
