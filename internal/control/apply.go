@@ -404,7 +404,8 @@ func (a *applier) applyConnector(ctx context.Context, ws Workspace, spec Connect
 		return pl, err
 	}
 	if !a.dryRun {
-		return pl, a.carryOut(ctx, &pl)
+		err = a.carryOut(ctx, &pl)
+		return pl, err
 	}
 	if had == nil {
 		a.first = append(a.first, pl)

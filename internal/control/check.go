@@ -37,12 +37,8 @@ const exportName = "Amazon S3"
 // cannot be reached; invalid only for input that was not tried, which is neither remembered nor told.
 func (p *Plane) try(ctx context.Context, t trial) (bucket.Report, error) {
 	a := &t.in.Access
-	if a.RoleARN != "" {
-		var err error
-		if a.ExternalID, err = p.Store.ExternalID(ctx, t.workspace, t.integration); err != nil {
-			return bucket.Report{}, err
-		}
-		a.SessionName = SessionName(t.name)
+	if err := p.assuming(ctx, a, t.workspace, t.integration, t.name); err != nil {
+		return bucket.Report{}, err
 	}
 	workspace, err := p.Store.WorkspaceName(ctx, t.workspace)
 	if err != nil {
@@ -72,6 +68,16 @@ func (p *Plane) try(ctx context.Context, t trial) (bucket.Report, error) {
 		err = &refused
 	}
 	return report, err
+}
+
+// assuming fills in what the role of a is assumed with, if it has one.
+func (p *Plane) assuming(ctx context.Context, a *bucket.Access, workspace uint32, i Integration, name string) (err error) {
+	if a.RoleARN == "" {
+		return nil
+	}
+	a.SessionName = SessionName(name)
+	a.ExternalID, err = p.Store.ExternalID(ctx, workspace, i)
+	return err
 }
 
 // failedBy is the problem of the first step that failed.

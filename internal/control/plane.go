@@ -31,6 +31,7 @@ type Store interface {
 	Placements(ctx context.Context, workspace uint32, bucket string) ([]Placement, error)
 	CreateConnector(ctx context.Context, c Connector, k Credentials) error
 	UpdateConnector(ctx context.Context, c Connector, k *Credentials, also ...int) error
+	Undrained(ctx context.Context, workspace uint32, id ConnectorID) ([]Destination, error)
 	Access(ctx context.Context, l Lane) (Access, error)
 	SetFeatures(ctx context.Context, l Lane, f Features, region string) error
 	ExternalID(ctx context.Context, workspace uint32, i Integration) (string, error)
@@ -160,7 +161,9 @@ func (p *Plane) launch(ctx context.Context, workspace uint32, id ConnectorID, e 
 // What decides about events becomes a new version, which holds from its control record on. Another bucket, endpoint
 // or folder is another destination: events before the record still go to the old one, with the old credentials.
 // Whatever concerns access is checked before it is stored: another key or role, or the one in place of the other, is
-// a rotation, and until the new one has passed the check the former one works on.
+// a rotation, and until the new one has passed the check the former one works on. Earlier destinations in the same
+// bucket that still wait get the new one too, each if it passes the check on its own folder; else theirs stays, and
+// the changes say so.
 //
 // Errors: as Launch; not_found; stale if somebody else changed anything of the connector meanwhile, while the check
 // ran for instance: a slow change undoes none that overtook it.
@@ -218,8 +221,8 @@ type plan struct {
 	had     *Connector // nil: new
 	next    Connector
 	access  bucket.Access
-	check   bool  // access must be checked, and stored
-	also    []int // earlier destinations that get the new credentials too
+	check   bool // access must be checked, and stored
+	rotated bool // what opens the bucket is another
 	changes []string
 }
 
@@ -244,9 +247,9 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	}
 	pl.next, pl.access, pl.changes = e.apply(base, now)
 	c := &pl.next
-	pl.check = had == nil || !samePlace(had.Destination, c.Destination) || had.AccessKeyID != c.AccessKeyID || had.RoleARN != c.RoleARN ||
-		now.SecretAccessKey.Reveal() != pl.access.SecretAccessKey.Reveal() ||
-		had.Destination != c.Destination // region, path style, encryption, spelling of the endpoint
+	pl.rotated = had != nil && (had.AccessKeyID != c.AccessKeyID || had.RoleARN != c.RoleARN ||
+		now.SecretAccessKey.Reveal() != pl.access.SecretAccessKey.Reveal())
+	pl.check = had == nil || pl.rotated || had.Destination != c.Destination // also region, path style, encryption, spelling of the endpoint
 
 	problems := c.Validate(p.Catalogue)
 	if pl.check {
@@ -267,11 +270,6 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 		c.CreatedAt = p.now()
 	case !samePlace(had.Destination, c.Destination):
 		c.Destination.Number++
-	case pl.check:
-		var err error
-		if pl.also, err = p.sharing(ctx, *had, now); err != nil {
-			return pl, err
-		}
 	}
 	if had != nil && !sameConfig(had.Config, c.Config) {
 		c.Version++
@@ -307,21 +305,37 @@ func (p *Plane) likeOther(ctx context.Context, workspace uint32, e Edit) (Edit, 
 	return e.like(other.Destination, a), err
 }
 
-// sharing gives c's earlier destinations that lie in the bucket of its newest and are opened by the same key or role,
-// now. When that key is rotated, theirs is too: they may not be drained yet, and nobody could give them another.
-func (p *Plane) sharing(ctx context.Context, c Connector, now bucket.Access) (numbers []int, err error) {
-	for d := 1; d < c.Destination.Number; d++ {
-		a, err := p.Store.Access(ctx, Lane{Connector: c.Connector, Destination: d})
-		if fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound) {
-			continue // drained, or not known after a restore
+// inherit gives the earlier destinations that get what pl rotates to: those in the same bucket that still wait, if it
+// opens their folder as well. It may be narrowed to the new folder; then what they have stays. To leave all of them
+// with what they have would strand them once that is taken away: only the newest can be given another.
+func (p *Plane) inherit(ctx context.Context, pl *plan) (numbers []int, err error) {
+	newest := pl.next.Destination
+	waiting, err := p.Store.Undrained(ctx, pl.next.Workspace, pl.next.Connector)
+	if err != nil {
+		return nil, err
+	}
+	a := pl.access
+	if err := p.assuming(ctx, &a, pl.next.Workspace, IntegrationCurrents, pl.next.Name); err != nil {
+		return nil, err
+	}
+	for _, d := range waiting {
+		if d.Number >= newest.Number || d.Bucket != newest.Bucket || storeOf(d.Endpoint) != storeOf(newest.Endpoint) {
+			continue
 		}
-		if err != nil {
-			return nil, err
+		if d.Folder != newest.Folder { // that one has passed
+			a.Encryption = d.Encryption
+			report, err := p.Check(ctx, bucket.CheckInput{Kind: bucket.Currents, Access: a, Folder: d.Folder})
+			switch {
+			case err != nil:
+				return nil, err
+			case report.Passing:
+				return nil, report.Err() // it cannot be told now
+			case !report.OK:
+				pl.changes = append(pl.changes, fmt.Sprintf("earlier folder %s: keeps its former credentials, the new ones do not open it", word(d.Folder)))
+				continue
+			}
 		}
-		if a.Bucket == now.Bucket && storeOf(a.Endpoint) == storeOf(now.Endpoint) && a.AccessKeyID == now.AccessKeyID && a.RoleARN == now.RoleARN &&
-			a.SecretAccessKey.Reveal() == now.SecretAccessKey.Reveal() {
-			numbers = append(numbers, d)
-		}
+		numbers = append(numbers, d.Number)
 	}
 	return numbers, nil
 }
@@ -332,6 +346,7 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 		return nil
 	}
 	var k *Credentials
+	var also []int
 	if pl.check {
 		t := trial{workspace: pl.next.Workspace, connector: pl.next.Connector, name: pl.next.Name, integration: IntegrationCurrents,
 			in: bucket.CheckInput{Kind: bucket.Currents, Access: pl.access, Folder: pl.next.Destination.Folder}, trigger: CheckSave}
@@ -343,11 +358,16 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 			return err
 		}
 		k = credentialsOf(pl.access, report)
+		if pl.rotated {
+			if also, err = p.inherit(ctx, pl); err != nil {
+				return err
+			}
+		}
 	}
 	if pl.had == nil {
 		return p.Store.CreateConnector(ctx, pl.next, *k)
 	}
-	err := p.Store.UpdateConnector(ctx, pl.next, k, pl.also...)
+	err := p.Store.UpdateConnector(ctx, pl.next, k, also...)
 	if err == nil {
 		pl.next.Rev++
 	}

@@ -82,7 +82,7 @@ func (s *Store) CreateConnector(ctx context.Context, n control.Connector, k cont
 
 // UpdateConnector makes n the connector's state, and counts its Rev up. n was made from what Connector gave: with the
 // same Rev, and with the same version if nothing of the configuration changed, else with the next. New credentials, unless k is nil, are stored for n's
-// destination and for those of its earlier destinations that also names.
+// destination and for those of its earlier destinations that also names, unless their lane is done by now.
 //
 // Errors: not_found; stale if anything of it was changed meanwhile, or it was deleted; conflict if name or folder are taken.
 func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *control.Credentials, also ...int) error {
@@ -118,12 +118,20 @@ func (s *Store) UpdateConnector(ctx context.Context, n control.Connector, k *con
 		if k == nil {
 			return nil
 		}
-		for _, d := range append(also, n.Destination.Number) {
-			if err := c.setCredentials(control.Lane{Connector: n.Connector, Destination: d}, *k); err != nil {
+		for _, d := range also {
+			l := control.Lane{Connector: n.Connector, Destination: d}
+			v, err := c.lane(l)
+			switch {
+			case err == nil && v.done.Valid: // its credentials are erased for good
+				continue
+			case err != nil && !fault.Is(err, fault.NotFound): // not found: its record is not in the log yet
+				return err
+			}
+			if err := c.setCredentials(l, *k); err != nil {
 				return err
 			}
 		}
-		return nil
+		return c.setCredentials(control.Lane{Connector: n.Connector, Destination: n.Destination.Number}, *k)
 	})
 }
 
@@ -181,6 +189,20 @@ func (c conn) placements(bucket string) ([]control.Placement, error) {
 		return control.PlacementOfExport(d), err
 	}, "SELECT workspace, bucket, endpoint FROM data_exports WHERE bucket = ? ORDER BY workspace", bucket)
 	return append(ps, exports...), err
+}
+
+// Undrained gives the destinations of a connector whose lane is not done, or not begun yet, each as its newest version
+// has it, in order. A connector of another workspace has none.
+func (s *Store) Undrained(ctx context.Context, workspace uint32, id control.ConnectorID) (out []control.Destination, err error) {
+	cs, err := list(s.reader(ctx), scanConfig, `SELECT n.config FROM connector_configs n JOIN connectors c ON c.id = n.connector
+		WHERE c.workspace = ? AND c.id = ?
+			AND n.version = (SELECT MAX(x.version) FROM connector_configs x WHERE x.connector = n.connector AND x.destination = n.destination)
+			AND NOT EXISTS (SELECT 1 FROM lanes l WHERE l.connector = n.connector AND l.destination = n.destination AND l.done_at IS NOT NULL)
+		ORDER BY n.destination`, workspace, string(id))
+	for _, n := range cs {
+		out = append(out, n.Destination)
+	}
+	return out, s.fail(err, "list destinations that wait")
 }
 
 // Config gives one version of a connector's configuration. Errors: not_found.

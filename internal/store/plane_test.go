@@ -25,7 +25,7 @@ type bench struct {
 	t      *testing.T
 	store  *store.Store
 	now    time.Time
-	refuse map[string]bucket.Report // by bucket
+	refuse map[string]bucket.Report // by bucket, or bucket/folder
 	checks []string                 // bucket/folder by key or role, as checked
 	kinds  []bucket.Kind            // of the same checks
 }
@@ -53,8 +53,10 @@ func newBench(t *testing.T) *bench {
 			}
 			b.checks = append(b.checks, fmt.Sprintf("%s/%s by %s", a.Bucket, in.Folder, by))
 			b.kinds = append(b.kinds, in.Kind)
-			if refused, ok := b.refuse[a.Bucket]; ok {
-				return refused, nil
+			for _, place := range []string{a.Bucket, a.Bucket + "/" + in.Folder} {
+				if refused, ok := b.refuse[place]; ok {
+					return refused, nil
+				}
 			}
 			return bucket.Report{OK: true, Features: bucket.Features{RefusesChecksums: true}, Region: "eu-west-1"}, nil
 		}}
@@ -399,18 +401,51 @@ func TestADeletedConnectorEndsWithAVersionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestARotatedKeyReachesEarlierFoldersOfTheSameBucketToo(t *testing.T) {
+func TestARotatedKeyReachesEarlierFoldersOfTheSameBucketIfItOpensThem(t *testing.T) {
 	b := newBench(t)
 	b.applied(smallFile(launch...))
 	b.applied(smallFile("destination: {folder: g}"))
 	b.applied(smallFile("destination: {bucket: ccc}"))
 	b.applied(smallFile("destination: {bucket: bbb, folder: h}"))
 	c := b.only("acme")
+	opened := func(what string, want ...string) {
+		t.Helper()
+		for i, want := range want {
+			a, err := b.store.Access(t.Context(), control.Lane{Connector: c.Connector, Destination: i + 1})
+			ok(t, err)
+			equal(t, fmt.Sprintf("%s: access of destination %d", what, i+1), a.Bucket+" "+a.AccessKeyID+" "+a.SecretAccessKey.Reveal(), want)
+		}
+	}
+	b.checks = nil
 	b.applied(smallFile("destination: {access_key_id: AKIA2, secret_access_key: s2}"))
-	for d, want := range map[int]string{1: "bbb AKIA2 s2", 2: "bbb AKIA2 s2", 3: "ccc AKIA1 s1", 4: "bbb AKIA2 s2"} {
+	opened("rotated", "bbb AKIA2 s2", "bbb AKIA2 s2", "ccc AKIA1 s1", "bbb AKIA2 s2")
+	equal(t, "checks", b.checks, []string{"bbb/h by AKIA2:s2", "bbb/f by AKIA2:s2", "bbb/g by AKIA2:s2"})
+
+	equal(t, "folder and key at once", b.applied(smallFile("destination: {folder: i, access_key_id: AKIA3, secret_access_key: s3}")),
+		[]string{"connector acme/w: folder: h → i; access key id: AKIA2 → AKIA3; secret access key: new"})
+	opened("folder and key at once", "bbb AKIA3 s3", "bbb AKIA3 s3", "ccc AKIA1 s1", "bbb AKIA3 s3", "bbb AKIA3 s3")
+
+	b.refuse["bbb/g"] = refused("s3:PutObject", bucket.AccessDenied, "s3:PutObject is not allowed.")
+	equal(t, "a key that does not open all", b.applied(smallFile("destination: {access_key_id: AKIA4, secret_access_key: s4}")),
+		[]string{"connector acme/w: access key id: AKIA3 → AKIA4; secret access key: new; earlier folder g: keeps its former credentials, the new ones do not open it"})
+	opened("a key that does not open all", "bbb AKIA4 s4", "bbb AKIA3 s3", "ccc AKIA1 s1", "bbb AKIA4 s4", "bbb AKIA4 s4")
+	failing := b.refuse["bbb/g"]
+	failing.Passing = true
+	b.refuse["bbb/g"] = failing
+	if err := b.failed(smallFile("destination: {access_key_id: AKIA5, secret_access_key: s5}")); err == nil {
+		t.Error("a store in trouble that passes was taken for a refusal")
+	}
+	opened("while it cannot be told", "bbb AKIA4 s4", "bbb AKIA3 s3", "ccc AKIA1 s1", "bbb AKIA4 s4", "bbb AKIA4 s4")
+	delete(b.refuse, "bbb/g")
+	b.applied(smallFile("destination: {role_arn: '" + roleARN + "'}"))
+	for _, d := range []int{1, 2, 4, 5} {
 		a, err := b.store.Access(t.Context(), control.Lane{Connector: c.Connector, Destination: d})
 		ok(t, err)
-		equal(t, fmt.Sprint("access of destination ", d), a.Bucket+" "+a.AccessKeyID+" "+a.SecretAccessKey.Reveal(), want)
+		equal(t, "a role in its place", fmt.Sprint(a.RoleARN, a.AccessKeyID), roleARN)
+	}
+	role := b.checks[len(b.checks)-1]
+	if !strings.HasPrefix(role, "bbb/h by "+roleARN+" with mlr-") || !strings.HasSuffix(role, " as millrace-w") {
+		t.Errorf("the check of an earlier folder: %s", role)
 	}
 }
 

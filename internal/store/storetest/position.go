@@ -141,10 +141,33 @@ func positions(run runner) {
 		ok(t, err)
 		_, err = e.Access(t.Context(), old)
 		ok(t, err)
+		undrained := func(expect ...int) {
+			t.Helper()
+			ds, err := e.Undrained(t.Context(), w.Number, c.Connector)
+			ok(t, err)
+			var got []int
+			for _, d := range ds {
+				got = append(got, d.Number)
+			}
+			equal(t, "destinations that wait", got, expect)
+		}
+		undrained(1, 2)
 		ok(t, e.FinishLane(t.Context(), old))
 		ok(t, e.FinishLane(t.Context(), old))
 		_, err = e.Access(t.Context(), old)
 		want(t, err, fault.Forbidden)
+		undrained(2)
+		ds, err := e.Undrained(t.Context(), w.Number+1, c.Connector)
+		ok(t, err)
+		equal(t, "destinations of another workspace", len(ds), 0)
+		ok(t, e.UpdateConnector(t.Context(), c, &k, 1)) // thought through before the lane was done
+		c.Rev++
+		_, err = e.Access(t.Context(), old)
+		want(t, err, fault.Forbidden)
+		next := c // waits for its record
+		next.Version, next.Destination.Number, next.Destination.Folder = 3, 3, "g"
+		e.update(&next, &k)
+		undrained(2, 3)
 		_, err = e.Access(t.Context(), laneOf(c.Config))
 		ok(t, err)
 		rows, err := e.Lanes(t.Context())
