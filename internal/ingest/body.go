@@ -82,8 +82,7 @@ func encodingOf(h http.Header) (encoding, error) {
 
 // Sizes of what reading needs besides the body itself.
 const (
-	firstRead  = 64 << 10 // taken for a body of unknown length
-	trustedLen = 1 << 20  // a stated length is believed up to here; beyond it memory follows the bytes that came
+	firstRead  = 64 << 10 // taken before anything has come; from there on memory follows the bytes that came
 	spare      = 512      // so that the read that meets the end needs no larger buffer
 	keptBuffer = 8 << 20  // larger ones are not kept for the next request
 
@@ -243,18 +242,18 @@ func skippable(head []byte) bool {
 // fill reads r to its end into q.body. length is what the client says, or negative.
 //
 // Memory is taken for what has come and, in doubling steps, for what comes next, never for what is only announced:
-// so neither a false length nor a bomb holds more than twice what it really sent or unpacked.
+// so neither a body that is announced and stalls nor a bomb holds more than twice what it really sent or unpacked. A
+// stated length ends the last step where the body does.
 func (q *request) fill(r io.Reader, length int64) error {
 	limit := q.in.cfg.MaxBody
-	step := int64(firstRead)
-	if length >= 0 {
-		step = min(length, trustedLen) + spare
-	}
 	var room int64 // bytes that memory is taken for
 	b := q.body[:0]
 	for {
 		if int64(len(b)) == room {
-			next := min(room+max(step, room), limit+spare)
+			next := min(room+max(firstRead, room), limit+spare)
+			if end := length + spare; length >= 0 && end > room {
+				next = min(next, end)
+			}
 			if !q.take(weight(next) - weight(room)) {
 				q.body = b
 				return noMemory()

@@ -548,6 +548,29 @@ func TestWithoutMemoryARequestIsRefusedAndTheNextOneServed(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsAnnouncedHoldsNoMoreThanTwiceWhatCame(t *testing.T) {
+	h := open(t, Config{MaxBody: 2 << 20})
+	body := strings.Repeat(custom("a")+"\n", 4000)
+	for _, announced := range []int64{-1, int64(len(body)), 2 << 20} {
+		var came int64
+		r := newRequest(nil)
+		in := strings.NewReader(body)
+		r.Body = io.NopCloser(watch{in, func() {
+			came = int64(len(body) - in.Len())
+			if held := h.in.cfg.MemoryBudget - h.in.budget.free.Load(); held > weight(2*came+firstRead+spare) {
+				t.Errorf("announced %d: %d bytes are held when %d have come", announced, held, came)
+			}
+		}})
+		r.ContentLength = announced
+		if got := h.do(r); got.status != 200 || got.Accepted != 4000 {
+			t.Errorf("announced %d: %d %s", announced, got.status, got.body)
+		}
+		if came == 0 {
+			t.Fatal("nobody looked")
+		}
+	}
+}
+
 func TestTheLargestBodyFitsTheSmallestBudget(t *testing.T) {
 	h := open(t, Config{MaxBody: 8 << 20, MemoryBudget: 1})
 	body := strings.Repeat("\n", 8<<20)
