@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,10 @@ type outcome struct {
 	took time.Duration
 	// found is set when the key is taken: what the object there covers.
 	found *found
-	err   error
+	// looked: nothing was written; what begins in the stream's prefix are borders.
+	looked  bool
+	borders []eventlog.Offset
+	err     error
 }
 
 // start begins the attempts that may begin now.
@@ -84,6 +88,13 @@ func (l *lane) start(ctx context.Context) error {
 			return err
 		}
 		f := s.next()
+		if !s.looked && f.first < l.lookBelow {
+			s.inFlight = true
+			delete(l.ready, s)
+			l.attempts++
+			go l.look(ctx, l.store, s, f, l.streamName(s).StreamPrefix(), l.hist.last().config.Destination.Folder)
+			continue
+		}
 		if l.row.Test && s.Target == 0 && s.plan == nil {
 			if ok, err := l.underCap(ctx, s, f); err != nil || !ok {
 				if err != nil || l.order != nil {
@@ -281,6 +292,9 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 		}
 		return nil
 	}
+	if o.looked {
+		return l.bordered(s, o.borders)
+	}
 	l.maxRaw = min(maxRaw, 2*l.maxRaw)
 	s.tries, s.retryAt, s.most = 0, time.Time{}, 0
 	l.succeeded(true)
@@ -315,6 +329,41 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 	l.advance(s, row.Last)
 	if f, ok := s.floor(); ok && f <= s.last {
 		return l.reform(s)
+	}
+	return nil
+}
+
+// look finds what stands under a stream's prefix. After a load the next key does not follow from the chain alone: if the
+// database was restored from before a drop, the links after the dropped events stand beyond a gap.
+func (l *lane) look(ctx context.Context, store bucket.Bucket, s *stream, f *file, prefix, folder string) {
+	ctx, cancel := context.WithTimeout(ctx, listFactor*l.m.cfg.AttemptLimit)
+	defer cancel()
+	o := outcome{s: s, f: f, key: prefix, looked: true}
+	for info, err := range store.List(ctx, prefix) {
+		if err != nil {
+			o.err = err
+			break
+		}
+		if name, ok := avrofile.ParseKey(folder, info.Key); ok && name.Target == s.Target {
+			o.borders = append(o.borders, eventlog.Offset(name.First))
+		}
+	}
+	l.outcomes <- o
+}
+
+// bordered takes the borders that were found, and gathers the stream again if a file crosses one, or begins in a link.
+func (l *lane) bordered(s *stream, borders []eventlog.Offset) error {
+	slices.Sort(borders)
+	s.looked, s.borders = true, borders
+	if p := s.plan; p != nil && s.crosses(p.First, p.Last) {
+		if _, written := slices.BinarySearch(borders, p.First); !written {
+			s.plan = nil // given up, or the chain would not go on inside of it
+		}
+	}
+	for _, f := range s.files {
+		if f.first <= s.last || s.crosses(f.first, f.last) {
+			return l.reform(s)
+		}
 	}
 	return nil
 }

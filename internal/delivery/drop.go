@@ -151,26 +151,27 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	}
 	last := s.last
 	// Drops of a stream follow each other without a gap, and so do a link's events: a link takes from the drop that
-	// holds its first event and from those after it, whatever the log still knows of their ranges.
+	// holds its first event and from those after it.
 	slices.SortFunc(drops, func(a, b control.Drop) int { return cmp.Compare(a.First, b.First) })
 	slices.SortFunc(links, func(a, b link) int { return cmp.Compare(a.meta.First, b.meta.First) })
 	for _, w := range links {
 		if w.meta.Target != s.Target || w.meta.Log != l.pos.Log.String() {
 			continue
 		}
-		left, ours := int64(w.meta.Events), false
-		for i := range drops {
-			d := &drops[i]
-			if !ours && (w.meta.First < int64(d.First) || w.meta.First > int64(d.Last)) {
-				continue
+		if i := slices.IndexFunc(drops, func(d control.Drop) bool {
+			return int64(d.First) <= w.meta.First && w.meta.First <= int64(d.Last)
+		}); i >= 0 {
+			if err := l.takeOut(l.life, drops[i:], s, w); err != nil {
+				return err
 			}
-			ours = true
-			n := min(d.Events, left)
-			d.Events, left = d.Events-n, left-n
-		}
-		if ours {
 			last = max(last, eventlog.Offset(w.meta.Last))
 			save.Files = append(save.Files, l.adopted(s.Stream, s.schema.Type.Name, w))
+		}
+	}
+	var borders []eventlog.Offset
+	for _, w := range links {
+		if w.name.Target == s.Target {
+			borders = append(borders, eventlog.Offset(w.name.First))
 		}
 	}
 	for i := range drops {
@@ -196,11 +197,79 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	delete(l.unsettled, s)
 	if last > s.last {
 		l.advance(s, last)
-		if f, ok := s.floor(); ok && f <= s.last {
-			return l.reform(s)
+	}
+	return l.bordered(s, borders)
+}
+
+// takeOut takes the events of a link out of the drops of its stream. The first of drops holds the link's first event.
+func (l *lane) takeOut(ctx context.Context, drops []control.Drop, s *stream, w link) error {
+	in := make([]int64, len(drops))
+	left := int64(w.meta.Events)
+	first, last := eventlog.Offset(w.meta.First), eventlog.Offset(w.meta.Last)
+	start, _ := l.m.deps.Log.Bounds()
+	if err := l.eachOf(ctx, s, max(first, start), last, func(o eventlog.Offset) {
+		for i := range drops {
+			if o <= drops[i].Last {
+				in[i]++
+				return
+			}
 		}
+		left-- // beyond them: the log holds what is not decided
+	}); err != nil {
+		return err
+	}
+	for i := range drops {
+		d := &drops[i]
+		n := min(d.Events, left)
+		if first >= start {
+			n = min(n, in[i])
+		}
+		d.Events, left = d.Events-n, left-n
 	}
 	return nil
+}
+
+// eachOf calls do for the offset of each event of s that the log holds from first to last, as it was selected then.
+func (l *lane) eachOf(ctx context.Context, s *stream, first, last eventlog.Offset, do func(eventlog.Offset)) error {
+	if first > last {
+		return nil
+	}
+	hist := l.hist.clone()
+	cfg, err := l.m.deps.Store.ConfigAt(ctx, l.row.Lane.Connector, l.row.Lane.Destination, l.pos.Log, first)
+	if err == nil {
+		hist, err = newHistory(l.row, l.m.deps.Catalogue, l.log, first, cfg, 0)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return fault.Wrap(err, "load configuration")
+	}
+	r, err := l.m.deps.Log.Reader(first, eventlog.Filter{Workspace: l.row.Workspace})
+	if err != nil {
+		return fault.Wrap(err, "read log again")
+	}
+	defer r.Close()
+	for {
+		c, err := r.Next()
+		if err != nil {
+			return fault.Wrap(err, "read log again")
+		}
+		if c == nil || c.First > last {
+			return nil
+		}
+		if c.Kind == eventlog.Control {
+			if _, err := hist.observe(c); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.Kind != eventlog.Events || c.Hour() != s.Hour || c.Target != s.Target {
+			continue
+		}
+		for r := range c.Records() {
+			if r.Offset >= first && r.Offset <= last && r.Schema == s.Schema && (s.Target != 0 || hist.at(r.Offset).selects.Has(s.schema)) {
+				do(r.Offset)
+			}
+		}
+	}
 }
 
 // link is an object of a lane's chain as the bucket tells of it.
@@ -213,7 +282,7 @@ type link struct {
 // listFactor is how many attempt limits a listing with its HEADs may take.
 const listFactor = 20
 
-// links lists what lies below prefix and carries metadata of ours.
+// links lists what lies below prefix, with the metadata of ours.
 func (l *lane) links(ctx context.Context, prefix string) ([]link, error) {
 	ctx, cancel := context.WithTimeout(ctx, listFactor*l.m.cfg.AttemptLimit)
 	defer cancel()
@@ -235,10 +304,12 @@ func (l *lane) links(ctx context.Context, prefix string) ([]link, error) {
 			}
 			return nil, err
 		}
-		if m, ok := avrofile.ParseMeta(head.Metadata); ok {
-			head.Key = info.Key
-			out = append(out, link{name, head, m})
+		m, ok := avrofile.ParseMeta(head.Metadata)
+		if !ok {
+			m = avrofile.Meta{} // a stranger's, or copied without them
 		}
+		head.Key = info.Key
+		out = append(out, link{name, head, m})
 	}
 	return out, nil
 }

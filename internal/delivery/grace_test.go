@@ -1,7 +1,9 @@
 package delivery_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/eventlog"
 )
 
@@ -385,6 +388,37 @@ func TestADeletedConnectorHasItsMinuteAfterAStandstill(t *testing.T) {
 			t.Errorf("the bucket is well: dropped %v, done %v", got, w.done(lane1))
 		}
 		w.check()
+	})
+}
+
+// slowSaves is a store that takes its time to save positions.
+type slowSaves struct{ delivery.Store }
+
+func (s slowSaves) Save(ctx context.Context, v control.Save) (int64, error) {
+	time.Sleep(5 * time.Second)
+	return s.Store.Save(ctx, v)
+}
+
+func TestAPauseDuringASaveForgetsNoRule(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.PauseLimit = time.Hour
+		w.configure(nil)
+		m := delivery.New(w.cfg, delivery.Deps{Log: w.log, Store: slowSaves{w.store}, Opener: w, Catalogue: w.catalogue, Logger: slog.New(slog.NewTextHandler(said(), nil))})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); m.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		w.configure(func(c *control.Config) { c.Events = []string{someTypes[0]} })
+		time.Sleep(52 * time.Second) // the cursor moved, and is being saved
+		w.pause(true)
+		time.Sleep(time.Minute)
+		w.append(someTypes[1], 50) // not selected any more
+		time.Sleep(3 * time.Hour)
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v, and none of it was selected", got)
+		}
+		cancel()
+		<-done
 	})
 }
 

@@ -92,6 +92,9 @@ type lane struct {
 	outbox    []control.Notice
 	lastDrop  time.Time // newest of the drops that are not settled
 	settleAt  time.Time // when these may be settled
+	// lookBelow is where the log ended at the load: of a stream with events below, the bucket is looked at before the
+	// first write.
+	lookBelow eventlog.Offset
 	// A deleted connector's lanes end at endAt; zero: not deleted, as far as the log was looked.
 	endAt   time.Time
 	made    time.Time // since when this process delivers for it
@@ -181,7 +184,8 @@ func (l *lane) round(ctx context.Context) error {
 	done := ctx.Done()
 	for {
 		l.now = time.Now()
-		if l.mustRewind && l.attempts == 0 {
+		// Not while a save is under way: its answer would move the position beyond what the history has read again.
+		if l.mustRewind && l.attempts == 0 && !l.saving {
 			if err := l.rewind(); err != nil {
 				return err
 			}
@@ -343,6 +347,7 @@ func (l *lane) load(ctx context.Context) error {
 		return fault.Wrap(err, "load drops")
 	}
 	l.settleAt = l.now.Add(l.settleWait())
+	_, l.lookBelow = l.m.deps.Log.Bounds()
 	for _, d := range drops {
 		s := l.stream(d.Stream)
 		if s.schema == nil {

@@ -304,7 +304,7 @@ func (m *modelRun) disaster() {
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && (m.trimmed || m.lossy) || (m.quota || m.lossy) && (k == 1 || k == 4) {
+	if k == 0 && m.trimmed && !m.quota || (m.quota || m.lossy) && (k == 1 || k == 4) {
 		// What the log has forgotten cannot be compared any more: see FORMAT.md §4 on what settling rests on.
 		return
 	}
@@ -333,7 +333,9 @@ func (m *modelRun) disaster() {
 			old.pos[l] = p
 			old.files[l] = nil
 			old.done[l] = false
+			delete(old.health, l)
 		}
+		clear(old.drops)
 		w.store = old
 	case 1:
 		m.say("copy the buckets without metadata")

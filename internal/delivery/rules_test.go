@@ -566,3 +566,77 @@ func TestADropSettlesAfterTheClockWasSetBack(t *testing.T) {
 		w.check()
 	})
 }
+
+func TestADatabaseFromBeforeADropFindsTheLinksAfterIt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = 10 * time.Hour
+		w.cfg.LogRetention = 1000 * time.Hour
+		w.configure(func(c *control.Config) { c.FlushEvents = 15000 })
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		// Of one stream the first events are dropped and the others kept.
+		time.Sleep(time.Until(eventlog.HourOf(time.Now()).Start().Add(time.Hour + time.Minute)))
+		w.append(someTypes[0], 50)
+		time.Sleep(time.Minute)
+		backup := w.store.copy()
+		time.Sleep(40 * time.Minute)
+		w.append(someTypes[0], 50)
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Minute)
+		}
+		w.buckets["b1"].Deny("")
+		must(t, w, 3*time.Hour)
+		p.stop()
+		w.check()
+		before := len(w.objects())
+		w.store = backup
+		p = w.start()
+		must(t, w, 3*time.Hour)
+		p.stop()
+		w.check()
+		// What was dropped then is held by the log now, and nobody remembers that it was lost: it is delivered.
+		if got := w.dropped(); len(got) > 0 || len(w.objects()) != before+1 {
+			t.Errorf("dropped %v, %d objects where there were %d", got, len(w.objects()), before)
+		}
+	})
+}
+
+// A link that such a database does not know begins in the middle of a new drop and goes on beyond it: it takes only its
+// own events out of the drop.
+func TestALinkInTheMiddleOfADropTakesItsOwnEventsOnly(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		p.stop()
+		w.append(someTypes[0], 300)
+		first, schema := w.appended[0].offset, uint32(w.appended[0].schema.ID)
+		stream := control.Stream{Schema: schema, Hour: eventlog.HourOf(time.Now())}
+		give := func(id int64, from, n eventlog.Offset) {
+			pos := w.store.pos[lane1]
+			pos.Cursor = first + from + n
+			w.store.pos[lane1] = pos
+			w.store.drops[id] = control.Drop{
+				ID: id, Lane: lane1, Stream: stream, EventType: someTypes[0], Log: w.log.id,
+				First: first + from, Last: first + from + n - 1, Events: int64(n), Reason: control.DropGrace, At: time.Now(),
+			}
+		}
+		backup := w.store.copy()
+		give(1, 0, 50)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check() // 50 dropped, links of 100, 100 and 50
+		w.store = backup
+		give(1, 0, 100)
+		give(2, 100, 20)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if one, two := w.store.drops[1].Events, w.store.drops[2].Events; one != 50 || two != 0 {
+			t.Errorf("the drops have %d and %d events left, want 50 and 0", one, two)
+		}
+	})
+}

@@ -32,9 +32,14 @@ type stream struct {
 	// files are what is gathered above last, in order. Only the last may be open, only the first in flight.
 	files    []*file
 	inFlight bool
-	tries    int
-	retryAt  time.Time
-	most     int // events of the next file, because a cap leaves room for no more; 0: no such border
+	// Once looked, borders are the first offsets of the objects that stood under the stream's prefix, in order: a file
+	// ends before each of them, because there a link of ours may begin that the position does not know of.
+	looked  bool
+	borders []eventlog.Offset
+
+	tries   int
+	retryAt time.Time
+	most    int // events of the next file, because a cap leaves room for no more; 0: no such border
 }
 
 // file is a link that is being gathered or waits to be written.
@@ -73,6 +78,7 @@ const (
 	cutShutdown cutReason = "shutdown"
 	cutProbe    cutReason = "probe"   // a lane that rests tries with what it has
 	cutPlanned  cutReason = "planned" // the border was fixed before a restart
+	cutFound    cutReason = "found"   // before an object that stood there, or of one: its borders are not ours
 	cutReplay   cutReason = "replay"  // dropped events that were brought back
 )
 
@@ -106,6 +112,12 @@ func (s *stream) planned(f *file) bool {
 	return s.plan != nil && f.first >= s.plan.First && f.first <= s.plan.Last
 }
 
+// crosses reports whether a border lies in (first, last].
+func (s *stream) crosses(first, last eventlog.Offset) bool {
+	i, _ := slices.BinarySearch(s.borders, first+1)
+	return i < len(s.borders) && s.borders[i] <= last
+}
+
 // floor is the lowest offset that the stream still has to deliver; ok is false if it has nothing gathered.
 func (s *stream) floor() (eventlog.Offset, bool) {
 	if len(s.files) == 0 {
@@ -120,6 +132,10 @@ func (l *lane) add(s *stream, e *epoch, r eventlog.Record, accepted time.Time) e
 	if f != nil && f.cfg != e {
 		l.cut(s, cutConfig)
 		f = nil
+	}
+	if f != nil && s.crosses(f.first, r.Offset) {
+		l.cut(s, cutFound)
+		f = s.open()
 	}
 	if f == nil {
 		f = &file{cfg: e, first: r.Offset, accepted: accepted, born: l.now, age: max(0, l.now.Round(0).Sub(accepted))}
