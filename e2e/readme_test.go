@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,6 +61,37 @@ func TestTheDemoChecksItself(t *testing.T) {
 	if lines := strings.Count(jsonl, "\n"); lines < n {
 		t.Errorf("cat prints %d lines, there were %d events after the first run alone", lines, n)
 	}
+}
+
+// What the demo prints to look into it works as pasted, while it runs.
+func TestTheDemoSaysHowToLookIntoIt(t *testing.T) {
+	t.Parallel()
+	demo := exec.Command(millrace, "demo", "--rate", "100", "--dir", filepath.Join(t.TempDir(), "demo-data"), "--listen", "127.0.0.1:0")
+	demo.Env = cleanEnv()
+	out, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		demo.Process.Signal(os.Interrupt)
+		demo.Wait()
+	}()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		line, ok := strings.CutPrefix(lines.Text(), "Look into it: ")
+		if !ok {
+			continue
+		}
+		pasted := exec.Command("sh", "-c", line)
+		pasted.Env = cleanEnv()
+		if said, err := pasted.CombinedOutput(); err != nil || !strings.Contains(string(said), "no difference") {
+			t.Errorf("%s: %v\n%s", line, err, said)
+		}
+		return
+	}
+	t.Error("the demo says nothing of how to look into it")
 }
 
 // Whatever the README shows is run as it stands there, with the placeholders that a reader would fill in. make demo

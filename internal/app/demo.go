@@ -49,6 +49,8 @@ const (
 	demoFlush  = "5s"
 	demoQuiet  = "2s"
 
+	demoNetworks = "127.0.0.0/8" // of its S3 server
+
 	// The installation, which takes on roles, and the customer's account, which has one.
 	demoAccount = "111122223333"
 	demoBaseID  = "AKIAMILLRACEBASE"
@@ -138,7 +140,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	// The demo is the same for everybody: of the settings only flags count, not the environment.
 	cfg, err := Settings{Flags: withDefaults(s.Flags,
 		"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
-		"--allowed-endpoint-networks=127.0.0.0/8", "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
+		"--allowed-endpoint-networks="+demoNetworks, "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
 		"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
 	)}.Load()
 	if err != nil {
@@ -282,6 +284,8 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("  mails     %s", filepath.Join(cmd.Dir, "outbox"))
 	c.Print("")
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
+	c.Print("Look into it:  %s verify --connector demo/warehouse --data-dir %s --allowed-endpoint-networks %s", c.Program, filepath.Join(cmd.Dir, "data"), demoNetworks)
+	c.Print("               (connector list, connector show, ledger and wait take the same folder)")
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
 	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
 	c.Print("                 %s/v1/events", sys.URL())
