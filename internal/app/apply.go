@@ -30,6 +30,11 @@ func (Apply) Help() string {
             contact_email: data@acme.example
             destination: {bucket: acme-currents, access_key_id: AKIA…, secret_access_key_env: ACME_S3_SECRET}
             events: [all]
+        data_export: {bucket: acme-exports, role_arn: "arn:aws:iam::123456789012:role/exports"}
+        webhooks:
+          - {url: "https://acme.example/hook", secret_env: ACME_HOOK_SECRET}
+
+A connector, or the data export, with "deleted: true" is deleted. What somebody else changes while a check runs is not undone: the file is thought through once more.
 
 It works on the data folder itself, whether or not a server runs on it; a running one takes the change up within 5 seconds.`
 }

@@ -272,6 +272,15 @@ func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSp
 
 func (a *applier) dataExport(ctx context.Context, ws Workspace, spec DataExportSpec) {
 	thing := Thing{Kind: "data export", Workspace: ws.Name}
+	if spec.Deleted {
+		gone, err := a.unlinkDataExport(ctx, ws)
+		if err != nil {
+			a.fail(thing, spec.path, err)
+		} else if gone {
+			a.changed(thing, "delete")
+		}
+		return
+	}
 	var pl exportPlan
 	err := anew(func() (err error) {
 		pl, err = a.applyDataExport(ctx, ws, spec)
@@ -285,6 +294,20 @@ func (a *applier) dataExport(ctx context.Context, ws Workspace, spec DataExportS
 	case len(pl.changes) > 0:
 		a.changed(thing, pl.changes...)
 	}
+}
+
+func (a *applier) unlinkDataExport(ctx context.Context, ws Workspace) (gone bool, err error) {
+	if ws.Number == 0 {
+		return false, nil
+	}
+	_, err = a.Store.DataExport(ctx, ws.Number)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return false, nil
+	case err == nil && !a.dryRun:
+		err = a.UnlinkDataExport(ctx, ws.Number)
+	}
+	return true, err
 }
 
 func (a *applier) applyDataExport(ctx context.Context, ws Workspace, spec DataExportSpec) (exportPlan, error) {

@@ -122,6 +122,16 @@ func (p *Plane) SaveDataExport(ctx context.Context, workspace uint32, e ExportEd
 	return pl.next, pl.changes, fault.Wrap(err, op)
 }
 
+// UnlinkDataExport ends the data export of a workspace and forgets its credentials; what it wrote stays in the bucket.
+// The external id stays for the next. Unlinking again changes nothing.
+func (p *Plane) UnlinkDataExport(ctx context.Context, workspace uint32) error {
+	err := p.Store.DeleteDataExport(ctx, workspace)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return fault.Wrap(err, "unlink data export")
+}
+
 func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
 	if len(pl.changes) == 0 {
 		return nil

@@ -43,6 +43,7 @@ type WebhookSpec struct {
 // DataExportSpec is what a file wants of a workspace's data export.
 type DataExportSpec struct {
 	ExportEdit
+	Deleted bool // it is to be gone
 
 	path string
 }
@@ -70,8 +71,8 @@ type ConnectorSpec struct {
 //
 // The keys are those of the product's file of apply, see docs. Beside them: a workspace has language (en, pt-BR, es)
 // and webhooks, each with url, secret_env or secret_file, and kinds; a destination has same_as, the name of a
-// connector of the workspace whose bucket and credentials it takes where the file says nothing else; a connector has
-// deleted: with true it is deleted, if it is there.
+// connector of the workspace whose bucket and credentials it takes where the file says nothing else; a connector and the
+// data export have deleted: with true it is deleted, if it is there.
 //
 // Errors: invalid with everything that is wrong; each field is "NAME:LINE:COLUMN: PATH", and a key that does not
 // exist comes with the nearest that does. No message holds a secret.
@@ -220,8 +221,11 @@ func (r *manifestReader) webhook(path string, n ast.Node) WebhookSpec {
 
 func (r *manifestReader) dataExport(path string, n ast.Node) DataExportSpec {
 	d := DataExportSpec{path: path}
-	known := fields{"bucket": r.into(&d.Bucket), "region": r.into(&d.Region), "endpoint": r.into(&d.Endpoint), "path_style": r.flag(&d.PathStyle)}
+	var deleted *bool
+	known := fields{"bucket": r.into(&d.Bucket), "region": r.into(&d.Region), "endpoint": r.into(&d.Endpoint), "path_style": r.flag(&d.PathStyle),
+		"deleted": r.flag(&deleted)}
 	r.access(path, n, known, &d.AccessKeyID, &d.SecretAccessKey, &d.RoleARN)
+	d.Deleted = deleted != nil && *deleted
 	return d
 }
 

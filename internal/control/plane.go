@@ -43,6 +43,7 @@ type Store interface {
 	DataExport(ctx context.Context, workspace uint32) (DataExport, error)
 	DataExportAccess(ctx context.Context, workspace uint32) (Access, error)
 	SaveDataExport(ctx context.Context, d DataExport, k Credentials) error
+	DeleteDataExport(ctx context.Context, workspace uint32) error
 
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)
 	AddCheck(ctx context.Context, r CheckRow) error

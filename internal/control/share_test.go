@@ -38,6 +38,9 @@ func TestExportsWebhooksAndWhatIsSharedAreRead(t *testing.T) {
 		d.SecretAccessKey.Reveal() != "hunter2hunter2" || *d.RoleARN != "arn:y" {
 		t.Errorf("data export %+v", d)
 	}
+	if d.Deleted {
+		t.Error("a data export is taken for one that is to go")
+	}
 	if strings.Contains(fmt.Sprintf("%+v", m), "from-file") {
 		t.Error("printing the file's wishes shows a secret")
 	}

@@ -518,3 +518,22 @@ func TestASlowChangeOfADataExportUndoesNothingThatOvertookIt(t *testing.T) {
 	ok(t, err)
 	equal(t, "access", fmt.Sprint(a.AccessKeyID, a.SecretAccessKey.Reveal(), a.PathStyle), "AKIA4of AKIA4true")
 }
+
+func TestADataExportIsUnlinkedByTheFile(t *testing.T) {
+	b := newBench(t)
+	gone := "workspaces: [{name: acme, data_export: {deleted: true}}]"
+	equal(t, "in a workspace that is made", b.applied(gone), []string{"workspace acme: create"})
+	equal(t, "link", b.applied("workspaces: [{name: acme, data_export: {bucket: exports, access_key_id: AKIA1, secret_access_key: s1}}]"),
+		[]string{"data export acme: link to exports"})
+	w, err := b.store.Workspace(t.Context(), "acme")
+	ok(t, err)
+	equal(t, "would be", lines(b.apply(gone, true)), []string{"data export acme: delete"})
+	_, err = b.store.DataExportAccess(t.Context(), w.Number)
+	ok(t, err)
+	equal(t, "unlink", b.applied(gone), []string{"data export acme: delete"})
+	if _, err = b.store.DataExportAccess(t.Context(), w.Number); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after that: %v, want not_found", err)
+	}
+	equal(t, "again", b.applied(gone), []string(nil))
+	ok(t, b.UnlinkDataExport(t.Context(), w.Number))
+}

@@ -101,6 +101,17 @@ func (s *Store) SaveDataExport(ctx context.Context, d control.DataExport, k cont
 	})
 }
 
+// DeleteDataExport removes a workspace's data export and its credentials. Errors: not_found if it has none.
+func (s *Store) DeleteDataExport(ctx context.Context, workspace uint32) error {
+	return s.inTx(ctx, "delete data export", func(c conn) error {
+		n, err := c.exec("DELETE FROM data_exports WHERE workspace = ?", workspace)
+		if err == nil && n == 0 {
+			err = fault.New(fault.NotFound, "", "the workspace has no data export")
+		}
+		return err
+	})
+}
+
 // sameExport fails unless the workspace's data export is the one that d was made from. One that was linked anew
 // counts from 1 again, and is another.
 func (c conn) sameExport(d control.DataExport) error {

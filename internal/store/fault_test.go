@@ -268,6 +268,7 @@ func life(ctx context.Context) []step {
 		{"save a data export", func(s *Store) error {
 			return s.SaveDataExport(ctx, control.DataExport{Workspace: 1, Bucket: "x", RoleARN: "arn", CreatedAt: at, UpdatedAt: at}, control.Credentials{RoleARN: "arn"})
 		}, fault.Stale},
+		{"delete the data export", func(s *Store) error { return s.DeleteDataExport(ctx, 1) }, fault.NotFound},
 		{"save a draft", func(s *Store) error {
 			return s.SaveDraft(ctx, control.Draft{ID: "d", Workspace: 1, CreatedAt: at, UpdatedAt: at})
 		}, ""},

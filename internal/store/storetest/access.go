@@ -124,6 +124,19 @@ func access(run runner) {
 		own, err := e.Placements(t.Context(), w.Number, "exports2")
 		ok(t, err)
 		equal(t, "own placements", own, []control.Placement{control.PlacementOf(beside.Config), control.PlacementOfExport(next)})
+
+		ok(t, e.DeleteDataExport(t.Context(), w.Number))
+		want(t, e.DeleteDataExport(t.Context(), w.Number), fault.NotFound)
+		want(t, e.SaveDataExport(t.Context(), next, k), fault.Stale) // it was changed while it went
+		_, err = e.DataExportAccess(t.Context(), w.Number)
+		want(t, err, fault.NotFound)
+		_, err = e.DataExport(t.Context(), other.Number)
+		ok(t, err)
+		anew := next
+		anew.Rev, anew.CreatedAt = 0, e.now.Add(2*time.Hour)
+		ok(t, e.SaveDataExport(t.Context(), anew, control.Credentials{RoleARN: role}))
+		next.Rev = 1
+		want(t, e.SaveDataExport(t.Context(), next, k), fault.Stale) // of the one before
 	})
 	run("a draft is kept with its secret until its connector is made", func(t *testing.T, e *env) {
 		w, other := e.workspace("acme"), e.workspace("other")
