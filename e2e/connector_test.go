@@ -152,15 +152,29 @@ func TestTheLifeOfAConnectorByCommand(t *testing.T) {
 	// Deleted: what was accepted before is still delivered; what comes later is not.
 	w.send("last", 30)
 	must(t, w.env, "connector", "delete", "acme/warehouse")
-	if _, _, code := call(t, w.env, "connector", "show", "acme/warehouse"); code != 5 {
-		t.Errorf("a deleted connector is shown: exit %d", code)
-	}
+	at("deleted")
 	w.delivered()
 	w.stop()
-	_, stderr, code := call(t, w.env, "connector", "list")
-	if code != 0 {
-		t.Errorf("list without a server: exit %d\n%s", code, stderr)
+	if out := must(t, w.env, "connector", "list"); strings.Contains(out, "acme/warehouse") {
+		t.Errorf("a deleted connector is listed among the others:\n%s", out)
 	}
+
+	// Without a server: another of the same name is made and deleted before any server has heard of it.
+	w.apply(w.lines)
+	out = must(t, w.env, "connector", "delete", "acme/warehouse")
+	if !strings.Contains(out, "acme/warehouse is deleted") {
+		t.Errorf("delete without a server: %s", out)
+	}
+	if out := must(t, w.env, "connector", "list", "--deleted"); strings.Count(out, "acme/warehouse  deleted") != 2 {
+		t.Errorf("list --deleted:\n%s", out)
+	}
+	w.start()
+	if status, _, answer, err := w.post(producerKey, "", []byte(eventOf("nobodys-0", 0))); err != nil || status != 200 {
+		t.Fatalf("status %d: %s %v", status, answer, err)
+	}
+	w.stop()
+	w.shelf.look(t)
+	w.shelf.compare(t, w.sent)
 }
 
 // objects counts the files of events below a folder.
