@@ -3,6 +3,7 @@ package segment_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -243,13 +244,22 @@ func (s *script) verify(l *segment.Log) ([]read, error) {
 	return all, nil
 }
 
+var sweepSeed = flag.Uint64("sweep.seed", 0, "seed of the crash and the fault sweep; 0: a new one")
+
+func sweepFrom() uint64 {
+	if *sweepSeed != 0 {
+		return *sweepSeed
+	}
+	return rand.Uint64()
+}
+
 // TestCrashSweep cuts the power after every single change of the disk, for as many scripts as make so many crashes.
 func TestCrashSweep(t *testing.T) {
 	least, steps, randoms := 500, 25, 3
 	if soak {
 		least, steps, randoms = 10_000, 60, 12
 	}
-	first, crashes := rand.Uint64(), 0
+	first, crashes := sweepFrom(), 0
 	defer func() { t.Logf("%d crashes, seeds from %d", crashes, first) }()
 	for seed := first; crashes < least || seed < first+2; seed++ {
 		for k := 0; ; k++ {
@@ -326,7 +336,7 @@ func TestFaultSweep(t *testing.T) {
 	if soak {
 		steps = 120
 	}
-	seed := rand.Uint64()
+	seed := sweepFrom()
 	t.Logf("seed %d", seed)
 	for _, op := range vfstest.Ops() {
 		t.Run(string(op), func(t *testing.T) {
