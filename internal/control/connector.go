@@ -182,6 +182,9 @@ type Health struct {
 	// Episode is when the episode of failing, or the pause, began; zero outside. Only a file that was written ends an
 	// episode of failing.
 	Episode time.Time
+	// While an episode of failing is interrupted by a pause: what was counted of it, and its begin. Zero otherwise.
+	Kept        time.Duration
+	KeptEpisode time.Time
 }
 
 // LaneState is what a lane is doing.

@@ -258,19 +258,50 @@ func (c conn) clearLinks(l control.Lane) error {
 	return err
 }
 
+// UntoldDrops gives the drops of a lane that people have not been told of, oldest first: those of which something is
+// lost, test events left out.
+func (s *Store) UntoldDrops(ctx context.Context, l control.Lane) ([]control.Drop, error) {
+	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+` FROM drops d
+		WHERE d.connector = ? AND d.destination = ? AND d.told = 0 AND d.target = 0 AND d.events > 0 AND d.event_type <> '' ORDER BY d.id`,
+		string(l.Connector), l.Destination)
+	return ds, s.fail(err, "list drops to tell of")
+}
+
+// TellDrops writes notices and marks the drops that they tell of as told, in one commit. Errors: stale if a drop is gone,
+// has another count now, or was told of meanwhile; nothing is written.
+func (s *Store) TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error {
+	return s.inTx(ctx, "tell of drops", func(c conn) error {
+		for i := range told {
+			err := must(c.exec("UPDATE drops SET told = 1 WHERE id = ? AND told = 0 AND events = ?", told[i].ID, told[i].Events))
+			if errors.Is(err, sql.ErrNoRows) {
+				return fault.New(fault.Stale, "", "drop %d has changed meanwhile", told[i].ID)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for _, n := range notices {
+			if err := c.addNotice(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // SaveHealth keeps what a lane says of itself. Errors: not_found if there is no such lane.
 func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
 	return s.inTx(ctx, "save health", func(c conn) error {
 		if _, err := c.lane(h.Lane); err != nil {
 			return err
 		}
-		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, failing, last_file_at, episode_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, failing, last_file_at, episode_at,
+				kept, kept_episode_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (connector, destination) DO UPDATE SET state = excluded.state, since = excluded.since,
 				problem = excluded.problem, message = excluded.message, failing = excluded.failing, last_file_at = excluded.last_file_at,
-				episode_at = excluded.episode_at`,
+				episode_at = excluded.episode_at, kept = excluded.kept, kept_episode_at = excluded.kept_episode_at`,
 			string(h.Lane.Connector), h.Lane.Destination, string(h.State), millis(h.Since), h.Problem, h.Message,
-			int64(h.Failing), optMillis(h.LastFile), optMillis(h.Episode))
+			int64(h.Failing), optMillis(h.LastFile), optMillis(h.Episode), int64(h.Kept), optMillis(h.KeptEpisode))
 		return err
 	})
 }
@@ -299,10 +330,11 @@ func (s *Store) Healths(ctx context.Context, workspace uint32, id control.Connec
 func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, error) {
 	h := control.Health{Lane: l}
 	var since int64
-	var failing int64
-	var last, episode sql.NullInt64
-	err := s.reader(ctx).one("SELECT state, since, problem, message, failing, last_file_at, episode_at FROM health WHERE connector = ? AND destination = ?",
-		[]any{string(l.Connector), l.Destination}, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode)
+	var failing, kept int64
+	var last, episode, keptEpisode sql.NullInt64
+	err := s.reader(ctx).one(`SELECT state, since, problem, message, failing, last_file_at, episode_at, kept, kept_episode_at
+		FROM health WHERE connector = ? AND destination = ?`,
+		[]any{string(l.Connector), l.Destination}, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode, &kept, &keptEpisode)
 	if errors.Is(err, sql.ErrNoRows) {
 		h.State = control.LaneActive
 		return h, nil
@@ -311,5 +343,6 @@ func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, err
 		return h, s.fail(err, "load health")
 	}
 	h.Since, h.Failing, h.LastFile, h.Episode = fromMillis(since), time.Duration(failing), fromOptMillis(last), fromOptMillis(episode)
+	h.Kept, h.KeptEpisode = time.Duration(kept), fromOptMillis(keptEpisode)
 	return h, nil
 }

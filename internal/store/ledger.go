@@ -53,7 +53,7 @@ func (c conn) saveDrop(l control.Lane, d *control.Drop) error {
 		d.Log.String(), int64(d.First), int64(d.Last), d.Events, string(d.Reason), d.Settled, millis(d.At)}
 	if d.ID == 0 {
 		_, err := c.exec(`INSERT INTO drops (connector, destination, schema_id, hour, target, event_type, log, first_offset, last_offset,
-			events, reason, settled, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, values...)
+			events, reason, settled, at, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, values...)
 		return err
 	}
 	err := must(c.exec(`UPDATE drops SET connector = ?, destination = ?, schema_id = ?, hour = ?, target = ?, event_type = ?, log = ?,

@@ -219,7 +219,7 @@ func access(run runner) {
 		a, b, failing, paused := e.connector(w, "a", 9), e.connector(w, "b", 10), e.connector(w, "failing", 11), e.connector(w, "paused", 12)
 		paused.Paused = true
 		e.update(&paused, nil)
-		ok(t, e.SaveHealth(t.Context(), control.Health{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour)}))
+		ok(t, e.SaveHealth(t.Context(), control.Health{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour), Kept: time.Minute, KeptEpisode: e.now.Add(-2 * time.Hour)}))
 		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: w.Number, Bucket: "x", AccessKeyID: "AKIA1", CreatedAt: e.now, UpdatedAt: e.now.Add(time.Minute)}, credentials()))
 		for i := range 120 {
 			ok(t, e.AddCheck(t.Context(), control.CheckRow{Workspace: w.Number, Connector: a.Connector, Trigger: control.CheckDemand, OK: i%2 == 0,
@@ -250,7 +250,7 @@ func access(run runner) {
 		equal(t, "no more than asked for", len(due(e.now.Add(1000*time.Hour), 2)), 2)
 		hs, err := e.Healths(t.Context(), w.Number, failing.Connector)
 		ok(t, err)
-		equal(t, "health", hs, []control.Health{{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour)}})
+		equal(t, "health", hs, []control.Health{{Lane: laneOf(failing.Config), State: control.LaneFailing, Since: e.now, Episode: e.now.Add(-time.Hour), Kept: time.Minute, KeptEpisode: e.now.Add(-2 * time.Hour)}})
 		hs, err = e.Healths(t.Context(), w.Number+1, failing.Connector)
 		ok(t, err)
 		equal(t, "health for another workspace", len(hs), 0)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -96,6 +97,34 @@ func ledger(run runner) {
 		foreign.Lane = other
 		_, err = e.Save(t.Context(), control.Save{Position: e.position(other), Drops: []control.Drop{foreign}})
 		want(t, err, fault.Internal)
+	})
+	run("a drop is told of once, with what it has then", func(t *testing.T, e *env) {
+		l := e.lane()
+		p := e.position(l)
+		one, two, test, found, all := e.drop(l, 10, 19), e.drop(l, 30, 39), e.drop(l, 50, 59), e.drop(l, 70, 79), e.drop(l, 0, 9)
+		one.Stream.Target, two.Stream.Target, test.Stream.Target, found.Stream.Target = 0, 0, 7, 0
+		found.Events = 0
+		all.Stream, all.EventType = control.Stream{}, ""
+		_, err := e.Save(t.Context(), control.Save{Position: p, Drops: []control.Drop{one, two, test, found, all}})
+		ok(t, err)
+		open, err := e.UntoldDrops(t.Context(), l)
+		ok(t, err)
+		equal(t, "untold", len(open), 2)
+		stale := open[1]
+		stale.Events++
+		n := control.Notice{Workspace: 1, Connector: l.Connector, Kind: control.NoticeDropped, Episode: "1", At: e.now}
+		want(t, e.TellDrops(t.Context(), []control.Drop{open[0], stale}, []control.Notice{n}), fault.Stale)
+		again, err := e.UntoldDrops(t.Context(), l)
+		ok(t, err)
+		equal(t, "untold after a refusal", again, open)
+		ok(t, e.TellDrops(t.Context(), open[:1], []control.Notice{n}))
+		want(t, e.TellDrops(t.Context(), open[:1], nil), fault.Stale)
+		again, err = e.UntoldDrops(t.Context(), l)
+		ok(t, err)
+		equal(t, "untold", again, open[1:])
+		gone, err := e.NoticeGone(t.Context(), 1, l.Connector, control.NoticeDropped, "1", time.Hour)
+		ok(t, err)
+		equal(t, "gone out", gone, false)
 	})
 	run("a filter lets through what it names and nothing of another workspace", func(t *testing.T, e *env) {
 		var lanes []control.Lane

@@ -4,6 +4,10 @@ ALTER TABLE workspaces ADD COLUMN language TEXT NOT NULL DEFAULT 'en'; -- of wha
 ALTER TABLE connectors ADD COLUMN rev INTEGER NOT NULL DEFAULT 0;      -- counts the changes
 ALTER TABLE credentials ADD COLUMN role_arn TEXT NOT NULL DEFAULT '';   -- in place of key and secret
 ALTER TABLE health ADD COLUMN episode_at INTEGER;                       -- NULL: outside
+ALTER TABLE health ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;          -- nanoseconds of an episode that a pause interrupts
+ALTER TABLE health ADD COLUMN kept_episode_at INTEGER;                  -- NULL: there is none
+ALTER TABLE drops ADD COLUMN told INTEGER NOT NULL DEFAULT 1;           -- 0: people have not been told of it yet
+CREATE INDEX drops_untold ON drops (connector, destination) WHERE told = 0;
 
 -- What a role's trust policy asks for. Never changed, never given to another.
 CREATE TABLE external_ids (
