@@ -111,3 +111,67 @@ func TestARoleIsTakenOnWithItsExternalID(t *testing.T) {
 		t.Error("a secret stands in the server's log")
 	}
 }
+
+// A data export by role passes with exactly the policies that `millrace policy` prints for it, and with any one action
+// of it taken away it is refused, and the action is named.
+func TestADataExportByRoleNeedsItsPolicyAndNothingMore(t *testing.T) {
+	t.Parallel()
+	const (
+		name    = "acme-exports"
+		account = "111122223333"
+		arn     = "arn:aws:iam::444455556666:role/exports"
+	)
+	sts, err := bucketserver.NewSTS(bucketserver.STSConfig{
+		Users: map[string]bucketserver.User{"AKIABASE": {ARN: "arn:aws:iam::" + account + ":user/millrace", Secret: secret.New("base-secret")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3, err := bucketserver.New(bucketserver.Config{Files: vfs.OS(t.TempDir()), STS: sts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s3.CreateBucket(name); err != nil {
+		t.Fatal(err)
+	}
+	aws := httptest.NewServer(s3)
+	t.Cleanup(aws.Close)
+	env := []string{"MILLRACE_DATA_DIR=" + t.TempDir(), "MILLRACE_ALLOWED_ENDPOINT_NETWORKS=127.0.0.0/8", "MILLRACE_STS_ENDPOINT=" + aws.URL,
+		"MILLRACE_AWS_ACCOUNT_ID=" + account, "MILLRACE_ROLE_RETRY=1s", "AWS_ACCESS_KEY_ID=AKIABASE", "AWS_SECRET_ACCESS_KEY=base-secret", "AWS_REGION=us-east-1"}
+	const workspace = "workspaces:\n  - name: acme\n"
+	must(t, env, "apply", "-f", write(t, "workspace.yaml", workspace))
+	trust := must(t, env, "policy", "trust", "--workspace", "acme", "--for", "exports")
+	policy := must(t, env, "policy", "exports", "--method", "role", "--bucket", name)
+	file := write(t, "exports.yaml", workspace+fmt.Sprintf("    data_export: {bucket: %s, region: us-east-1, endpoint: %q, path_style: true, role_arn: %q}\n", name, aws.URL, arn))
+	apply := func(policy string) (out, stderr string, code int) {
+		t.Helper()
+		if err := sts.SetRole(bucketserver.Role{ARN: arn, Trust: trust, Policy: policy}); err != nil {
+			t.Fatalf("%v in\n%s", err, policy)
+		}
+		return call(t, env, "apply", "-f", file)
+	}
+	actions := []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"}
+	for _, action := range actions {
+		narrower := without(policy, action)
+		if narrower == policy {
+			t.Fatalf("%s is not in\n%s", action, policy)
+		}
+		out, stderr, code := apply(narrower)
+		_, failure, _ := strings.Cut(stderr, "millrace: ")
+		if code != 1 || !strings.Contains(failure, "refused: data export acme") || strings.Contains(out, "data export") {
+			t.Errorf("without %s: exit %d\n%s%s", action, code, out, stderr)
+		}
+		for _, other := range actions {
+			if named := names(failure, other); named != (other == action) {
+				t.Errorf("without %s the failure names %s: %v\n%s", action, other, named, stderr)
+			}
+		}
+	}
+	out, stderr, code := apply(policy)
+	if code != 0 || !strings.Contains(out, "data export acme") || strings.Contains(stderr, "note") {
+		t.Errorf("with the policy as it is: exit %d\n%s%s", code, out, stderr)
+	}
+	if out := must(t, env, "apply", "-f", file); !strings.Contains(out, "nothing to change") {
+		t.Errorf("applied again: %s", out)
+	}
+}
