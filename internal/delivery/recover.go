@@ -78,7 +78,7 @@ func Job(ctx context.Context, in RecoverInput, p control.ReplayParams) (any, err
 // Source: FORMAT.md §4.
 func Recover(ctx context.Context, in RecoverInput) (Recovered, error) {
 	j := &recovery{
-		replay: replay{ReplayInput: in.ReplayInput, buckets: map[int]bucket.Bucket{}}, books: in.Books,
+		replay: replay{ReplayInput: in.ReplayInput, buckets: map[int]bucket.Bucket{}, plain: map[int]bool{}}, books: in.Books,
 		out:   Recovered{Written: []string{}, Found: []string{}, Refused: []Refusal{}},
 		drops: map[placedStream][]*lostRange{}, files: map[placedStream][]span{}, keys: map[string]bool{}, z: avrofile.NewCompressor(),
 	}
@@ -159,6 +159,8 @@ func (j *recovery) load(ctx context.Context) (err error) {
 		switch {
 		case row.OverAll() || row.Events < 0:
 			j.refuse(d, "the log has lost these events")
+		case row.Reason == control.DropCap && j.Connector.Test:
+			j.refuse(d, "it was over the cap of test connectors, and the connector still is one")
 		case row.Log != j.Log.ID():
 			j.refuse(d, "it is of another log")
 		case !row.Settled:

@@ -245,3 +245,49 @@ func TestDropsThatCannotBeBroughtBackAreNamed(t *testing.T) {
 		}
 	})
 }
+
+func TestAReplayLeavesAStrangersObjectAloneWhereCreateOnlyIsIgnored(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		lossy(t, w)
+		dry, err := w.recover(nil, func(in *delivery.RecoverInput) { in.DryRun = true })
+		if err != nil || len(dry.Written) == 0 {
+			t.Fatal(dry, err)
+		}
+		w.store.ignores = true
+		w.buckets["b1"].IgnoreCreateOnly(true)
+		key := dry.Written[0]
+		w.buckets["b1"].Set(key, []byte("not ours"), nil)
+		out, err := w.recover(nil, nil)
+		if err != nil || len(out.Refused) != 1 {
+			t.Errorf("%+v, %v; want one refused", out, err)
+		}
+		if data, _, _ := w.buckets["b1"].Object(key); string(data) != "not ours" {
+			t.Errorf("promise 3 (objects never change) is broken: %s was overwritten with %d bytes", key, len(data))
+		}
+	})
+}
+
+func TestWhatACapDroppedStaysDroppedUntilTheUpgrade(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.TestCap = 100
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Second)
+		w.test(true)
+		time.Sleep(3 * time.Second)
+		w.append(someTypes[0], 1000)
+		time.Sleep(time.Hour)
+		p.stop()
+		if got := w.dropped()[control.DropCap]; got != 900 {
+			t.Fatalf("dropped %v, want 900 by the cap", w.dropped())
+		}
+		out, err := w.recover(nil, func(in *delivery.RecoverInput) { in.Connector.Test = true })
+		if err != nil || out.Events != 0 || len(out.Refused) == 0 || !strings.Contains(out.Refused[0].Why, "cap") {
+			t.Errorf("%+v, %v; want it refused for the cap", out, err)
+		}
+		if out, err = w.recover(nil, nil); err != nil || out.Events != 900 {
+			t.Errorf("after the upgrade: %+v, %v", out, err)
+		}
+		w.check()
+	})
+}

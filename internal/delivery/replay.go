@@ -46,7 +46,7 @@ type Replayed struct {
 // written. Those of buckets, with passing ones tried 8 times. Replayed tells what was written before any error.
 // Source: FORMAT.md §3.
 func Replay(ctx context.Context, in ReplayInput) (Replayed, error) {
-	j := &replay{ReplayInput: in, out: Replayed{Written: []string{}, Adopted: []string{}, OtherEncoder: []string{}}, buckets: map[int]bucket.Bucket{}}
+	j := &replay{ReplayInput: in, out: Replayed{Written: []string{}, Adopted: []string{}, OtherEncoder: []string{}}, buckets: map[int]bucket.Bucket{}, plain: map[int]bool{}}
 	if j.AttemptLimit <= 0 {
 		j.AttemptLimit = defaults.AttemptLimit
 	}
@@ -79,6 +79,7 @@ type replay struct {
 	ReplayInput
 	out     Replayed
 	buckets map[int]bucket.Bucket // by destination
+	plain   map[int]bool          // those that ignore If-None-Match
 }
 
 // remake is a file that is being made again.
@@ -162,7 +163,7 @@ func (j *replay) bucket(ctx context.Context, l control.Lane) (bucket.Bucket, err
 	if err != nil {
 		return nil, err
 	}
-	j.buckets[l.Destination] = b
+	j.buckets[l.Destination], j.plain[l.Destination] = b, a.Features.IgnoresCreateOnly
 	return b, nil
 }
 
@@ -320,9 +321,12 @@ func (j *replay) offer(ctx context.Context, m *remake, body bucket.Body) (there 
 	b := j.buckets[m.row.Lane.Destination]
 	opt := bucket.PutOptions{CreateOnly: true, ContentType: "application/octet-stream", Metadata: m.meta().Map()}
 	for try := 1; ; try++ {
-		attempt, cancel := context.WithTimeout(ctx, j.AttemptLimit)
-		err := b.Put(attempt, m.row.Key, body, opt)
-		cancel()
+		err := j.free(ctx, m)
+		if err == nil {
+			attempt, cancel := context.WithTimeout(ctx, j.AttemptLimit)
+			err = b.Put(attempt, m.row.Key, body, opt)
+			cancel()
+		}
 		problem := bucket.ProblemOf(err)
 		switch {
 		case err == nil, problem == bucket.Exists && try > 1: // a try before may have arrived after all
@@ -333,6 +337,21 @@ func (j *replay) offer(ctx context.Context, m *remake, body bucket.Body) (there 
 			return false, err
 		}
 	}
+}
+
+// free gives Exists if a file's key is taken in a store that would overwrite it.
+func (j *replay) free(ctx context.Context, m *remake) error {
+	if !j.plain[m.row.Lane.Destination] {
+		return nil
+	}
+	_, err := j.head(ctx, j.buckets[m.row.Lane.Destination], m.row.Key)
+	switch {
+	case bucket.ProblemOf(err) == bucket.NotFound:
+		return nil
+	case err != nil:
+		return err
+	}
+	return &bucket.Error{Problem: bucket.Exists, Op: "HeadObject"}
 }
 
 func (j *replay) wrote(m *remake) {
