@@ -102,6 +102,10 @@ type Store interface {
 	// NoticeGone reports whether a notice is in the inbox and everybody it is for was reached, given up, or first
 	// tried at least patience ago.
 	NoticeGone(ctx context.Context, workspace uint32, c control.ConnectorID, kind control.NoticeKind, episode string, patience time.Duration) (bool, error)
+	// UntoldDrops gives the drops of a lane that have lost events and of which nobody has been told; TellDrops writes notices
+	// and marks drops as told, in one transaction. stale: one of them has changed; nothing was written.
+	UntoldDrops(ctx context.Context, l control.Lane) ([]control.Drop, error)
+	TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error
 	// CapUsed counts the events in files that a workspace's test connectors wrote since, test events left out.
 	CapUsed(ctx context.Context, workspace uint32, since time.Time) (int64, error)
 	// CompleteHours finds and keeps the hours that are complete now, and gives those alone.

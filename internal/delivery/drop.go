@@ -97,7 +97,7 @@ func (l *lane) drop(ctx context.Context, o order) error {
 	s.Position.Cursor = floor
 	s.Position.Version = hist.at(floor).config.Version
 	s.Position.Links = map[control.Stream]eventlog.Offset{}
-	s.Position.Plans = nil
+	s.Position.Plans = slices.DeleteFunc(slices.Clone(l.pos.Plans), func(p control.Plan) bool { return p.First < floor })
 	for k, st := range l.streams {
 		if st.last >= floor {
 			s.Position.Links[k] = st.last
@@ -114,7 +114,6 @@ func (l *lane) drop(ctx context.Context, o order) error {
 	}
 	l.m.look()
 	for _, d := range s.Drops {
-		l.lost(d)
 		l.log.Warn("events dropped", "reason", d.Reason, "type", d.EventType, "events", d.Events, "first", d.First, "last", d.Last)
 		if h := l.m.deps.Hooks.OnDropped; h != nil {
 			h(l.row, d)

@@ -91,7 +91,7 @@ func (l *lane) watch(ctx context.Context) error {
 			return err
 		}
 	}
-	l.tellLosses(false)
+	l.tellLosses(ctx, false)
 	l.sendNotices(ctx)
 	return nil
 }
@@ -101,7 +101,7 @@ func (l *lane) watchPatience(ctx context.Context, p patience) error {
 	if l.counting && l.health.State == control.LanePaused {
 		every := min(clockSave, p.limit/20)
 		if l.now.Sub(l.healthAt) >= every {
-			l.setHealth(l.health.State, "", nil) // a failing lane saves its clock with each probe
+			l.setHealth(l.health.State, l.health.Problem, nil) // a failing lane saves its clock with each probe
 		}
 		l.watchBy(l.now.Add(every))
 	}

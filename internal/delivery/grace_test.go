@@ -619,3 +619,130 @@ func TestACompleteHourIsToldWithinSeconds(t *testing.T) {
 		p.stop()
 	})
 }
+
+func TestABucketThatIsSlowNowAndThenMakesNoStorm(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.FlushInterval = time.Minute })
+		p := w.start()
+		begin := time.Now()
+		for range 48 {
+			w.buckets["b1"].Deny(bucket.Network)
+			for range 18 {
+				w.append(someTypes[0], 5)
+				time.Sleep(time.Minute)
+			}
+			w.buckets["b1"].Deny("")
+			time.Sleep(2 * time.Minute)
+		}
+		n := 0
+		for _, s := range w.told(begin, time.Minute) {
+			if strings.HasPrefix(s, "slow") {
+				n++
+			}
+		}
+		if n < 5 || n > 17 {
+			t.Errorf("%d notices of slow in %v; promised: an hour between two of a kind", n, time.Since(begin))
+		}
+		p.stop()
+	})
+}
+
+func TestAPositionThatCannotBeRebuiltIsTold(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		backup := w.store.copy()
+		must(t, w, time.Hour)
+		p.stop()
+		_, head := w.log.Bounds()
+		if err := w.log.Trim(t.Context(), head, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.store = backup
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		begin := time.Now()
+		p = w.start()
+		time.Sleep(10 * time.Minute)
+		if got := w.told(begin, time.Hour); len(got) != 1 || got[0] != "failing 0s" || w.lastTold(control.NoticeFailing).Params["bucket"] != "b1" {
+			t.Errorf("told %q, want that it fails", got)
+		}
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestAPauseKeepsTheEpisodeOfFailing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		begin := time.Now()
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		for i := range 6 {
+			time.Sleep(10 * time.Hour)
+			w.pause(true)
+			time.Sleep(time.Minute)
+			if i%2 == 0 { // also over a restart
+				p.kill()
+				p = w.start()
+			}
+			time.Sleep(10 * time.Hour)
+			w.pause(false)
+			if i == 3 && len(w.dropped()) > 0 {
+				t.Errorf("dropped %v after forty hours of refusals", w.dropped())
+			}
+		}
+		if got := w.dropped()[control.DropGrace]; got != 50 {
+			t.Errorf("dropped %v after sixty hours of refusals; counted %v", w.dropped(), w.store.health[lane1].Failing)
+		}
+		if got := w.told(begin, 100*time.Hour); len(got) != 4 {
+			t.Errorf("told %q, want each once", got)
+		}
+		w.buckets["b1"].Deny("")
+		w.append(someTypes[0], 50)
+		must(t, w, 3*time.Hour)
+		if h := w.store.health[lane1]; h.State != control.LaneActive || h.Failing != 0 || h.Kept != 0 || !h.KeptEpisode.IsZero() {
+			t.Errorf("after a file: %+v", h)
+		}
+		if n := w.lastTold(control.NoticeResumed); n.Kind == "" {
+			t.Error("not told that it resumed")
+		}
+		p.stop()
+	})
+}
+
+func TestLossesAreToldExactlyOverCrashes(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.TestCap = 10
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(time.Second)
+		w.test(true)
+		time.Sleep(3 * time.Second)
+		for range 3 {
+			for range 4 {
+				w.append(someTypes[0], 100)
+				time.Sleep(10 * time.Minute)
+			}
+			p.kill()
+			p = w.start()
+		}
+		time.Sleep(5 * time.Hour)
+		p.stop()
+		sum := int64(0)
+		for _, n := range w.store.told {
+			if n.Kind == control.NoticeDropped {
+				var k int64
+				fmt.Sscan(n.Params["events"], &k)
+				sum += k
+			}
+		}
+		if lost := w.dropped()[control.DropCap]; sum != lost || lost != 1190 {
+			t.Errorf("notices tell of %d lost events, the ledger of %d, want 1190", sum, lost)
+		}
+	})
+}

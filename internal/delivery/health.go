@@ -47,8 +47,10 @@ func (l *lane) failed(err error) {
 	if h := l.m.deps.Hooks.OnRetry; h != nil {
 		h(l.row, err)
 	}
-	if l.health.State == control.LaneActive && l.now.Sub(l.failedAt) > sayRetrying {
-		l.setHealth(control.LaneRetrying, string(problem), err)
+	if st := l.health.State; (st == control.LaneActive || st == control.LaneRetrying) && l.now.Sub(l.failedAt) > sayRetrying {
+		if st == control.LaneActive {
+			l.setHealth(control.LaneRetrying, string(problem), err)
+		}
 		if owner == bucket.Passing {
 			l.tellSlow(string(problem), err)
 		}
@@ -74,6 +76,9 @@ func ownerOf(err error) bucket.Owner {
 func (l *lane) succeeded(wrote bool) {
 	l.failures, l.failedAt = 0, time.Time{}
 	l.resting = time.Time{}
+	if wrote && l.health.State == control.LanePaused {
+		l.health.Kept, l.health.KeptEpisode = 0, time.Time{} // a file from before the pause ends the episode it interrupted
+	}
 	if l.health.State == control.LaneFailing {
 		l.stopClock()
 		if l.order != nil && l.order.reason == control.DropGrace {
@@ -111,17 +116,39 @@ func (l *lane) probeInterval() time.Duration {
 	return d
 }
 
+// resume takes the end of a pause. An episode of failing that it interrupted goes on, and is counted again from the next
+// refusal on.
+func (l *lane) resume() {
+	if l.health.KeptEpisode.IsZero() {
+		l.resting, l.failures = time.Time{}, 0
+		l.setHealth(control.LaneActive, "", nil)
+		return
+	}
+	l.setHealth(control.LaneFailing, l.health.Problem, nil)
+	l.counting = false
+	l.failingAt = time.Time{} // the same notice may be written again: it is of the same episode
+	l.resting, l.failures = l.now, restAfter
+}
+
 // setHealth keeps what the lane says of itself, with what its patience has counted so far. Failing and paused begin an
-// episode, each other state ends it.
+// episode, each other state ends it; a pause keeps the episode of failing that it interrupts.
 func (l *lane) setHealth(state control.LaneState, problem string, err error) {
 	h := &l.health
 	l.stopClock()
 	l.watchBy(l.now)
 	l.counting = state == control.LaneFailing || state == control.LanePaused
 	if h.State != state {
+		was, failing, episode := h.State, h.Kept, h.KeptEpisode
 		h.State, h.Since = state, l.now
+		h.Kept, h.KeptEpisode = 0, time.Time{}
+		if was == control.LaneFailing && state == control.LanePaused {
+			h.Kept, h.KeptEpisode = h.Failing, h.Episode
+		}
 		h.Failing, h.Episode = 0, time.Time{}
-		if l.counting {
+		switch {
+		case state == control.LaneFailing && !episode.IsZero():
+			h.Failing, h.Episode = failing, episode
+		case l.counting:
 			h.Episode = l.now
 		}
 		l.passAt = time.Time{}

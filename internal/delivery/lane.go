@@ -88,7 +88,9 @@ type lane struct {
 	told      map[control.NoticeKind]bool
 	failingAt time.Time // of the last notice of failing
 	lossAt    time.Time // of the last notice of losses
-	losses    map[control.DropReason]*loss
+	untold    bool      // there may be drops that nobody has been told of
+	slowAt    time.Time // of the last notice of a slow bucket
+	slowOf    time.Time // which time of passing errors it told of
 	outbox    []control.Notice
 	lastDrop  time.Time // newest of the drops that are not settled
 	settleAt  time.Time // when these may be settled
@@ -150,7 +152,13 @@ func (l *lane) run(ctx context.Context) error {
 			case was == control.LaneFailing || was == control.LanePaused:
 				state = was // no error of ours ends an episode
 			}
+			l.now = time.Now()
 			l.setHealth(state, string(fault.CodeOf(err)), err)
+			if l.hist != nil && state == control.LaneFailing {
+				// A round that ends so early never looks at what is due.
+				l.tellEpisode(l.patience(), l.counted())
+				l.sendNotices(ctx)
+			}
 			l.publish()
 		}
 		select {
@@ -303,12 +311,13 @@ func (l *lane) load(ctx context.Context) error {
 	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
 	l.mustReload, l.healthAt = false, l.now
 	l.order, l.watchAt, l.lookEnd, l.lastDrop = nil, l.now, true, time.Time{}
+	l.untold = true
 	l.stale.Store(false)
 	// Whether the customer still refuses is known with the first answer only; a pause goes on, unless it ended while
 	// nobody looked.
 	l.counting = l.health.State == control.LanePaused && l.row.Paused
 	if l.health.State == control.LanePaused && !l.row.Paused {
-		l.setHealth(control.LaneActive, "", nil)
+		l.resume()
 	}
 	if l.health.State == control.LaneFailing {
 		// It may have been mended while nobody looked: try at once, but gently.
@@ -741,8 +750,8 @@ func (l *lane) finished() bool {
 
 // finish ends a lane that has delivered everything up to its end, or given it up for good.
 func (l *lane) finish(ctx context.Context) error {
-	l.tellLosses(true)
-	if l.sendNotices(ctx); len(l.outbox) > 0 {
+	l.tellLosses(ctx, true)
+	if l.sendNotices(ctx); len(l.outbox) > 0 || l.untold {
 		return fault.New(fault.Unavailable, "finish lane", "what is to be told of it is not saved yet")
 	}
 	if err := l.m.deps.Store.FinishLane(ctx, l.row.Lane); err != nil {
@@ -763,11 +772,14 @@ func (l *lane) answer(ctx context.Context, a ask) error {
 		switch paused := l.health.State == control.LanePaused; {
 		case l.row.Paused && !paused:
 			// What was gathered is read again: a paused lane holds no memory.
-			l.setHealth(control.LanePaused, "", nil)
+			problem := ""
+			if l.health.State == control.LaneFailing {
+				problem = l.health.Problem // that episode is only interrupted
+			}
+			l.setHealth(control.LanePaused, problem, nil)
 			l.mustRewind = true
 		case !l.row.Paused && paused:
-			l.resting, l.failures = time.Time{}, 0
-			l.setHealth(control.LaneActive, "", nil)
+			l.resume()
 			l.openStore(ctx)
 		case !l.resting.IsZero() && l.attempts == 0:
 			if a, err := l.m.deps.Store.Access(ctx, l.row.Lane); err == nil && a != l.access {
@@ -803,7 +815,7 @@ func (l *lane) idle() bool { return l.attempts == 0 && !l.saving && l.dirty.IsZe
 
 // leave saves what would be forgotten with the process: what the clock has counted, and what is to be told.
 func (l *lane) leave(ctx context.Context) {
-	l.tellLosses(true)
+	l.tellLosses(ctx, true)
 	l.sendNotices(ctx)
 	if l.counting {
 		l.setHealth(l.health.State, l.health.Problem, nil)

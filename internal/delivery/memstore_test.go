@@ -38,6 +38,7 @@ type memStore struct {
 	mute    bool             // no notice ever goes out
 	slow    time.Duration    // a notice goes out this long after it was written
 	marks   map[eventlog.Hour]eventlog.Offset
+	toldOf  map[int64]bool // drops
 	hours   map[hourKey]bool
 }
 
@@ -64,7 +65,7 @@ func newMemStore() *memStore {
 		configs: map[configKey]control.Config{}, recorded: map[configKey]eventlog.Offset{}, files: map[control.Lane]map[string]control.File{},
 		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
 		counts: map[control.Count]int64{}, notices: map[noticeKey]control.Notice{},
-		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{},
+		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{}, toldOf: map[int64]bool{},
 	}
 }
 
@@ -90,6 +91,7 @@ func (s *memStore) copy() *memStore {
 	maps.Copy(c.notices, s.notices)
 	maps.Copy(c.marks, s.marks)
 	maps.Copy(c.hours, s.hours)
+	maps.Copy(c.toldOf, s.toldOf)
 	c.told = slices.Clone(s.told)
 	c.ignores, c.mute, c.slow = s.ignores, s.mute, s.slow
 	c.dropID, c.cursor, c.counted, c.access = s.dropID, s.cursor, s.counted, s.access
@@ -319,6 +321,41 @@ func (s *memStore) RetentionFloor(context.Context, eventlog.ID) (eventlog.Offset
 		}
 	}
 	return floor, s.fail
+}
+
+func (s *memStore) UntoldDrops(_ context.Context, l control.Lane) (out []control.Drop, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, d := range s.drops {
+		if d.Lane == l && !s.toldOf[id] && d.Stream.Target == 0 && d.Events > 0 && !d.OverAll() {
+			out = append(out, d)
+		}
+	}
+	return out, s.fail
+}
+
+func (s *memStore) TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error {
+	s.mu.Lock()
+	if s.fail != nil {
+		s.mu.Unlock()
+		return s.fail
+	}
+	for _, d := range told {
+		if now, is := s.drops[d.ID]; !is || now.Events != d.Events || s.toldOf[d.ID] {
+			s.mu.Unlock()
+			return fault.New(fault.Stale, "tell of drops", "drop %d has changed", d.ID)
+		}
+	}
+	for _, d := range told {
+		s.toldOf[d.ID] = true
+	}
+	s.mu.Unlock()
+	for _, n := range notices {
+		if err := s.AddNotice(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *memStore) AddNotice(_ context.Context, n control.Notice) error {

@@ -640,3 +640,41 @@ func TestALinkInTheMiddleOfADropTakesItsOwnEventsOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestADropKeepsTheBordersOfWhatItDoesNotTake(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = time.Hour
+		w.store.ignores = true
+		w.buckets["b1"].IgnoreCreateOnly(true)
+		w.configure(nil)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p := w.start()
+		w.append(someTypes[0], 50)
+		time.Sleep(50 * time.Minute)
+		w.append(someTypes[1], 50)
+		p.stop()
+		late := w.appended[50]
+		plan := control.Plan{Stream: control.Stream{Schema: uint32(late.schema.ID), Hour: eventlog.HourOf(time.Now())}, First: late.offset, Last: late.offset + 29}
+		pos := w.store.pos[lane1]
+		pos.Plans = append(pos.Plans, plan)
+		w.store.pos[lane1] = pos
+		p = w.start()
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Minute)
+		}
+		p.kill()
+		if plans := w.store.pos[lane1].Plans; len(plans) != 1 || plans[0] != plan {
+			t.Errorf("plans %+v after a drop below them, want %+v", plans, plan)
+		}
+		w.buckets["b1"].Deny("")
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		for _, f := range w.store.files[lane1] {
+			if f.First == plan.First && f.Last != plan.Last {
+				t.Errorf("planned %d..%d, written %d..%d", plan.First, plan.Last, f.First, f.Last)
+			}
+		}
+	})
+}

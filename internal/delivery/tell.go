@@ -15,7 +15,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// loss sums what a lane has dropped for one reason since people were told last. Test events are not in it.
+// loss sums what a lane has dropped for one reason since people were told last.
 type loss struct {
 	events      int64
 	types       map[string]int64
@@ -63,7 +63,7 @@ func (l *lane) tellEpisode(p patience, spent time.Duration) {
 
 // tellResumed tells of the end of an episode that people know of.
 func (l *lane) tellResumed() {
-	l.tellLosses(true)
+	l.tellLosses(l.life, true)
 	if l.toldOf == l.episode() && l.told[control.NoticeFailing] {
 		l.tell(control.NoticeResumed, l.episode(), map[string]string{
 			"bucket": l.bucketName(), "since": l.health.Episode.UTC().Format(time.RFC3339),
@@ -71,67 +71,93 @@ func (l *lane) tellResumed() {
 	}
 }
 
-// tellSlow tells that a bucket has given nothing but passing errors for a while.
+// tellSlow tells that a bucket has given nothing but passing errors for a while: once for each such time, and no more often
+// than notices of a kind may come.
 func (l *lane) tellSlow(problem string, err error) {
+	if l.slowOf.Equal(l.failedAt) || !l.slowAt.IsZero() && l.now.Sub(l.slowAt) < tellAgain {
+		return
+	}
+	l.slowOf, l.slowAt = l.failedAt, l.now
 	l.tell(control.NoticeSlow, l.occasion(l.failedAt), map[string]string{
 		"bucket": l.bucketName(), "problem": problem, "message": err.Error(), "since": l.failedAt.UTC().Format(time.RFC3339),
 	})
 }
 
-// lost notes a drop for the next notice of losses.
-func (l *lane) lost(d control.Drop) {
-	if d.Stream.Target != 0 {
-		return
-	}
-	if l.losses == nil {
-		l.losses = map[control.DropReason]*loss{}
-	}
-	sum := l.losses[d.Reason]
-	if sum == nil {
-		sum = &loss{types: map[string]int64{}, first: d.Stream.Hour, last: d.Stream.Hour}
-		l.losses[d.Reason] = sum
-	}
-	sum.events += d.Events
-	sum.types[d.EventType] += d.Events
-	sum.first, sum.last = min(sum.first, d.Stream.Hour), max(sum.last, d.Stream.Hour)
-}
-
-// tellLosses tells what was dropped: at once, then what comes in an hour together. With now it does not wait.
-func (l *lane) tellLosses(now bool) {
-	if len(l.losses) == 0 {
+// tellLosses tells what was dropped: at once, then what comes in an hour together. With now it does not wait. Which drops
+// people know of stands in the ledger, so each lost event is told of once, whatever dies in between.
+func (l *lane) tellLosses(ctx context.Context, now bool) {
+	if !l.untold {
 		return
 	}
 	if again := l.lossAt.Add(tellAgain); !now && !l.lossAt.IsZero() && again.After(l.now) {
 		l.watchBy(again)
 		return
 	}
-	l.lossAt = l.now
-	for _, reason := range slices.Sorted(maps.Keys(l.losses)) {
-		sum := l.losses[reason]
+	ctx, cancel := context.WithTimeout(ctx, saveTooOld)
+	defer cancel()
+	err := l.tellDrops(ctx)
+	if l.untold = err != nil; err != nil {
+		l.watchBy(l.now.Add(backoffMax))
+		l.log.Error("what was dropped is not told; trying again", "error", fault.Wrap(err, "tell of drops"))
+	}
+}
+
+func (l *lane) tellDrops(ctx context.Context) error {
+	drops, err := l.m.deps.Store.UntoldDrops(ctx, l.row.Lane)
+	if err != nil || len(drops) == 0 {
+		return err
+	}
+	losses := map[control.DropReason]*loss{}
+	for _, d := range drops {
+		sum := losses[d.Reason]
+		if sum == nil {
+			sum = &loss{types: map[string]int64{}, first: d.Stream.Hour, last: d.Stream.Hour}
+			losses[d.Reason] = sum
+		}
+		sum.events += d.Events
+		sum.types[d.EventType] += d.Events
+		sum.first, sum.last = min(sum.first, d.Stream.Hour), max(sum.last, d.Stream.Hour)
+	}
+	var notices []control.Notice
+	for _, reason := range slices.Sorted(maps.Keys(losses)) {
+		sum := losses[reason]
 		types := slices.SortedFunc(maps.Keys(sum.types), func(a, b string) int {
 			return cmp.Or(cmp.Compare(sum.types[b], sum.types[a]), cmp.Compare(a, b))
 		})
 		for i, t := range types {
 			types[i] = fmt.Sprintf("%s: %d", t, sum.types[t])
 		}
-		l.tell(control.NoticeDropped, l.occasion(l.now)+"/"+string(reason), map[string]string{
+		notices = append(notices, l.notice(control.NoticeDropped, l.occasion(l.now)+"/"+string(reason), map[string]string{
 			"reason": string(reason), "events": strconv.FormatInt(sum.events, 10),
 			"first_hour": sum.first.Start().Format(time.RFC3339), "last_hour": sum.last.Start().Format(time.RFC3339),
 			"types": strings.Join(types, ", "),
-		})
+		}))
 	}
-	l.losses = nil
+	if err := l.m.deps.Store.TellDrops(ctx, drops, notices); err != nil {
+		return err
+	}
+	l.lossAt = l.now
+	if h := l.m.deps.Hooks.OnNotice; h != nil {
+		for _, n := range notices {
+			h(n)
+		}
+	}
+	return nil
 }
 
 func (l *lane) bucketName() string { return l.hist.last().config.Destination.Bucket }
 
 // tell makes a notice of the lane's connector. It is written by sendNotices, again and again until the store takes it.
 func (l *lane) tell(kind control.NoticeKind, episode string, params map[string]string) {
-	params["workspace"], params["connector"] = l.row.WorkspaceName, l.row.Name
-	l.outbox = append(l.outbox, control.Notice{
-		Workspace: l.row.Workspace, Connector: l.row.Lane.Connector, Kind: kind, Episode: episode, At: l.now, Params: params,
-	})
+	l.outbox = append(l.outbox, l.notice(kind, episode, params))
 	l.watchBy(l.now)
+}
+
+func (l *lane) notice(kind control.NoticeKind, episode string, params map[string]string) control.Notice {
+	params["workspace"], params["connector"] = l.row.WorkspaceName, l.row.Name
+	return control.Notice{
+		Workspace: l.row.Workspace, Connector: l.row.Lane.Connector, Kind: kind, Episode: episode, At: l.now, Params: params,
+	}
 }
 
 // sendNotices writes what is to be told.

@@ -344,6 +344,13 @@ func (s *mortalStore) AddNotice(ctx context.Context, n control.Notice) error {
 	return s.Store.AddNotice(ctx, n)
 }
 
+func (s *mortalStore) TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error {
+	if s.p.dead.Load() {
+		return errDead
+	}
+	return s.Store.TellDrops(ctx, told, notices)
+}
+
 func (s *mortalStore) FinishLane(ctx context.Context, l control.Lane) error {
 	if s.p.dead.Load() {
 		return errDead
