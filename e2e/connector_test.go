@@ -17,6 +17,7 @@ import (
 // Each integration passes its check with exactly the policy that `millrace policy` prints for it, and with any one
 // action of it taken away it is refused, and the action is named.
 func TestEachIntegrationNeedsItsPolicyAndNothingMore(t *testing.T) {
+	t.Parallel()
 	const name = "acme-rights"
 	v := buckettest.StartVersity(t)
 	v.CreateBucket(t, name, false)
@@ -88,6 +89,7 @@ func without(policy, action string) string {
 
 // A connector's whole life by the command line, with a server that runs and without one.
 func TestTheLifeOfAConnectorByCommand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	at := func(want string, more ...string) {
 		t.Helper()

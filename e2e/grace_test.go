@@ -16,6 +16,7 @@ import (
 // delivered once. If they stay away for longer than the grace period its oldest events are dropped: after the mails,
 // counted exactly, and `replay --dropped` brings them back.
 func TestCredentialsGoBadForAWhileAndForTooLong(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	mail, err := outbox.Listen(folder, "127.0.0.1:0")
 	if err != nil {

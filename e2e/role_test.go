@@ -18,6 +18,7 @@ import (
 // role that was made a moment ago is waited for, events are delivered through it, and a role that lets anybody in is
 // called out. The STS and the S3 server are strict stand-ins for AWS's.
 func TestARoleIsTakenOnWithItsExternalID(t *testing.T) {
+	t.Parallel()
 	const (
 		name    = "acme-lake"
 		account = "111122223333"
