@@ -267,6 +267,32 @@ func TestAReplayLeavesAStrangersObjectAloneWhereCreateOnlyIsIgnored(t *testing.T
 	})
 }
 
+func TestAReplayWhoseFirstTryFailsDoesNotTakeAStrangersObjectForItsFile(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		lossy(t, w)
+		dry, err := w.recover(nil, func(in *delivery.RecoverInput) { in.DryRun = true })
+		if err != nil || len(dry.Written) == 0 {
+			t.Fatal(dry, err)
+		}
+		key := dry.Written[0]
+		w.buckets["b1"].Set(key, []byte("not ours"), nil)
+		tried := map[string]bool{}
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && !tried[c.Key] {
+				tried[c.Key] = true
+				return buckettest.Fault{Problem: bucket.ServerError}
+			}
+			return buckettest.Fault{}
+		})
+		out, err := w.recover(nil, nil)
+		if err != nil || len(out.Refused) != 1 {
+			t.Errorf("%+v, %v; want one refused", out, err)
+		}
+		w.buckets["b1"].Script(nil)
+		w.check()
+	})
+}
+
 func TestWhatACapDroppedStaysDroppedUntilTheUpgrade(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.cfg.TestCap = 100

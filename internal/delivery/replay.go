@@ -316,7 +316,7 @@ func (j *replay) put(ctx context.Context, m *remake) error {
 	return nil
 }
 
-// offer writes a file create-only, with passing errors tried 8 times. there: its key was taken before.
+// offer writes a file create-only, with passing errors tried 8 times. there: its key is taken.
 func (j *replay) offer(ctx context.Context, m *remake, body bucket.Body) (there bool, err error) {
 	b := j.buckets[m.row.Lane.Destination]
 	opt := bucket.PutOptions{CreateOnly: true, ContentType: "application/octet-stream", Metadata: m.meta().Map()}
@@ -329,9 +329,9 @@ func (j *replay) offer(ctx context.Context, m *remake, body bucket.Body) (there 
 		}
 		problem := bucket.ProblemOf(err)
 		switch {
-		case err == nil, problem == bucket.Exists && try > 1: // a try before may have arrived after all
+		case err == nil:
 			return false, nil
-		case problem == bucket.Exists:
+		case problem == bucket.Exists: // perhaps by a try before that arrived after all, perhaps not
 			return true, nil
 		case problem.Owner() != bucket.Passing, try == 8, !pause(ctx, backoffMin<<(try-1)):
 			return false, err
