@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -34,29 +33,7 @@ const (
 
 // readFile reads one of the operator's files by its path on the machine.
 func readFile(path string, limit int64) ([]byte, error) {
-	folder, name := at(path)
-	if err := refusePipe(folder, name); err != nil {
-		return nil, fault.Wrap(err, "read "+path)
-	}
-	b, err := vfs.ReadFile(folder, name, limit)
-	return b, fault.Wrap(err, "read "+path)
-}
-
-// refusePipe refuses what has no size and cannot be read from a place either: it would pass for an empty file.
-func refusePipe(folder vfs.FS, name string) error {
-	f, err := folder.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // read only
-	if n, err := f.Size(); err != nil || n > 0 {
-		return err
-	}
-	if _, err := f.ReadAt(make([]byte, 1), 0); err != nil && !errors.Is(err, io.EOF) {
-		return fault.New(fault.Invalid, "", "it is a pipe, and not a file").
-			WithHint("Write it to a file first. millrace apply reads a pipe as its standard input: -f -").WithCause(err)
-	}
-	return nil
+	return vfs.ReadPath(path, limit)
 }
 
 // readAllLimited reads r to its end, but not more than limit bytes.

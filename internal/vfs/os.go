@@ -20,6 +20,25 @@ const (
 // OS is the folder root of the operating system. It need not exist yet: MkdirAll(".") makes it.
 func OS(root string) FS { return osFS(root) }
 
+// ReadPath gives the whole of what path names on this machine, a file or a pipe, of at most limit bytes. It is for
+// what people give on the command line. Errors: not_found, too_large.
+func ReadPath(path string, limit int64) ([]byte, error) {
+	const op = "read"
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, door(err, op, path)
+	}
+	defer f.Close() // read only
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, door(err, op, path)
+	}
+	if int64(len(b)) > limit {
+		return nil, fault.New(fault.TooLarge, "read "+path, "there are more than %d bytes", limit)
+	}
+	return b, nil
+}
+
 type osFS string
 
 func (r osFS) path(op, name string) (string, error) {
