@@ -356,13 +356,13 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 		if w.meta.Log != l.pos.Log.String() || eventlog.Offset(w.meta.Last) < l.pos.Cursor {
 			continue
 		}
-		if w.meta.Version > now.Version {
-			return fault.New(fault.Conflict, "recover position", "%s was written by version %d of the connector, and this database knows version %d only", w.info.Key, w.meta.Version, now.Version).
-				WithHint("the database was restored from an older copy and the log no longer holds the newer rules: set them again until the version is above that of the file")
-		}
 		k := control.Stream{Schema: w.name.SchemaID, Hour: eventlog.Hour(w.name.Hour), Target: w.meta.Target}
 		if eventlog.Offset(w.meta.First) >= start {
 			continue // the log has it: it is met, and compared, on the way
+		}
+		if w.meta.Version > now.Version {
+			return fault.New(fault.Conflict, "recover position", "%s was written by version %d of the connector, and this database knows version %d only", w.info.Key, w.meta.Version, now.Version).
+				WithHint("the database was restored from an older copy and the log no longer holds the newer rules: set them again until the version is above that of the file")
 		}
 		s.Files = append(s.Files, l.adopted(k, w.name.EventType, w))
 		if last := eventlog.Offset(w.meta.Last); last >= start {

@@ -678,3 +678,27 @@ func TestADropKeepsTheBordersOfWhatItDoesNotTake(t *testing.T) {
 		}
 	})
 }
+
+func TestARestoredPositionBelowTheStartGoesOnIntoNewerVersions(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		backup := w.store.pos[lane1]
+		w.append(someTypes[0], 50)
+		must(t, w, time.Hour)
+		w.configure(func(c *control.Config) { c.Codec = "null" })
+		w.append(someTypes[0], 50)
+		must(t, w, time.Hour)
+		p.stop()
+		if err := w.log.Trim(t.Context(), w.logged[1], 0); err != nil { // the newer version's record is in the log
+			t.Fatal(err)
+		}
+		backup.Seq = w.store.pos[lane1].Seq
+		w.store.pos[lane1], w.store.files[lane1] = backup, nil
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
