@@ -81,10 +81,11 @@ func start(t *testing.T, cfg Config, h http.Handler, probes *Probes, hooks Hooks
 	b := &bench{t: t, ln: newPipes(), logs: &bytes.Buffer{}}
 	s := serveOn(b.ln, cfg.withDefaults(), h, probes, slog.New(slog.NewTextHandler(b.logs, nil)), hooks)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	b.stop = func() error { cancel(); return <-done }
-	t.Cleanup(func() { cancel(); s.Close() })
+	done := make(chan struct{})
+	var err error
+	go func() { err = s.Run(ctx); close(done) }()
+	b.stop = func() error { cancel(); <-done; return err }
+	t.Cleanup(func() { cancel(); s.Close(); <-done }) // a bubble's time stands still after it
 	return b
 }
 
