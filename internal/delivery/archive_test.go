@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -425,6 +426,44 @@ func reschema(t *testing.T, c *eventlog.Commit, from, to uint32) []byte {
 		b.Add(r.Schema, r.Value)
 	}
 	return bytes.Clone(b.Payload())
+}
+
+// late is a bucket whose listing was made before a file came.
+type late struct {
+	bucket.Opener
+	key string
+}
+
+type lateBucket struct {
+	bucket.Bucket
+	key string
+}
+
+func (o late) Open(a bucket.Access) (bucket.Bucket, error) {
+	b, err := o.Opener.Open(a)
+	return lateBucket{b, o.key}, err
+}
+
+func (b lateBucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
+		for i, err := range b.Bucket.List(ctx, prefix) {
+			if i.Key != b.key && !yield(i, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestVerifyDoesNotMissAFileThatCameDuringItsListing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		a := delivered(t, w)
+		in := delivery.VerifyInput{Archive: a.archive(), Connector: a.connector()}
+		in.Opener = late{in.Opener, a.files[0].Key}
+		v, err := delivery.Verify(t.Context(), in)
+		if err != nil || len(v.TakenAway)+len(v.Wrong) != 0 || v.Compared != int64(len(w.appended)) {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
 }
 
 func TestVerifyNamesEachKindOfDifference(t *testing.T) {

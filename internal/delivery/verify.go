@@ -132,9 +132,16 @@ func (v *verify) bucket(ctx context.Context, d control.Destination) error {
 	var seen map[[16]byte]bool // hashes of ids
 	compare := func(f control.File) error {
 		size, ok := there[f.Key]
-		if !ok {
-			v.TakenAway = append(v.TakenAway, f.Key)
-			return nil
+		if !ok { // or it came after the listing had passed its place
+			info, err := b.Head(ctx, f.Key)
+			if bucket.ProblemOf(err) == bucket.NotFound {
+				v.TakenAway = append(v.TakenAway, f.Key)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			size = info.Size
 		}
 		delete(there, f.Key)
 		v.Files, v.Events, v.Bytes = v.Files+1, v.Events+int64(f.Events), v.Bytes+size
