@@ -141,7 +141,7 @@ func (l *lane) run(ctx context.Context) error {
 			return nil
 		}
 		if errors.Is(err, errReload) {
-			l.log.Info("position was saved elsewhere; loading it again")
+			l.log.Info("beginning again from the saved position")
 			wait = backoffMin
 		} else {
 			l.log.Error("lane stopped; starting it again", "error", err, "in", wait)
