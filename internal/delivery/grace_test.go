@@ -176,6 +176,12 @@ func TestTheGracePeriodCountsOnlyWhatTheCustomerIsAskedToMend(t *testing.T) {
 				if f := w.store.health[lane1].Failing; f > 2*time.Hour {
 					t.Errorf("%v counted", f)
 				}
+				// Only another refusal shows whether the time between was counted: nothing drops without one.
+				w.buckets["b1"].Deny(bucket.AccessDenied)
+				time.Sleep(time.Hour)
+				if got := w.dropped(); len(got) > 0 {
+					t.Errorf("two hours of refusals with %s before and between, a grace period of 8: dropped %v", name, got)
+				}
 				w.buckets["b1"].Deny("")
 				must(t, w, 2*time.Hour)
 				p.stop()
