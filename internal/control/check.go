@@ -92,7 +92,14 @@ func failedBy(r bucket.Report) bucket.Problem {
 
 // remember writes a check into the history and tells its result. A scheduled check that passes is not told; one that
 // fails, once a day, unless the store is in trouble that passes: delivery tells that.
+//
+// A check that this installation itself stood in the way of, by its own credentials, clock or settings, has tried
+// nothing of the customer's: it is not told, and only a scheduled one is written, so that others have their turn.
 func (p *Plane) remember(ctx context.Context, t trial, workspace string, report bucket.Report) error {
+	ours := !report.OK && failedBy(report) != "" && failedBy(report).Owner() == bucket.Ours
+	if ours && t.trigger != CheckSchedule {
+		return nil
+	}
 	body, err := json.Marshal(report)
 	if err != nil {
 		return fault.From(err, fault.Internal, "encode report of check")
@@ -107,7 +114,7 @@ func (p *Plane) remember(ctx context.Context, t trial, workspace string, report 
 		n.Params[ParamContact] = t.contact
 	}
 	if t.trigger == CheckSchedule {
-		if report.OK || report.Passing {
+		if report.OK || report.Passing || ours {
 			return nil
 		}
 		n.Episode = at.Format(time.DateOnly)

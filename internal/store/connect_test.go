@@ -163,6 +163,15 @@ func TestEachCheckIsRememberedAndTold(t *testing.T) {
 	}
 	equal(t, "history, newest first", strings.Join(triggers, " "),
 		"demandtrue schedulefalse schedulefalse schedulefalse schedulefalse schedulefalse scheduletrue launchtrue")
+	told := len(b.notices("acme"))
+	b.refuse["bbb"] = refused("sts:AssumeRole", bucket.OwnCredentials, "Our own credentials fail.")
+	if _, err := b.CheckNow(t.Context(), c.Workspace, c.Connector, control.CheckDemand); err == nil {
+		t.Error("a check that could not be made passes")
+	}
+	after, err := b.store.Checks(t.Context(), c.Workspace, c.Connector, 100)
+	ok(t, err)
+	equal(t, "what we stood in the way of ourselves is neither kept nor told", len(after)+len(b.notices("acme")), len(rows)+told)
+	delete(b.refuse, "bbb")
 	if _, err := b.CheckNow(t.Context(), c.Workspace+1, c.Connector, control.CheckDemand); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("another workspace's connector: %v", err)
 	}
