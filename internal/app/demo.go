@@ -101,6 +101,9 @@ const demoManifest = demoWorkspace + `    connectors:
 
 // Run is the demo.
 func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
+	if cmd.For < 0 {
+		return fault.New(fault.Invalid, "", "--for must be a time to run for, like 30s").WithHint("Leave it out to run until Ctrl-C.")
+	}
 	if cmd.Rate <= 0 {
 		return Usage("--rate must be above 0", "millrace demo --help shows how it is used")
 	}

@@ -58,6 +58,9 @@ type countJSON struct {
 
 // Run waits.
 func (cmd Wait) Run(ctx context.Context, c *Console, s Settings) error {
+	if cmd.Timeout < 0 {
+		return fault.New(fault.Invalid, "", "--timeout must be a time to wait for, like 10m").WithHint("Leave it out to wait without a limit.")
+	}
 	h, err := parseOneHour(cmd.Hour)
 	if err != nil {
 		return err
