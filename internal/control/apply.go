@@ -126,6 +126,18 @@ func (a *applier) changed(t Thing, words ...string) {
 	a.res.Changes = append(a.res.Changes, Change{t, words})
 }
 
+// report takes down what became of a thing; words say what is different of one that was there.
+func (a *applier) report(t Thing, path string, words []string, made bool, err error) {
+	switch {
+	case err != nil:
+		a.fail(t, path, err)
+	case made:
+		a.changed(t)
+	case len(words) > 0:
+		a.changed(t, words...)
+	}
+}
+
 // workspace gives the workspace that w is about; of number 0 if a dry run would have to make it.
 func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bool) {
 	thing := Thing{Kind: "workspace", Workspace: w.Name}
@@ -165,14 +177,7 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 func (a *applier) key(ctx context.Context, ws Workspace, spec KeySpec) {
 	thing := Thing{Kind: "API key", Workspace: ws.Name, Name: spec.Name}
 	words, made, err := a.applyKey(ctx, ws, spec)
-	switch {
-	case err != nil:
-		a.fail(thing, spec.path, err)
-	case made:
-		a.changed(thing)
-	case len(words) > 0:
-		a.changed(thing, words...)
-	}
+	a.report(thing, spec.path, words, made, err)
 }
 
 func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (words []string, made bool, err error) {
@@ -234,14 +239,7 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 func (a *applier) webhook(ctx context.Context, ws Workspace, spec WebhookSpec) {
 	thing := Thing{Kind: "webhook", Workspace: ws.Name, Name: spec.URL}
 	words, made, err := a.applyWebhook(ctx, ws, spec)
-	switch {
-	case err != nil:
-		a.fail(thing, spec.path, err)
-	case made:
-		a.changed(thing)
-	case len(words) > 0:
-		a.changed(thing, words...)
-	}
+	a.report(thing, spec.path, words, made, err)
 }
 
 func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSpec) (words []string, made bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 
 	"github.com/millrace/millrace/internal/avrofile"
 	"github.com/millrace/millrace/internal/bucket"
@@ -116,8 +117,17 @@ const compareFactor = 10
 // ours gives the events of s from offset from on that are not delivered yet, as far as the log goes, until yield
 // returns false.
 func (l *lane) ours(s *stream, from eventlog.Offset, hist *history, yield func(eventlog.Record) bool) error {
+	return l.selected(s, from, math.MaxInt64, hist, func(r eventlog.Record) bool {
+		_, is := s.covered[r.Offset]
+		return is || yield(r)
+	})
+}
+
+// selected gives the events of s that the log holds from first to last, as they were selected then, until yield returns
+// false. It may run beside the lane: hist knows what held at first.
+func (l *lane) selected(s *stream, first, last eventlog.Offset, hist *history, yield func(eventlog.Record) bool) error {
 	hist = hist.clone()
-	r, err := l.m.deps.Log.Reader(from, eventlog.Filter{Workspace: hist.row.Workspace})
+	r, err := l.m.deps.Log.Reader(first, eventlog.Filter{Workspace: hist.row.Workspace})
 	if err != nil {
 		return fault.Wrap(err, "read log again")
 	}
@@ -127,7 +137,7 @@ func (l *lane) ours(s *stream, from eventlog.Offset, hist *history, yield func(e
 		if err != nil {
 			return fault.Wrap(err, "read log again")
 		}
-		if c == nil || c.Hour() > s.Hour {
+		if c == nil || c.First > last || c.Hour() > s.Hour {
 			return nil
 		}
 		if c.Kind == eventlog.Control {
@@ -140,13 +150,10 @@ func (l *lane) ours(s *stream, from eventlog.Offset, hist *history, yield func(e
 			continue
 		}
 		for r := range c.Records() {
-			if hist.over(r.Offset) {
+			if r.Offset > last || hist.over(r.Offset) {
 				return nil
 			}
-			if r.Schema != s.Schema || s.Target == 0 && !hist.at(r.Offset).selects.Has(s.schema) {
-				continue
-			}
-			if _, is := s.covered[r.Offset]; is {
+			if r.Offset < first || r.Schema != s.Schema || s.Target == 0 && !hist.at(r.Offset).selects.Has(s.schema) {
 				continue
 			}
 			if !yield(r) {

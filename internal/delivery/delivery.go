@@ -108,7 +108,7 @@ type Store interface {
 	TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error
 	// CapUsed counts the events in files that a workspace's test connectors wrote since, test events left out.
 	CapUsed(ctx context.Context, workspace uint32, since time.Time) (int64, error)
-	// CompleteHours finds and keeps the hours that are complete now, and gives those alone.
+	// CompleteHours finds and keeps the hours that are complete now, with the notice of each, and gives those alone.
 	CompleteHours(ctx context.Context, log eventlog.ID) ([]control.HourDone, error)
 
 	ControlCursor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error)

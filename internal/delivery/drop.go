@@ -241,34 +241,10 @@ func (l *lane) eachOf(ctx context.Context, s *stream, first, last eventlog.Offse
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fault.Wrap(err, "load configuration")
 	}
-	r, err := l.m.deps.Log.Reader(first, eventlog.Filter{Workspace: l.row.Workspace})
-	if err != nil {
-		return fault.Wrap(err, "read log again")
-	}
-	defer r.Close()
-	for {
-		c, err := r.Next()
-		if err != nil {
-			return fault.Wrap(err, "read log again")
-		}
-		if c == nil || c.First > last {
-			return nil
-		}
-		if c.Kind == eventlog.Control {
-			if _, err := hist.observe(c); err != nil {
-				return err
-			}
-			continue
-		}
-		if c.Kind != eventlog.Events || c.Hour() != s.Hour || c.Target != s.Target {
-			continue
-		}
-		for r := range c.Records() {
-			if r.Offset >= first && r.Offset <= last && r.Schema == s.Schema && (s.Target != 0 || hist.at(r.Offset).selects.Has(s.schema)) {
-				do(r.Offset)
-			}
-		}
-	}
+	return l.selected(s, first, last, hist, func(r eventlog.Record) bool {
+		do(r.Offset)
+		return true
+	})
 }
 
 // link is an object of a lane's chain as the bucket tells of it.
@@ -323,7 +299,7 @@ func (l *lane) adopted(k control.Stream, eventType string, w link) control.File 
 	return control.File{
 		Lane: l.row.Lane, Key: w.info.Key, Stream: k, EventType: eventType, Partition: w.meta.Partition, Log: l.pos.Log,
 		First: eventlog.Offset(w.meta.First), Last: eventlog.Offset(w.meta.Last), Events: w.meta.Events, RawHash: w.meta.Hash,
-		Size: w.info.Size, Version: w.meta.Version, Encoder: w.meta.Encoder, Cut: "found", Adopted: true, At: l.now,
+		Size: w.info.Size, Version: w.meta.Version, Encoder: w.meta.Encoder, Cut: string(cutFound), Adopted: true, At: l.now,
 	}
 }
 

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -30,9 +29,9 @@ func (m *Manager) hours(ctx context.Context) error {
 		if err != nil {
 			return fault.Wrap(err, "look for complete hours")
 		}
-		for _, h := range done {
-			if err := m.addNotice(ctx, m.hourNotice(h)); err != nil {
-				return fault.Wrap(err, "save notice")
+		if told := m.deps.Hooks.OnNotice; told != nil {
+			for _, h := range done {
+				told(control.Notice{Workspace: h.Workspace, Connector: h.Connector, Kind: control.NoticeHourComplete, Episode: h.Hour.String(), At: h.At})
 			}
 		}
 		if !pause(ctx, hoursEvery) {
@@ -47,24 +46,5 @@ func (m *Manager) hours(ctx context.Context) error {
 		case <-m.looks:
 		case <-slow.C:
 		}
-	}
-}
-
-func (m *Manager) hourNotice(h control.HourDone) control.Notice {
-	var delivered, dropped int64
-	for _, c := range h.Counts {
-		delivered, dropped = delivered+c.Delivered, dropped+c.Dropped
-	}
-	params := map[string]string{
-		"hour": h.Hour.Start().Format(time.RFC3339), "connector": string(h.Connector), "workspace": strconv.Itoa(int(h.Workspace)),
-		"delivered": strconv.FormatInt(delivered, 10), "dropped": strconv.FormatInt(dropped, 10),
-	}
-	for _, l := range m.running() {
-		if row := l.status.Load().Row; row.Lane.Connector == h.Connector {
-			params["connector"], params["workspace"] = row.Name, row.WorkspaceName
-		}
-	}
-	return control.Notice{
-		Workspace: h.Workspace, Connector: h.Connector, Kind: control.NoticeHourComplete, Episode: h.Hour.String(), At: h.At, Params: params,
 	}
 }

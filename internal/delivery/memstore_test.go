@@ -361,12 +361,18 @@ func (s *memStore) TellDrops(ctx context.Context, told []control.Drop, notices [
 func (s *memStore) AddNotice(_ context.Context, n control.Notice) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fail == nil {
+		s.addNotice(n)
+	}
+	return s.fail
+}
+
+func (s *memStore) addNotice(n control.Notice) {
 	k := noticeKey{n.Workspace, n.Connector, n.Kind, n.Episode}
-	if _, known := s.notices[k]; !known && s.fail == nil {
+	if _, known := s.notices[k]; !known {
 		s.notices[k] = n
 		s.told = append(s.told, n)
 	}
-	return s.fail
 }
 
 func (s *memStore) NoticeGone(_ context.Context, workspace uint32, c control.ConnectorID, kind control.NoticeKind, episode string, patience time.Duration) (bool, error) {
@@ -414,7 +420,9 @@ func (s *memStore) CompleteHours(_ context.Context, log eventlog.ID) (done []con
 		for c, ok := range whole {
 			if k := (hourKey{c, hour}); ok && !s.hours[k] {
 				s.hours[k] = true
-				done = append(done, control.HourDone{Connector: c, Workspace: 1, Hour: hour, At: time.Now()})
+				d := control.HourDone{Connector: c, Workspace: 1, Hour: hour, At: time.Now()}
+				s.addNotice(control.HourNotice(d, "acme", "warehouse"))
+				done = append(done, d)
 			}
 		}
 	}

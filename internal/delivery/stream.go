@@ -76,10 +76,10 @@ const (
 	cutMemory   cutReason = "memory"
 	cutConfig   cutReason = "config"
 	cutShutdown cutReason = "shutdown"
-	cutProbe    cutReason = "probe"   // a lane that rests tries with what it has
-	cutPlanned  cutReason = "planned" // the border was fixed before a restart
-	cutFound    cutReason = "found"   // before an object that stood there, or of one: its borders are not ours
-	cutReplay   cutReason = "replay"  // dropped events that were brought back
+	cutProbe    cutReason = "probe"           // a lane that rests tries with what it has
+	cutPlanned  cutReason = "planned"         // the border was fixed before a restart
+	cutFound    cutReason = "found"           // before an object that stood there, or of one: its borders are not ours
+	cutReplay   cutReason = control.CutReplay // dropped events that were brought back
 )
 
 // open gives the file that the next event goes into.
