@@ -11,7 +11,8 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// Migrations are numbered from 0001 without gaps and never change once released.
+// Migrations are numbered from 0001 without gaps and never change once released. They are written for SQLite, with
+// the types and clauses that each dialect knows how to say in its own words; see dialect.schema.
 //
 //go:embed migrations
 var migrations embed.FS
@@ -19,12 +20,12 @@ var migrations embed.FS
 type migration struct {
 	number   int
 	name     string // 0001_start.sql
-	sql      string
-	checksum string // SHA-256 in hex
+	sql      string // in the words of the dialect
+	checksum string // SHA-256 of them in hex
 }
 
 func (s *Store) migrations() ([]migration, error) {
-	dir := "migrations/" + s.d.name()
+	const dir = "migrations"
 	entries, err := migrations.ReadDir(dir) // in the order of their names
 	if err != nil {
 		return nil, fault.From(err, fault.Internal, "read migrations")
@@ -38,8 +39,9 @@ func (s *Store) migrations() ([]migration, error) {
 		if !strings.HasPrefix(e.Name(), fmt.Sprintf("%04d_", i+1)) {
 			return nil, fault.New(fault.Internal, "read migrations", "%s stands where migration %d belongs", e.Name(), i+1)
 		}
-		sum := sha256.Sum256(b)
-		all = append(all, migration{i + 1, e.Name(), string(b), hex.EncodeToString(sum[:])})
+		text := s.d.schema(string(b))
+		sum := sha256.Sum256([]byte(text))
+		all = append(all, migration{i + 1, e.Name(), text, hex.EncodeToString(sum[:])})
 	}
 	return all, nil
 }

@@ -14,7 +14,8 @@ import (
 
 // dialect is what differs between databases.
 type dialect interface {
-	name() string // of its folder of migrations
+	// schema gives a migration in the database's own words.
+	schema(text string) string
 	// open gives a handle for writers and one for readers.
 	open(cfg Config) (write, read *sql.DB, err error)
 	// bind gives query with its ? in the database's own form.
@@ -28,7 +29,7 @@ type sqlite struct{}
 // How many statements may read at once.
 const readers = 8
 
-func (sqlite) name() string { return "sqlite" }
+func (sqlite) schema(text string) string { return text }
 
 func (sqlite) open(cfg Config) (write, read *sql.DB, err error) {
 	path, err := filepath.Abs(cfg.Path)
