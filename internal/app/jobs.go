@@ -73,9 +73,9 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 	}
 	j.State, j.DoneAt = control.JobDone, time.Now()
 	if err != nil {
-		j.State, j.Error = control.JobFailed, Sentence(err)
+		j.State, j.Failure = control.JobFailed, control.FailureOf(err)
 	} else if j.Result, err = json.Marshal(out); err != nil {
-		j.State, j.Error = control.JobFailed, err.Error()
+		j.State, j.Failure = control.JobFailed, control.FailureOf(err)
 	}
 	if saved := s.plane.store.SaveJob(ctx, j); saved != nil {
 		err = errors.Join(err, saved) // it stays as running, and is done again by the next process
@@ -130,7 +130,7 @@ func (p *plane) awaitJob(ctx context.Context, workspace uint32, id int64) (contr
 		case err != nil:
 			return j, err
 		case j.State == control.JobFailed:
-			return j, fault.New(fault.Internal, "", "%s", j.Error)
+			return j, j.Failure
 		case j.State == control.JobDone:
 			return j, nil
 		}

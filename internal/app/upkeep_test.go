@@ -92,10 +92,10 @@ func TestAJobThatFailsSaysWhy(t *testing.T) {
 		defer stop()
 		s.runJobs(work, nil)
 		j, err := p.store.Job(ctx, 7, id)
-		if err != nil || j.State != control.JobFailed || j.Error != `this version does not know jobs of kind "dance"` || j.DoneAt.IsZero() {
+		if err != nil || j.State != control.JobFailed || j.Failure == nil || j.Failure.Code != fault.Internal || j.DoneAt.IsZero() {
 			t.Errorf("%+v %v", j, err)
 		}
-		if _, err := p.awaitJob(ctx, 7, id); err == nil || err.Error() != j.Error {
+		if _, err := p.awaitJob(ctx, 7, id); err == nil || !fault.Is(err, fault.Internal) {
 			t.Errorf("who waits for it hears %v", err)
 		}
 	})

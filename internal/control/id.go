@@ -12,6 +12,12 @@ func NewConnectorID() ConnectorID { return ConnectorID(newID()) }
 // NewKeyID makes an identity: 24 hex digits, 96 random bits.
 func NewKeyID() KeyID { return KeyID(newID()) }
 
+// NewMemberID, NewSessionID, NewTokenID and NewTicketID make identities of the same form.
+func NewMemberID() MemberID   { return MemberID(newID()) }
+func NewSessionID() SessionID { return SessionID(newID()) }
+func NewTokenID() TokenID     { return TokenID(newID()) }
+func NewTicketID() TicketID   { return TicketID(newID()) }
+
 func newID() string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails; see crypto/rand

@@ -3,6 +3,8 @@ package control
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // Job is work that outlives who asked for it, done by the process that owns the log.
@@ -10,11 +12,14 @@ type Job struct {
 	ID        int64 // 0: new
 	Kind      JobKind
 	Workspace uint32
-	Connector ConnectorID
-	Params    json.RawMessage // what the kind needs
+	Connector ConnectorID     // of JobLaunch: the one that is to be
+	Params    json.RawMessage // what the kind needs; kept sealed, since it may hold credentials, and erased at the end
+	Actor     Actor           // who asked; their rights were looked at then
 	State     JobState
+	Progress  json.RawMessage // how far it is, while it runs; nil: nothing to tell
 	Result    json.RawMessage // what came out; nil until done
-	Error     string          // with JobFailed, in English
+	// Failure is why it failed, as an answer would say it: a fault.Error without cause and operation. nil: it did not.
+	Failure   *fault.Error
 	CreatedAt time.Time
 	DoneAt    time.Time
 }
@@ -26,6 +31,12 @@ type JobKind string
 const (
 	JobTestEvents JobKind = "test_events" // one realistic event of each selected type, to one connector
 	JobReplay     JobKind = "replay"      // the ledger's files again, or what was dropped
+	JobLaunch     JobKind = "launch"      // a connector, after its check
+	JobEdit       JobKind = "edit"        // a connector, after its check where that is needed
+	JobCheck      JobKind = "check"       // of a connector's stored credentials
+	JobExportTest JobKind = "export_test" // of what is not saved yet
+	JobExportSave JobKind = "export_save"
+	JobApply      JobKind = "apply" // a manifest
 )
 
 // ReplayParams are the parameters of a JobReplay. Its interval is that of hours of acceptance.
@@ -45,3 +56,23 @@ const (
 	JobDone    JobState = "done"
 	JobFailed  JobState = "failed"
 )
+
+// FailureOf gives of err what an answer would say, for Job.Failure: code, sentence, hint and field problems. Of errors
+// that are ours alone the sentence stays in the log.
+func FailureOf(err error) *fault.Error {
+	f := &fault.Error{Code: fault.CodeOf(err), Fields: fieldsOf(err)}
+	if e := fault.As(err); e != nil && f.Code != fault.Internal && f.Code != fault.Corrupt {
+		f.Msg, f.Params, f.Hint = e.Msg, e.Params, e.Hint
+		if hint := fault.HintOf(err); f.Hint.Text == "" && hint != "" {
+			f.Hint = fault.Message{Text: hint}
+		}
+	}
+	return f
+}
+
+func fieldsOf(err error) []fault.Problem {
+	if e := fault.As(err); e != nil {
+		return e.Fields
+	}
+	return nil
+}

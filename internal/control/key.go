@@ -3,6 +3,8 @@ package control
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +17,13 @@ import (
 type APIKey struct {
 	ID        KeyID
 	Workspace uint32
-	Name      string // unique in the workspace
+	Name      string // unique among the workspace's keys that are not revoked
 	Scopes    []Scope
+	Networks  []netip.Prefix // from which it works; empty: from anywhere
 	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	RevokedAt time.Time // zero: it is not
+	UsedAt    time.Time // zero: never. Up to a minute behind
 }
 
 // KeyID names an API key for ever: 24 hex digits. It is no secret.
@@ -26,21 +32,36 @@ type KeyID string
 // Scope is one thing that an API key allows.
 type Scope string
 
-// The scopes.
+// The scope of the native batch endpoint. All others are named as Braze's calls are, with dots for slashes.
 const (
 	ScopeEventsWrite Scope = "events.write" // POST /v1/events
 	ScopeUsersTrack  Scope = "users.track"  // POST /users/track
 )
 
 // Scopes are all scopes there are, in the order in which they are shown.
-func Scopes() []Scope { return []Scope{ScopeEventsWrite, ScopeUsersTrack} }
+// Source of the names: Braze REST API, "API key permissions".
+func Scopes() []Scope {
+	return []Scope{
+		ScopeEventsWrite, ScopeUsersTrack, "users.track.bulk", "users.delete", "users.alias.new", "users.alias.update", "users.identify",
+		"users.merge", "users.external_ids.rename", "users.external_ids.remove",
+		"users.export.ids", "users.export.segment", "users.export.global_control_group",
+		"segments.list", "segments.details", "segments.data_series",
+		"campaigns.list", "campaigns.details", "campaigns.data_series", "sends.data_series",
+		"canvas.list", "canvas.details", "canvas.data_series", "canvas.data_summary",
+		"events.list", "events.data_series",
+		"purchases.product_list", "purchases.revenue_series", "purchases.quantity_series",
+		"sessions.data_series", "kpi.mau.data_series", "kpi.dau.data_series", "kpi.new_users.data_series", "kpi.uninstalls.data_series",
+	}
+}
 
 // Grant is what a presented key allows.
 type Grant struct {
 	Key           KeyID
 	Workspace     uint32
 	Scopes        []Scope
-	UnknownFields UnknownFields // of the workspace
+	Networks      []netip.Prefix // from which it works; empty: from anywhere
+	ExpiresAt     time.Time      // zero: never
+	UnknownFields UnknownFields  // of the workspace
 }
 
 // Allows reports whether the key has scope s.
@@ -89,10 +110,23 @@ func (k APIKey) Validate() []fault.Problem {
 	}
 	for i, s := range k.Scopes {
 		if !slices.Contains(Scopes(), s) {
-			ps = append(ps, oneOf(index("scopes", i), string(s), string(ScopeEventsWrite), string(ScopeUsersTrack)))
+			ps = append(ps, oneOfScopes(index("scopes", i), s))
 		} else if slices.Contains(k.Scopes[:i], s) {
 			ps = append(ps, fault.Problem{Field: index("scopes", i), Code: "duplicate", Message: "This scope is named twice."})
 		}
 	}
 	return ps
+}
+
+// oneOfScopes is oneOf without the list, which is long.
+func oneOfScopes(field string, got Scope) fault.Problem {
+	p := fault.Problem{Field: field, Code: "unknown_value", Message: fmt.Sprintf("There is no scope %q.", got)}
+	var all []string
+	for _, s := range Scopes() {
+		all = append(all, string(s))
+	}
+	if near := fault.Nearest(string(got), all); near != "" {
+		p.Message += fmt.Sprintf(" Did you mean %q?", near)
+	}
+	return p
 }

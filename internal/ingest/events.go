@@ -245,7 +245,7 @@ func (q *request) reject(raw []byte, problems []fault.Problem) {
 	q.codes[problems[0].Code]++
 	if q.sampled < maxSampled {
 		q.sampled++
-		q.in.rejected.add(q.grant.Key, Rejection{At: time.Now(), Index: q.index, Problems: problems, Sample: mask(raw)})
+		q.in.rejected.add(q.grant.Key, control.Rejection{At: time.Now(), Index: q.index, Problems: problems, Sample: mask(raw)})
 	}
 	for _, p := range problems {
 		if len(q.errors) == maxErrors {

@@ -825,7 +825,7 @@ func TestRejectedEventsAreKeptMasked(t *testing.T) {
 		h.post(strings.Repeat(`{"event_type":"users.behaviors.CustomEvent","user_id":"joe@acme.example","ok":true,"n":-12.5e3,"i":`+fmt.Sprint(i)+"}\n", 10))
 	}
 	got := h.in.Rejected(control.KeyID(goodKey[3:]))
-	if len(got) != rejectionsPerKey || got[0].Index != 4 || got[5].Index != 4 || !slices.IsSortedFunc(got, func(a, b Rejection) int { return b.At.Compare(a.At) }) {
+	if len(got) != rejectionsPerKey || got[0].Index != 4 || got[5].Index != 4 || !slices.IsSortedFunc(got, func(a, b control.Rejection) int { return b.At.Compare(a.At) }) {
 		t.Fatalf("%d kept, newest %+v", len(got), got[0])
 	}
 	want := `{"event_type":"users.behaviors.CustomEvent","user_id":"xxx@xxxx.xxxxxxx","ok":true,"n":-00.0x0,"i":00}`
@@ -851,7 +851,7 @@ func TestRejectedEventsAreKeptMasked(t *testing.T) {
 	}
 	s := newRejections()
 	for i := range 2 * rejectionKeys {
-		s.add(control.KeyID(fmt.Sprint(i)), Rejection{At: time.Unix(int64(i), 0)})
+		s.add(control.KeyID(fmt.Sprint(i)), control.Rejection{At: time.Unix(int64(i), 0)})
 	}
 	if len(s.byKey) != rejectionKeys || s.byKey["0"] != nil || s.byKey[control.KeyID(fmt.Sprint(2*rejectionKeys-1))] == nil {
 		t.Errorf("%d keys", len(s.byKey))

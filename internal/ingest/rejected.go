@@ -5,16 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
-	"github.com/millrace/millrace/internal/fault"
 )
-
-// Rejection is an event that was not taken, kept so that a producer's engineer can see why.
-type Rejection struct {
-	At       time.Time
-	Index    int // in its request
-	Problems []fault.Problem
-	Sample   string // the beginning of the event, with every value masked
-}
 
 // Bounds of what is kept, in memory only: some 6 MiB at most.
 const (
@@ -31,13 +22,13 @@ type rejections struct {
 }
 
 type ring struct {
-	items []Rejection
+	items []control.Rejection
 	next  int // where the next one goes, once items is full
 }
 
 func newRejections() *rejections { return &rejections{byKey: map[control.KeyID]*ring{}} }
 
-func (s *rejections) add(key control.KeyID, r Rejection) {
+func (s *rejections) add(key control.KeyID, r control.Rejection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byKey[key]
@@ -67,11 +58,11 @@ func (s *rejections) forgetOne() {
 	delete(s.byKey, oldest)
 }
 
-func (g *ring) newest() Rejection { return g.items[(g.next+len(g.items)-1)%len(g.items)] }
+func (g *ring) newest() control.Rejection { return g.items[(g.next+len(g.items)-1)%len(g.items)] }
 
 // Rejected gives the last rejected events of an API key since the start of the process, newest first: at most 100,
 // and of each request the first five.
-func (in *Ingest) Rejected(key control.KeyID) []Rejection {
+func (in *Ingest) Rejected(key control.KeyID) []control.Rejection {
 	s := in.rejected
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +70,7 @@ func (in *Ingest) Rejected(key control.KeyID) []Rejection {
 	if g == nil {
 		return nil
 	}
-	out := make([]Rejection, 0, len(g.items))
+	out := make([]control.Rejection, 0, len(g.items))
 	for i := range g.items {
 		out = append(out, g.items[(g.next+2*len(g.items)-1-i)%len(g.items)])
 	}

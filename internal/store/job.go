@@ -12,15 +12,18 @@ import (
 const jobQuery = "SELECT id, kind, workspace, connector, params, state, result, error, created_at, done_at FROM jobs "
 
 func scanJob(r scanner) (j control.Job, err error) {
-	var params, result string
+	var params, result, failure string
 	var created int64
 	var done sql.NullInt64
-	err = r.Scan(&j.ID, &j.Kind, &j.Workspace, &j.Connector, &params, &j.State, &result, &j.Error, &created, &done)
+	err = r.Scan(&j.ID, &j.Kind, &j.Workspace, &j.Connector, &params, &j.State, &result, &failure, &created, &done)
 	if params != "" {
 		j.Params = json.RawMessage(params)
 	}
 	if result != "" {
 		j.Result = json.RawMessage(result)
+	}
+	if err == nil && failure != "" {
+		err = json.Unmarshal([]byte(failure), &j.Failure)
 	}
 	j.CreatedAt, j.DoneAt = fromMillis(created), fromOptMillis(done)
 	return j, err
@@ -31,7 +34,7 @@ func (s *Store) AddJob(ctx context.Context, j control.Job) (id int64, err error)
 	err = s.inTx(ctx, "add job", func(c conn) error {
 		return c.one(`INSERT INTO jobs (kind, workspace, connector, params, state, result, error, created_at, done_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, []any{string(j.Kind), j.Workspace, string(j.Connector), string(j.Params),
-			string(j.State), string(j.Result), j.Error, millis(j.CreatedAt), optMillis(j.DoneAt)}, &id)
+			string(j.State), string(j.Result), failureText(j.Failure), millis(j.CreatedAt), optMillis(j.DoneAt)}, &id)
 	})
 	return id, err
 }
@@ -47,7 +50,7 @@ func (s *Store) WaitingJobs(ctx context.Context) ([]control.Job, error) {
 func (s *Store) SaveJob(ctx context.Context, j control.Job) error {
 	return s.inTx(ctx, "save job", func(c conn) error {
 		return must(c.exec("UPDATE jobs SET state = ?, result = ?, error = ?, done_at = ? WHERE id = ? AND workspace = ?",
-			string(j.State), string(j.Result), j.Error, optMillis(j.DoneAt), j.ID, j.Workspace))
+			string(j.State), string(j.Result), failureText(j.Failure), optMillis(j.DoneAt), j.ID, j.Workspace))
 	})
 }
 
@@ -61,4 +64,15 @@ func (s *Store) Job(ctx context.Context, workspace uint32, id int64) (control.Jo
 		return control.Job{}, s.fail(err, "find job")
 	}
 	return js[0], nil
+}
+
+func failureText(f *fault.Error) string {
+	if f == nil {
+		return ""
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		panic("store: a failure did not encode: " + err.Error())
+	}
+	return string(b)
 }

@@ -272,7 +272,7 @@ func access(run runner) {
 		ok(t, err)
 		equal(t, "waiting", got, []control.Job{jobs[0], jobs[1], jobs[3]})
 		j := jobs[0]
-		j.State, j.Result, j.Error, j.DoneAt = control.JobFailed, []byte(`{"n":1}`), "no", e.now.Add(time.Second)
+		j.State, j.Result, j.Failure, j.DoneAt = control.JobFailed, []byte(`{"n":1}`), fault.New(fault.Forbidden, "", "no"), e.now.Add(time.Second)
 		ok(t, e.SaveJob(t.Context(), j))
 		one, err := e.Job(t.Context(), w.Number, j.ID)
 		ok(t, err)

@@ -1,0 +1,60 @@
+package control
+
+import "testing"
+
+func TestRights(t *testing.T) {
+	seat := func(r Role, export bool) Actor {
+		return Actor{Member: "m", Seats: map[uint32]Membership{7: {Workspace: 7, Role: r, ExportUserData: export}}}
+	}
+	reading := seat(Administrator, true)
+	reading.ReadOnly = true
+	for name, row := range map[string]struct {
+		actor Actor
+		in    uint32
+		want  string // one letter for each of Rights
+	}{
+		"nobody":                              {Actor{}, 7, "x......"},
+		"a viewer":                            {seat(Viewer, false), 7, "xxx...."},
+		"a viewer who may export":             {seat(Viewer, true), 7, "xxx..x."},
+		"an editor":                           {seat(Editor, false), 7, "xxxx..."},
+		"an administrator":                    {seat(Administrator, false), 7, "xxxxx.."},
+		"an administrator elsewhere":          {seat(Administrator, true), 8, "xx....."},
+		"an administrator's token that reads": {reading, 7, "xxx..x."},
+		"a role that does not exist":          {seat("owner", false), 7, "xx....."},
+		"the installation's administrator":    {Actor{Member: "m", Installation: true}, 7, "xxxxx.x"},
+		"the command line":                    {CommandLine(), 7, "xxxxx.x"},
+	} {
+		got := ""
+		for _, r := range Rights() {
+			if row.actor.May(r, row.in) {
+				got += "x"
+			} else {
+				got += "."
+			}
+		}
+		if got != row.want {
+			t.Errorf("%s: may %s, want %s (of %v)", name, got, row.want, Rights())
+		}
+	}
+}
+
+func TestAnEntryShowsWhatDiffers(t *testing.T) {
+	type thing struct {
+		A int    `json:"a"`
+		B string `json:"b"`
+	}
+	for name, row := range map[string]struct {
+		before, after any
+		b, a          string
+	}{
+		"made":      {nil, thing{1, "x"}, "", `{"a":1,"b":"x"}`},
+		"gone":      {thing{1, "x"}, nil, `{"a":1,"b":"x"}`, ""},
+		"changed":   {thing{1, "x"}, thing{2, "x"}, `{"a":1}`, `{"a":2}`},
+		"unchanged": {thing{1, "x"}, thing{1, "x"}, `{}`, `{}`},
+		"nothing":   {nil, nil, "", ""},
+	} {
+		if b, a := differences(row.before, row.after); string(b) != row.b || string(a) != row.a {
+			t.Errorf("%s: %s → %s, want %s → %s", name, b, a, row.b, row.a)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// MemberID names a person for ever: 24 hex digits.
+type MemberID string
+
+// Member is a person. What they may do in a workspace is their Membership there.
+type Member struct {
+	ID       MemberID
+	Email    string // lower case, unique in the installation
+	Name     string
+	Language string // one of Languages; empty: as the browser asks
+	TimeZone string // IANA name; empty: UTC
+	// Installation administrators see the machine and every workspace, and make workspaces.
+	Installation bool
+	Password     bool // has one; otherwise signs in elsewhere
+	TwoFactor    bool // needs a code to sign in
+	CreatedAt    time.Time
+	SeenAt       time.Time // when they last asked for something; zero: never. Up to a minute behind
+	Rev          int64     // counts the changes, see Connector.Rev
+}
+
+// Membership is a member's place in a workspace.
+type Membership struct {
+	Workspace      uint32
+	Member         MemberID
+	Role           Role
+	ExportUserData bool
+	CreatedAt      time.Time
+}
+
+// Seat is a member with their place, as a workspace lists its people.
+type Seat struct {
+	Member
+	Membership
+}
+
+// Lock is what signs a member in: kept apart from the member, so that no list carries it.
+type Lock struct {
+	Password secret.Value   // its hash in PHC form; empty: none
+	TOTP     secret.Value   // base32; empty: none
+	Pending  secret.Value   // a TOTP secret that was shown and not confirmed yet
+	Recovery []RecoveryHash // of the codes that are left
+	LastStep int64          // newest step of TOTP that was used: no code works twice
+}
+
+// RecoveryHash is the SHA-256 of a recovery code: 80 random bits, so a plain hash will do, as for KeyHash.
+type RecoveryHash [32]byte
+
+// Identity is how an OpenID Connect provider names a member.
+type Identity struct {
+	Issuer  string
+	Subject string
+}
+
+// SessionID names a session. It is no secret.
+type SessionID string
+
+// Session is a browser that is signed in. Its token is kept as a hash.
+type Session struct {
+	ID        SessionID
+	Member    MemberID
+	Address   string // from which it was last used
+	Agent     string // what the browser said of itself, at most 200 bytes
+	CreatedAt time.Time
+	SeenAt    time.Time // up to a minute behind
+	ExpiresAt time.Time
+}
+
+// TokenID names a personal token. It is no secret.
+type TokenID string
+
+// Token lets a program ask the control API as a member. It is shown once and kept as a hash.
+type Token struct {
+	ID        TokenID
+	Member    MemberID
+	Name      string // unique for the member
+	ReadOnly  bool
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	UsedAt    time.Time // zero: never. Up to a minute behind
+}
+
+// TicketKind is what a ticket is good for.
+type TicketKind string
+
+// The kinds.
+const (
+	TicketInvitation TicketKind = "invitation" // joins a workspace, as a new member or as one that exists
+	TicketReset      TicketKind = "reset"      // sets a member's password
+	TicketFirst      TicketKind = "first"      // makes the first installation administrator
+)
+
+// TicketID names a ticket. It is no secret; the token in its link is.
+type TicketID string
+
+// Ticket is a link that works once.
+type Ticket struct {
+	ID             TicketID
+	Kind           TicketKind
+	Email          string   // whom it was sent to; empty for TicketFirst
+	Member         MemberID // of TicketReset
+	Workspace      uint32   // of TicketInvitation; 0: none
+	Role           Role
+	ExportUserData bool
+	Installation   bool   // an invitation to be an installation administrator
+	By             string // name of who made it
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
+}
+
+// Letter is a mail to one person that carries a link which works once. It is not a Notice: those are kept.
+type Letter struct {
+	Kind      TicketKind
+	To        string
+	Language  string // one of Languages
+	Workspace string // name; empty: none
+	By        string // who invites
+	Link      secret.Value
+	ExpiresAt time.Time
+}
