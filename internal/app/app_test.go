@@ -21,10 +21,11 @@ import (
 
 // world is an installation in a temporary folder with a bucket of its own.
 type world struct {
-	t    *testing.T
-	dir  string
-	shop *shop
-	s    Settings
+	t     *testing.T
+	dir   string
+	shop  *shop
+	s     Settings
+	noted string // what the last command that was played said for people
 }
 
 const worldKey = "mr_world_0123456789abcdefghijklmnop"
@@ -72,6 +73,7 @@ func (w *world) play(cmd runner) (string, error) {
 	w.t.Helper()
 	var out, note bytes.Buffer
 	err := cmd.Run(w.t.Context(), &Console{In: strings.NewReader(""), Out: &out, Err: &note, Version: "test"}, w.s)
+	w.noted = note.String()
 	return out.String(), err
 }
 

@@ -249,9 +249,11 @@ func (cmd Demo) launch(ctx context.Context, p *plane, x *shop, roles *bucketserv
 		return err
 	}
 	in := bucket.PolicyInput{Kind: bucket.Trust, AccountID: demoAccount}
-	if in.ExternalID, err = p.store.ExternalID(ctx, w.Number, control.IntegrationCurrents); err != nil {
+	id, err := p.store.ExternalID(ctx, w.Number, control.IntegrationCurrents)
+	if err != nil {
 		return err
 	}
+	in.ExternalIDs = []string{id}
 	role := bucketserver.Role{ARN: demoRole}
 	if role.Trust, err = policyText(in); err != nil {
 		return err

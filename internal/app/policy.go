@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/millrace/millrace/internal/bucket"
@@ -11,13 +12,13 @@ import (
 // Policy prints what a customer's bucket has to allow.
 type Policy struct {
 	Kind       string `arg:"" enum:"currents,exports,both,trust" help:"What the bucket is used for: currents, exports or both; or trust, the trust policy of a role."`
-	Bucket     string `placeholder:"NAME" help:"The bucket. Needed except for trust."`
+	Bucket     string `placeholder:"NAME" help:"The bucket. Needed except for trust, which says who may take on a role and not what it opens."`
 	Folder     string `placeholder:"PATH" help:"With --strict: only objects of this folder."`
 	Method     string `enum:"key,role" default:"key" help:"How the customer lets us in: key (secret access key) or role (role ARN)."`
 	Workspace  string `placeholder:"NAME" help:"Fill in account id and external id for this workspace of the data folder."`
 	AccountID  string `name:"account-id" placeholder:"ID" help:"AWS account of this installation, for roles; default: the setting aws_account_id."`
 	ExternalID string `name:"external-id" placeholder:"ID" help:"External id of the workspace, for roles; --workspace looks it up."`
-	For        string `enum:"currents,exports" default:"currents" help:"Whose external id --workspace fills in for trust: currents or exports. Each integration has its own."`
+	For        string `enum:"currents,exports,both," default:"" help:"What the role of a trust policy is for: currents (default), exports or both. Each has an external id of its own, and a role a name."`
 	Format     string `enum:"json,cli,terraform,cloudformation" default:"json" help:"json, cli, terraform or cloudformation."`
 	Strict     bool   `help:"The tight form where the vendor's is loose."`
 }
@@ -31,7 +32,7 @@ func (Policy) Help() string {
     millrace policy trust --workspace acme
     millrace policy trust --account-id 123456789012 --external-id EXTERNAL-ID
 
-The external id is made by Millrace, one for each workspace and integration, and never changes: a role's trust policy has to ask for it. The account id is that of the credentials by which this installation takes roles on; --workspace looks both up.
+The external id is made by Millrace, one for each workspace and integration, and never changes: a role's trust policy has to ask for it; a role for both asks for either. The account id is that of the credentials by which this installation takes roles on; --workspace looks both up.
 
 "exports --method key" is the vendor's text, whose resource NAME* opens other buckets too; --strict prints the tight form.`
 }
@@ -43,17 +44,31 @@ func (cmd Policy) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	in := bucket.PolicyInput{
 		Kind: bucket.Kind(cmd.Kind), Method: bucket.Method(cmd.Method), Bucket: cmd.Bucket, Folder: cmd.Folder,
-		AccountID: cmd.AccountID, ExternalID: cmd.ExternalID, Strict: cmd.Strict,
+		For: bucket.Kind(cmd.For), Strict: cmd.Strict,
 	}
-	if err := cmd.fillIn(ctx, c, s, &in); err != nil {
-		return err
+	trust := in.Kind == bucket.Trust
+	byRole := trust || in.Method == bucket.RoleMethod
+	for _, w := range []struct {
+		idle      bool
+		flag, why string
+	}{
+		{cmd.Folder != "" && !cmd.Strict, "--folder", "without --strict: this policy opens all of the bucket"},
+		{cmd.Bucket != "" && trust, "--bucket", "for trust: a trust policy says who may take on the role, not what it opens"},
+		{cmd.For != "" && !trust, "--for", "except for trust: what comes first says what the policy is for"},
+		{cmd.Workspace+cmd.AccountID+cmd.ExternalID != "" && !byRole, "--workspace, as --account-id and --external-id,", "without --method role: a key needs none of them"},
+	} {
+		if w.idle {
+			c.Note("warning: %s does nothing %s.", w.flag, w.why)
+		}
+	}
+	if byRole {
+		if err := cmd.fillIn(ctx, s, &in); err != nil {
+			return err
+		}
 	}
 	p, err := bucket.NewPolicy(in)
 	if err != nil {
 		return err
-	}
-	if cmd.Folder != "" && !cmd.Strict {
-		c.Note("warning: --folder does nothing without --strict: this policy opens all of the bucket.")
 	}
 	text, err := p.Render(bucket.Format(cmd.Format))
 	if err != nil {
@@ -66,18 +81,21 @@ func (cmd Policy) Run(ctx context.Context, c *Console, s Settings) error {
 	return err
 }
 
-// fillIn looks up the ids that the caller did not give.
-func (cmd Policy) fillIn(ctx context.Context, c *Console, s Settings, in *bucket.PolicyInput) error {
-	switch {
-	case cmd.Workspace != "":
-	case in.AccountID == "" && in.ExternalID != "":
+// fillIn finds the ids of a role: those that the caller gave, else those of the workspace.
+func (cmd Policy) fillIn(ctx context.Context, s Settings, in *bucket.PolicyInput) error {
+	in.AccountID = cmd.AccountID
+	if cmd.ExternalID != "" {
+		in.ExternalIDs = []string{cmd.ExternalID}
+	}
+	if cmd.Workspace == "" {
+		if in.AccountID != "" || len(in.ExternalIDs) == 0 {
+			return nil
+		}
 		cfg, err := s.Load()
 		if err == nil {
 			in.AccountID = cfg.AWS.AccountID
 		}
 		return err
-	default:
-		return nil
 	}
 	p, err := existingPlane(ctx, s)
 	if err != nil {
@@ -93,18 +111,22 @@ func (cmd Policy) fillIn(ctx context.Context, c *Console, s Settings, in *bucket
 			return err
 		}
 	}
-	if in.ExternalID != "" {
+	if len(in.ExternalIDs) > 0 {
 		return nil
 	}
-	integration := control.Integration(cmd.For)
-	switch in.Kind {
-	case bucket.Exports:
-		integration = control.IntegrationExports
-	case bucket.Currents:
-		integration = control.IntegrationCurrents
-	case bucket.Both:
-		c.Note("warning: Currents and exports have external ids of their own: this is the one of %s. Make a role for each, or let --for choose.", integration)
+	uses := []control.Integration{control.Integration(in.Kind)}
+	if in.Kind == bucket.Trust {
+		uses[0] = control.Integration(cmp.Or(in.For, bucket.Currents))
 	}
-	in.ExternalID, err = p.store.ExternalID(ctx, w.Number, integration)
-	return err
+	if uses[0] == control.Integration(bucket.Both) {
+		uses = []control.Integration{control.IntegrationCurrents, control.IntegrationExports}
+	}
+	for _, use := range uses {
+		id, err := p.store.ExternalID(ctx, w.Number, use)
+		if err != nil {
+			return err
+		}
+		in.ExternalIDs = append(in.ExternalIDs, id)
+	}
+	return nil
 }

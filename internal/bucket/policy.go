@@ -2,9 +2,11 @@ package bucket
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -43,14 +45,16 @@ const (
 
 // PolicyInput says which policy is wanted.
 type PolicyInput struct {
-	Kind       Kind
-	Method     Method // empty: KeyMethod
-	Bucket     string // not needed for Trust
-	Folder     string // with Strict: objects of this folder only; empty: of the whole bucket
-	AccountID  string // of the installation; needed for Trust, and for RoleMethod in formats other than JSON
-	ExternalID string // likewise
-	Strict     bool   // the tight form where the vendor's is loose
-	Partition  string // of ARNs: aws, aws-cn, aws-us-gov; empty: aws
+	Kind      Kind
+	For       Kind   // with Trust: what the role is for; empty: Currents
+	Method    Method // empty: KeyMethod
+	Bucket    string // not needed for Trust
+	Folder    string // with Strict: objects of this folder only; empty: of the whole bucket
+	AccountID string // of the installation; needed for Trust, and for RoleMethod in formats other than JSON
+	// ExternalIDs, of which the role asks for one, are needed likewise: that of the integration, or those of Both.
+	ExternalIDs []string
+	Strict      bool   // the tight form where the vendor's is loose
+	Partition   string // of ARNs: aws, aws-cn, aws-us-gov; empty: aws
 }
 
 // Policy is an IAM policy document.
@@ -72,8 +76,8 @@ type statement struct {
 	Effect    string
 	Principal map[string]string `json:",omitempty"`
 	Action    oneOrMany
-	Resource  []string                     `json:",omitempty"`
-	Condition map[string]map[string]string `json:",omitempty"`
+	Resource  []string                  `json:",omitempty"`
+	Condition map[string]map[string]any `json:",omitempty"` // texts, or lists of them
 }
 
 // oneOrMany is written without brackets if it is "one" by convention: only the trust policy's action.
@@ -115,6 +119,10 @@ func NewPolicy(in PolicyInput) (Policy, error) {
 		problems = append(problems, ValidateName("bucket", in.Bucket)...)
 	case Trust:
 		in.Method = RoleMethod
+		in.For = cmp.Or(in.For, Currents)
+		if in.For != Currents && in.For != Exports && in.For != Both {
+			unknown("for", string(in.For), "currents, exports, both")
+		}
 	default:
 		unknown("kind", string(in.Kind), "currents, exports, both, trust")
 	}
@@ -130,12 +138,12 @@ func NewPolicy(in PolicyInput) (Policy, error) {
 		problems = append(problems, fault.Problem{Field: "folder", Code: "invalid", Message: "A policy cannot name a folder with one of * ? $ % ' \" and the backslash."})
 	}
 	in.Folder = folder
-	given := in.AccountID != "" || in.ExternalID != ""
+	given := in.AccountID != "" || len(in.ExternalIDs) > 0
 	if in.Kind == Trust || given {
 		if !accountID.MatchString(in.AccountID) {
 			problems = append(problems, fault.Problem{Field: "account_id", Code: "invalid", Message: "An AWS account id has 12 digits."})
 		}
-		if !externalID.MatchString(in.ExternalID) {
+		if len(in.ExternalIDs) == 0 || slices.ContainsFunc(in.ExternalIDs, func(id string) bool { return !externalID.MatchString(id) }) {
 			problems = append(problems, fault.Problem{Field: "external_id", Code: "invalid", Message: "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -."})
 		}
 	}
@@ -145,11 +153,15 @@ func NewPolicy(in PolicyInput) (Policy, error) {
 
 	pol := Policy{in: in}
 	if in.Method == RoleMethod && given {
+		var ids any = in.ExternalIDs
+		if len(in.ExternalIDs) == 1 {
+			ids = in.ExternalIDs[0]
+		}
 		pol.trust = &document{Version: "2012-10-17", Statement: []statement{{
 			Effect:    "Allow",
 			Principal: map[string]string{"AWS": "arn:" + in.Partition + ":iam::" + in.AccountID + ":root"},
 			Action:    oneOrMany{"sts:AssumeRole"},
-			Condition: map[string]map[string]string{"StringEquals": {"sts:ExternalId": in.ExternalID}},
+			Condition: map[string]map[string]any{"StringEquals": {"sts:ExternalId": ids}},
 		}}}
 	}
 	if in.Kind == Trust {
@@ -210,12 +222,16 @@ func (p Policy) Render(f Format) (string, error) {
 	return p.cloudFormation(), nil
 }
 
-// name is what user, role and policy are called.
-func (p Policy) name() string {
+// name is what user, role and policy are called: each integration's differently, so that one does not take the
+// other's place.
+func (p Policy) name() string { return "millrace-" + string(p.use()) }
+
+// use is what user or role are for.
+func (p Policy) use() Kind {
 	if p.in.Kind == Trust {
-		return "millrace"
+		return p.in.For
 	}
-	return "millrace-" + string(p.in.Kind)
+	return p.in.Kind
 }
 
 func (p Policy) cli() string {
@@ -256,23 +272,26 @@ func (p Policy) terraform() string {
 
 func (p Policy) cloudFormation() string {
 	var b strings.Builder
+	id := "Millrace" + strings.ToUpper(string(p.use()[:1])) + string(p.use()[1:])
 	b.WriteString("AWSTemplateFormatVersion: \"2010-09-09\"\nResources:\n")
 	// JSON is YAML as it stands; inside a block it only must be indented more than what holds it.
 	policies := func(at string) {
 		fmt.Fprintf(&b, "%sPolicies:\n%s  - PolicyName: %s\n%s    PolicyDocument:\n%s%s\n", at, at, p.name(), at, at+"      ", p.document.indented(at + "      ")[len(at)+6:])
 	}
 	if p.in.Method == RoleMethod {
-		b.WriteString("  MillraceRole:\n    Type: AWS::IAM::Role\n    Properties:\n      AssumeRolePolicyDocument:\n")
+		id += "Role"
+		b.WriteString("  " + id + ":\n    Type: AWS::IAM::Role\n    Properties:\n      AssumeRolePolicyDocument:\n")
 		b.WriteString(p.trust.indented("        ") + "\n")
 		if p.in.Kind != Trust {
 			policies("      ")
 		}
-		b.WriteString("Outputs:\n  RoleArn:\n    Value: !GetAtt MillraceRole.Arn\n")
+		b.WriteString("Outputs:\n  RoleArn:\n    Value: !GetAtt " + id + ".Arn\n")
 		return b.String()
 	}
-	b.WriteString("  MillraceUser:\n    Type: AWS::IAM::User\n    Properties:\n")
+	id += "User"
+	b.WriteString("  " + id + ":\n    Type: AWS::IAM::User\n    Properties:\n")
 	policies("      ")
-	b.WriteString("Outputs:\n  UserName:\n    Description: make its access key with \"aws iam create-access-key --user-name\"\n    Value: !Ref MillraceUser\n")
+	b.WriteString("Outputs:\n  UserName:\n    Description: make its access key with \"aws iam create-access-key --user-name\"\n    Value: !Ref " + id + "\n")
 	return b.String()
 }
 

@@ -17,10 +17,13 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestPolicyGolden(t *testing.T) {
-	ids := PolicyInput{AccountID: "123456789012", ExternalID: "65f0c0ffee"}
+	ids := PolicyInput{AccountID: "123456789012", ExternalIDs: []string{"65f0c0ffee"}}
 	role := func(k Kind) PolicyInput {
 		in := ids
 		in.Kind, in.Method, in.Bucket = k, RoleMethod, "acme-data"
+		if k == Both {
+			in.ExternalIDs = []string{"65f0c0ffee", "5ca1ab1e"}
+		}
 		return in
 	}
 	for name, in := range map[string]PolicyInput{
@@ -32,7 +35,8 @@ func TestPolicyGolden(t *testing.T) {
 		"exports-role":       role(Exports),
 		"both-key":           {Kind: Both, Bucket: "acme-data"},
 		"both-role":          role(Both),
-		"trust":              {Kind: Trust, AccountID: ids.AccountID, ExternalID: ids.ExternalID},
+		"trust":              {Kind: Trust, AccountID: ids.AccountID, ExternalIDs: ids.ExternalIDs},
+		"trust-exports":      {Kind: Trust, For: Exports, AccountID: ids.AccountID, ExternalIDs: ids.ExternalIDs},
 	} {
 		p, err := NewPolicy(in)
 		if err != nil {
@@ -163,7 +167,7 @@ func TestPolicyProblems(t *testing.T) {
 		{PolicyInput{Kind: Currents}, "bucket"},
 		{PolicyInput{Kind: Currents, Bucket: "acme", Folder: "a*", Strict: true}, "folder"},
 		{PolicyInput{Kind: Trust}, "account_id external_id"},
-		{PolicyInput{Kind: Trust, AccountID: "12", ExternalID: `a"b`}, "account_id external_id"},
+		{PolicyInput{Kind: Trust, For: "all", AccountID: "12", ExternalIDs: []string{"good", `a"b`}}, "for account_id external_id"},
 		{PolicyInput{Kind: Both, Bucket: "acme", Method: RoleMethod, AccountID: "123456789012"}, "external_id"},
 	} {
 		_, err := NewPolicy(tt.in)

@@ -45,7 +45,7 @@ func logicalID(action string) string {
 
 // trusting makes the remedy that lets an installation's account take on the role of a with its external id only.
 func trusting(a Access, account string) Remedy {
-	p, err := NewPolicy(PolicyInput{Kind: Trust, AccountID: account, ExternalID: a.ExternalID, Partition: a.partition()})
+	p, err := NewPolicy(PolicyInput{Kind: Trust, AccountID: account, ExternalIDs: []string{a.ExternalID}, Partition: a.partition()})
 	if err != nil {
 		return nil // without an account there is nobody to trust
 	}

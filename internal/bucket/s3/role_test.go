@@ -43,7 +43,7 @@ type town struct {
 // trust is the trust policy that the product itself prints.
 func trust(t testing.TB, account, externalID string) string {
 	t.Helper()
-	p, err := bucket.NewPolicy(bucket.PolicyInput{Kind: bucket.Trust, AccountID: account, ExternalID: externalID})
+	p, err := bucket.NewPolicy(bucket.PolicyInput{Kind: bucket.Trust, AccountID: account, ExternalIDs: []string{externalID}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,10 @@ resource "aws_iam_role" "millrace_both" {
           "Action": "sts:AssumeRole",
           "Condition": {
             "StringEquals": {
-              "sts:ExternalId": "65f0c0ffee"
+              "sts:ExternalId": [
+                "65f0c0ffee",
+                "5ca1ab1e"
+              ]
             }
           }
         }

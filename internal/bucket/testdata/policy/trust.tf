@@ -1,5 +1,5 @@
-resource "aws_iam_role" "millrace" {
-  name               = "millrace"
+resource "aws_iam_role" "millrace_currents" {
+  name               = "millrace-currents"
   assume_role_policy = <<-JSON
     {
       "Version": "2012-10-17",
@@ -22,5 +22,5 @@ resource "aws_iam_role" "millrace" {
 }
 
 output "role_arn" {
-  value = aws_iam_role.millrace.arn
+  value = aws_iam_role.millrace_currents.arn
 }
