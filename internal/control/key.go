@@ -17,12 +17,11 @@ import (
 type APIKey struct {
 	ID        KeyID
 	Workspace uint32
-	Name      string // unique among the workspace's keys that are not revoked
+	Name      string // unique in the workspace
 	Scopes    []Scope
 	Networks  []netip.Prefix // from which it works; empty: from anywhere
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
-	RevokedAt time.Time // zero: it is not
 	UsedAt    time.Time // zero: never. Up to a minute behind
 }
 
