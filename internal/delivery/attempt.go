@@ -51,7 +51,7 @@ func (l *lane) start(ctx context.Context) error {
 		}
 		if l.openStore(ctx); l.store == nil {
 			l.failed(l.openErr)
-			l.again = l.now.Add(backoff(l.failures))
+			l.again = l.now.Add(l.backoff(l.failures))
 			return nil
 		}
 	}
@@ -124,7 +124,7 @@ func (l *lane) start(ctx context.Context) error {
 // trySettle settles a stream, or puts it off; false: the lane is to try nothing more for now.
 func (l *lane) trySettle(ctx context.Context, s *stream) bool {
 	if err := l.settle(ctx, s); err != nil {
-		s.later(l.now)
+		l.later(s)
 		l.failed(err)
 		return l.resting.IsZero()
 	}
@@ -132,13 +132,15 @@ func (l *lane) trySettle(ctx context.Context, s *stream) bool {
 }
 
 // later puts the stream's next attempt off.
-func (s *stream) later(now time.Time) {
+func (l *lane) later(s *stream) {
 	s.tries++
-	s.retryAt = now.Add(backoff(s.tries))
+	s.retryAt = l.now.Add(l.backoff(s.tries))
 }
 
 // backoff is the wait after the nth failure in a row.
-func backoff(n int) time.Duration { return jitter(min(backoffMax, backoffMin<<min(n, 16))) }
+func (l *lane) backoff(n int) time.Duration {
+	return l.m.deps.Spread(min(backoffMax, backoffMin<<min(n, 16)))
+}
 
 // mustProbe reports whether a resting lane has nothing to write that would tell whether it may go on.
 func (l *lane) mustProbe() bool {
@@ -279,7 +281,7 @@ func (l *lane) landed(ctx context.Context, o outcome) error {
 		return errReload // the log has forgotten what the object was to be compared with: others are ahead
 	}
 	if o.err != nil {
-		s.later(l.now)
+		l.later(s)
 		if e, ok := errors.AsType[*bucket.Error](o.err); ok && e.RetryAfter > 0 {
 			s.retryAt = maxTime(s.retryAt, l.now.Add(min(e.RetryAfter, backoffMax)))
 		}

@@ -91,7 +91,7 @@ func (l *lane) underCap(ctx context.Context, s *stream, f *file) (bool, error) {
 	switch {
 	case err != nil:
 		l.log.Error("cannot tell how much the test connectors have delivered; trying again", "error", fault.Wrap(err, "count events of test connectors"))
-		s.later(l.now)
+		l.later(s)
 		return false, nil
 	case int64(f.events) <= room:
 		return true, nil

@@ -126,7 +126,12 @@ type Deps struct {
 	Catalogue *event.Catalogue
 	Logger    *slog.Logger
 	Hooks     Hooks
+	Spread    Spread
 }
+
+// Spread moves a wait, so that many who failed together do not try again together. It gives at most d, and is called by
+// several goroutines. nil: anything from the upper half of d.
+type Spread func(d time.Duration) time.Duration
 
 // Hooks are told what happens. Each may be nil. They are called on a lane's goroutine and must not block.
 type Hooks struct {

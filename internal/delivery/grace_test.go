@@ -409,7 +409,7 @@ func TestAPauseDuringASaveForgetsNoRule(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.cfg.PauseLimit = time.Hour
 		w.configure(nil)
-		m := delivery.New(w.cfg, delivery.Deps{Log: w.log, Store: slowSaves{w.store}, Opener: w, Catalogue: w.catalogue, Logger: slog.New(slog.NewTextHandler(said(), nil))})
+		m := delivery.New(w.cfg, delivery.Deps{Log: w.log, Store: slowSaves{w.store}, Opener: w, Catalogue: w.catalogue, Logger: slog.New(said())})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); m.Run(ctx) }()

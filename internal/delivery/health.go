@@ -101,7 +101,7 @@ func (l *lane) succeeded(wrote bool) {
 // rest lets go of everything gathered and tries one file at a time, wait apart, until one is taken: a lane that
 // fails costs nearly nothing.
 func (l *lane) rest(wait time.Duration) {
-	l.resting = l.now.Add(jitter(wait))
+	l.resting = l.now.Add(l.m.deps.Spread(wait))
 	l.mustRewind = true
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -846,11 +845,6 @@ func (l *lane) news(ctx context.Context) error {
 		return errReload
 	}
 	return nil
-}
-
-// jitter spreads d over its upper half, so that many do not try at once.
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1)
 }
 
 // publish shows the lane's state to others.

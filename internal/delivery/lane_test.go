@@ -106,7 +106,7 @@ func TestKilledAtEveryMomentAndStartedAgain(t *testing.T) {
 				}
 				for range 4 {
 					p := w.start()
-					p.late = func() time.Duration { return time.Duration(r.IntN(3000)-1000) * time.Millisecond }
+					p.late = func(string) time.Duration { return time.Duration(r.IntN(3000)-1000) * time.Millisecond }
 					time.Sleep(time.Duration(ms+r.IntN(250)) * time.Millisecond)
 					p.kill()
 					w.append(someTypes[r.IntN(3)], 1+r.IntN(50))

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ func New(cfg Config, deps Deps) *Manager {
 	set(&d.TestCap, cfg.TestCap)
 	set(&d.TestCapWindow, cfg.TestCapWindow)
 	b := newBudget(d.MemoryBudget)
+	if deps.Spread == nil {
+		deps.Spread = func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+	}
 	return &Manager{
 		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
 		caps: newCaps(d, deps.Store), made: time.Now(), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
@@ -275,8 +279,6 @@ func (m *Manager) count(ctx context.Context) error {
 	eras := map[uint32]eventlog.Offset{}
 	marked := false // an hour mark was met: somebody waits for the counts below it
 	counts := map[key]*int64{}
-	tick := time.NewTicker(countEvery)
-	defer tick.Stop()
 	lastSave := time.Now()
 	for {
 		more := true
@@ -325,8 +327,12 @@ func (m *Manager) count(ctx context.Context) error {
 				*n++
 			}
 		}
-		wait := r.Ready()
-		if p := r.Position(); (len(counts) > 0 || marked) && time.Since(lastSave) >= countEvery || p > at && time.Since(lastSave) >= cursorEvery {
+		every := cursorEvery
+		if len(counts) > 0 || marked {
+			every = countEvery
+		}
+		p := r.Position()
+		if p > at && time.Since(lastSave) >= every {
 			rows := make([]control.Count, 0, len(counts))
 			for k, n := range counts {
 				s, ok := m.deps.Catalogue.Schema(event.SchemaID(k.schema))
@@ -348,19 +354,19 @@ func (m *Manager) count(ctx context.Context) error {
 		if more && ctx.Err() == nil {
 			continue
 		}
-		if len(counts) > 0 || marked {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
+		ready := r.Ready()
+		var due <-chan time.Time
+		if p > at {
+			due = time.After(every - time.Since(lastSave))
+			if every == countEvery {
+				ready = nil // what comes until then is counted together
 			}
-			continue
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-wait:
-		case <-tick.C:
+		case <-ready:
+		case <-due:
 		}
 	}
 }

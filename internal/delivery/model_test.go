@@ -5,10 +5,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,9 @@ var (
 // At rest each selected event is in exactly one object or counted as dropped, and ledger = bucket; and what was dropped
 // comes back once.
 func TestModel(t *testing.T) {
+	// One thread at a time: a seed then makes the same schedule again, as nearly as Go lets it, in half the time.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	if *modelSeed != 0 {
 		model(t, *modelSeed)
 		return
@@ -54,11 +59,14 @@ func TestModel(t *testing.T) {
 
 func model(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
-		r := rand.New(&lockedSource{s: rand.NewPCG(seed, 2)})
+		r := rand.New(rand.NewPCG(seed, 2))
 		w := newWorld(t)
-		m := &modelRun{w: w, r: r, faults: r.Float64() * 0.4}
+		m := &modelRun{w: w, r: r, seed: seed, faults: r.Float64() * 0.4}
+		w.spread = func(d time.Duration) time.Duration {
+			return d/2 + time.Duration(m.draw("wait", d).Int64N(int64(d/2+1)))
+		}
 		for name := range w.buckets {
-			w.buckets[name].Script(m.fault)
+			w.buckets[name].Script(func(c buckettest.Call) buckettest.Fault { return m.fault(name, c) })
 		}
 		switch r.IntN(6) {
 		case 2, 3:
@@ -115,15 +123,12 @@ func model(t *testing.T, seed uint64) {
 	})
 }
 
-type lockedSource struct {
-	mu sync.Mutex
-	s  rand.Source
-}
-
-func (l *lockedSource) Uint64() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.s.Uint64()
+// draw gives the choices for one thing that happens, by what it is and when. So they are the same when the schedule is
+// run again, in whatever order Go runs what happens at one instant.
+func (m *modelRun) draw(what ...any) *rand.Rand {
+	h := fnv.New64a()
+	fmt.Fprint(h, time.Now().UnixNano(), what)
+	return rand.New(rand.NewPCG(m.seed, h.Sum64()))
 }
 
 type modelRun struct {
@@ -134,7 +139,8 @@ type modelRun struct {
 	trimmed bool // the log has forgotten something
 
 	w       *world
-	r       *rand.Rand
+	seed    uint64
+	r       *rand.Rand // for the steps, which come one after the other
 	running []*process
 	faults  float64
 	calm    bool
@@ -146,20 +152,21 @@ func (m *modelRun) say(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf(format, args...))
 }
 
-func (m *modelRun) fault(c buckettest.Call) buckettest.Fault {
-	f := buckettest.Fault{Delay: time.Duration(m.r.IntN(700)) * time.Millisecond}
-	if m.calm || m.r.Float64() > m.faults {
+func (m *modelRun) fault(name string, c buckettest.Call) buckettest.Fault {
+	r := m.draw(name, c.Op, c.Key, c.Attempt)
+	f := buckettest.Fault{Delay: time.Duration(r.IntN(700)) * time.Millisecond}
+	if m.calm || r.Float64() > m.faults {
 		return f
 	}
-	switch m.r.IntN(7) {
+	switch r.IntN(7) {
 	case 0:
 		f.Problem = bucket.ServerError
 	case 1:
 		f.Problem, f.After = bucket.Network, true
 	case 2:
-		f.Problem, f.Late = bucket.Network, time.Duration(m.r.IntN(4500))*time.Millisecond
+		f.Problem, f.Late = bucket.Network, time.Duration(r.IntN(4500))*time.Millisecond
 	case 3:
-		f.Hang, f.After = true, m.r.IntN(2) == 0
+		f.Hang, f.After = true, r.IntN(2) == 0
 	case 4:
 		if c.Op == buckettest.OpPut {
 			f.Problem = bucket.Busy
@@ -168,10 +175,14 @@ func (m *modelRun) fault(c buckettest.Call) buckettest.Fault {
 		f.Problem = bucket.Throttled
 	case 6:
 		if c.Op == buckettest.OpGet {
-			f.CutAt = int64(1 + m.r.IntN(400))
+			f.CutAt = int64(1 + r.IntN(400))
 		}
 	}
 	return f
+}
+
+func (m *modelRun) late(key string) time.Duration {
+	return time.Duration(m.draw(key).IntN(7000)-3000) * time.Millisecond
 }
 
 func (m *modelRun) step() {
@@ -227,7 +238,7 @@ func (m *modelRun) step() {
 				m.running = append(m.running, p)
 				return
 			}
-			p.late = func() time.Duration { return time.Duration(r.IntN(7000)-3000) * time.Millisecond }
+			p.late = m.late
 			m.running = append(m.running, p)
 		}
 	case k < 16:
@@ -391,7 +402,7 @@ func (m *modelRun) lose() {
 	if len(m.running) == 0 {
 		m.say("start")
 		p := w.start()
-		p.late = func() time.Duration { return time.Duration(r.IntN(7000)-3000) * time.Millisecond }
+		p.late = m.late
 		m.running = append(m.running, p)
 	}
 	switch r.IntN(8) {

@@ -79,7 +79,7 @@ func (l *lane) savedNow(r answer) error {
 		}
 		// The answers stay dirty and are saved with the next; writes stop when they wait too long.
 		l.unsaved++
-		l.saveAt = l.now.Add(backoff(l.unsaved))
+		l.saveAt = l.now.Add(l.backoff(l.unsaved))
 		l.log.Error("position is not saved; trying again", "error", r.err)
 		return nil
 	}

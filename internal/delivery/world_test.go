@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,7 @@ type world struct {
 	catalogue *event.Catalogue
 	reader    *event.Reader
 	cfg       delivery.Config
+	spread    delivery.Spread
 	history   []control.Config // of the one connector, as logged
 	logged    []eventlog.Offset
 	appended  []appended
@@ -50,9 +52,12 @@ type appended struct {
 
 const connectorID = control.ConnectorID("599f118afbe76a01c513c63c")
 
+// builtin is read once: it takes longer than many a schedule of the model.
+var builtin = sync.OnceValues(func() (*event.Catalogue, error) { return event.NewCatalogue(nil) })
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	c, err := event.NewCatalogue(nil)
+	c, err := builtin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,24 +140,30 @@ func (w *world) appendIDs(typ string, ids []string, target uint32) {
 
 // minimal is the JSON of an event that has its required fields only.
 func minimal(t *event.Type, id string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"event_type":%q,"id":%q`, t.Name, id)
-	for _, f := range t.Newest().Fields {
-		if f.Nullable || f.Name == "id" {
-			continue
+	form, known := forms.Load(t)
+	if !known {
+		var b strings.Builder
+		fmt.Fprintf(&b, `{"event_type":%q,"id":"ID"`, t.Name)
+		for _, f := range t.Newest().Fields {
+			if f.Nullable || f.Name == "id" {
+				continue
+			}
+			switch f.Kind {
+			case event.String:
+				fmt.Fprintf(&b, `,%q:"x-ID"`, f.Name)
+			case event.Boolean:
+				fmt.Fprintf(&b, `,%q:true`, f.Name)
+			default:
+				fmt.Fprintf(&b, `,%q:1790000000`, f.Name)
+			}
 		}
-		switch f.Kind {
-		case event.String:
-			fmt.Fprintf(&b, `,%q:"x-%s"`, f.Name, id)
-		case event.Boolean:
-			fmt.Fprintf(&b, `,%q:true`, f.Name)
-		default:
-			fmt.Fprintf(&b, `,%q:1790000000`, f.Name)
-		}
+		b.WriteByte('}')
+		form, _ = forms.LoadOrStore(t, b.String())
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	return []byte(strings.ReplaceAll(form.(string), "ID", id))
 }
+
+var forms sync.Map // of minimal events, by type
 
 // snapshot is a copy of the machine: log and database together, not the buckets.
 type snapshot struct {
@@ -183,7 +194,7 @@ type process struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	dead   atomic.Bool
-	late   func() time.Duration // for a write under way when killed: when it lands; negative: never
+	late   func(key string) time.Duration // for a write under way when killed: when it lands; negative: never
 	mu     sync.Mutex
 	hooks  []string
 }
@@ -193,7 +204,7 @@ func (w *world) start() *process {
 	p := &process{w: w, cancel: cancel, done: make(chan struct{})}
 	p.m = delivery.New(w.cfg, delivery.Deps{
 		Log: w.log, Store: &mortalStore{Store: w.store, p: p}, Opener: p, Catalogue: w.catalogue,
-		Logger: slog.New(slog.NewTextHandler(said(), nil)),
+		Logger: slog.New(said()), Spread: w.spread,
 		Hooks: delivery.Hooks{
 			OnParked:  func(control.LaneRow, error) { p.said("parked") },
 			OnResumed: func(control.LaneRow) { p.said("resumed") },
@@ -222,11 +233,11 @@ func (p *process) heard() []string {
 }
 
 // said is where processes log to: nowhere, unless a schedule is looked at.
-func said() io.Writer {
+func said() slog.Handler {
 	if *modelLog {
-		return os.Stderr
+		return slog.NewTextHandler(os.Stderr, nil)
 	}
-	return io.Discard
+	return slog.DiscardHandler
 }
 
 // kill ends the process as a power cut would.
@@ -265,7 +276,7 @@ func (b *mortalBucket) refuse() error {
 func (b *mortalBucket) Put(ctx context.Context, key string, body bucket.Body, opt bucket.PutOptions) error {
 	if b.p.dead.Load() {
 		if b.p.late != nil {
-			if d := b.p.late(); d >= 0 {
+			if d := b.p.late(key); d >= 0 {
 				joined := bucket.Body{bytes.Join(body, nil)}
 				go func() {
 					time.Sleep(d)
@@ -388,16 +399,16 @@ func (w *world) objects() []object {
 	return out
 }
 
-// wanted is where each event must be: by the configuration that held at its offset. Empty: nowhere.
-func (w *world) wanted(a appended) string {
+// wanted is where each event must be: by the configuration that held at its offset, of which sels are the selections.
+// Empty: nowhere.
+func (w *world) wanted(a appended, sels []event.Selection) string {
 	where := ""
 	for i, c := range w.history {
 		if w.logged[i] > a.offset {
 			break
 		}
 		where = ""
-		sel, _ := w.catalogue.Select(c.Events)
-		if !c.Deleted && (a.target == 0 && sel.Has(a.schema) || a.target == c.Number) {
+		if !c.Deleted && (a.target == 0 && sels[i].Has(a.schema) || a.target == c.Number) {
 			where = c.Destination.Bucket
 		}
 	}
@@ -409,7 +420,8 @@ func (w *world) check() {
 	w.t.Helper()
 	time.Sleep(30 * time.Second) // what dead processes sent off lands
 	where := map[string][]string{}
-	for _, o := range w.objects() {
+	objects := w.objects()
+	for _, o := range objects {
 		for _, id := range o.ids {
 			where[id] = append(where[id], o.bucket+" "+o.key)
 		}
@@ -427,8 +439,13 @@ func (w *world) check() {
 	blank := func(a appended) bool {
 		return slices.ContainsFunc(blanks, func(d control.Drop) bool { return d.First <= a.offset && a.offset <= d.Last })
 	}
+	var sels []event.Selection
+	for _, c := range w.history {
+		sel, _ := w.catalogue.Select(c.Events)
+		sels = append(sels, sel)
+	}
 	for _, a := range w.appended {
-		want, got := w.wanted(a), where[a.id]
+		want, got := w.wanted(a, sels), where[a.id]
 		switch {
 		case want == "" && len(got) > 0:
 			wrong++
@@ -471,7 +488,7 @@ func (w *world) check() {
 	if !maps.Equal(missing, nonzero(dropped)) {
 		w.t.Errorf("promise 4 (nothing is lost in silence) is broken: missing in the bucket %v, dropped by the ledger %v", missing, dropped)
 		for _, a := range w.appended {
-			if w.wanted(a) != "" && len(where[a.id]) == 0 && sum == 0 {
+			if w.wanted(a, sels) != "" && len(where[a.id]) == 0 && sum == 0 {
 				w.t.Errorf("  lost: %s at %d", a.id, a.offset)
 			}
 		}
@@ -487,7 +504,7 @@ func (w *world) check() {
 	for _, a := range w.appended {
 		known[a.id] = true
 	}
-	for _, o := range w.objects() {
+	for _, o := range objects {
 		ours := 0
 		for _, id := range o.ids {
 			if known[id] {
