@@ -307,6 +307,21 @@ func TestAnotherLogIsRefusedUntilItIsAccepted(t *testing.T) {
 	}
 }
 
+func TestHoursOfWhichThereAreNoneAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		from, to string
+		ok       bool
+	}{
+		{"2026-11-22", "", true}, {"", "2026-11-22", true}, {"", "", true}, {"2026-11-22T10", "2026-11-22T11", true},
+		{"2026-11-22", "2026-11-20", false}, {"2026-11-22T10", "2026-11-22T10", false}, {"2026-11-22T10:05", "2026-11-22T10:50", false},
+		{"yesterday", "", false}, {"", "noon", false},
+	} {
+		if _, _, err := parseHours(tt.from, tt.to); (err == nil) != tt.ok || !tt.ok && (!fault.Is(err, fault.Invalid) || Hint(err) == "") {
+			t.Errorf("from %q to %q: %v", tt.from, tt.to, err)
+		}
+	}
+}
+
 // awaitStopped waits for a server that ends by itself.
 func (s *system) awaitStopped(t *testing.T, stop func() error) error {
 	t.Helper()

@@ -91,13 +91,16 @@ func (cmd ConnectorList) Run(ctx context.Context, c *Console, s Settings) error 
 	if err != nil {
 		return err
 	}
-	rows, known := []connectorJSON{}, cmd.Workspace == ""
+	if cmd.Workspace != "" {
+		w, err := p.workspace(ctx, cmd.Workspace)
+		if err != nil {
+			return err
+		}
+		all = []control.Workspace{w}
+	}
+	rows := []connectorJSON{}
 	var gone []connectorJSON
 	for _, w := range all {
-		if cmd.Workspace != "" && w.Name != cmd.Workspace {
-			continue
-		}
-		known = true
 		cs, err := p.store.Connectors(ctx, w.Number)
 		if err != nil {
 			return err
@@ -123,15 +126,19 @@ func (cmd ConnectorList) Run(ctx context.Context, c *Console, s Settings) error 
 		}
 	}
 	rows = append(rows, gone...)
-	if !known {
-		return fault.New(fault.NotFound, "", "there is no workspace %q", cmd.Workspace)
-	}
 	if cmd.JSON {
 		return c.JSON(map[string]any{"connectors": rows})
 	}
 	w := tabwriter.NewWriter(c.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "CONNECTOR\tSTATUS\tBUCKET\tFOLDER\tMETHOD\tPROBLEM")
+	columns := "CONNECTOR\tSTATUS\tBUCKET\tFOLDER\tMETHOD\tPROBLEM"
+	if cmd.Deleted {
+		columns = "ID\t" + columns // a deleted one's name may be another's
+	}
+	fmt.Fprintln(w, columns)
 	for _, r := range rows {
+		if cmd.Deleted {
+			fmt.Fprintf(w, "%s\t", r.ID)
+		}
 		fmt.Fprintf(w, "%s/%s\t%s\t%s\t%s\t%s\t%s\n", r.Workspace, r.Name, r.Status, r.Bucket, r.Folder, r.Method, r.Problem)
 	}
 	return w.Flush()
@@ -202,15 +209,11 @@ func (ConnectorShow) Help() string {
 
 // Run shows.
 func (cmd ConnectorShow) Run(ctx context.Context, c *Console, s Settings) error {
-	p, err := existingPlane(ctx, s)
+	p, w, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // only read
-	w, conn, err := p.anyConnector(ctx, cmd.Connector)
-	if err != nil {
-		return err
-	}
 	lanes, err := p.healths(ctx)
 	if err != nil {
 		return err
@@ -222,7 +225,7 @@ func (cmd ConnectorShow) Run(ctx context.Context, c *Console, s Settings) error 
 		FlushInterval: conn.FlushInterval.String(), FlushEvents: conn.FlushEvents, CreatedAt: conn.CreatedAt, Checks: []checkJSON{},
 	}
 	if conn.RoleARN != "" {
-		j.AccountID, _ = p.opener.Account(ctx) // left out where it is not known
+		j.AccountID = p.cfg.AWS.AccountID // nobody is asked for it: who only shows does not connect
 		if j.ExternalID, err = p.store.ExternalID(ctx, w.Number, control.IntegrationCurrents); err != nil {
 			return err
 		}
@@ -402,15 +405,11 @@ func (cmd ConnectorUpgrade) Run(ctx context.Context, c *Console, s Settings) err
 func onConnector(ctx context.Context, c *Console, s Settings, name, did, already string, so func(control.Connector) bool,
 	act func(*control.Plane, context.Context, uint32, control.ConnectorID) error,
 ) error {
-	p, err := existingPlane(ctx, s)
+	p, w, conn, err := openConnector(ctx, s, name)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // the commit was synced
-	w, conn, err := p.anyConnector(ctx, name)
-	if err != nil {
-		return err
-	}
 	if so(conn) && (!conn.Deleted || did == "deleted") {
 		c.Print("%s/%s %s: nothing changed", w.Name, conn.Name, already)
 		return nil
@@ -450,8 +449,9 @@ func (cmd ConnectorTestEvents) Run(ctx context.Context, c *Console, s Settings) 
 	if err != nil {
 		return err
 	}
+	name := w.Name + "/" + conn.Name
 	if !p.serverRuns() {
-		c.Print("test events for %s/%s wait for the server: none runs on the data folder", w.Name, conn.Name)
+		c.Print("test events for %s wait for the server: none runs on the data folder", name)
 		return nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, jobPatience)
@@ -467,6 +467,10 @@ func (cmd ConnectorTestEvents) Run(ctx context.Context, c *Console, s Settings) 
 	if err := json.Unmarshal(job.Result, &sent); err != nil {
 		return fault.From(err, fault.Corrupt, "read the job's result")
 	}
-	c.Print("%s for %s/%s, delivered with its next files", quantity(int64(sent.Events), "test event", "test events"), w.Name, conn.Name)
+	when := "delivered with its next files"
+	if conn.Paused {
+		when = "delivered when it is resumed: millrace connector resume " + name
+	}
+	c.Print("%s for %s, %s", quantity(int64(sent.Events), "test event", "test events"), name, when)
 	return nil
 }

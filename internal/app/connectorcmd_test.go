@@ -35,3 +35,20 @@ func TestAnActionThatChangesNothingSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestTestEventsOfAPausedConnectorSayWhatTheyWaitFor(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.apply(w.manifest("        paused: true\n")); err != nil {
+		t.Fatal(Sentence(err))
+	}
+	sys, stop := w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.must(ConnectorTestEvents{Connector: "warehouse"}); !strings.Contains(out, "millrace connector resume acme/warehouse") {
+		t.Errorf("of the pause nothing is said: %s", out)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,8 +2,10 @@ package app
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -17,6 +19,18 @@ func TestADeletedConnectorIsStillFoundByItsName(t *testing.T) {
 	if err := sys.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		lanes, err := sys.plane.store.Lanes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lanes) == 0 {
+			break
+		}
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("its lane does not end")
+		}
+	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -27,20 +41,27 @@ func TestADeletedConnectorIsStillFoundByItsName(t *testing.T) {
 	if out := w.must(ConnectorList{Deleted: true}); !strings.Contains(out, "acme/warehouse  deleted") {
 		t.Errorf("list --deleted prints\n%s", out)
 	}
+	listed := strings.Fields(w.must(ConnectorList{Deleted: true}))
 	var shown struct{ ID, Status string }
 	if err := json.Unmarshal([]byte(w.must(ConnectorShow{Connector: "acme/warehouse", JSON: true})), &shown); err != nil || shown.Status != "deleted" {
 		t.Fatalf("show: %+v, %v", shown, err)
+	}
+	if listed[0] != "ID" || !slices.Contains(listed, shown.ID) {
+		t.Errorf("list --deleted does not say the id %s: %q", shown.ID, listed)
 	}
 	for _, name := range []string{"warehouse", "acme/warehouse", shown.ID} {
 		if out := w.must(Ledger{Connector: name}); !strings.Contains(out, "20") {
 			t.Errorf("the ledger of %s:\n%s", name, out)
 		}
 	}
-	if v, err := w.verdict(); err != nil || len(v.Wrong) > 0 {
-		t.Errorf("verify: %+v %v", v, err)
+	if v, err := w.verdict(); !fault.Is(err, fault.Forbidden) || !strings.Contains(Hint(err), "millrace ledger --connector "+shown.ID) || len(v.Wrong) > 0 {
+		t.Errorf("verify, which cannot look into the bucket: %+v %v", v, err)
+	}
+	if out, _ := w.play(Verify{Connector: "warehouse"}); strings.Contains(out, "no difference") {
+		t.Errorf("verify compared nothing and says\n%s", out)
 	}
 
-	if _, err := w.play(ConnectorPause{Connector: "warehouse"}); !fault.Is(err, fault.NotFound) || !strings.Contains(Sentence(err), "deleted") {
+	if _, err := w.play(ConnectorPause{Connector: "warehouse"}); !fault.Is(err, fault.NotFound) || !strings.Contains(Sentence(err), "deleted") || Hint(err) == "" {
 		t.Errorf("pause: %v", err)
 	}
 	if _, err := w.play(Replay{Connector: "warehouse", From: "2026-01-01", Dropped: true}); !fault.Is(err, fault.Forbidden) || !strings.Contains(Sentence(err), "deleted") {

@@ -191,12 +191,17 @@ func TestAnHourIsCompleteOnceItHasEndedAndIsDelivered(t *testing.T) {
 		}
 
 		// While it lasts nobody says that it is complete.
-		cmd := Wait{Connector: "acme/warehouse", Timeout: 30 * time.Second}
+		looked := time.Now()
+		cmd := Wait{Connector: "acme/warehouse", Timeout: new(time.Duration(0))}
+		if _, err := cmd.await(ctx, sink, p, conn, hour); !fault.Is(err, fault.Unavailable) || time.Since(looked) > 0 {
+			t.Errorf("with no time it looks for %s: %v", time.Since(looked), err)
+		}
+		cmd.Timeout = new(30 * time.Second)
 		if _, err := cmd.await(ctx, sink, p, conn, hour); !fault.Is(err, fault.Unavailable) || !strings.Contains(Hint(err), "ends at 2000-01-01T01:00:00Z") {
 			t.Errorf("while it lasts: %v (%s)", err, Hint(err))
 		}
 		time.Sleep(time.Until((hour + 1).Start()))
-		cmd.Timeout = time.Minute
+		cmd.Timeout = new(time.Minute)
 		done, err := cmd.await(ctx, sink, p, conn, hour)
 		want := []control.HourCount{{EventType: "users.behaviors.CustomEvent", Accepted: 70, Delivered: 70}}
 		if err != nil || !slices.Equal(done.Counts, want) {

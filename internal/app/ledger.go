@@ -108,21 +108,14 @@ func (d dropJSON) drop() string {
 func (cmd Ledger) Run(ctx context.Context, c *Console, s Settings) error {
 	var f control.LedgerFilter
 	var err error
-	if f.From, err = parseHour("--from", cmd.From); err != nil {
+	if f.From, f.Until, err = parseHours(cmd.From, cmd.To); err != nil {
 		return err
 	}
-	if f.Until, err = parseHour("--to", cmd.To); err != nil {
-		return err
-	}
-	p, err := existingPlane(ctx, s)
+	p, _, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.anyConnector(ctx, cmd.Connector)
-	if err != nil {
-		return err
-	}
 	f.Connector, f.EventType = conn.Connector, cmd.Type
 	if err := cmd.knownType(ctx, p, f); err != nil {
 		return err
@@ -228,13 +221,26 @@ func (cmd Ledger) list(ctx context.Context, c *Console, p *plane, f control.Ledg
 	})
 }
 
-// parseHour reads an hour as people write it; empty is 0.
-func parseHour(flag, text string) (eventlog.Hour, error) {
-	t, err := parseTime(flag, text)
-	if err != nil || text == "" {
-		return 0, err
+// parseHours reads --from and --to as people write them; what is empty is 0. Hours of which there are none are refused:
+// nothing would be found in them, which looks like an answer.
+func parseHours(from, to string) (first, until eventlog.Hour, err error) {
+	for _, x := range []struct {
+		flag, text string
+		hour       *eventlog.Hour
+	}{{"--from", from, &first}, {"--to", to, &until}} {
+		t, err := parseTime(x.flag, x.text)
+		if err != nil {
+			return 0, 0, err
+		}
+		if x.text != "" {
+			*x.hour = eventlog.HourOf(t)
+		}
 	}
-	return eventlog.HourOf(t), nil
+	if to != "" && until <= first {
+		return 0, 0, fault.New(fault.Invalid, "", "--to %s does not lie behind --from %s", to, from).
+			WithHint("Hours from --from on and before --to are meant; one hour is --from 2026-11-22T10 --to 2026-11-22T11.")
+	}
+	return first, until, nil
 }
 
 // parseTime reads a time in UTC: RFC 3339, a date with an hour, or a date.

@@ -101,6 +101,21 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	return openPlane(ctx, cfg)
 }
 
+// openConnector is existingPlane for commands about one connector, deleted ones among them: see anyConnector. The caller
+// closes the plane.
+func openConnector(ctx context.Context, s Settings, name string) (*plane, control.Workspace, control.Connector, error) {
+	p, err := existingPlane(ctx, s)
+	if err != nil {
+		return nil, control.Workspace{}, control.Connector{}, err
+	}
+	w, c, err := p.anyConnector(ctx, name)
+	if err != nil {
+		p.Close() // only read
+		return nil, w, c, err
+	}
+	return p, w, c, nil
+}
+
 // newOpener gives what opens customers' buckets and takes on their roles, with the key own or, if it is empty, as
 // AWS's tools find one. Addresses that customers give are reached through guard.
 func newOpener(cfg *config.Config, guard *dial.Guard, own s3.Key) bucket.Assumer {
@@ -129,7 +144,8 @@ func (p *plane) Close() error { return p.store.Close() }
 func (p *plane) connector(ctx context.Context, name string) (control.Workspace, control.Connector, error) {
 	w, c, err := p.anyConnector(ctx, name)
 	if err == nil && c.Deleted {
-		err = fault.New(fault.NotFound, "find connector", "the connector %q is deleted", name)
+		err = fault.New(fault.NotFound, "find connector", "the connector %q is deleted", name).
+			WithHint("It does not come back; a new one may take its name and folder: millrace apply.")
 	}
 	return w, c, err
 }

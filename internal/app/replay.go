@@ -34,24 +34,19 @@ With --dropped, what the ledger lists as dropped is delivered after all, as far 
 
 // Run replays.
 func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
-	var params control.ReplayParams
-	var err error
-	if params.From, err = parseTime("--from", cmd.From); err != nil {
+	from, until, err := parseHours(cmd.From, cmd.To)
+	if err != nil {
 		return err
 	}
-	if params.Until, err = parseTime("--to", cmd.To); err != nil {
-		return err
+	params := control.ReplayParams{From: from.Start(), Dropped: cmd.Dropped}
+	if until > 0 {
+		params.Until = until.Start()
 	}
-	params.Dropped = cmd.Dropped
-	p, err := existingPlane(ctx, s)
+	p, w, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // commits were synced
-	w, conn, err := p.anyConnector(ctx, cmd.Connector)
-	if err != nil {
-		return err
-	}
 	if conn.Deleted {
 		if err := cmd.afterDeletion(ctx, p, conn); err != nil {
 			return err
@@ -162,10 +157,7 @@ func (p *plane) replayInput(c control.Connector) delivery.ReplayInput {
 func (cmd Replay) input(ctx context.Context, c *Console, p *plane, conn control.Connector) (in delivery.ReplayInput, end func(), err error) {
 	in = p.replayInput(conn)
 	in.DryRun = cmd.DryRun
-	if in.From, err = parseHour("--from", cmd.From); err != nil {
-		return in, nil, err
-	}
-	if in.Until, err = parseHour("--to", cmd.To); err != nil {
+	if in.From, in.Until, err = parseHours(cmd.From, cmd.To); err != nil {
 		return in, nil, err
 	}
 	in.Archive, end, err = p.archive(ctx, c)

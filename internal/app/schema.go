@@ -36,11 +36,11 @@ Types of your own come from the folder that MILLRACE_SCHEMA_DIR names.`
 
 // noSuchType is the error for a type that is not in the catalogue.
 func noSuchType(catalogue *event.Catalogue, name string) error {
-	e := fault.New(fault.NotFound, "", "there is no event type %q", name)
+	hint := "All of them: millrace schema."
 	if n := catalogue.Nearest(name); n != "" {
-		e = e.WithHint("The nearest is %s.", n)
+		hint = "The nearest is " + n + ". " + hint
 	}
-	return e
+	return fault.New(fault.NotFound, "", "there is no event type %q", name).WithHint("%s", hint)
 }
 
 type schemaJSON struct {
@@ -131,14 +131,13 @@ func (cmd Schema) location(ctx context.Context, s Settings, cfg *config.Config) 
 	if cmd.Connector == "" {
 		return avrofile.Location{Bucket: "<bucket>", Folder: control.DefaultFolder, Cluster: cfg.Delivery.Cluster, Connector: "<connector id>"}, nil
 	}
-	p, err := existingPlane(ctx, s)
+	p, _, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return avrofile.Location{}, err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.anyConnector(ctx, cmd.Connector)
 	d := conn.Destination
-	return avrofile.Location{Bucket: d.Bucket, Folder: d.Folder, Cluster: d.Cluster, Connector: string(conn.Connector)}, err
+	return avrofile.Location{Bucket: d.Bucket, Folder: d.Folder, Cluster: d.Cluster, Connector: string(conn.Connector)}, nil
 }
 
 // describe prints one type with its fields; a field that came with a later version says with which.

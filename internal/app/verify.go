@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // Verify compares a connector's bucket with the ledger, and the ledger with the log.
@@ -18,7 +20,7 @@ type Verify struct {
 func (Verify) Help() string {
 	return `Three things are compared. The bucket with the ledger: every recorded file is there, is as long as recorded, says of itself what the ledger says, holds as many events; nothing else lies among them. The ledger with itself: no two files cover the same events. The log with the ledger, as far back as the log still goes: every event that the connector selected is in a file, or listed as dropped.
 
-Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference. It can be run while the server runs, and again after an alarm.`
+Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference, and 4 where the bucket cannot be looked at any more, because the connector is deleted and its credentials are erased with it. It can be run while the server runs, and again after an alarm.`
 }
 
 // verdict is what Verify found.
@@ -29,15 +31,11 @@ type verdict struct {
 
 // Run compares.
 func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
-	p, err := existingPlane(ctx, s)
+	p, _, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.anyConnector(ctx, cmd.Connector)
-	if err != nil {
-		return err
-	}
 	archive, end, err := p.archive(ctx, c)
 	if err != nil {
 		return err
@@ -47,21 +45,33 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
+	// A lane of the past may be closed for good; without the newest nothing that counts was compared.
+	_, closed := p.store.Access(ctx, control.Lane{Connector: conn.Connector, Destination: conn.Destination.Number})
+	if closed != nil && !fault.Is(closed, fault.Forbidden) {
+		return closed
+	}
 	v := verdict{cmd.Connector, found}
 	if cmd.JSON {
 		if err := c.JSON(v); err != nil {
 			return err
 		}
 	} else {
-		v.print(c)
+		v.print(c, closed == nil)
 	}
 	if len(v.Wrong) > 0 {
 		return errDiffers{"verify found " + quantity(int64(len(v.Wrong)), "difference", "differences")}
 	}
+	if closed != nil {
+		e := fault.New(fault.Forbidden, "verify", "the bucket of %s was not compared: its credentials are erased", cmd.Connector)
+		if conn.Deleted {
+			return e.WithHint("They are erased with a connector that is deleted. What it delivered stands in its ledger: millrace ledger --connector %s --files", conn.Connector)
+		}
+		return e.WithHint("Give it credentials again: millrace apply.")
+	}
 	return nil
 }
 
-func (v *verdict) print(c *Console) {
+func (v *verdict) print(c *Console, whole bool) {
 	c.Print("%s, %s, %s", quantity(v.Files, "file", "files"), quantity(v.Events, "event", "events"), size(v.Bytes))
 	if v.LogFrom != nil {
 		c.Print("%s compared with the log, which goes back to %s", quantity(v.Compared, "event", "events"), v.LogFrom.Format(time.RFC3339))
@@ -84,7 +94,7 @@ func (v *verdict) print(c *Console) {
 	for _, d := range v.Wrong {
 		c.Print("%s: %s %s", d.Kind, d.Key, d.Detail)
 	}
-	if len(v.Wrong) == 0 {
+	if len(v.Wrong) == 0 && whole {
 		c.Print("no difference")
 	}
 }

@@ -13,10 +13,10 @@ import (
 
 // Wait returns when an hour of a connector is complete.
 type Wait struct {
-	Connector string        `required:"" placeholder:"[WORKSPACE/]NAME" help:"Whose hour."`
-	Hour      string        `required:"" placeholder:"HOUR" help:"Hour of acceptance, in UTC: 2026-11-22T10."`
-	Timeout   time.Duration `placeholder:"DURATION" help:"Give up after this time, with exit code 7. Without it there is no limit."`
-	JSON      bool          `name:"json" help:"As JSON."`
+	Connector string         `required:"" placeholder:"[WORKSPACE/]NAME" help:"Whose hour."`
+	Hour      string         `required:"" placeholder:"HOUR" help:"Hour of acceptance, in UTC: 2026-11-22T10."`
+	Timeout   *time.Duration `placeholder:"DURATION" help:"Give up after this time, with exit code 7; 0s looks once. Without it there is no limit."`
+	JSON      bool           `name:"json" help:"As JSON."`
 }
 
 // Help teaches.
@@ -58,22 +58,18 @@ type countJSON struct {
 
 // Run waits.
 func (cmd Wait) Run(ctx context.Context, c *Console, s Settings) error {
-	if cmd.Timeout < 0 {
+	if cmd.Timeout != nil && *cmd.Timeout < 0 {
 		return fault.New(fault.Invalid, "", "--timeout must be a time to wait for, like 10m").WithHint("Leave it out to wait without a limit.")
 	}
 	h, err := parseOneHour(cmd.Hour)
 	if err != nil {
 		return err
 	}
-	p, err := existingPlane(ctx, s)
+	p, _, conn, err := openConnector(ctx, s, cmd.Connector)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // only read
-	_, conn, err := p.anyConnector(ctx, cmd.Connector)
-	if err != nil {
-		return err
-	}
 	if first := eventlog.HourOf(conn.CreatedAt); h < first {
 		return fault.New(fault.NotFound, "", "%s was launched in the hour %s and has none before that", cmd.Connector, hourText(first))
 	}
@@ -105,17 +101,17 @@ func (cmd Wait) await(ctx context.Context, c *Console, p *plane, conn control.Co
 		if err != nil || ok {
 			return done, err
 		}
-		waited := time.Since(began)
-		if cmd.Timeout > 0 && waited >= cmd.Timeout {
-			return done, cmd.late(ctx, p, conn, h)
+		waited, wait := time.Since(began), waitEvery
+		if cmd.Timeout != nil {
+			left := *cmd.Timeout - waited
+			if left <= 0 {
+				return done, cmd.late(ctx, p, conn, h)
+			}
+			wait = min(wait, left)
 		}
-		if !told && (waited >= waitNote || waited >= cmd.Timeout/2) {
+		if !told && waited >= waitNote {
 			told = true
 			c.Note("%s", cmd.why(ctx, p, conn, h))
-		}
-		wait := waitEvery
-		if cmd.Timeout > 0 {
-			wait = min(wait, cmd.Timeout-waited)
 		}
 		if !sleep(ctx, wait) {
 			return done, ctx.Err()
@@ -124,7 +120,11 @@ func (cmd Wait) await(ctx context.Context, c *Console, p *plane, conn control.Co
 }
 
 func (cmd Wait) late(ctx context.Context, p *plane, conn control.Connector, h eventlog.Hour) error {
-	return fault.New(fault.Unavailable, "", "the hour %s of %s is not complete after %s", hourText(h), cmd.Connector, cmd.Timeout).
+	after := ""
+	if *cmd.Timeout > 0 {
+		after = " after " + cmd.Timeout.String()
+	}
+	return fault.New(fault.Unavailable, "", "the hour %s of %s is not complete%s", hourText(h), cmd.Connector, after).
 		WithHint("%s", cmd.why(ctx, p, conn, h))
 }
 

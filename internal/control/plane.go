@@ -24,6 +24,7 @@ type Store interface {
 	Keys(ctx context.Context, workspace uint32) ([]APIKey, error)
 	CreateKey(ctx context.Context, k APIKey, hash KeyHash) error
 	UpdateKey(ctx context.Context, k APIKey, hash *KeyHash) error
+	DeleteKey(ctx context.Context, workspace uint32, id KeyID) error
 	KeyByHash(ctx context.Context, hash KeyHash) (Grant, error)
 
 	Connectors(ctx context.Context, workspace uint32) ([]Connector, error)
@@ -185,7 +186,8 @@ func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Ed
 func (p *Plane) connector(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error) {
 	c, err := p.Store.Connector(ctx, workspace, id)
 	if err == nil && c.Deleted {
-		err = fault.New(fault.NotFound, "", "the connector %s is deleted", c.Name)
+		err = fault.New(fault.NotFound, "", "the connector %s is deleted", c.Name).
+			WithHint("It does not come back; a new one may take its name and folder.")
 	}
 	return c, err
 }
