@@ -7,12 +7,13 @@ import (
 
 // Actor is who asks for something: what they may do, and the name under which the log of changes keeps it.
 type Actor struct {
-	Member   MemberID // empty: not a person, see Via
-	Name     string   // of a member the e-mail address
-	Via      string   // how they came: a session, a token by its name, the command line
-	Address  string   // of the client; empty for the command line
-	Request  string   // id of the request; empty for the command line
-	Language string   // of the member; empty: none chosen
+	Member   MemberID  // empty: not a person, see Via
+	Name     string    // of a member the e-mail address
+	Via      string    // how they came: a session, a token by its name, the command line
+	Session  SessionID // empty: they did not come by one
+	Address  string    // of the client; empty for the command line
+	Request  string    // id of the request; empty for the command line
+	Language string    // of the member; empty: none chosen
 
 	Installation bool                  // installation administrator
 	Seats        map[uint32]Membership // by workspace

@@ -14,7 +14,8 @@ type PeopleStore interface {
 	Members(ctx context.Context) ([]Member, error) // of the installation, by e-mail
 	// CreateMember makes a member, with a membership if seat is not nil. Errors: conflict if the address is taken.
 	CreateMember(ctx context.Context, m Member, l Lock, seat *Membership) error
-	// UpdateMember writes what a person decides of a member. Errors: not_found, stale (Rev).
+	// UpdateMember writes what a person decides of a member. Errors: not_found, stale (Rev); conflict if nobody would
+	// be installation administrator any more.
 	UpdateMember(ctx context.Context, m Member) error
 	// DeleteMember takes a member away with seats, sessions, tokens, identities and tickets. Errors: not_found; conflict
 	// if it is the last installation administrator.
@@ -49,10 +50,11 @@ type PeopleStore interface {
 	TicketByHash(ctx context.Context, hash KeyHash) (Ticket, error) // not_found: used, replaced or past
 	Tickets(ctx context.Context, workspace uint32) ([]Ticket, error)
 	DeleteTicket(ctx context.Context, workspace uint32, id TicketID) error
-	// UseTicket spends a ticket and does what it is good for, in one transaction: m is made if its Rev is 0, gets lock
-	// if that is not nil, and seat if that is not nil. A reset ends all sessions. Errors: not_found if it was spent
-	// meanwhile; conflict.
-	UseTicket(ctx context.Context, hash KeyHash, m Member, lock *Lock, seat *Membership) error
+	TicketsFor(ctx context.Context, email string) ([]Ticket, error) // open invitations sent to that address, the oldest first
+	// UseTicket spends a ticket and does what it is good for, in one transaction: m is made if its Rev is 0, else
+	// written as UpdateMember does; it gets lock if that is not nil, and seat if that is not nil, in place of the one it
+	// has. A reset ends all sessions. Errors: not_found if it was spent meanwhile; stale, conflict.
+	UseTicket(ctx context.Context, id TicketID, m Member, lock *Lock, seat *Membership) error
 
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)
 	// Sweep takes away sessions, tickets and answers that are past.
