@@ -55,13 +55,15 @@ var (
 	mParked     = metric{"millrace_delivery_parked_total", "counter", laneLabels + " problem", "How often a connector stopped for an error that only its owner can mend."}
 	mDropped    = metric{"millrace_delivery_dropped_events_total", "counter", laneLabels + " reason", "Events lost by rule; each is in the ledger. Ranges of unknown size are not counted."}
 	mForeign    = metric{"millrace_delivery_foreign_objects_total", "counter", laneLabels, "Objects of a stranger found under our keys, and left alone."}
+	mCertUntil  = metric{"millrace_httpd_certificate_expiry_timestamp_seconds", "gauge", "", "Until when the TLS certificate in use is valid; 0 without TLS."}
+	mCertBroken = metric{"millrace_httpd_certificate_refused", "gauge", "", "1 while the files of certificate and key hold a pair that cannot be used, so that the one before is kept; else 0."}
 	mSent       = metric{"millrace_notify_sent_total", "counter", "channel", "Mails and calls of webhooks that were accepted."}
 	mUnsent     = metric{"millrace_notify_failed_tries_total", "counter", "channel", "Tries to send a mail or to call a webhook that failed; most are repeated."}
 )
 
 func metricTable() []metric {
 	return []metric{mAccepted, mRejected, mIgnored, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
-		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mSent, mUnsent}
+		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mCertUntil, mCertBroken, mSent, mUnsent}
 }
 
 // MetricsMarkdown is the page of all metrics, for docs/metrics.md.
@@ -101,6 +103,7 @@ type meters struct {
 	files, events, bytes              *prometheus.CounterVec
 	retries, parked, dropped, foreign *prometheus.CounterVec
 	sent, unsent                      *prometheus.CounterVec
+	certUntil, certBroken             prometheus.Gauge
 }
 
 // newMeters makes the metrics and registers them.
@@ -109,6 +112,11 @@ func newMeters(r prometheus.Registerer) *meters {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: m.name, Help: m.help})
 		r.MustRegister(c)
 		return c
+	}
+	gauge := func(m metric) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: m.name, Help: m.help})
+		r.MustRegister(g)
+		return g
 	}
 	vec := func(m metric) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.name, Help: m.help}, strings.Fields(m.labels))
@@ -128,11 +136,20 @@ func newMeters(r prometheus.Registerer) *meters {
 		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),
 		retries: vec(mRetries), parked: vec(mParked), dropped: vec(mDropped), foreign: vec(mForeign),
 		sent: vec(mSent), unsent: vec(mUnsent),
+		certUntil: gauge(mCertUntil), certBroken: gauge(mCertBroken),
 	}
 }
 
 func lane(row control.LaneRow, more ...string) []string {
 	return append([]string{row.WorkspaceName, row.Name, fmt.Sprint(row.Lane.Destination)}, more...)
+}
+
+func (m *meters) certificate(until time.Time, err error) {
+	m.certUntil.Set(float64(until.Unix()))
+	m.certBroken.Set(0)
+	if err != nil {
+		m.certBroken.Set(1)
+	}
 }
 
 func (m *meters) delivered(row control.LaneRow, f control.File, took time.Duration) {

@@ -123,20 +123,18 @@ func (s *system) listen() error {
 	mux.HandleFunc("/", httpd.NotFound)
 
 	conf := httpd.Config{Listen: s.cfg.Server.Listen, TrustedProxies: s.cfg.Server.TrustedProxies, AccessLog: s.cfg.Server.AccessLog}
-	var err error
 	if s.cfg.Server.TLSCertFile != "" {
-		if conf.TLSCert, err = readFile(s.cfg.Server.TLSCertFile, maxPEM); err != nil {
-			return err
-		}
-		if conf.TLSKey, err = readFile(s.cfg.Server.TLSKeyFile, maxPEM); err != nil {
-			return err
-		}
+		conf.TLS = s.readTLS
 	}
-	s.front, err = httpd.Open(conf, mux, s.probes, s.logger, httpd.Hooks{OnRequest: func(pattern string, status int, _ time.Duration) {
-		if pattern == "/v1/events" {
-			s.meters.requests.WithLabelValues(fmt.Sprint(status)).Inc()
-		}
-	}})
+	var err error
+	s.front, err = httpd.Open(conf, mux, s.probes, s.logger, httpd.Hooks{
+		OnRequest: func(pattern string, status int, _ time.Duration) {
+			if pattern == "/v1/events" {
+				s.meters.requests.WithLabelValues(fmt.Sprint(status)).Inc()
+			}
+		},
+		OnCertificate: s.meters.certificate,
+	})
 	if err != nil {
 		return err
 	}
@@ -145,6 +143,14 @@ func (s *system) listen() error {
 		return errors.Join(err, s.front.Close())
 	}
 	return nil
+}
+
+// readTLS reads the certificate chain and its key.
+func (s *system) readTLS() (cert, key []byte, err error) {
+	if cert, err = readFile(s.cfg.Server.TLSCertFile, maxPEM); err == nil {
+		key, err = readFile(s.cfg.Server.TLSKeyFile, maxPEM)
+	}
+	return cert, key, err
 }
 
 // URL is where the server is reached.

@@ -85,7 +85,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "tls_cert_file", Kind: Path, Absent: "plain HTTP",
-			Doc:   "PEM file with the certificate chain; together with tls_key_file.",
+			Doc:   "PEM file with the certificate chain; together with tls_key_file. Both are read again when they change.",
 			parse: text(func(c *Config) *string { return &c.Server.TLSCertFile }, plain),
 		},
 		{

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -115,9 +116,10 @@ func (q *request) await(t time.Time) {
 	_ = q.ctl.SetReadDeadline(t) // as in allowWrite
 }
 
-// Header values that every answer gets; the slices are shared and full, so that appending to one copies it.
+// Header values that every answer gets unless its handler sets others; the slices are shared and full, so that
+// appending to one copies it.
 type headers struct {
-	nosniff, noReferrer, deny, csp, noStore, hsts, close []string
+	nosniff, noReferrer, deny, csp, noFeatures, sameOrigin, noStore, hsts, close []string
 }
 
 func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Handler {
@@ -126,6 +128,8 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 		noReferrer: []string{"no-referrer"},
 		deny:       []string{"DENY"},
 		csp:        []string{"default-src 'none'; frame-ancestors 'none'"},
+		noFeatures: []string{"accelerometer=(), camera=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), payment=(), usb=()"},
+		sameOrigin: []string{"same-origin"},
 		noStore:    []string{"no-store"},
 		hsts:       []string{"max-age=31536000"},
 		close:      []string{"close"},
@@ -145,6 +149,9 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 		h["Referrer-Policy"] = sec.noReferrer
 		h["X-Frame-Options"] = sec.deny
 		h["Content-Security-Policy"] = sec.csp
+		h["Permissions-Policy"] = sec.noFeatures
+		h["Cross-Origin-Opener-Policy"] = sec.sameOrigin
+		h["Cross-Origin-Resource-Policy"] = sec.sameOrigin
 		h["Cache-Control"] = sec.noStore
 		if trusted && (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)) {
 			// A length that stood beside the chunks is gone by now, and so is a coding that HTTP/1.0 does not have. A
@@ -164,7 +171,7 @@ func guard(cfg Config, next http.Handler, log *slog.Logger, hooks Hooks) http.Ha
 			p := recover()
 			aborted := p == http.ErrAbortHandler
 			if p != nil && !aborted {
-				q.err = fault.New(fault.Internal, r.Method+" "+r.URL.Path, "panic: %v", p)
+				q.err = fault.New(fault.Internal, r.Method+" "+pathToLog(r), "panic: %v", p)
 				log.LogAttrs(r.Context(), slog.LevelError, "panic in a request", slog.String("request_id", q.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 				if q.status == 0 {
 					WriteError(q, r, q.err)
@@ -201,12 +208,27 @@ func (q *request) report(log *slog.Logger, access bool, r *http.Request, began t
 	}
 	attrs := []slog.Attr{
 		slog.String("request_id", q.id), slog.String("client", q.client.String()), slog.String("method", r.Method),
-		slog.String("path", r.URL.Path), slog.Int("status", q.status), slog.Duration("took", took),
+		slog.String("path", pathToLog(r)), slog.Int("status", q.status), slog.Duration("took", took),
 	}
 	if q.err != nil {
 		attrs = append(attrs, slog.String("error", q.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// links are the first elements of addresses whose rest is a secret: links that work for whoever has them.
+var links = []string{"invitations", "password", "start", "exports"}
+
+// pathToLog is the request's path without what may not stand in a log.
+func pathToLog(r *http.Request) string {
+	clean := path.Clean("/" + r.URL.Path) // what a redirect would lead to, or a proxy before us makes of it
+	first, rest, _ := strings.Cut(clean[1:], "/")
+	for _, l := range links {
+		if rest != "" && strings.EqualFold(first, l) { // mistyped, too: somebody mends the link and uses it
+			return "/" + first + "/…"
+		}
+	}
+	return r.URL.Path
 }
 
 // identify finds the client's address and reports whether the peer is a trusted proxy.

@@ -22,9 +22,11 @@ import (
 // Config is where a server listens and what it puts up with. A zero duration or size takes the default named
 // beside it.
 type Config struct {
-	Listen  string // host:port; port 0 takes a free one
-	TLSCert []byte // PEM: the chain. With TLSKey: HTTPS. Neither: HTTP
-	TLSKey  []byte // PEM
+	Listen string // host:port; port 0 takes a free one
+	// TLS reads certificate chain and key, as PEM; nil: HTTP. It is called again every TLSEvery by one goroutine: a
+	// pair that has changed is what connections get from then on, one that cannot be used is told of and not taken.
+	TLS      func() (cert, key []byte, err error)
+	TLSEvery time.Duration // 5 s
 
 	// TrustedProxies are the networks whose X-Forwarded-For and X-Request-Id are believed.
 	TrustedProxies []netip.Prefix
@@ -54,6 +56,7 @@ func (c Config) withDefaults() Config {
 	set(&c.IdleTimeout, 120*time.Second)
 	set(&c.StallTimeout, 20*time.Second)
 	set(&c.DrainLimit, 30*time.Second)
+	set(&c.TLSEvery, 5*time.Second)
 	if c.MinBodyRate == 0 {
 		c.MinBodyRate = 4 << 10
 	}
@@ -70,6 +73,9 @@ func (c Config) withDefaults() Config {
 type Hooks struct {
 	// OnRequest follows each answer. Pattern is the route that served it, empty if none did.
 	OnRequest func(pattern string, status int, took time.Duration)
+	// OnCertificate says until when the certificate in use is valid: at the start, when it is replaced, and with an
+	// error when the pair that was put in its place cannot be used.
+	OnCertificate func(until time.Time, err error)
 }
 
 // Server is one listening address.
@@ -78,24 +84,20 @@ type Server struct {
 	ln     net.Listener
 	http   *http.Server
 	probes *Probes
+	cert   *certificate // nil: HTTP
 }
 
 // Open binds the address and prepares to serve h. Nothing is answered before Run. probes may be nil.
 //
 // Errors: invalid (certificate and key do not fit, address cannot be read), unavailable (address is taken or not
-// allowed).
+// allowed), those of cfg.TLS.
 func Open(cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Hooks) (*Server, error) {
 	cfg = cfg.withDefaults()
-	var tlsConf *tls.Config
-	if len(cfg.TLSCert) > 0 || len(cfg.TLSKey) > 0 {
-		pair, err := tls.X509KeyPair(cfg.TLSCert, cfg.TLSKey)
-		if err != nil {
-			return nil, fault.New(fault.Invalid, "read TLS certificate", "The certificate and the key do not fit together or cannot be read.").WithCause(err)
-		}
-		tlsConf = &tls.Config{
-			Certificates: []tls.Certificate{pair},
-			MinVersion:   tls.VersionTLS12,
-			NextProtos:   []string{"http/1.1"},
+	var cert *certificate
+	if cfg.TLS != nil {
+		var err error
+		if cert, err = openCertificate(cfg.TLS, log, hooks.OnCertificate); err != nil {
+			return nil, err
 		}
 	}
 	ln, err := net.Listen("tcp", cfg.Listen)
@@ -107,10 +109,12 @@ func Open(cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Ho
 		return nil, fault.New(code, "listen on "+cfg.Listen, "The address cannot be listened on.").
 			WithHint("Another process may hold it; choose another one with the settings listen and metrics_listen.").WithCause(err)
 	}
-	if tlsConf != nil {
-		ln = tls.NewListener(ln, tlsConf)
+	if cert != nil {
+		ln = tls.NewListener(ln, cert.config())
 	}
-	return serveOn(ln, cfg, h, probes, log, hooks), nil
+	s := serveOn(ln, cfg, h, probes, log, hooks)
+	s.cert = cert
+	return s, nil
 }
 
 func serveOn(ln net.Listener, cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Hooks) *Server {
@@ -132,7 +136,7 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
 // URL is the address as a URL without a slash at its end.
 func (s *Server) URL() string {
-	if len(s.cfg.TLSCert) > 0 {
+	if s.cert != nil {
 		return "https://" + s.Addr().String()
 	}
 	return "http://" + s.Addr().String()
@@ -144,6 +148,11 @@ func (s *Server) URL() string {
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.ln) }()
+	if s.cert != nil {
+		watch, end := context.WithCancel(ctx)
+		defer end()
+		go s.cert.watch(watch, s.cfg.TLSEvery) // not waited for: a disk that hangs must not hold up the stop
+	}
 	select {
 	case err := <-served:
 		return fault.From(err, fault.Unavailable, "serve "+s.Addr().String())

@@ -4,19 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -564,13 +556,56 @@ func TestSecurityHeadersAndTheHookAndTheAccessLog(t *testing.T) {
 	if pattern != "GET /a/{id}" || status != 200 {
 		t.Errorf("hook got %q %d", pattern, status)
 	}
-	for _, k := range []string{"X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options", "Content-Security-Policy", "Cache-Control"} {
+	for _, k := range []string{"X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options", "Content-Security-Policy", "Cache-Control",
+		"Permissions-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"} {
 		if w.Header().Get(k) == "" {
 			t.Errorf("no %s", k)
 		}
 	}
 	if l := logs.String(); !strings.Contains(l, "path=/a/7") || strings.Contains(l, "secret") || strings.Contains(l, "payload") {
 		t.Errorf("logged %q", l)
+	}
+}
+
+func TestAHandlerMaySetItsOwnHeadersOverTheGuards(t *testing.T) {
+	const own = "default-src 'self'"
+	w, _ := handle(Config{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", own)
+		w.Header().Set("Cache-Control", "max-age=60")
+	}, httptest.NewRequest("GET", "/", nil))
+	if h := w.Header(); len(h["Content-Security-Policy"]) != 1 || h.Get("Content-Security-Policy") != own || h.Get("Cache-Control") != "max-age=60" {
+		t.Errorf("%v", w.Header())
+	}
+	w, _ = handle(Config{}, NotFound, httptest.NewRequest("GET", "/", nil))
+	if got := w.Header().Get("Content-Security-Policy"); got == own || got == "" {
+		t.Errorf("one answer's header is another's default: %q", got)
+	}
+}
+
+func TestALinkThatWorksOnceIsNotLogged(t *testing.T) {
+	const token = "mt_0123456789abcdef"
+	for path, shown := range map[string]string{
+		"/invitations/" + token:              "/invitations/…",
+		"/password/" + token:                 "/password/…",
+		"/start/" + token + "/":              "/start/…",
+		"/exports/" + token + "/part-1.csv":  "/exports/…",
+		"//invitations/" + token:             "/invitations/…",
+		"/x/../Invitations/./" + token:       "/Invitations/…",
+		"/%69nvitations/" + token:            "/invitations/…",
+		"/password":                          "/password",
+		"/passwords/7":                       "/passwords/7",
+		"/api/v1/workspaces/1/invitations/7": "/api/v1/workspaces/1/invitations/7",
+	} {
+		for what, h := range map[string]http.HandlerFunc{
+			"an answer": func(http.ResponseWriter, *http.Request) {},
+			"an error":  func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, fault.New(fault.Internal, "x", "y")) },
+			"a panic":   func(http.ResponseWriter, *http.Request) { panic("boom") },
+		} {
+			_, logs := handle(Config{AccessLog: true}, h, httptest.NewRequest("GET", path, nil))
+			if strings.Contains(logs, token) || !strings.Contains(logs, "path="+shown+" ") {
+				t.Errorf("%s at %s is logged as\n%s", what, path, logs)
+			}
+		}
 	}
 }
 
@@ -589,54 +624,5 @@ func TestAProbeThatIsNotReadyIsNoWarning(t *testing.T) {
 	}
 	if l := logs.String(); strings.Contains(l, "/readyz") || strings.Count(l, "level=WARN") != 1 {
 		t.Errorf("logged %q", l)
-	}
-}
-
-func TestTLSFromBytes(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "millrace"}, NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	log := slog.New(slog.DiscardHandler)
-	if _, err := Open(Config{Listen: "127.0.0.1:0", TLSCert: cert}, http.HandlerFunc(NotFound), nil, log, Hooks{}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("a certificate without key: %v", err)
-	}
-	s, err := Open(Config{Listen: "127.0.0.1:0", TLSCert: cert, TLSKey: keyPEM}, http.HandlerFunc(NotFound), nil, log, Hooks{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(Config{Listen: s.Addr().String()}, http.HandlerFunc(NotFound), nil, log, Hooks{}); !fault.Is(err, fault.Unavailable) || fault.HintOf(err) == "" {
-		t.Errorf("a taken address: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(cert)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	res, err := client.Get(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.Copy(io.Discard, res.Body)
-	res.Body.Close()
-	if res.StatusCode != 404 || res.Header.Get("Strict-Transport-Security") == "" {
-		t.Errorf("%d, %v", res.StatusCode, res.Header)
-	}
-	client.CloseIdleConnections()
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
