@@ -1,0 +1,156 @@
+package client
+
+import "time"
+
+// Workspace is a tenant.
+type Workspace struct {
+	ID            string    `json:"id"`
+	Name          string    `json:"name"`
+	UnknownFields string    `json:"unknown_fields" enum:"reject,ignore" doc:"What becomes of fields of events that their type does not have."`
+	Language      string    `json:"language" enum:"en,pt-BR,es" doc:"Of what its contacts are sent."`
+	CreatedAt     time.Time `json:"created_at"`
+}
+
+// WorkspaceCreate asks for a workspace.
+type WorkspaceCreate struct {
+	Name          string `json:"name"`
+	UnknownFields string `json:"unknown_fields,omitempty" enum:",reject,ignore"`
+	Language      string `json:"language,omitempty" enum:",en,pt-BR,es"`
+}
+
+// WorkspaceEdit changes a workspace.
+type WorkspaceEdit struct {
+	Name          *string `json:"name,omitempty"`
+	UnknownFields *string `json:"unknown_fields,omitempty" enum:"reject,ignore"`
+	Language      *string `json:"language,omitempty" enum:"en,pt-BR,es"`
+}
+
+// Installation is the machine, as its administrators see it.
+type Installation struct {
+	Version   string `json:"version"`
+	Cluster   string `json:"cluster"`
+	AccountID string `json:"account_id,omitempty" doc:"Of AWS: who takes on customers' roles. Absent: not known."`
+	LogBytes  int64  `json:"log_bytes"`
+	LogLimit  int64  `json:"log_limit_bytes"`
+	DiskFree  int64  `json:"disk_free_bytes"`
+	DiskTotal int64  `json:"disk_total_bytes"`
+	Head      int64  `json:"head" doc:"Offset of the next event."`
+}
+
+// Notice is something that people were told.
+type Notice struct {
+	ID        string            `json:"id"`
+	At        time.Time         `json:"at"`
+	Kind      string            `json:"kind"`
+	Connector string            `json:"connector,omitempty" doc:"Id of the connector that it is about."`
+	Title     string            `json:"title" doc:"In the language that the request accepts."`
+	Text      string            `json:"text"`
+	Params    map[string]string `json:"params"`
+	Read      bool              `json:"read" doc:"By the member who asks."`
+}
+
+// Notices are a part of the inbox.
+type Notices struct {
+	Page[Notice]
+	Unread int `json:"unread"`
+}
+
+// NoticesRead says up to which notice the member has read.
+type NoticesRead struct {
+	UpTo string `json:"up_to" doc:"Id of the newest that was seen."`
+}
+
+// Webhook is an address that is called with notices.
+type Webhook struct {
+	ID        string    `json:"id"`
+	URL       string    `json:"url"`
+	Kinds     []string  `json:"kinds" doc:"Of notices; empty: all."`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// WebhookCreate asks for a webhook.
+type WebhookCreate struct {
+	URL    string   `json:"url"`
+	Secret string   `json:"secret,omitempty" doc:"Signs each call. Made, and answered once, if it is left out."`
+	Kinds  []string `json:"kinds,omitempty"`
+}
+
+// WebhookIssued is a new webhook.
+type WebhookIssued struct {
+	Webhook
+	Secret string `json:"secret" doc:"Shown this once."`
+}
+
+// EventType is a row of the catalogue.
+type EventType struct {
+	Name     string       `json:"name"`
+	Group    string       `json:"group"`
+	SchemaID int          `json:"schema_id" doc:"Of the newest version."`
+	Versions []int        `json:"versions" doc:"Schema ids, oldest first."`
+	Fields   []EventField `json:"fields"`
+}
+
+// EventField is a field of an event type.
+type EventField struct {
+	Name     string `json:"name"`
+	Type     string `json:"type" doc:"Of Avro: string, int, long, float, double, boolean."`
+	Nullable bool   `json:"nullable"`
+	Doc      string `json:"doc,omitempty"`
+}
+
+// Policy is an IAM policy, filled in.
+type Policy struct {
+	Text    string `json:"text"`
+	Format  string `json:"format" enum:"json,cli,terraform,cloudformation"`
+	Warning string `json:"warning,omitempty"`
+}
+
+// Trust is what a role has to trust.
+type Trust struct {
+	AccountID   string `json:"account_id,omitempty" doc:"Absent where the installation has no credentials of its own."`
+	ExternalID  string `json:"external_id"`
+	Integration string `json:"integration" enum:"currents,exports"`
+	Policy      string `json:"policy,omitempty" doc:"The trust policy, as JSON."`
+}
+
+// Job is work that goes on after the answer.
+type Job struct {
+	ID        string         `json:"id"`
+	Kind      string         `json:"kind"`
+	State     string         `json:"state" enum:"waiting,running,done,failed"`
+	Connector string         `json:"connector,omitempty"`
+	Progress  map[string]any `json:"progress,omitempty"`
+	Result    map[string]any `json:"result,omitempty"`
+	Error     *Error         `json:"error,omitempty" doc:"Why it failed."`
+	CreatedAt time.Time      `json:"created_at"`
+	DoneAt    *time.Time     `json:"done_at,omitempty"`
+}
+
+// Manifest is a file of apply, with what it refers to.
+type Manifest struct {
+	Name    string            `json:"name" doc:"Of the file, for messages."`
+	Text    string            `json:"text" doc:"YAML."`
+	Secrets map[string]string `json:"secrets,omitempty" doc:"By env:NAME and file:PATH: what the file's secret_env and secret_file stand for."`
+	DryRun  bool              `json:"dry_run,omitempty"`
+}
+
+// Applied is what came of a manifest.
+type Applied struct {
+	Changes  []string          `json:"changes"`
+	Failures []ApplyFailure    `json:"failures"`
+	Keys     []AppliedKey      `json:"keys" doc:"That were made; shown this once."`
+	Notes    map[string]string `json:"notes,omitempty"`
+}
+
+// ApplyFailure is a thing of a manifest that could not be made so.
+type ApplyFailure struct {
+	Thing string `json:"thing"`
+	Error Error  `json:"error"`
+}
+
+// AppliedKey is an API key that a manifest made.
+type AppliedKey struct {
+	Workspace string `json:"workspace"`
+	Name      string `json:"name"`
+	Key       string `json:"key"`
+}

@@ -1,0 +1,69 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// versioned says in which version the thing is that is answered: its count of changes.
+func (c *call) versioned(rev int64) { c.w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(rev, 10))) }
+
+// expected gives the version that the change is meant for, as If-Match has it; given is false if the client does not
+// mind. Errors: invalid.
+func (c *call) expected() (rev int64, given bool, err error) {
+	h := c.r.Header.Get("If-Match")
+	if h == "" || h == "*" {
+		return 0, false, nil
+	}
+	rev, err = strconv.ParseInt(strings.Trim(strings.TrimPrefix(h, "W/"), `"`), 10, 64)
+	if err != nil {
+		return 0, false, fault.New(fault.Invalid, "", "If-Match holds no version of this thing.").WithHint("Send the ETag of the answer that the change is based on.")
+	}
+	return rev, true, nil
+}
+
+// location says where what was made, or goes on, is found below /api/v1.
+func (c *call) location(format string, args ...any) {
+	c.w.Header().Set("Location", prefix+fmt.Sprintf(format, args...))
+}
+
+// Bounds of a page. Source: paged.
+const (
+	defaultPage = 100
+	maxPage     = 500
+)
+
+// page gives a page of a list in the order of ids, ascending or descending as fetch does: fetch gives up to limit items
+// beyond the one with id after, 0 being the begin.
+func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, error), id func(T) int64, show func(T) W) (client.Page[W], error) {
+	out := client.Page[W]{Items: []W{}}
+	if p.Limit == 0 {
+		p.Limit = defaultPage
+	}
+	if p.Limit < 1 || p.Limit > maxPage {
+		return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "limit", Code: "out_of_range", Message: "A page has 1 to 500 items."}}}
+	}
+	var after int64
+	if p.Cursor != "" {
+		var err error
+		if after, err = a.deps.IDs.number(cursorID, p.Cursor); err != nil {
+			return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "invalid", Message: "This is no cursor of a page of this list."}}}
+		}
+	}
+	items, err := fetch(after, p.Limit+1)
+	if err != nil {
+		return out, err
+	}
+	if len(items) > p.Limit {
+		items = items[:p.Limit]
+		out.Next = a.deps.IDs.name(cursorID, id(items[p.Limit-1]))
+	}
+	for _, x := range items {
+		out.Items = append(out.Items, show(x))
+	}
+	return out, nil
+}

@@ -1,0 +1,60 @@
+package web
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/base32"
+	"encoding/binary"
+	"strings"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// IDs turns numbers of rows into names that tell nothing, and back: a number would tell how many rows other workspaces
+// have. It is a permutation of 128-bit blocks under a key of the installation, so that a name which was made up is
+// refused. Safe for concurrent use.
+type IDs struct{ block cipher.Block }
+
+// NewIDs makes it of 32 random bytes that stay the same as long as names shall.
+func NewIDs(key []byte) (IDs, error) {
+	b, err := aes.NewCipher(key)
+	return IDs{b}, fault.From(err, fault.Internal, "make names of rows")
+}
+
+// kind says what a name is of, so that one of another kind is refused.
+type kind uint64
+
+// The kinds. They never change: names stand in scripts.
+const (
+	cursorID kind = iota + 1
+	jobID
+	noticeID
+	fileID
+	dropID
+	webhookID
+	entryID
+	checkID
+)
+
+var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// name gives the name of row n of kind k: 26 characters.
+func (i IDs) name(k kind, n int64) string {
+	var b [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(k))
+	binary.BigEndian.PutUint64(b[8:], uint64(n))
+	i.block.Encrypt(b[:], b[:])
+	return idText.EncodeToString(b[:])
+}
+
+// number gives back what name was made of. Errors: not_found for anything else.
+func (i IDs) number(k kind, name string) (int64, error) {
+	b, err := idText.DecodeString(strings.ToLower(name))
+	if err == nil && len(b) == aes.BlockSize {
+		i.block.Decrypt(b, b)
+		if kind(binary.BigEndian.Uint64(b[:8])) == k {
+			return int64(binary.BigEndian.Uint64(b[8:])), nil
+		}
+	}
+	return 0, fault.New(fault.NotFound, "", "There is nothing of this name.")
+}

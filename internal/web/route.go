@@ -1,0 +1,56 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/millrace/millrace/internal/control"
+)
+
+// route is one row of the API's table.
+type route struct {
+	name    string        // of the operation: launchConnector
+	method  string        // of HTTP
+	path    string        // below /api/v1, as http.ServeMux has it: /workspaces/{workspace}/connectors
+	right   control.Right // that the actor must have; in the workspace of the path where the right is one's
+	group   string        // under which the description lists it: connectors
+	summary string        // one sentence
+	status  int           // of the answer when all is well; 204: without a body
+	op      operation
+}
+
+// operation is what a row takes, gives and does.
+//
+// The input is a struct. Its fields are read from where their tag says: path:"connector", query:"limit", or body:"" for
+// the JSON body, of which there is one at most. The parameter {workspace} is none of its fields: see call. Fields that
+// are pointers, slices or have omitempty may be left out. The tags doc and enum describe fields, there and in client's
+// types.
+type operation struct {
+	in, out reflect.Type
+	run     func(c *call, in any) (out any, err error)
+}
+
+// op makes an operation of a function.
+func op[In, Out any](do func(c *call, in In) (Out, error)) operation {
+	return operation{reflect.TypeFor[In](), reflect.TypeFor[Out](), func(c *call, in any) (any, error) { return do(c, in.(In)) }}
+}
+
+// none is an input or output that there is none of.
+type none struct{}
+
+// call is one request, with what is known before its function runs.
+type call struct {
+	context.Context // has the actor, see control.ActorOf
+	r               *http.Request
+	w               http.ResponseWriter
+	actor           control.Actor
+	session         control.Session   // zero: came with a token, or unknown
+	workspace       control.Workspace // of the path; zero: it names none
+}
+
+// paged is embedded in inputs of lists.
+type paged struct {
+	Cursor string `query:"cursor" doc:"What the page before gave as next."`
+	Limit  int    `query:"limit" doc:"Items at most: 1 to 500; 100 if it is left out."`
+}
