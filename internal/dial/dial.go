@@ -116,16 +116,22 @@ var inside = []struct {
 	{netip.MustParsePrefix("198.51.100.0/24"), "reserved"},
 	{netip.MustParsePrefix("203.0.113.0/24"), "reserved"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved"},
-	{netip.MustParsePrefix("100::/64"), "reserved"},
+	{netip.MustParsePrefix("192.88.99.0/24"), "reserved"},
 	{netip.MustParsePrefix("2001:db8::/32"), "reserved"},
-	{netip.MustParsePrefix("::/96"), "reserved"},
+	{netip.MustParsePrefix("3fff::/20"), "reserved"},
 	// Addresses that carry an IPv4 address inside and may be translated to it by the network: what is meant cannot
 	// be told from here for all of them, so none passes without being allowed.
 	{netip.MustParsePrefix("64:ff9b::/96"), "translated to IPv4"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "translated to IPv4"},
 	{netip.MustParsePrefix("2002::/16"), "translated to IPv4"},
 	{netip.MustParsePrefix("2001::/32"), "translated to IPv4"},
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), "translated to IPv4"},
+	{netip.MustParsePrefix("2001::/23"), "reserved"}, // of protocols, what is not named above
 }
+
+// global is the only part of IPv6 that is given out to networks. Source: RFC 4291 §2.4, the IANA registry "Internet
+// Protocol Version 6 Address Space".
+var global = netip.MustParsePrefix("2000::/3")
 
 // kindOf names what a is inside of; empty for public addresses.
 func kindOf(a netip.Addr) string {
@@ -136,6 +142,9 @@ func kindOf(a netip.Addr) string {
 		if r.prefix.Contains(a) {
 			return r.kind
 		}
+	}
+	if a.Is6() && !global.Contains(a) {
+		return "reserved"
 	}
 	return ""
 }
