@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -508,12 +509,16 @@ func (c *check) finding(action string, e *Error) Finding {
 	if folder == "" {
 		folder = "/"
 	}
+	cause := fmt.Sprintf("%d %s", e.Status, e.StoreCode)
+	if e.Status == 0 && e.Cause != nil {
+		cause = e.Cause.Error()
+	}
 	return Finding{
 		Message: messages[key], Hint: hint, Said: e.Said,
 		Params: fault.Params{
 			"action": action, "bucket": c.access.Bucket, "folder": folder, "endpoint": endpoint, "region": region,
 			"host": host, "access_key_id": c.access.AccessKeyID, "role": c.access.RoleARN,
-			"status": e.Status, "code": e.StoreCode,
+			"status": e.Status, "code": e.StoreCode, "cause": cause,
 		},
 	}
 }
@@ -555,6 +560,8 @@ func (c *check) conclude() {
 	switch {
 	case r.OK:
 		r.Passing = false
+	case slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Problem == NoSuchBucket }):
+		r.Heading = messages["check.heading.no_such_bucket"]
 	case refused:
 		r.Heading = messages["check.heading.invalid"]
 	default:
@@ -577,6 +584,7 @@ var messages = func() map[string]fault.Message {
 	m := map[string]fault.Message{}
 	for _, row := range [][2]string{
 		{"check.heading.invalid", "S3 credentials are invalid"},
+		{"check.heading.no_such_bucket", "S3 credentials are invalid: no such bucket"},
 		{"check.heading.unreachable", "The store could not be checked"},
 
 		{"check.access_denied", "{action} is not allowed on the bucket {bucket}."},
@@ -606,8 +614,8 @@ var messages = func() map[string]fault.Message {
 		{"check.role_refused.hint", "Compare account id and external id in the role's trust policy with those that are shown here."},
 		{"check.external_id_ignored.hint", "Put the trust policy shown here in place of the role's: its Condition lets in only who names the external id. If it was changed a moment ago, repeat the check in a minute."},
 		{"check.external_id_untested.hint", "Repeat the check in some minutes."},
-		{"check.own_credentials", "This installation's own credentials fail; yours were not tried."},
-		{"check.own_credentials.hint", "Tell the operator of this installation."},
+		{"check.own_credentials", "This installation's own AWS credentials fail: {cause}. Yours were not tried."},
+		{"check.own_credentials.hint", "The operator of this installation has to mend them. They are looked for as AWS's tools do it: in the environment of server and commands, in profiles, and in the role of the container or machine."},
 		{"check.encryption_wanted", "The bucket {bucket} refuses objects without AES-256 encryption, or encrypts them with a key of AWS KMS that may not be used."},
 		{"check.encryption_wanted.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the user."},
 		{"check.encryption_wanted.role.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the role."},

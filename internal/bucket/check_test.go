@@ -142,7 +142,7 @@ func TestCheckTellsProblemsApart(t *testing.T) {
 		{bucket.UnknownKey, "check.heading.invalid", false, "fsss"},
 		{bucket.BadSecret, "check.heading.invalid", false, "fsss"},
 		{bucket.ExpiredToken, "check.heading.invalid", false, "fsss"},
-		{bucket.NoSuchBucket, "check.heading.invalid", false, "fsss"},
+		{bucket.NoSuchBucket, "check.heading.no_such_bucket", false, "fsss"},
 		{bucket.WrongRegion, "check.heading.invalid", false, "fsss"},
 		{bucket.ClockSkew, "check.heading.invalid", false, "fsss"},
 		{bucket.KMSDenied, "check.heading.invalid", false, "ffff"},

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -25,7 +26,7 @@ const baseWindow = 5 * time.Minute
 // noBase marks an error of the installation's own credentials, before anything was asked of STS.
 type noBase struct{ cause error }
 
-func (e *noBase) Error() string { return "the installation has no AWS credentials: " + e.cause.Error() }
+func (e *noBase) Error() string { return "none were found: " + e.cause.Error() }
 func (e *noBase) Unwrap() error { return e.cause }
 
 // base is the installation's own credentials, with errors marked as theirs, and the region that is its own.
@@ -55,7 +56,8 @@ func newBase(cfg Config) base {
 	if !cfg.Chain {
 		return base{CredentialsProvider: own}
 	}
-	options := []func(*config.LoadOptions) error{config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) {
+	// What it has to say comes as errors; its own lines would stand among the output of commands.
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{}), config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) {
 		o.ExpiryWindow = baseWindow
 	})}
 	if cfg.Base.ID != "" {

@@ -401,6 +401,32 @@ func TestBaseCredentialsOfTheStandardChain(t *testing.T) {
 	}
 }
 
+// Whoever asks hears why there are no credentials, and nobody hears it twice: the SDK's own warnings would stand among
+// the lines of whatever command looked for them.
+func TestAMachineWithoutARoleIsToldOfByTheCheckAlone(t *testing.T) {
+	machine := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(machine.Close)
+	environ(t, "AWS_EC2_METADATA_DISABLED", "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.URL)
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(was *os.File) { os.Stderr = was }(os.Stderr)
+	os.Stderr = said
+
+	w := newTown(t, func(_ *bucketserver.STSConfig, oc *s3.Config) { oc.Base, oc.Chain = s3.Key{}, true })
+	r, err := bucket.Check(t.Context(), w.opener, bucket.CheckInput{Kind: bucket.Currents, Access: w.access, Folder: "currents"})
+	if err != nil || len(r.Steps) == 0 || r.Steps[0].Problem != bucket.OwnCredentials {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if text := r.Steps[0].Finding.Text(); !strings.Contains(text, "none were found: ") || strings.Contains(text, "{") {
+		t.Errorf("the cause is not told: %s", text)
+	}
+	if b, err := os.ReadFile(said.Name()); err != nil || len(b) > 0 {
+		t.Errorf("on standard error: %s %v", b, err)
+	}
+}
+
 func TestARefusalEndsTheSessionAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, nil)
