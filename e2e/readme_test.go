@@ -57,16 +57,29 @@ func TestTheDemoChecksItself(t *testing.T) {
 	if mails, _ := filepath.Glob(filepath.Join(dir, "outbox", "*@demo.example.eml")); len(mails) < 2 {
 		t.Errorf("mails: %q", mails)
 	}
+	// While one is held its events wait, and the demo says of which, and what to do.
+	data := []string{"--data-dir", filepath.Join(dir, "data")}
+	must(t, nil, append([]string{"connector", "pause", "demo/lake"}, data...)...)
+	_, stderr, code := call(t, nil, "demo", "--for", "2s", "--rate", "500", "--dir", dir, "--listen", "127.0.0.1:0")
+	if code != 1 || !strings.Contains(stderr, "demo/lake is paused") || !strings.Contains(stderr, "connector resume demo/lake") {
+		t.Errorf("with a paused connector: exit %d\n%s", code, stderr)
+	}
+	must(t, nil, append([]string{"connector", "resume", "demo/lake"}, data...)...)
+	out = must(t, nil, "demo", "--for", "2s", "--rate", "500", "--dir", dir, "--listen", "127.0.0.1:0")
+	if !strings.Contains(out, "missing 0 duplicates 0\n") {
+		t.Errorf("after it was resumed:\n%s", out)
+	}
 	jsonl := must(t, nil, "cat", filepath.Join(dir, "bucket"))
 	if lines := strings.Count(jsonl, "\n"); lines < n {
 		t.Errorf("cat prints %d lines, there were %d events after the first run alone", lines, n)
 	}
 }
 
-// What the demo prints to look into it works as pasted, while it runs.
+// What the demo prints to look into it works as pasted, while it runs, and a second shell can do what its server can.
 func TestTheDemoSaysHowToLookIntoIt(t *testing.T) {
 	t.Parallel()
-	demo := exec.Command(millrace, "demo", "--rate", "100", "--dir", filepath.Join(t.TempDir(), "demo-data"), "--listen", "127.0.0.1:0")
+	dir := filepath.Join(t.TempDir(), "demo-data")
+	demo := exec.Command(millrace, "demo", "--rate", "100", "--dir", dir, "--listen", "127.0.0.1:0")
 	demo.Env = cleanEnv()
 	out, err := demo.StdoutPipe()
 	if err != nil {
@@ -79,16 +92,27 @@ func TestTheDemoSaysHowToLookIntoIt(t *testing.T) {
 		demo.Process.Signal(os.Interrupt)
 		demo.Wait()
 	}()
+	paste := func(line, want string) {
+		pasted := exec.Command("sh", "-ec", line)
+		pasted.Env = cleanEnv()
+		if said, err := pasted.CombinedOutput(); err != nil || !strings.Contains(string(said), want) {
+			t.Errorf("%s: %v\n%s", line, err, said)
+		}
+	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		line, ok := strings.CutPrefix(lines.Text(), "Look into it: ")
+		if line, ok := strings.CutPrefix(lines.Text(), "Look into it: "); ok {
+			paste(line, "no difference")
+			continue
+		}
+		read, check, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "Second shell: "), "; then each command works on this demo, roles included: ")
 		if !ok {
 			continue
 		}
-		pasted := exec.Command("sh", "-c", line)
-		pasted.Env = cleanEnv()
-		if said, err := pasted.CombinedOutput(); err != nil || !strings.Contains(string(said), "no difference") {
-			t.Errorf("%s: %v\n%s", line, err, said)
+		if info, err := os.Stat(filepath.Join(dir, "shell.env")); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("its keys: %v %v", info, err)
 		}
+		paste(read+"\n"+check, "the credentials are good")
+		paste(read+"\n"+millrace+" policy trust --workspace demo", "111122223333")
 		return
 	}
 	t.Error("the demo says nothing of how to look into it")

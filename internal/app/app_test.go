@@ -137,7 +137,7 @@ func (w *world) deliver(n int) {
 		w.t.Fatal(err)
 	}
 	w.produce(sys, n)
-	if err := sys.drain(w.t.Context()); err != nil {
+	if _, err := sys.drain(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := stop(); err != nil {
@@ -538,7 +538,7 @@ func TestASchemaFileMayGoOnlyWhenNobodyNeedsIt(t *testing.T) {
 		}
 		w.post(sys, `[{"event_type":"acme.Ping"}]`, 200)
 		if !paused {
-			if err := sys.drain(t.Context()); err != nil {
+			if _, err := sys.drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,8 +20,10 @@ import (
 	"github.com/millrace/millrace/internal/bucket/bucketserver"
 	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/notify/outbox"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -39,6 +42,12 @@ func (Demo) Help() string {
     millrace demo
     millrace demo --for 20s
     millrace cat demo-data/bucket | head
+
+While it runs, a second shell that has read DIR/shell.env works on it with every command, apply and roles included:
+
+    . demo-data/shell.env
+    millrace connector check demo/lake
+    millrace policy trust --workspace demo
 
 With --for the last line says how many events were acknowledged and how many are in the bucket, read by an Avro library that had no part in writing them. The exit code is 0 only if none is missing and none is there twice.`
 }
@@ -140,16 +149,27 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	defer mails.Close() // what was accepted is kept
 
-	// The demo is the same for everybody: of the settings only flags count, not the environment.
-	cfg, err := Settings{Flags: withDefaults(s.Flags,
-		"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+cmd.listen(), "--metrics-listen=127.0.0.1:0",
-		"--allowed-endpoint-networks="+demoNetworks, "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
-		"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
-	)}.Load()
-	if err != nil {
+	if err := cmd.writeShell(folder, shop, base, state); err != nil {
 		return err
 	}
-	sys, err := openSystemAs(ctx, cfg, c, s3.Key{ID: demoBaseID, Secret: base})
+	defer folder.Remove(demoShell) // what it opens ends with this process
+
+	// The demo is the same for everybody: of the settings only flags count, not the environment.
+	open := func(listen string) (*system, error) {
+		cfg, err := Settings{Flags: withDefaults(s.Flags,
+			"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+listen, "--metrics-listen=127.0.0.1:0",
+			"--allowed-endpoint-networks="+demoNetworks, "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
+			"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
+		)}.Load()
+		if err != nil {
+			return nil, err
+		}
+		return openSystemAs(ctx, cfg, c, s3.Key{ID: demoBaseID, Secret: base})
+	}
+	sys, err := open(cmp.Or(cmd.Listen, "127.0.0.1:8080"))
+	if cmd.Listen == "" && fault.Is(err, fault.Unavailable) {
+		sys, err = open("127.0.0.1:0") // somebody else has the usual address
+	}
 	if err != nil {
 		return err
 	}
@@ -207,7 +227,8 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return end(nil)
 	}
 	// An ordered stop cuts what is gathered. Whatever could not be delivered then counts as missing.
-	if err := sys.drain(ctx); err != nil {
+	held, err := sys.drain(ctx)
+	if err != nil {
 		return end(err)
 	}
 	if err := end(nil); err != nil {
@@ -218,24 +239,57 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	c.Print("accepted %d delivered %d files %d missing %d duplicates %d", played.Acked, found.delivered, found.files, found.missing, found.duplicates)
+	if found.missing > 0 && len(held) > 0 {
+		return cmd.incomplete(c, held)
+	}
 	if found.missing+found.duplicates > 0 {
 		return errDiffers{"the bucket does not hold each acknowledged event once"}
 	}
 	return nil
 }
 
-// listen is where the server listens: the usual address, unless somebody else does.
-func (cmd Demo) listen() string {
-	if cmd.Listen != "" {
-		return cmd.Listen
+// incomplete is the error of a demo of which some events wait in the log, because their connectors are held.
+func (cmd Demo) incomplete(c *Console, held []delivery.Status) error {
+	var states, todo []string
+	for _, st := range held {
+		name, do := st.Row.WorkspaceName+"/"+st.Row.Name, "show"
+		if st.State == control.LanePaused {
+			do = "resume"
+		}
+		states = append(states, fmt.Sprintf("%s is %s", name, st.State))
+		todo = append(todo, fmt.Sprintf("%s connector %s %s --data-dir %s", c.Program, do, name, filepath.Join(cmd.Dir, "data")))
 	}
-	const usual = "127.0.0.1:8080"
-	l, err := net.Listen("tcp", usual)
+	return fault.New(fault.Internal, "", "%s: its events wait in the log", strings.Join(states, ", ")).
+		WithHint("They are delivered when the demo runs again after: %s", strings.Join(todo, "; "))
+}
+
+// demoShell is a file in a demo's folder that only its owner can read.
+const demoShell = "shell.env"
+
+// shellPath is demoShell as it is written after a dot, which looks along PATH for what has no slash.
+func (cmd Demo) shellPath() string {
+	if p := filepath.Join(cmd.Dir, demoShell); strings.Contains(p, "/") {
+		return p
+	}
+	return "./" + demoShell
+}
+
+// writeShell writes down what a second shell needs, as a file that it reads in: commands find the demo's folder and
+// store, take on roles as its server does, and apply can name the secret of the store's one user.
+func (cmd Demo) writeShell(folder vfs.FS, x *shop, base secret.Value, state demoState) error {
+	dir, err := filepath.Abs(filepath.Join(cmd.Dir, "data"))
 	if err != nil {
-		return "127.0.0.1:0"
+		return fault.From(err, fault.Internal, "find the demo's folder")
 	}
-	l.Close() // nothing was accepted
-	return usual
+	text := "# For a second shell, while the demo runs.\nunset AWS_SESSION_TOKEN AWS_PROFILE\n"
+	for _, v := range [][2]string{
+		{"MILLRACE_DATA_DIR", dir}, {"MILLRACE_ALLOWED_ENDPOINT_NETWORKS", demoNetworks},
+		{"MILLRACE_STS_ENDPOINT", x.url}, {"MILLRACE_AWS_ACCOUNT_ID", demoAccount},
+		{"AWS_ACCESS_KEY_ID", demoBaseID}, {"AWS_SECRET_ACCESS_KEY", base.Reveal()}, {"SECRET_KEY", state.SecretKey},
+	} {
+		text += fmt.Sprintf("export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+	}
+	return vfs.WriteFile(folder, demoShell, []byte(text))
 }
 
 // launch makes the workspace, lets the customer make a role that trusts it, and launches the connectors.
@@ -290,7 +344,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("")
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print("Look into it:  %s verify --connector demo/warehouse --data-dir %s --allowed-endpoint-networks %s", c.Program, filepath.Join(cmd.Dir, "data"), demoNetworks)
-	c.Print("               (connector list, connector show, ledger and wait take the same folder)")
+	c.Print("Second shell:  . %s; then each command works on this demo, roles included: %s connector check demo/lake", cmd.shellPath(), c.Program)
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
 	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
 	c.Print("                 %s/v1/events", sys.URL())

@@ -461,26 +461,32 @@ func (s *system) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// drain waits until every lane has gathered all that the log holds.
-func (s *system) drain(ctx context.Context) error {
+// drain waits until every lane has gathered all that the log holds. For those that are paused or failing nobody waits;
+// they are given.
+func (s *system) drain(ctx context.Context) (held []delivery.Status, err error) {
 	w := s.working.Load()
 	if w == nil {
-		return nil
+		return nil, nil
 	}
 	for began := time.Now(); time.Since(began) < drainLimit; {
 		_, head := w.log.Bounds()
 		behind := false
+		held = nil
 		for _, st := range w.delivery.Status() {
-			behind = behind || st.Read < head
+			if st.State == control.LanePaused || st.State == control.LaneFailing {
+				held = append(held, st)
+			} else {
+				behind = behind || st.Read < head
+			}
 		}
 		if !behind {
-			return nil
+			return held, nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
-			return ctx.Err()
+			return held, ctx.Err()
 		}
 	}
-	return nil // what is missing then is counted
+	return held, nil // what is missing then is counted
 }
 
 func (s *system) ingestHooks() ingest.Hooks {
