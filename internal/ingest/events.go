@@ -46,7 +46,7 @@ type tally struct {
 	errors    []Error
 	truncated bool
 	codes     map[string]int // rejected events by their first problem
-	sampled   int
+	kept      []control.Rejection
 }
 
 func (in *Ingest) request(g control.Grant) *request {
@@ -190,6 +190,9 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, f form, enc enc
 			in.hooks.OnIgnored(g, q.ignored)
 		}
 	}
+	if q.rejected > 0 {
+		in.rejected.add(g.Key, q.rejected, q.kept)
+	}
 	if in.hooks.OnRejected != nil {
 		for code, n := range q.codes {
 			in.hooks.OnRejected(g, code, n)
@@ -243,9 +246,8 @@ func (q *request) reject(raw []byte, problems []fault.Problem) {
 		q.codes = map[string]int{}
 	}
 	q.codes[problems[0].Code]++
-	if q.sampled < maxSampled {
-		q.sampled++
-		q.in.rejected.add(q.grant.Key, control.Rejection{At: time.Now(), Index: q.index, Problems: problems, Sample: mask(raw)})
+	if len(q.kept) < maxSampled {
+		q.kept = append(q.kept, rejection(q.index, raw, problems))
 	}
 	for _, p := range problems {
 		if len(q.errors) == maxErrors {

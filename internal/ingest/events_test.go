@@ -819,45 +819,6 @@ func TestAControlRecordIsACommitOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestRejectedEventsAreKeptMasked(t *testing.T) {
-	h := open(t, Config{})
-	for i := range 30 {
-		h.post(strings.Repeat(`{"event_type":"users.behaviors.CustomEvent","user_id":"joe@acme.example","ok":true,"n":-12.5e3,"i":`+fmt.Sprint(i)+"}\n", 10))
-	}
-	got := h.in.Rejected(control.KeyID(goodKey[3:]))
-	if len(got) != rejectionsPerKey || got[0].Index != 4 || got[5].Index != 4 || !slices.IsSortedFunc(got, func(a, b control.Rejection) int { return b.At.Compare(a.At) }) {
-		t.Fatalf("%d kept, newest %+v", len(got), got[0])
-	}
-	want := `{"event_type":"users.behaviors.CustomEvent","user_id":"xxx@xxxx.xxxxxxx","ok":true,"n":-00.0x0,"i":00}`
-	if got[0].Sample != want || len(got[0].Problems) == 0 {
-		t.Errorf("sample %s", got[0].Sample)
-	}
-	if other := h.in.Rejected("nobody"); other != nil {
-		t.Errorf("%v", other)
-	}
-	for raw, want := range map[string]string{
-		`secret words`:           `xxxxxx xxxxx`,
-		`{"a":"half`:             `{"a":"xxxx`,
-		`{"a":"x\"y","b":"é1"}`:  `{"a":"x\"x","b":"xx0"}`,
-		`{"half`:                 `{"xxxx`,
-		`{"event_type":"half`:    `{"event_type":"xxxx`,
-		"\x00\xff":               "xx",
-		`["true",true,truest]`:   `["xxxx",true,xxxxxx]`,
-		`{"a":{"event_type":1}}`: `{"a":{"event_type":0}}`,
-	} {
-		if got := mask([]byte(raw)); got != want {
-			t.Errorf("%s is shown as %s, want %s", raw, got, want)
-		}
-	}
-	s := newRejections()
-	for i := range 2 * rejectionKeys {
-		s.add(control.KeyID(fmt.Sprint(i)), control.Rejection{At: time.Unix(int64(i), 0)})
-	}
-	if len(s.byKey) != rejectionKeys || s.byKey["0"] != nil || s.byKey[control.KeyID(fmt.Sprint(2*rejectionKeys-1))] == nil {
-		t.Errorf("%d keys", len(s.byKey))
-	}
-}
-
 func TestAPanicGivesBackWhatWasHeld(t *testing.T) {
 	h := open(t, Config{})
 	r := newRequest(readerFunc(func(p []byte) (int, error) {
