@@ -28,12 +28,22 @@ type route struct {
 // types.
 type operation struct {
 	in, out reflect.Type
+	or      reflect.Type // of the other answer that there may be, in place of out; nil: none
+	orWith  int          // its status
 	run     func(c *call, in any) (out any, err error)
 }
 
 // op makes an operation of a function.
 func op[In, Out any](do func(c *call, in In) (Out, error)) operation {
-	return operation{reflect.TypeFor[In](), reflect.TypeFor[Out](), func(c *call, in any) (any, error) { return do(c, in.(In)) }}
+	return operation{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), run: func(c *call, in any) (any, error) { return do(c, in.(In)) }}
+}
+
+// opOr makes an operation of a function that gives an Out, or else an Or, which is answered with a status of its own:
+// 202 with a check where a change has to wait for one.
+func opOr[In, Out, Or any](with int, do func(c *call, in In) (any, error)) operation {
+	o := op[In, Out](nil)
+	o.or, o.orWith, o.run = reflect.TypeFor[Or](), with, func(c *call, in any) (any, error) { return do(c, in.(In)) }
+	return o
 }
 
 // none is an input or output that there is none of.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
@@ -23,6 +24,15 @@ import (
 type Config struct {
 	Version string // of the program
 	Secure  bool   // reached by HTTPS, so cookies are for HTTPS only
+
+	GracePeriod time.Duration // that events of a failing connector are kept
+	PauseLimit  time.Duration // likewise of a paused one
+}
+
+// Waiting is what was read of the log for a connector and is not in its bucket yet.
+type Waiting struct {
+	Events int64
+	Oldest time.Time // when the oldest was accepted; zero: none waits
 }
 
 // Deps are what pages and API work with. All are needed.
@@ -32,7 +42,11 @@ type Deps struct {
 	Store     Store
 	Catalogue *event.Catalogue
 	Rejected  func(control.KeyID) (total int64, last []control.Rejection)
-	Wake      func() // a job waits
+	Wake      func()                                       // a job waits
+	Account   func(context.Context) (string, error)        // of AWS, that takes on customers' roles; see bucket.Assumer
+	Waiting   func() map[control.ConnectorID]Waiting       // what this process holds, if it works on the log
+	Call      func(context.Context, control.Webhook) error // one signed call, to try a webhook
+	Stopping  <-chan struct{}                              // closed when the server begins to stop: who waits for an hour is answered
 	IDs       IDs
 	Logger    *slog.Logger
 }
