@@ -39,8 +39,8 @@ type EntryFilter struct {
 
 type entryKey struct{}
 
-// withEntry has the one store call that is given ctx write e in its transaction.
-func withEntry(ctx context.Context, e Entry) context.Context {
+// WithEntry has the one store call that is given ctx write e in its transaction.
+func WithEntry(ctx context.Context, e Entry) context.Context {
 	return context.WithValue(ctx, entryKey{}, e)
 }
 
@@ -57,15 +57,16 @@ type subject struct {
 }
 
 // logged gives a context for the store call that carries action out: with it goes the entry that says what changed.
-// before and after are the thing's state as JSON shows it; nil for none.
-func logged(ctx context.Context, now time.Time, action string, s subject, before, after any) context.Context {
+// before and after are the thing's state as JSON shows it, without secrets; nil for none. secrets are the names of those
+// that are other ones now.
+func logged(ctx context.Context, now time.Time, action string, s subject, before, after any, secrets ...string) context.Context {
 	a := ActorOf(ctx)
 	e := Entry{
 		Workspace: s.workspace, At: now, Member: a.Member, Actor: a.Name, Via: a.Via, Address: a.Address, Request: a.Request,
 		Action: action, SubjectID: s.id, SubjectName: s.name,
 	}
 	e.Before, e.After = differences(before, after)
-	return withEntry(ctx, e)
+	return WithEntry(ctx, e)
 }
 
 // differences gives, of two things that JSON shows as objects, the fields in which they differ. Of one thing alone it

@@ -49,6 +49,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	schedules(run)
 	notices(run)
 	access(run)
+	people(run)
 	together(run)
 }
 

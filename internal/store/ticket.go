@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const ticketQuery = `SELECT id, kind, email, member, workspace, role, export_user_data, installation, made_by, created_at, expires_at
+	FROM tickets `
+
+func scanTicket(r scanner) (v control.Ticket, err error) {
+	var created, expires int64
+	err = r.Scan(&v.ID, &v.Kind, &v.Email, &v.Member, &v.Workspace, &v.Role, &v.ExportUserData, &v.Installation, &v.By, &created, &expires)
+	v.CreatedAt, v.ExpiresAt = fromMillis(created), fromMillis(expires)
+	return v, err
+}
+
+// CreateTicket makes a ticket in place of others of its kind for the same address and workspace.
+func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control.KeyHash) error {
+	return s.inTx(ctx, "create ticket", func(c conn) error {
+		if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ?", string(v.Kind), v.Email, v.Workspace); err != nil {
+			return err
+		}
+		_, err := c.exec(`INSERT INTO tickets (id, hash, kind, email, member, workspace, role, export_user_data, installation, made_by, created_at, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(v.ID), hash[:], string(v.Kind), v.Email, string(v.Member), v.Workspace,
+			string(v.Role), v.ExportUserData, v.Installation, v.By, millis(v.CreatedAt), millis(v.ExpiresAt))
+		return err
+	})
+}
+
+// TicketByHash gives the ticket whose link has that hash. Errors: not_found if it was used, replaced, or is past.
+func (s *Store) TicketByHash(ctx context.Context, hash control.KeyHash) (control.Ticket, error) {
+	vs, err := list(s.reader(ctx), scanTicket, ticketQuery+"WHERE hash = ? AND expires_at > ?", hash[:], millis(s.now()))
+	return single(s, vs, err, "ticket")
+}
+
+// Tickets gives the tickets of a workspace that are not past, oldest first. Those of no workspace are of 0.
+func (s *Store) Tickets(ctx context.Context, workspace uint32) ([]control.Ticket, error) {
+	vs, err := list(s.reader(ctx), scanTicket, ticketQuery+"WHERE workspace = ? AND expires_at > ? ORDER BY created_at, id", workspace, millis(s.now()))
+	return vs, s.fail(err, "list tickets")
+}
+
+// DeleteTicket makes a link worth nothing. Errors: not_found, also if it is of another workspace.
+func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.TicketID) error {
+	return s.inTx(ctx, "delete ticket", func(c conn) error {
+		return must(c.exec("DELETE FROM tickets WHERE id = ? AND workspace = ?", string(id), workspace))
+	})
+}
+
+// UseTicket spends a ticket and does what it is good for, in one commit: m is made if its Rev is 0, else updated; gets
+// lock if that is not nil, and seat if that is not nil. A reset ends all sessions.
+//
+// Errors: not_found if it was spent meanwhile or is past; what CreateMember, UpdateMember and SetSeat give. The ticket
+// is good for another try then.
+func (s *Store) UseTicket(ctx context.Context, hash control.KeyHash, m control.Member, lock *control.Lock, seat *control.Membership) error {
+	return s.inTx(ctx, "use ticket", func(c conn) error {
+		var kind control.TicketKind
+		err := c.one("DELETE FROM tickets WHERE hash = ? AND expires_at > ? RETURNING kind", []any{hash[:], millis(s.now())}, &kind)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = fault.New(fault.NotFound, "", "there is no such ticket")
+		}
+		if err != nil {
+			return err
+		}
+		if m.Rev == 0 {
+			err = c.insertMember(m)
+		} else {
+			err = c.updateMember(m)
+		}
+		if err == nil && lock != nil {
+			err = c.setLock(m.ID, *lock)
+		}
+		if err == nil && seat != nil {
+			err = c.setSeat(*seat)
+		}
+		if err == nil && kind == control.TicketReset {
+			err = c.endSessions(m.ID, "")
+		}
+		return err
+	})
+}
