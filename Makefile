@@ -1,4 +1,5 @@
-# Every way to build, run and prove Millrace. `make` lists them. Needs Go and nothing else.
+# Every way to build, run and prove Millrace. `make` lists them. Needs Go and nothing else; the tests need PostgreSQL's
+# programs too, and get them where they can.
 GO      ?= go
 BIN     := bin/millrace
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -21,8 +22,18 @@ build: ## build bin/millrace
 demo: build ## run the whole system on embedded parts, with a producer (Ctrl-C ends it)
 	$(BIN) demo
 
-test: lint build ## everything that must hold: format, vet, unit, property, crash, kill and README tests
+test: lint build postgres ## everything that must hold: format, vet, unit, property, crash, kill and README tests
 	$(GO) test -p $(JOBS) -timeout 15m ./...
+
+# Debian's package would also make a database cluster and run it, unless it is told not to.
+postgres: ## install PostgreSQL's programs for the tests, which start servers of their own (Debian, as root)
+	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The tests of the database need PostgreSQL's programs (initdb, postgres, pg_dump, pg_restore)."; \
+		echo "Install your system's package of the server, on Debian as root: apt-get install postgresql"; exit 1; fi; \
+	mkdir -p /etc/postgresql-common; \
+	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
 
 lint: ## formatting and go vet
 	@bad=$$(gofmt -l cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
@@ -48,7 +59,7 @@ speed: ## parts alone beside others: reader and JSON libraries, log and bare fsy
 	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
 	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
 
-soak: build ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
+soak: build postgres ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
 vuln: ## look for known vulnerabilities (needs the network)
@@ -57,4 +68,4 @@ vuln: ## look for known vulnerabilities (needs the network)
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test lint fmt docs bench floor speed soak vuln clean
+.PHONY: help build demo test postgres lint fmt docs bench floor speed soak vuln clean

@@ -607,8 +607,8 @@ func (s *Store) RecoverDrop(ctx context.Context, d control.Drop, files []control
 		case !settled:
 			return fault.New(fault.Conflict, "", "drop %d is not settled yet", d.ID)
 		}
-		for i := range files {
-			if gone {
+		if gone {
+			for i := range files {
 				var n int
 				if err := c.one("SELECT COUNT(*) FROM files WHERE connector = ? AND destination = ? AND object_key = ?",
 					[]any{string(d.Lane.Connector), d.Lane.Destination, files[i].Key}, &n); err != nil {
@@ -617,14 +617,11 @@ func (s *Store) RecoverDrop(ctx context.Context, d control.Drop, files []control
 				if n == 0 {
 					return fault.New(fault.Stale, "", "drop %d is no longer in the ledger", d.ID)
 				}
-				continue
 			}
-			if err := c.insertFile(d.Lane, &files[i]); err != nil {
-				return err
-			}
-		}
-		if gone {
 			return nil
+		}
+		if err := c.insertFiles(d.Lane, files); err != nil {
+			return err
 		}
 		if d.Events == 0 {
 			_, err := c.exec("DELETE FROM drops WHERE id = ?", d.ID)

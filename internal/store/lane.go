@@ -99,7 +99,7 @@ func (s *Store) Position(ctx context.Context, l control.Lane) (control.Position,
 // cursor would go back, or the log is another one. not_found. Nothing is written with any error.
 func (s *Store) Save(ctx context.Context, sv control.Save) (seq int64, err error) {
 	p := sv.Position
-	err = s.inTx(ctx, "save position", func(c conn) error {
+	err = s.inScope(ctx, "save position", p.Lane.Connector, func(c conn) error {
 		had, err := c.lane(p.Lane)
 		if err != nil {
 			return err
@@ -120,10 +120,8 @@ func (s *Store) Save(ctx context.Context, sv control.Save) (seq int64, err error
 		if err := c.savePlans(p); err != nil {
 			return err
 		}
-		for i := range sv.Files {
-			if err := c.insertFile(p.Lane, &sv.Files[i]); err != nil {
-				return err
-			}
+		if err := c.insertFiles(p.Lane, sv.Files); err != nil {
+			return err
 		}
 		for i := range sv.Drops {
 			if err := c.saveDrop(p.Lane, &sv.Drops[i]); err != nil {
@@ -168,26 +166,24 @@ func (c conn) saveLinks(p control.Position) error {
 	if err != nil {
 		return err
 	}
+	lane := []any{string(p.Lane.Connector), p.Lane.Destination}
+	var gone, news [][]any
 	for s := range had {
-		if _, ok := p.Links[s]; ok {
-			continue
-		}
-		if _, err := c.exec("DELETE FROM links WHERE connector = ? AND destination = ? AND schema_id = ? AND hour = ? AND target = ?",
-			string(p.Lane.Connector), p.Lane.Destination, s.Schema, int32(s.Hour), s.Target); err != nil {
-			return err
+		if _, ok := p.Links[s]; !ok {
+			gone = append(gone, []any{s.Schema, int32(s.Hour), s.Target})
 		}
 	}
 	for s, last := range p.Links {
-		if old, ok := had[s]; ok && old == last {
-			continue
-		}
-		if _, err := c.exec(`INSERT INTO links (connector, destination, schema_id, hour, target, last_offset) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (connector, destination, schema_id, hour, target) DO UPDATE SET last_offset = excluded.last_offset`,
-			string(p.Lane.Connector), p.Lane.Destination, s.Schema, int32(s.Hour), s.Target, int64(last)); err != nil {
-			return err
+		if old, ok := had[s]; !ok || old != last {
+			news = append(news, append(slices.Clip(lane), s.Schema, int32(s.Hour), s.Target, int64(last)))
 		}
 	}
-	return nil
+	if err := c.many("DELETE FROM links WHERE connector = ? AND destination = ? AND (schema_id, hour, target) IN (VALUES ", lane,
+		"(CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT))", ")", gone); err != nil {
+		return err
+	}
+	return c.many("INSERT INTO links (connector, destination, schema_id, hour, target, last_offset) VALUES ", nil, "(?, ?, ?, ?, ?, ?)",
+		" ON CONFLICT (connector, destination, schema_id, hour, target) DO UPDATE SET last_offset = excluded.last_offset", news)
 }
 
 func (c conn) savePlans(p control.Position) error {
@@ -291,7 +287,7 @@ func (s *Store) TellDrops(ctx context.Context, told []control.Drop, notices []co
 
 // SaveHealth keeps what a lane says of itself. Errors: not_found if there is no such lane.
 func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
-	return s.inTx(ctx, "save health", func(c conn) error {
+	return s.inScope(ctx, "save health", h.Lane.Connector, func(c conn) error {
 		if _, err := c.lane(h.Lane); err != nil {
 			return err
 		}

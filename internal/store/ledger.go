@@ -14,16 +14,20 @@ import (
 const fileColumns = `connector, destination, object_key, schema_id, hour, target, event_type, part, log, first_offset, last_offset,
 	events, raw_hash, size, version, encoder, cut, adopted, at`
 
-func (c conn) insertFile(l control.Lane, f *control.File) error {
-	if f.Lane != l {
-		return fault.New(fault.Internal, "", "file %s is of lane %s, not %s", f.Key, laneName(f.Lane), laneName(l))
+// insertFiles adds what is not in a lane's ledger yet.
+func (c conn) insertFiles(l control.Lane, files []control.File) error {
+	rows := make([][]any, len(files))
+	for i := range files {
+		f := &files[i]
+		if f.Lane != l {
+			return fault.New(fault.Internal, "", "file %s is of lane %s, not %s", f.Key, laneName(f.Lane), laneName(l))
+		}
+		rows[i] = []any{string(f.Lane.Connector), f.Lane.Destination, f.Key, f.Stream.Schema, int32(f.Stream.Hour), f.Stream.Target, f.EventType,
+			f.Partition, f.Log.String(), int64(f.First), int64(f.Last), f.Events, f.RawHash[:], f.Size, f.Version, f.Encoder, f.Cut,
+			f.Adopted, millis(f.At)}
 	}
-	_, err := c.exec(`INSERT INTO files (`+fileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (connector, destination, object_key) DO NOTHING`,
-		string(f.Lane.Connector), f.Lane.Destination, f.Key, f.Stream.Schema, int32(f.Stream.Hour), f.Stream.Target, f.EventType,
-		f.Partition, f.Log.String(), int64(f.First), int64(f.Last), f.Events, f.RawHash[:], f.Size, f.Version, f.Encoder, f.Cut,
-		f.Adopted, millis(f.At))
-	return err
+	return c.many("INSERT INTO files ("+fileColumns+") VALUES ", nil, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" ON CONFLICT (connector, destination, object_key) DO NOTHING", rows)
 }
 
 func scanFile(r scanner) (f control.File, err error) {

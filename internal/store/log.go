@@ -71,12 +71,20 @@ func (s *Store) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Of
 		if next < stored {
 			return fault.New(fault.Internal, "", "the counts cursor would go back from %d to %d", stored, next)
 		}
+		// One statement may not add to the same row twice.
+		sums := map[control.Count]int64{}
 		for _, n := range counts {
-			if _, err := c.exec(`INSERT INTO counts (workspace, hour, event_type, log, era, events) VALUES (?, ?, ?, ?, ?, ?)
-				ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events`,
-				n.Workspace, int32(n.Hour), n.EventType, log.String(), int64(n.Era), n.Events); err != nil {
-				return err
-			}
+			events := n.Events
+			n.Events = 0
+			sums[n] += events
+		}
+		var rows [][]any
+		for n, events := range sums {
+			rows = append(rows, []any{n.Workspace, int32(n.Hour), n.EventType, log.String(), int64(n.Era), events})
+		}
+		if err := c.many("INSERT INTO counts (workspace, hour, event_type, log, era, events) VALUES ", nil, "(?, ?, ?, ?, ?, ?)",
+			" ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events", rows); err != nil {
+			return err
 		}
 		return c.setCursor(countsReader, log, next)
 	})
@@ -361,8 +369,15 @@ func (s *Store) ReleaseLease(ctx context.Context, log eventlog.ID, owner string)
 
 func (s *Store) lease(ctx context.Context, op, query string, args func(now time.Time) []any) (ok bool, err error) {
 	err = s.inTx(ctx, op, func(c conn) error {
-		// The clock is read after waiting for the right to write.
-		n, err := c.exec(query, args(s.now())...)
+		now := s.now() // after waiting for the right to write
+		if s.clock != "" {
+			var ms int64
+			if err := c.one(s.clock, nil, &ms); err != nil {
+				return err
+			}
+			now = fromMillis(ms)
+		}
+		n, err := c.exec(query, args(now)...)
 		ok = n > 0
 		return err
 	})

@@ -46,16 +46,16 @@ func (s *Store) migrations() ([]migration, error) {
 	return all, nil
 }
 
-// migrate brings the schema up to date in one transaction, so that of two processes one does it and the other finds
-// it done.
+// migrate brings the schema up to date in one transaction, beside which nobody else writes: of two processes one does
+// it and the other finds it done.
 func (s *Store) migrate(ctx context.Context) error {
 	all, err := s.migrations()
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, "migrate", func(c conn) error {
-		if _, err := c.exec(`CREATE TABLE IF NOT EXISTS schema_migrations (
-			number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`); err != nil {
+	return s.transact(ctx, "migrate", "", func(c conn) error {
+		if _, err := c.exec(s.d.schema(`CREATE TABLE IF NOT EXISTS schema_migrations (
+			number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`)); err != nil {
 			return err
 		}
 		done, err := list(c, func(r scanner) (m migration, err error) {
@@ -75,8 +75,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			}
 		}
 		for _, m := range all[len(done):] {
-			// More than one statement: not prepared.
-			if _, err := c.tx.ExecContext(ctx, m.sql); err != nil {
+			if _, err := c.on.ExecContext(ctx, m.sql); err != nil { // many statements, without values
 				return s.fail(err, m.name)
 			}
 			if _, err := c.exec("INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",

@@ -62,7 +62,7 @@ func (s *Store) NoticeGone(ctx context.Context, workspace uint32, connector cont
 // Notices gives up to limit notices of a workspace with an ID below before, newest first; a before of 0 begins with
 // the newest. Workspace 0 has those of the installation. Complete hours, which are for webhooks only, are left out.
 func (s *Store) Notices(ctx context.Context, workspace uint32, before int64, limit int) ([]control.Notice, error) {
-	ns, err := list(s.reader(ctx), scanNotice, noticeQuery+"WHERE workspace = ? AND kind <> ? AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
+	ns, err := list(s.reader(ctx), scanNotice, noticeQuery+"WHERE workspace = ? AND kind <> ? AND (CAST(? AS BIGINT) = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
 		workspace, string(control.NoticeHourComplete), before, before, limit)
 	return ns, s.fail(err, "list notices")
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // catalogue is read once for all tests.
@@ -23,19 +25,43 @@ var catalogue = sync.OnceValues(func() (*event.Catalogue, error) { return event.
 
 func open(t testing.TB, path string) (*store.Store, error) {
 	t.Helper()
-	ring, err := secret.NewKeyring()
-	if err != nil {
+	return openAt(t, store.Config{Path: path})
+}
+
+func openAt(t testing.TB, cfg store.Config) (*store.Store, error) {
+	t.Helper()
+	var err error
+	if cfg.Keyring, err = secret.NewKeyring(); err != nil {
 		t.Fatal(err)
 	}
-	types, err := catalogue()
-	if err != nil {
+	if cfg.Catalogue, err = catalogue(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(context.Background(), store.Config{Path: path, Keyring: ring, Catalogue: types})
+	s, err := store.Open(context.Background(), cfg)
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
 	return s, err
+}
+
+// each runs f with an empty database of each kind.
+func each(t *testing.T, f func(t *testing.T, cfg store.Config)) {
+	t.Run("SQLite", func(t *testing.T) { f(t, store.Config{Path: filepath.Join(t.TempDir(), "m.db")}) })
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, storetest.EmptyPostgres(t)) })
+}
+
+// behind opens a database behind the store's back.
+func behind(t *testing.T, cfg store.Config) *sql.DB {
+	t.Helper()
+	if cfg.URL == "" {
+		return raw(t, cfg.Path)
+	}
+	db, err := sql.Open("pgx", cfg.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // raw opens the file behind the store's back.
@@ -59,31 +85,93 @@ func TestADatabaseThisProgramDoesNotUnderstandIsRefusedAndLeftAlone(t *testing.T
 		{"another migration under the same number", "UPDATE schema_migrations SET checksum = 'x'", fault.Corrupt, "0001_start.sql"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "m.db")
-			s, err := open(t, path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Close()
-			db := raw(t, path)
-			if _, err := db.Exec(row.change); err != nil {
-				t.Fatal(err)
-			}
-			db.Close()
-			before, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range 2 {
-				_, err := open(t, path)
-				if !fault.Is(err, row.code) || !strings.Contains(err.Error(), row.says) || fault.HintOf(err) == "" {
-					t.Fatalf("error %v (hint %q), want %s … %s", err, fault.HintOf(err), row.code, row.says)
+			each(t, func(t *testing.T, cfg store.Config) {
+				s, err := openAt(t, cfg)
+				ok(t, err)
+				ok(t, s.Close())
+				db := behind(t, cfg)
+				if _, err := db.Exec(row.change); err != nil {
+					t.Fatal(err)
 				}
-			}
-			if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
-				t.Fatalf("the refused database was changed (%v)", err)
-			}
+				before := schemaOf(t, db, cfg)
+				ok(t, db.Close())
+				var file []byte
+				if cfg.Path != "" {
+					file, err = os.ReadFile(cfg.Path)
+					ok(t, err)
+				}
+				for range 2 {
+					_, err := openAt(t, cfg)
+					if !fault.Is(err, row.code) || !strings.Contains(err.Error(), row.says) || fault.HintOf(err) == "" {
+						t.Fatalf("error %v (hint %q), want %s … %s", err, fault.HintOf(err), row.code, row.says)
+					}
+				}
+				if cfg.Path != "" {
+					after, err := os.ReadFile(cfg.Path)
+					if err != nil || string(after) != string(file) {
+						t.Fatalf("the refused database was changed (%v)", err)
+					}
+				}
+				equal(t, "tables of the refused database", schemaOf(t, behind(t, cfg), cfg), before)
+			})
 		})
+	}
+}
+
+// schemaOf gives what a database has: tables with their columns, types and defaults, indexes, in one dialect's words.
+func schemaOf(t *testing.T, db *sql.DB, cfg store.Config) (out []string) {
+	t.Helper()
+	query := `SELECT m.name || '.' || c.name || ' ' || CASE c.type WHEN 'INTEGER' THEN 'bigint' WHEN 'BIGINT' THEN 'bigint' WHEN 'BLOB' THEN 'bytea' ELSE 'text C' END
+			|| CASE c."notnull" WHEN 1 THEN ' required' ELSE '' END || COALESCE(' ' || c.dflt_value, '') AS line
+		FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'
+		UNION ALL SELECT m.name || ' by ' || group_concat(x.name, ', ' ORDER BY x.seqno) || CASE i."unique" WHEN 1 THEN ' unique' ELSE '' END || CASE i.partial WHEN 1 THEN ' some' ELSE '' END
+		FROM sqlite_master m, pragma_index_list(m.name) i, pragma_index_info(i.name) x WHERE m.type = 'table' AND i.origin <> 'pk' GROUP BY m.name, i.name
+		UNION ALL SELECT m.name || ' key ' || group_concat(c.name, ', ' ORDER BY c.pk)
+		FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.pk > 0 GROUP BY m.name
+		UNION ALL SELECT m.name || ' refers to ' || f."table" || ' by ' || group_concat(f."from", ', ' ORDER BY f.seq)
+		FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table' GROUP BY m.name, f.id
+		ORDER BY line`
+	if cfg.URL != "" {
+		query = `SELECT table_name || '.' || column_name || ' ' || data_type || COALESCE(' ' || collation_name, '')
+				|| CASE is_nullable WHEN 'NO' THEN ' required' ELSE '' END || COALESCE(' ' || replace(column_default, '::text', ''), '') COLLATE "C" AS line
+			FROM information_schema.columns WHERE table_schema = 'public'
+			UNION ALL SELECT t.relname || CASE WHEN i.indisprimary THEN ' key ' ELSE ' by ' END || (SELECT string_agg(a.attname, ', ' ORDER BY k.n)
+				FROM unnest(i.indkey) WITH ORDINALITY k (c, n) JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.c)
+				|| CASE WHEN i.indisunique AND NOT i.indisprimary THEN ' unique' ELSE '' END || CASE WHEN i.indpred IS NULL THEN '' ELSE ' some' END
+			FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE t.relnamespace = 'public'::regnamespace
+			UNION ALL SELECT t.relname || ' refers to ' || o.relname || ' by ' || (SELECT string_agg(a.attname, ', ' ORDER BY k.n)
+				FROM unnest(f.conkey) WITH ORDINALITY k (c, n) JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.c)
+			FROM pg_constraint f JOIN pg_class t ON t.oid = f.conrelid JOIN pg_class o ON o.oid = f.confrelid WHERE f.contype = 'f'
+			ORDER BY line`
+	}
+	rows, err := db.Query(query)
+	ok(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		ok(t, rows.Scan(&line))
+		out = append(out, line)
+	}
+	ok(t, rows.Err())
+	return out
+}
+
+func TestBothDatabasesHaveTheSameTables(t *testing.T) {
+	var schemas [][]string
+	each(t, func(t *testing.T, cfg store.Config) {
+		_, err := openAt(t, cfg)
+		ok(t, err)
+		schemas = append(schemas, schemaOf(t, behind(t, cfg), cfg))
+	})
+	if len(schemas[0]) < 200 {
+		t.Fatalf("only %d lines", len(schemas[0]))
+	}
+	for i, other := range []string{"PostgreSQL", "SQLite"} {
+		for _, line := range schemas[i] {
+			if !slices.Contains(schemas[1-i], line) {
+				t.Errorf("%s lacks: %s", other, line)
+			}
+		}
 	}
 }
 
@@ -102,14 +190,6 @@ func TestErrorsOfTheDatabaseHaveCodes(t *testing.T) {
 	if _, err := open(t, ""); !fault.Is(err, fault.Invalid) {
 		t.Errorf("no path: %v, want invalid", err)
 	}
-	ring, err := secret.NewKeyring()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Open(t.Context(), store.Config{URL: "postgres://u:hunter2@h/d", Keyring: ring, Catalogue: &event.Catalogue{}}); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("another database: %v, want invalid", err)
-	}
-
 	// A disk that is full: the file may not grow any more.
 	path := filepath.Join(dir, "full.db")
 	if _, err := open(t, path); err != nil {
@@ -137,16 +217,17 @@ func TestErrorsOfTheDatabaseHaveCodes(t *testing.T) {
 }
 
 func TestManyOpenAnEmptyDatabaseAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "m.db")
-	var wg sync.WaitGroup
-	for range 6 {
-		wg.Go(func() {
-			if _, err := open(t, path); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
+	each(t, func(t *testing.T, cfg store.Config) {
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				if _, err := openAt(t, cfg); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
 }
 
 // A commit that was answered must survive: what decides it is how the database is told to sync.

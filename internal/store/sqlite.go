@@ -1,28 +1,18 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
 
 	"github.com/millrace/millrace/internal/fault"
 )
-
-// dialect is what differs between databases.
-type dialect interface {
-	// schema gives a migration in the database's own words.
-	schema(text string) string
-	// open gives a handle for writers and one for readers.
-	open(cfg Config) (write, read *sql.DB, err error)
-	// bind gives query with its ? in the database's own form.
-	bind(query string) string
-	// code says what an error of the driver is, and whether a repetition can help.
-	code(err error) (code fault.Code, retry bool)
-}
 
 type sqlite struct{}
 
@@ -60,7 +50,12 @@ func (sqlite) open(cfg Config) (write, read *sql.DB, err error) {
 	return write, read, nil
 }
 
-func (sqlite) bind(query string) string { return query }
+func (sqlite) bind(query string, args []any) (string, []any) { return query, args }
+
+// begin has nothing to do: BEGIN IMMEDIATE lets one transaction of all processes write.
+func (sqlite) begin(context.Context, *sql.Tx, string) error { return nil }
+
+func (sqlite) clock() string { return "" }
 
 // Source: https://www.sqlite.org/rescode.html. The low byte is the kind, the rest the detail.
 func (sqlite) code(err error) (fault.Code, bool) {
@@ -84,3 +79,13 @@ func (sqlite) code(err error) (fault.Code, bool) {
 	}
 	return fault.Internal, false
 }
+
+func (sqlite) explain(cfg Config, retry bool) *fault.Error {
+	if retry {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "", "%s, or a file beside it, cannot be made or written", cfg.Path).
+		WithHint("See who owns the folder and its files, and whether the file system is mounted read-only.")
+}
+
+func (sqlite) patience() time.Duration { return 0 }

@@ -9,17 +9,31 @@
 // Errors carry the codes of fault, made from the driver's codes: not_found, conflict (a name or number is taken),
 // stale (based on what has changed since), unavailable (busy, disk full; repeating is safe), corrupt, internal.
 //
-// SQLite is the one database now. What differs between databases stands in dialect; statements are plain SQL
-// with ? for parameters. Start reading at Store, then at Save, the transaction everything else is there for.
+// The database is a file of SQLite, or PostgreSQL. What differs between them stands in dialect; statements are plain
+// SQL with ? for parameters, and mean the same in both.
+//
+// Writers follow one another. In SQLite there is room for one. In PostgreSQL each takes a lock first that stands for
+// the whole database, so a method that is right in the one is right in the other, with nothing that could be forgotten
+// in a method and no transaction that has to be tried again because it lost. Only what works on one connector's lanes
+// (inScope) goes on beside others: it takes part in that lock, and alone has a lock for its connector. So the saves of
+// many connectors share their way to the server and its disk. What such a transaction reads and writes stands in rows
+// of that connector alone; the numbers that rows of different connectors get from one counter say nothing about which
+// was first.
+//
+// Start reading at Store, then at Save, the transaction everything else is there for.
 package store
 
 import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/bits"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
@@ -29,7 +43,7 @@ import (
 // Config says where the database is.
 type Config struct {
 	Path        string           // of the SQLite file, made if it is not there; not with URL
-	URL         string           // postgres://…; refused until that is built
+	URL         string           // postgres://… or postgresql://…, in place of Path
 	Keyring     *secret.Keyring  // seals credentials; required
 	Catalogue   *event.Catalogue // says what a selection takes; required
 	Now         func() time.Time // nil: time.Now
@@ -45,6 +59,7 @@ type Store struct {
 	types  *event.Catalogue
 	now    func() time.Time
 	onStmt func(string)
+	clock  string // a query for the time that leases go by; empty: now
 
 	mu      sync.Mutex
 	counted map[eventlog.ID]eventlog.Offset // the counts cursor that this Store saw last; see AddCounts
@@ -62,16 +77,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Catalogue == nil {
 		return nil, fault.New(fault.Internal, op, "no catalogue was given")
 	}
-	if cfg.URL != "" {
-		return nil, fault.New(fault.Invalid, op, "databases other than SQLite are not supported yet").
-			WithHint("Leave MILLRACE_DATABASE_URL out: the database is then a file in the data folder.")
-	}
-	if cfg.Path == "" {
-		return nil, fault.New(fault.Invalid, op, "no path was given")
-	}
 	s := &Store{
 		d: sqlite{}, ring: cfg.Keyring, types: cfg.Catalogue, now: cfg.Now, onStmt: cfg.OnStatement,
 		counted: map[eventlog.ID]eventlog.Offset{},
+	}
+	switch {
+	case cfg.URL != "":
+		s.d = postgres{}
+	case cfg.Path == "":
+		return nil, fault.New(fault.Invalid, op, "no path was given")
+	}
+	if s.now == nil {
+		s.clock = s.d.clock()
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -85,9 +102,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close() // what kept it from opening says more
-		if e := fault.As(err); e != nil && e.Code == fault.Unavailable && !e.Retry && e.Message() == "" {
-			return nil, fault.New(fault.Unavailable, op, "%s, or a file beside it, cannot be made or written", cfg.Path).
-				WithHint("See who owns the folder and its files, and whether the file system is mounted read-only.").WithCause(e.Cause)
+		if e := fault.As(err); e != nil && e.Code == fault.Unavailable && e.Message() == "" {
+			if better := s.d.explain(cfg, e.Retry); better != nil {
+				better.Op, better.Retry, better.Cause = op, e.Retry, e.Cause
+				return nil, better
+			}
 		}
 		return nil, fault.Wrap(err, op)
 	}
@@ -146,18 +165,35 @@ func (s *Store) fail(err error, op string) error {
 type conn struct {
 	s   *Store
 	ctx context.Context
-	db  *sql.DB
-	tx  *sql.Tx              // nil: the pool
-	own map[string]*sql.Stmt // of the transaction, by text: loops prepare once
+	on  interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	}
 }
 
-// inTx runs f in one writing transaction. It commits if f returns nil.
+// inTx runs f in one writing transaction, beside which nobody else writes. It commits if f returns nil.
 func (s *Store) inTx(ctx context.Context, op string, f func(c conn) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	return s.inScope(ctx, op, "", f)
+}
+
+// inScope is inTx for what reads and writes nothing but rows of one connector's lanes: others may go on beside it.
+func (s *Store) inScope(ctx context.Context, op string, connector control.ConnectorID, f func(c conn) error) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	return s.transact(ctx, op, string(connector), f)
+}
+
+// transact is inScope without a limit of time.
+func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) error) error {
+	// Each statement sees what was committed before it, also while the transaction waited for its turn.
+	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return s.fail(err, op)
 	}
-	err = f(conn{s: s, ctx: ctx, tx: tx, own: map[string]*sql.Stmt{}})
+	if err = s.d.begin(ctx, tx, scope); err == nil {
+		err = f(conn{s, ctx, tx})
+	}
 	if err == nil {
 		err = tx.Commit()
 	}
@@ -167,69 +203,74 @@ func (s *Store) inTx(ctx context.Context, op string, f func(c conn) error) error
 	return s.fail(err, op)
 }
 
+// limit ends what waits for a database that is gone without a word.
+func (s *Store) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d := s.d.patience(); d > 0 {
+		return context.WithTimeout(ctx, d)
+	}
+	return ctx, func() {}
+}
+
 // reader gives a conn for single statements, each of which sees what was committed before it.
-func (s *Store) reader(ctx context.Context) conn { return conn{s: s, ctx: ctx, db: s.read} }
+func (s *Store) reader(ctx context.Context) conn { return conn{s, ctx, s.read} }
 
 // snapshot runs f on one state of the database, without writing.
 func (s *Store) snapshot(ctx context.Context, op string, f func(c conn) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return s.fail(err, op)
 	}
 	defer tx.Rollback() // nothing was written
-	return s.fail(f(conn{s: s, ctx: ctx, tx: tx, own: map[string]*sql.Stmt{}}), op)
-}
-
-func (c conn) stmt(query string) (*sql.Stmt, error) {
-	if st := c.own[query]; st != nil {
-		return st, nil
-	}
-	st, err := c.tx.PrepareContext(c.ctx, c.s.d.bind(query))
-	if err == nil {
-		c.own[query] = st
-	}
-	return st, err
+	return s.fail(f(conn{s, ctx, tx}), op)
 }
 
 // exec runs a statement and gives the number of rows that it changed.
 func (c conn) exec(query string, args ...any) (int64, error) {
 	c.s.onStmt(query)
-	st, err := c.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := st.ExecContext(c.ctx, args...)
+	query, args = c.s.d.bind(query, args)
+	res, err := c.on.ExecContext(c.ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return res.RowsAffected()
 }
 
+// rowsAtOnce is how many rows one statement takes at most.
+const rowsAtOnce = 64
+
+// many runs a statement that takes a list of rows: head, with args, then row for each of rows, with its values,
+// then tail. What is more than one statement takes is given to several, of 1, 2, 4 … rows, so that there are few
+// different texts for the database to remember.
+func (c conn) many(head string, args []any, row, tail string, rows [][]any) error {
+	for len(rows) > 0 {
+		n := min(1<<(bits.Len(uint(len(rows)))-1), rowsAtOnce)
+		all := slices.Concat(args, slices.Concat(rows[:n]...))
+		if _, err := c.exec(head+strings.Repeat(row+", ", n-1)+row+tail, all...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
 // one runs a query for one row and scans it into dest; sql.ErrNoRows if there is none.
 func (c conn) one(query string, args []any, dest ...any) error {
 	c.s.onStmt(query)
-	if c.tx == nil {
-		return c.db.QueryRowContext(c.ctx, c.s.d.bind(query), args...).Scan(dest...)
-	}
-	st, err := c.stmt(query)
-	if err != nil {
-		return err
-	}
-	return st.QueryRowContext(c.ctx, args...).Scan(dest...)
+	ctx, cancel := c.s.limit(c.ctx)
+	defer cancel()
+	query, args = c.s.d.bind(query, args)
+	return c.on.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
 // list runs a query and gives what scan makes of each row.
 func list[T any](c conn, scan func(row scanner) (T, error), query string, args ...any) ([]T, error) {
 	c.s.onStmt(query)
-	var rows *sql.Rows
-	var err error
-	if c.tx == nil {
-		rows, err = c.db.QueryContext(c.ctx, c.s.d.bind(query), args...)
-	} else if st, perr := c.stmt(query); perr != nil {
-		err = perr
-	} else {
-		rows, err = st.QueryContext(c.ctx, args...)
-	}
+	ctx, cancel := c.s.limit(c.ctx)
+	defer cancel()
+	query, args = c.s.d.bind(query, args)
+	rows, err := c.on.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
