@@ -55,7 +55,7 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	}
 	groups := map[group][]control.Notice{}
 	var order []group
-	notices = newestOfEpisodes(notices)
+	notices = stillTrue(notices)
 	for _, n := range notices {
 		g := group{n.Kind, n.Params["problem"] + n.Params["reason"]}
 		if groups[g] == nil {
@@ -91,33 +91,61 @@ var stages = [][]control.NoticeKind{
 	{control.NoticePauseHalf, control.NoticePauseLast},
 }
 
-// newestOfEpisodes leaves out what a later notice of the same episode has made untrue: a mail that was held up does not
-// begin with a connector that delivers again.
-func newestOfEpisodes(notices []control.Notice) []control.Notice {
-	type episode struct {
+// stillTrue leaves out what a later notice has made untrue: of an episode its earlier stages, so that a mail that was
+// held up does not begin with a connector that delivers again; of several checks all but the last. notices stand in the
+// order in which they were written.
+func stillTrue(notices []control.Notice) []control.Notice {
+	type matter struct {
 		workspace uint32
 		connector control.ConnectorID
-		name      string
+		name      string // of the episode; of the connector where it may not have been stored, and has another id with each try
 		row       int
 	}
-	place := func(n control.Notice) (episode, int) {
+	place := func(at int, n control.Notice) (matter, int) {
+		if n.Kind == control.NoticeCheckPassed || n.Kind == control.NoticeCheckFailed {
+			return matter{n.Workspace, "", n.Params["connector"], checkOf(n)}, at
+		}
 		for row, kinds := range stages {
 			if i := slices.Index(kinds, n.Kind); i >= 0 {
-				return episode{n.Workspace, n.Connector, n.Episode, row}, i
+				return matter{n.Workspace, n.Connector, n.Episode, row}, i
 			}
 		}
-		return episode{}, -1
+		return matter{}, -1
 	}
-	latest := map[episode]int{}
-	for _, n := range notices {
-		if e, i := place(n); i >= 0 {
-			latest[e] = max(latest[e], i)
+	latest := map[matter]int{}
+	for at, n := range notices {
+		if m, i := place(at, n); i >= 0 {
+			latest[m] = max(latest[m], i)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(notices), func(n control.Notice) bool {
-		e, i := place(n)
-		return i >= 0 && i < latest[e]
-	})
+	var kept []control.Notice
+	for at, n := range notices {
+		if m, i := place(at, n); i < 0 || i == latest[m] {
+			kept = append(kept, n)
+		}
+	}
+	return kept
+}
+
+// checkOf sets the checks of connectors apart from those of data exports, which may be called alike.
+func checkOf(n control.Notice) int {
+	if n.Connector == "" {
+		return -1
+	}
+	return -2
+}
+
+// subjects is how many connectors, or keys, ns are about.
+func subjects(ns []control.Notice) int {
+	type subject struct {
+		workspace      uint32
+		connector, key string
+	}
+	seen := map[subject]bool{}
+	for _, n := range ns {
+		seen[subject{n.Workspace, n.Params["connector"], n.Params["key"]}] = true
+	}
+	return len(seen)
 }
 
 // sentence is what happened, of one notice.
@@ -247,6 +275,8 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 	switch n.Kind {
 	case control.NoticeFailing, control.NoticeHalfTime, control.NoticeLastCall:
 		key = "mail.line.until"
+	case control.NoticeCheckFailed:
+		key = "mail.line.check"
 	case control.NoticePauseHalf, control.NoticePauseLast:
 		key = "mail.line.paused"
 	case control.NoticeResumed, control.NoticeSlow:
@@ -264,7 +294,7 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 // sentenceParams gives what sentences about ns name. Of several, since and until are the earliest: what is said then
 // holds for each of them.
 func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Params {
-	p := text.Params{"n": len(ns)}
+	p := text.Params{"n": subjects(ns)}
 	for k, v := range ns[0].Params {
 		switch k {
 		case "since", "until", "at":

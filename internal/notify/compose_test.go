@@ -203,7 +203,7 @@ func TestALaterStageOfAnEpisodeStandsForTheEarlier(t *testing.T) {
 		of(control.NoticeSlow, "a", "1"), of(control.NoticeDropped, "b", "1"),
 	}
 	var got []string
-	for _, n := range newestOfEpisodes(ns) {
+	for _, n := range stillTrue(ns) {
 		got = append(got, fmt.Sprint(n.Connector, n.Episode, " ", n.Kind))
 	}
 	want := []string{"a1 resumed", "a2 failing", "b1 last_call", "c1 pause_last", "a1 slow", "b1 dropped"}
@@ -215,8 +215,44 @@ func TestALaterStageOfAnEpisodeStandsForTheEarlier(t *testing.T) {
 func TestOrderOfUrgency(t *testing.T) {
 	ns := samples()
 	slices.Reverse(ns)
+	for i := range ns {
+		ns[i].Params["connector"] = fmt.Sprint("current-", i) // of one the later check would stand for the earlier
+	}
 	c := compose(text.English, ns, noon, "")
 	if len(c.Parts) != len(urgency) || !strings.Contains(c.Subject, "event log is nearly full (and 12 more notices)") {
 		t.Errorf("%d parts, subject %q", len(c.Parts), c.Subject)
+	}
+}
+
+// Three tries of one connector are one connector, of which the last says how it stands; those of others are told with
+// what each of them lacks.
+func TestTriesOfOneConnectorAreNotSeveralConnectors(t *testing.T) {
+	try := func(id, connector, message string) control.Notice {
+		return control.Notice{Workspace: 1, Connector: control.ConnectorID(id), Kind: control.NoticeCheckFailed, Episode: id, At: noon, Params: map[string]string{
+			"workspace": "acme", "connector": connector, "bucket": "acme-currents", "trigger": "launch", "problem": "access_denied", "message": message}}
+	}
+	tries := []control.Notice{
+		try("1", "warehouse", "s3:ListBucket is not allowed."), try("2", "warehouse", "s3:PutObject is not allowed."), try("3", "warehouse", "s3:GetObject is not allowed."),
+	}
+	c := compose(text.English, tries, noon, "")
+	if plain := c.Plain(); c.Subject != "warehouse (acme): the credential check failed" || !strings.Contains(plain, "s3:GetObject") || strings.Contains(plain, "s3:PutObject is") {
+		t.Errorf("%s\n%s", c.Subject, plain)
+	}
+	c = compose(text.English, append(tries, try("4", "lake", "s3:ListBucket is not allowed.")), noon, "")
+	if plain := c.Plain(); c.Subject != "The credential check of 2 Currents failed" || !strings.Contains(plain, "warehouse (acme), bucket acme-currents: s3:GetObject is") || !strings.Contains(plain, "lake (acme), bucket acme-currents: s3:ListBucket is") {
+		t.Errorf("%s\n%s", c.Subject, plain)
+	}
+	passed := try("5", "warehouse", "")
+	passed.Kind = control.NoticeCheckPassed
+	if c := compose(text.English, append(tries, passed), noon, ""); len(c.Parts) != 1 || c.Subject != "warehouse (acme): the credential check passed" {
+		t.Errorf("a check that passed at last: %s\n%s", c.Subject, c.Plain())
+	}
+
+	// Losses of one connector stay several lines.
+	lost := samples()[5]
+	more := lost
+	more.Episode, more.Params = "another", maps.Clone(lost.Params)
+	if c := compose(text.English, []control.Notice{lost, more}, noon, ""); c.Subject != "Events of 1 Current were dropped" || len(c.Parts[0].Lines) != 2 {
+		t.Errorf("%s\n%s", c.Subject, c.Plain())
 	}
 }
