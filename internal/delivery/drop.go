@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -303,16 +304,44 @@ func (l *lane) adopted(k control.Stream, eventType string, w link) control.File 
 	}
 }
 
+func (l *lane) configAt(ctx context.Context, below eventlog.Offset) (control.Config, error) {
+	return l.m.deps.Store.ConfigAt(ctx, l.row.Lane.Connector, l.row.Lane.Destination, l.pos.Log, below)
+}
+
+// rulesOf gives the rules to go on by after a link that begins at first was found: now, or newer ones if the record of the
+// link's own rules is gone with the log and they were set again since.
+func (l *lane) rulesOf(ctx context.Context, w link, first eventlog.Offset, now control.Config) (control.Config, error) {
+	if w.meta.Version <= now.Version {
+		return now, nil
+	}
+	known, err := l.configAt(ctx, first)
+	if err != nil {
+		return now, fault.Wrap(err, "recover position")
+	}
+	if w.meta.Version <= known.Version {
+		return now, nil // the log still holds the record: it is met on the way
+	}
+	newest, err := l.configAt(ctx, math.MaxInt64)
+	if err != nil {
+		return now, fault.Wrap(err, "recover position")
+	}
+	if w.meta.Version >= newest.Version {
+		return now, fault.New(fault.Conflict, "recover position", "%s was written by version %d of the connector, and this database knows version %d only", w.info.Key, w.meta.Version, newest.Version).
+			WithHint("the database was restored from an older copy and the log no longer holds the newer rules: set them again until the version is above that of the file")
+	}
+	return newest, nil
+}
+
 // recoverTrimmed starts a lane whose saved position lies below the log's start, because the database was restored
 // from an older copy: what the bucket holds is taken into the ledger, the rest below start is lost and said so.
 // Nothing is skipped in silence.
 func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error {
 	if l.store == nil {
-		return fault.New(fault.Unavailable, "recover position", "the position lies below the log's start and the bucket cannot be opened to see what was delivered")
+		return fault.Wrap(l.openErr, "recover position, which lies below the log's start: open the bucket")
 	}
 	// The rules in force at start are those of the newest record below it: going on by older ones could let out in clear
 	// what is to be hidden.
-	now, err := l.m.deps.Store.ConfigAt(ctx, l.row.Lane.Connector, l.row.Lane.Destination, l.pos.Log, start)
+	now, err := l.configAt(ctx, start)
 	if err != nil {
 		return fault.Wrap(err, "recover position")
 	}
@@ -332,14 +361,13 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 		if w.meta.Log != l.pos.Log.String() || eventlog.Offset(w.meta.Last) < l.pos.Cursor {
 			continue
 		}
-		k := control.Stream{Schema: w.name.SchemaID, Hour: eventlog.Hour(w.name.Hour), Target: w.meta.Target}
+		if now, err = l.rulesOf(ctx, w, max(start, eventlog.Offset(w.meta.First)), now); err != nil {
+			return err
+		}
 		if eventlog.Offset(w.meta.First) >= start {
 			continue // the log has it: it is met, and compared, on the way
 		}
-		if w.meta.Version > now.Version {
-			return fault.New(fault.Conflict, "recover position", "%s was written by version %d of the connector, and this database knows version %d only", w.info.Key, w.meta.Version, now.Version).
-				WithHint("the database was restored from an older copy and the log no longer holds the newer rules: set them again until the version is above that of the file")
-		}
+		k := control.Stream{Schema: w.name.SchemaID, Hour: eventlog.Hour(w.name.Hour), Target: w.meta.Target}
 		s.Files = append(s.Files, l.adopted(k, w.name.EventType, w))
 		if last := eventlog.Offset(w.meta.Last); last >= start {
 			s.Position.Links[k] = max(s.Position.Links[k], last)
@@ -347,10 +375,7 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 	}
 	// The chains tell what was delivered, not how many events came after their last links: that count is gone with
 	// the log.
-	s.Drops = []control.Drop{{
-		Lane: l.row.Lane, Log: l.pos.Log, First: l.pos.Cursor, Last: start - 1, Events: -1,
-		Reason: control.DropTrimmed, At: l.now, Settled: true,
-	}}
+	s.Drops = []control.Drop{l.unknown(start, control.DropTrimmed)}
 	s.Position.Cursor, s.Position.Version = start, now.Version
 	seq, err := l.m.deps.Store.Save(ctx, s)
 	if err != nil {
@@ -363,5 +388,32 @@ func (l *lane) recoverTrimmed(ctx context.Context, start eventlog.Offset) error 
 	l.pos = s.Position
 	l.pos.Seq = seq
 	l.hist, err = newHistory(l.row, l.m.deps.Catalogue, l.log, start, now, l.pos.Until)
+	return err
+}
+
+// unknown is the loss of what lies below end, as far as the bucket does not hold it: nobody can count it.
+func (l *lane) unknown(end eventlog.Offset, why control.DropReason) control.Drop {
+	return control.Drop{
+		Lane: l.row.Lane, Log: l.pos.Log, First: l.pos.Cursor, Last: end - 1, Events: -1, Reason: why, At: l.now, Settled: true,
+	}
+}
+
+// overdue does what is due by the clock for a lane that cannot begin a round, because its position lies below the log's
+// start and the bucket does not let it look. Its loss is told in time, but nothing is dropped: the files in the bucket may
+// tell of rules that this database does not know. Only a deleted connector's lane, which writes nothing more, gives up.
+func (l *lane) overdue(ctx context.Context) error {
+	if l.counting {
+		l.refusedAt = l.now
+	}
+	if err := l.watch(ctx); err != nil {
+		return err
+	}
+	start, _ := l.m.deps.Log.Bounds()
+	if l.order == nil || l.order.reason != control.DropDeleted || l.pos.Cursor >= start {
+		return nil
+	}
+	s := control.Save{Position: l.pos, Drops: []control.Drop{l.unknown(l.order.floor, l.order.reason)}}
+	s.Position.Cursor, s.Position.Links, s.Position.Plans = max(l.order.floor, start), nil, nil
+	_, err := l.m.deps.Store.Save(ctx, s)
 	return err
 }

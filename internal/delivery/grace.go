@@ -144,7 +144,7 @@ func (l *lane) watchPatience(ctx context.Context, p patience) error {
 // steady is the wall time of now, or what it would be had the clock only ticked since the manager was made, whichever is
 // earlier: by it, no jump of the clock makes an event older than it is.
 func (m *Manager) steady(now time.Time) time.Time {
-	wall, ticked := now.Round(0), m.made.Round(0).Add(now.Sub(m.made))
+	wall, ticked := now.Round(0), m.wall.Add(now.Sub(m.made))
 	if ticked.Before(wall) {
 		return ticked
 	}

@@ -674,10 +674,44 @@ func TestAPositionThatCannotBeRebuiltIsTold(t *testing.T) {
 		if got := w.told(begin, time.Hour); len(got) != 1 || got[0] != "failing 0s" || w.lastTold(control.NoticeFailing).Params["bucket"] != "b1" {
 			t.Errorf("told %q, want that it fails", got)
 		}
+		time.Sleep(50 * time.Hour)
+		if got, want := w.told(begin, time.Hour), []string{"failing 0s", "half_time 24h0m0s", "last_call 44h0m0s"}; !slices.Equal(got, want) {
+			t.Errorf("after fifty hours of refusals told %q, want %q", got, want)
+		}
 		w.buckets["b1"].Deny("")
 		must(t, w, time.Hour)
 		p.stop()
 		w.check()
+	})
+}
+
+func TestADeletedConnectorWhosePositionCannotBeRebuiltEnds(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		backup := w.store.copy()
+		must(t, w, time.Hour)
+		p.stop()
+		_, head := w.log.Bounds()
+		if err := w.log.Trim(t.Context(), head, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.store = backup
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.NoSuchBucket)
+		p = w.start()
+		time.Sleep(time.Hour)
+		w.configure(func(c *control.Config) { c.Deleted = true })
+		time.Sleep(10 * time.Minute)
+		if floor, _ := w.store.RetentionFloor(t.Context(), w.log.id); !w.done(lane1) || floor < head {
+			t.Errorf("done %v, and the log is kept from %d on: a deleted connector whose bucket is gone keeps it for ever", w.done(lane1), floor)
+		}
+		if len(w.store.drops) != 1 || w.store.drops[1].Reason != control.DropDeleted || w.store.drops[1].Events != -1 {
+			t.Errorf("drops %+v, want the range once, uncounted, by deletion", w.store.drops)
+		}
+		p.stop()
 	})
 }
 

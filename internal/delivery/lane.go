@@ -153,10 +153,14 @@ func (l *lane) run(ctx context.Context) error {
 			}
 			l.now = time.Now()
 			l.setHealth(state, string(fault.CodeOf(err)), err)
+			if state == control.LaneFailing && ownerOf(err) != bucket.Customer {
+				l.stopClock()
+			}
 			if l.hist != nil && state == control.LaneFailing {
 				// A round that ends so early never looks at what is due.
-				l.tellEpisode(l.patience(), l.counted())
-				l.sendNotices(ctx)
+				if err := l.overdue(ctx); err != nil {
+					l.log.Error("cannot look at what is due", "error", err)
+				}
 			}
 			l.publish()
 		}
@@ -298,6 +302,7 @@ func (l *lane) load(ctx context.Context) error {
 	l.waiting, l.caughtUp, l.lagging = 0, false, false
 	l.now = time.Now()
 	l.lastSave = l.now
+	refused, episode, spent := l.counting && l.health.State == control.LaneFailing, l.health.Episode, l.counted()
 	if l.health, err = st.Health(ctx, l.row.Lane); err != nil && !fault.Is(err, fault.NotFound) {
 		return fault.Wrap(err, "load health")
 	}
@@ -312,9 +317,12 @@ func (l *lane) load(ctx context.Context) error {
 	l.order, l.watchAt, l.lookEnd, l.lastDrop = nil, l.now, true, time.Time{}
 	l.untold = true
 	l.stale.Store(false)
-	// Whether the customer still refuses is known with the first answer only; a pause goes on, unless it ended while
-	// nobody looked.
+	// Whether the customer still refuses is known with the first answer only, unless it was the last word of the round
+	// before; a pause goes on, unless it ended while nobody looked.
 	l.counting = l.health.State == control.LanePaused && l.row.Paused
+	if refused && l.health.State == control.LaneFailing && l.health.Episode.Equal(episode) {
+		l.counting, l.health.Failing = true, max(l.health.Failing, spent)
+	}
 	if l.health.State == control.LanePaused && !l.row.Paused {
 		l.resume()
 	}

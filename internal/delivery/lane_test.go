@@ -18,7 +18,9 @@ import (
 func scenario(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f(t, newWorld(t))
+		w := newWorld(t)
+		defer w.killAll()
+		f(t, w)
 	})
 }
 

@@ -24,6 +24,7 @@ type Manager struct {
 	blocks *blocks
 	caps   *caps
 	made   time.Time
+	wall   time.Time // what the clock said then
 	wake   chan struct{}
 	looks  chan struct{} // an hour may be complete
 	mark   atomic.Int64  // offset of the newest hour mark that was met, and 1; 0: none
@@ -55,13 +56,13 @@ func New(cfg Config, deps Deps) *Manager {
 	set(&d.Slots, cfg.Slots)
 	set(&d.TestCap, cfg.TestCap)
 	set(&d.TestCapWindow, cfg.TestCapWindow)
-	b := newBudget(d.MemoryBudget)
+	b, now := newBudget(d.MemoryBudget), time.Now()
 	if deps.Spread == nil {
 		deps.Spread = func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 	}
 	return &Manager{
 		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
-		caps: newCaps(d, deps.Store), made: time.Now(), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
+		caps: newCaps(d, deps.Store), made: now, wall: now.Round(0), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
 	}
 }
 

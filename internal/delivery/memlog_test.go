@@ -22,6 +22,7 @@ type memLog struct {
 	changed chan struct{}
 	bytes   int64
 	max     int64
+	behind  time.Duration // of the clock that commits are stamped by
 }
 
 func newMemLog(id byte) *memLog { return &memLog{id: eventlog.ID{id}, changed: make(chan struct{})} }
@@ -30,7 +31,7 @@ func newMemLog(id byte) *memLog { return &memLog{id: eventlog.ID{id}, changed: m
 func (l *memLog) copy() *memLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &memLog{id: l.id, commits: slices.Clone(l.commits), start: l.start, head: l.head, changed: make(chan struct{}), bytes: l.bytes, max: l.max}
+	return &memLog{id: l.id, commits: slices.Clone(l.commits), start: l.start, head: l.head, changed: make(chan struct{}), bytes: l.bytes, max: l.max, behind: l.behind}
 }
 
 func (l *memLog) ID() eventlog.ID { return l.id }
@@ -44,7 +45,7 @@ func (l *memLog) Bounds() (eventlog.Offset, eventlog.Offset) {
 func (l *memLog) Append(_ context.Context, b *eventlog.Batch) (eventlog.Receipt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := eventlog.Commit{Header: b.Header, At: time.Now().UnixMilli(), First: l.head, Count: b.Count(), Payload: bytes.Clone(b.Payload())}
+	c := eventlog.Commit{Header: b.Header, At: time.Now().Add(-l.behind).UnixMilli(), First: l.head, Count: b.Count(), Payload: bytes.Clone(b.Payload())}
 	if n := len(l.commits); n > 0 {
 		c.At = max(c.At, l.commits[n-1].At)
 	}

@@ -37,10 +37,19 @@ type world struct {
 	reader    *event.Reader
 	cfg       delivery.Config
 	spread    delivery.Spread
-	history   []control.Config // of the one connector, as logged
+	wrap      func(delivery.Store) delivery.Store // what processes see of the store; may be nil
+	history   []control.Config                    // of the one connector, as logged
 	logged    []eventlog.Offset
 	appended  []appended
 	n         int
+	started   []*process
+}
+
+// killAll ends what a test that failed has left running.
+func (w *world) killAll() {
+	for _, p := range w.started {
+		p.kill()
+	}
 }
 
 type appended struct {
@@ -202,15 +211,21 @@ type process struct {
 func (w *world) start() *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{w: w, cancel: cancel, done: make(chan struct{})}
+	var store delivery.Store = w.store
+	if w.wrap != nil {
+		store = w.wrap(store)
+	}
 	p.m = delivery.New(w.cfg, delivery.Deps{
-		Log: w.log, Store: &mortalStore{Store: w.store, p: p}, Opener: p, Catalogue: w.catalogue,
+		Log: w.log, Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
 		Logger: slog.New(said()), Spread: w.spread,
 		Hooks: delivery.Hooks{
+			OnRetry:   func(control.LaneRow, error) { p.said("retry") },
 			OnParked:  func(control.LaneRow, error) { p.said("parked") },
 			OnResumed: func(control.LaneRow) { p.said("resumed") },
 			OnForeign: func(control.LaneRow, string) { p.said("foreign") },
 		},
 	})
+	w.started = append(w.started, p)
 	go func() {
 		defer close(p.done)
 		if err := p.m.Run(ctx); err != nil {

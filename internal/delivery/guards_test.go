@@ -1,0 +1,396 @@
+package delivery_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+// Each test of this file fails when one rule of delivery is taken out, and no other test does: docs/reliability.md names
+// the rules.
+
+// A write may take place although its answer is a refusal, and later than the answer: what it leaves is found before the
+// drop that followed is final.
+func TestADropWaitsForWhatWasSentBeforeIt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = time.Hour
+		w.configure(nil)
+		w.append(someTypes[0], 50)
+		var begun time.Time
+		mended := false
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			switch {
+			case mended, c.Op != buckettest.OpPut:
+				return buckettest.Fault{}
+			case begun.IsZero():
+				begun = c.At
+			case c.At.Sub(begun) >= w.cfg.GracePeriod:
+				mended = true
+				return buckettest.Fault{Problem: bucket.AccessDenied, Late: 4 * time.Second}
+			}
+			return buckettest.Fault{Problem: bucket.AccessDenied}
+		})
+		p := w.start()
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Second)
+		}
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v, and all of it is in the bucket", got)
+		}
+	})
+}
+
+func TestAClockThatJumpsMakesNoEventOlderThanItIs(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		const jump = 24 * time.Hour
+		w.log.behind = jump // what follows is accepted before the clock jumps
+		w.configure(nil)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		m := delivery.New(w.cfg, delivery.Deps{Log: w.log, Store: w.store, Opener: w, Catalogue: w.catalogue, Logger: slog.New(said())})
+		m.Jumped(jump)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); m.Run(ctx) }()
+		w.append(someTypes[0], 50)
+		time.Sleep(20 * time.Hour)
+		w.append(someTypes[0], 50)
+		time.Sleep(31 * time.Hour)
+		if got := w.dropped()[control.DropGrace]; got != 50 {
+			t.Errorf("promise 4 is broken: the clock jumped a day forward, and %d events are dropped; 50 of them have waited for 51 hours, 50 for 31", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// The database was restored from before a rule, and the log has forgotten the record of the rule: the files in the bucket
+// tell that there was one.
+func TestFilesOfANewerVersionKeepALaneFromGoingOnByOlderRules(t *testing.T) {
+	t.Run("the log has forgotten the file's events", func(t *testing.T) { restoredFromBeforeARule(t, 21) })
+	t.Run("the log has forgotten the rule alone", func(t *testing.T) { restoredFromBeforeARule(t, 1) })
+}
+
+func restoredFromBeforeARule(t *testing.T, forgotten eventlog.Offset) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.Codec = "null" })
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		before := w.store.copy()
+		hide := func(c *control.Config) {
+			c.Transformations = []control.Transformation{{Field: "user_id", Action: "remove"}}
+		}
+		w.configure(hide)
+		w.append(someTypes[0], 20)
+		must(t, w, time.Hour)
+		p.stop()
+		if err := w.log.Trim(t.Context(), w.logged[1]+forgotten, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.store = before
+		w.append(someTypes[0], 20)
+		p = w.start()
+		time.Sleep(time.Hour)
+		if n := len(w.objects()); n != 1 {
+			t.Errorf("%d objects: version 2 removes user_id, this database does not know it, and events went out all the same", n)
+		}
+		if h := w.store.health[lane1]; h.Problem != "conflict" || !strings.Contains(h.Message, "version 2") {
+			t.Errorf("it says %q: %q, want that version 2 is not known", h.Problem, h.Message)
+		}
+		// The way out that is printed: the rules are set again until their version is above that of the files.
+		w.history, w.logged = w.history[:1], w.logged[:1]
+		w.configure(hide)
+		w.configure(hide)
+		must(t, w, time.Hour)
+		p.stop()
+		for _, o := range w.objects() {
+			if data, _, _ := w.buckets[o.bucket].Object(o.key); !strings.Contains(string(data), "[REDACTED]") {
+				t.Errorf("user_id, which is to be removed, stands in clear in %s", o.key)
+			}
+		}
+		w.check()
+	})
+}
+
+// answersLate is a store whose answers to saves come long after the commit.
+type answersLate struct{ delivery.Store }
+
+func (s answersLate) Save(ctx context.Context, v control.Save) (int64, error) {
+	seq, err := s.Store.Save(ctx, v)
+	time.Sleep(2 * time.Second)
+	return seq, err
+}
+
+func TestACapDropsNothingWhileASaveIsUnderWay(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.TestCap = 80
+		w.configure(func(c *control.Config) { c.FlushEvents = 40 })
+		w.wrap = func(s delivery.Store) delivery.Store { return answersLate{s} }
+		p := w.start()
+		time.Sleep(time.Second)
+		w.test(true)
+		time.Sleep(2 * time.Second)
+		w.append(someTypes[0], 40)
+		time.Sleep(time.Second) // saved, and the lane does not know it yet
+		w.append(someTypes[1], 40)
+		must(t, w, time.Hour)
+		p.stop()
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v; the cap of 80 leaves room for both files of 40", got)
+		}
+		w.check()
+	})
+}
+
+// An object holds some of our events above others that are still to be written, and the log's quota asks for what lies
+// below the middle of them: what the object holds is found again only from its first event on.
+func TestADropLeavesNothingBehindThatAnObjectCovers(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 25)
+		other := newWorld(t)
+		other.configure(nil)
+		time.Sleep(30 * time.Minute)
+		w.append(someTypes[0], 15)
+		var some []string
+		for i, a := range w.appended {
+			if i/10%2 == 1 {
+				some = append(some, a.id)
+			}
+		}
+		other.appendIDs(someTypes[0], some, 0)
+		q := other.start()
+		must(t, other, time.Hour)
+		q.stop()
+		made := other.objects()[0].key
+		data, _, _ := other.buckets["b1"].Object(made)
+		key := w.nameOf(w.appended[0]).Key()
+		w.buckets["b1"].Set(key, data, nil)
+		refuse := false
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if refuse {
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			refuse = c.Op == buckettest.OpGet
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(10 * time.Minute)
+		w.log.mu.Lock()
+		w.log.max = w.log.bytes
+		w.log.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		w.log.mu.Lock()
+		w.log.max = 0
+		w.log.mu.Unlock()
+		w.buckets["b1"].Script(nil)
+		must(t, w, 3*time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+func TestWhoIsOvertakenBeginsAgainAndBlamesNoBucket(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		// The first of two processes waits for its answer while the other delivers, and the log forgets.
+		first := true
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && first {
+				first = false
+				return buckettest.Fault{Delay: 4500 * time.Millisecond}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(time.Second)
+		q := w.start()
+		time.Sleep(2 * time.Second)
+		// Without metadata the object is compared by its events.
+		key := w.objects()[0].key
+		data, _, _ := w.buckets["b1"].Object(key)
+		w.buckets["b1"].Set(key, data, nil)
+		_, head := w.log.Bounds()
+		if err := w.log.Trim(t.Context(), head, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := p.heard(); len(got) > 0 {
+			t.Errorf("the other process was ahead, and this one says %q of the bucket", got)
+		}
+		w.append(someTypes[0], 100)
+		must(t, w, time.Hour)
+		p.stop()
+		q.stop()
+		w.check()
+	})
+}
+
+// A loss is due, and waits for files that are on their way; one of them arrives.
+func TestAFileThatIsTakenJustInTimeKeepsTheRest(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = 30 * time.Minute
+		w.configure(func(c *control.Config) { c.FlushInterval = 2 * time.Hour })
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p := w.start()
+		w.append(someTypes[2], 10)
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Minute)
+		}
+		// The bucket answers again, but nothing waits that would show that it takes files too.
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour)
+		lost := w.dropped()[control.DropGrace]
+		next := eventlog.HourOf(time.Now()).Start().Add(time.Hour)
+		time.Sleep(time.Until(next.Add(10 * time.Second)))
+		w.append(someTypes[0], 50)
+		w.append(someTypes[1], 50)
+		refused := false
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			switch {
+			case c.Op != buckettest.OpPut:
+			case strings.Contains(c.Key, someTypes[1]):
+				return buckettest.Fault{Delay: 2 * time.Second}
+			case !refused:
+				refused = true
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			return buckettest.Fault{}
+		})
+		must(t, w, 2*time.Hour)
+		p.stop()
+		if now := w.dropped()[control.DropGrace]; now != lost || !refused {
+			t.Errorf("promise 4 is broken: %d events were dropped after the bucket took a file", now-lost)
+		}
+		w.check()
+	})
+}
+
+// failsSaves is a store that saves no position while it is told not to.
+type failsSaves struct {
+	delivery.Store
+	fails *bool
+}
+
+func (s failsSaves) Save(ctx context.Context, v control.Save) (int64, error) {
+	if *s.fails {
+		return 0, context.DeadlineExceeded
+	}
+	return s.Store.Save(ctx, v)
+}
+
+func TestAPauseThatEndsJustInTimeLosesNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.PauseLimit = time.Hour
+		w.configure(nil)
+		fails := false
+		w.wrap = func(s delivery.Store) delivery.Store { return failsSaves{s, &fails} }
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.append(someTypes[0], 100)
+		fails = true
+		w.append(someTypes[0], 50)
+		time.Sleep(10 * time.Second)
+		w.pause(true)
+		time.Sleep(90 * time.Minute) // the loss is due, and waits for the save
+		w.pause(false)
+		time.Sleep(10 * time.Second)
+		fails = false
+		must(t, w, 3*time.Hour)
+		p.stop()
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v after the pause had ended", got)
+		}
+		w.check()
+	})
+}
+
+func TestAnUpgradeJustInTimeLosesNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.TestCap = 40
+		w.configure(func(c *control.Config) { c.FlushEvents = 40 })
+		fails := false
+		w.wrap = func(s delivery.Store) delivery.Store { return failsSaves{s, &fails} }
+		p := w.start()
+		time.Sleep(time.Second)
+		w.test(true)
+		time.Sleep(3 * time.Second)
+		w.append(someTypes[0], 40)
+		time.Sleep(3 * time.Second)
+		fails = true
+		w.appendTo(someTypes[2], 40, 7) // under no cap
+		time.Sleep(time.Second)
+		w.append(someTypes[1], 40) // the cap is spent: given up as soon as all answers are saved
+		time.Sleep(3 * time.Second)
+		w.test(false)
+		time.Sleep(5 * time.Second)
+		fails = false
+		must(t, w, 3*time.Hour)
+		p.stop()
+		if got := w.dropped(); len(got) > 0 {
+			t.Errorf("dropped %v after the upgrade", got)
+		}
+		w.check()
+	})
+}
+
+// An attempt whose key is taken and free again writes a second time. If that came later than the attempt may last, it
+// would come after another process has looked into the bucket and made a drop final.
+func TestNoWriteOutlastsItsAttempt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		first := w.appended[0]
+		stream := control.Stream{Schema: uint32(first.schema.ID), Hour: eventlog.HourOf(time.Now())}
+		b := w.buckets["b1"]
+		puts := 0
+		var sent time.Time
+		b.Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut {
+				puts++
+			}
+			switch {
+			case c.Op == buckettest.OpPut && puts == 1:
+				sent = c.At
+				return buckettest.Fault{Delay: 4 * time.Second, Problem: bucket.Busy}
+			case c.Op == buckettest.OpHead && puts == 1:
+				return buckettest.Fault{Delay: 4 * time.Second}
+			case c.Op == buckettest.OpPut && puts == 2:
+				return buckettest.Fault{Delay: 4900 * time.Millisecond}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		for sent.IsZero() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		// Another process gives these events up meanwhile, and then delivers.
+		w.store.mu.Lock()
+		pos := w.store.pos[lane1]
+		pos.Cursor, pos.Seq = first.offset+100, pos.Seq+1
+		w.store.pos[lane1] = pos
+		w.store.drops[1] = control.Drop{
+			ID: 1, Lane: lane1, Stream: stream, EventType: someTypes[0], Log: w.log.id,
+			First: first.offset, Last: first.offset + 99, Events: 100, Reason: control.DropQuota, At: time.Now(),
+		}
+		w.store.dropID = 1
+		w.store.mu.Unlock()
+		q := w.start()
+		must(t, w, time.Hour)
+		time.Sleep(time.Minute)
+		p.stop()
+		q.stop()
+		w.check()
+	})
+}
