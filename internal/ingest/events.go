@@ -111,10 +111,15 @@ func (in *Ingest) serve(w http.ResponseWriter, r *http.Request) {
 
 // admit says who is asking, and whether he may now.
 func (in *Ingest) admit(r *http.Request) (control.Grant, error) {
-	g, err := in.keys.grant(r.Context(), httpd.Bearer(r))
+	client, now := httpd.ClientAddr(r), time.Now()
+	g, err := in.keys.grant(r.Context(), httpd.Bearer(r), client)
+	if err == nil {
+		err = usable(g, client, now)
+	}
 	if err != nil {
 		return g, err
 	}
+	in.uses.add(g.Key, now)
 	if !g.Allows(control.ScopeEventsWrite) {
 		return g, fault.New(fault.Forbidden, "", "The API key lacks the scope %s.", control.ScopeEventsWrite)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -441,7 +442,7 @@ func TestTheKeyCacheIsBounded(t *testing.T) {
 	for i := range 2 * maxCachedKeys {
 		k := fmt.Sprint("key", i)
 		keys.grants[control.HashKey(k)] = control.Grant{Workspace: uint32(i)}
-		if g, err := c.grant(t.Context(), k); err != nil || g.Workspace != uint32(i) {
+		if g, err := c.grant(t.Context(), k, netip.Addr{}); err != nil || g.Workspace != uint32(i) {
 			t.Fatal(g, err)
 		}
 		if len(c.byHash) > maxCachedKeys {

@@ -65,6 +65,8 @@ type Deps struct {
 	Sample func(dst []byte, t *event.Type) []byte
 	// Limit says how long a key has to wait before its next request; 0: not at all. nil: no limit.
 	Limit func(control.Grant) time.Duration
+	// Use is told when keys were last used; see NoteUse. nil: nobody is.
+	Use func(context.Context, map[control.KeyID]time.Time) error
 }
 
 // Keys looks up API keys.
@@ -95,6 +97,7 @@ type Ingest struct {
 	log      eventlog.Log
 	cat      *event.Catalogue
 	keys     *keyCache
+	uses     uses
 	logger   *slog.Logger
 	hooks    Hooks
 	limit    func(control.Grant) time.Duration
@@ -116,6 +119,7 @@ func New(cfg Config, d Deps) *Ingest {
 	in := &Ingest{
 		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit, sample: d.Sample,
 		keys: newKeyCache(d.Keys, cfg.KeyTTL), rejected: newRejections(),
+		uses: uses{note: d.Use, log: d.Logger, last: map[control.KeyID]time.Time{}},
 	}
 	in.budget.free.Store(cfg.MemoryBudget)
 	in.gate.idle = make(chan struct{})

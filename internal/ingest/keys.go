@@ -2,6 +2,9 @@ package ingest
 
 import (
 	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,13 +15,22 @@ import (
 // maxCachedKeys bounds the cache; an installation with more active keys looks some up more often.
 const maxCachedKeys = 4096
 
+// How often one client may come with keys that are not known before it has to wait: at once after a rest, and a second.
+// Keys are too long to be guessed; each guess asks the database.
+const (
+	guessesAtOnce   = 30
+	guessesASecond  = 1
+	guessersCounted = 4096
+)
+
 // keyCache remembers what known keys allow. Unknown keys are not remembered: a key that was just made works at
 // once, and guessing fills nothing.
 type keyCache struct {
-	keys   Keys
-	ttl    time.Duration
-	mu     sync.RWMutex
-	byHash map[control.KeyHash]cachedKey
+	keys     Keys
+	ttl      time.Duration
+	guessers *limits[netip.Addr]
+	mu       sync.RWMutex
+	byHash   map[control.KeyHash]cachedKey
 }
 
 type cachedKey struct {
@@ -27,11 +39,17 @@ type cachedKey struct {
 }
 
 func newKeyCache(k Keys, ttl time.Duration) *keyCache {
-	return &keyCache{keys: k, ttl: ttl, byHash: map[control.KeyHash]cachedKey{}}
+	return &keyCache{
+		keys: k, ttl: ttl, byHash: map[control.KeyHash]cachedKey{},
+		guessers: newLimits[netip.Addr](guessesASecond, guessesAtOnce, guessersCounted),
+	}
 }
 
-// grant gives what the key allows. Errors: unauthorized, unavailable.
-func (c *keyCache) grant(ctx context.Context, key string) (control.Grant, error) {
+// grant gives what the key allows, whether or not it may be used now and from client. A client that came with too many
+// unknown keys is not let in with another one, but with those that were known lately it is: others may share its address.
+//
+// Errors: unauthorized, rate_limited, unavailable.
+func (c *keyCache) grant(ctx context.Context, key string, client netip.Addr) (control.Grant, error) {
 	if key == "" {
 		return control.Grant{}, fault.New(fault.Unauthorized, "", "The request carries no API key.").
 			WithHint("Send the header Authorization: Bearer KEY.")
@@ -44,9 +62,17 @@ func (c *keyCache) grant(ctx context.Context, key string) (control.Grant, error)
 	if ok && now.Before(e.until) {
 		return e.grant, nil
 	}
+	if !ok {
+		if wait := c.guessers.wait(networkOf(client), now); wait > 0 {
+			return control.Grant{}, fault.New(fault.RateLimited, "", "Too many requests from %s with API keys that are not known.", client).
+				WithHint("A program there uses a key that was deleted, or of another installation. If this is the address of your own reverse proxy, the operator names it in trusted_proxies.").
+				WithRetry(wait)
+		}
+	}
 	g, err := c.keys.KeyByHash(ctx, h)
 	switch {
 	case fault.Is(err, fault.NotFound):
+		c.guessers.take(networkOf(client), now)
 		c.mu.Lock()
 		delete(c.byHash, h)
 		c.mu.Unlock()
@@ -76,5 +102,84 @@ func (c *keyCache) makeRoom(now time.Time) {
 			return
 		}
 		delete(c.byHash, h)
+	}
+}
+
+// usable says why a key that is known may not be used now, from client. Errors: unauthorized, forbidden.
+func usable(g control.Grant, client netip.Addr, now time.Time) error {
+	if !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt) {
+		return fault.New(fault.Unauthorized, "", "The API key expired at %s.", g.ExpiresAt.UTC().Format(time.RFC3339)).
+			WithHint("Have an administrator of the workspace make another one.")
+	}
+	if len(g.Networks) > 0 && !slices.ContainsFunc(g.Networks, func(n netip.Prefix) bool { return n.Contains(client) }) {
+		return fault.New(fault.Forbidden, "", "The API key may not be used from the address %s.", client).
+			WithHint("Have an administrator of the workspace add this network to the key's. If this is the address of your own reverse proxy, the operator names it in trusted_proxies.")
+	}
+	return nil
+}
+
+// uses gathers when keys were last used, so that a request need not wait for the database to note it.
+type uses struct {
+	note func(context.Context, map[control.KeyID]time.Time) error // nil: nobody wants to know
+	log  *slog.Logger
+	mu   sync.Mutex
+	last map[control.KeyID]time.Time
+}
+
+// How often what was gathered is noted, and how long that may take at the end.
+const (
+	noteEvery = time.Minute
+	noteLimit = 5 * time.Second
+)
+
+func (u *uses) add(key control.KeyID, now time.Time) {
+	if u.note == nil {
+		return
+	}
+	u.mu.Lock()
+	u.last[key] = now
+	u.mu.Unlock()
+}
+
+// flush notes what was gathered; what cannot be noted now is kept for the next time.
+func (u *uses) flush(ctx context.Context) {
+	u.mu.Lock()
+	last := u.last
+	u.last = map[control.KeyID]time.Time{}
+	u.mu.Unlock()
+	if len(last) == 0 {
+		return
+	}
+	err := u.note(ctx, last)
+	if err == nil {
+		return
+	}
+	u.log.Warn("the last use of API keys could not be noted; it is tried again", "keys", len(last), "error", err)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k, at := range last {
+		if _, again := u.last[k]; !again {
+			u.last[k] = at
+		}
+	}
+}
+
+// NoteUse hands to Deps.Use when keys were last used, once a minute, until ctx ends, and then a last time.
+func (in *Ingest) NoteUse(ctx context.Context) {
+	if in.uses.note == nil {
+		return
+	}
+	t := time.NewTicker(noteEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			in.uses.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+			defer cancel()
+			in.uses.flush(last)
+			return
+		}
 	}
 }

@@ -1,12 +1,10 @@
 package ingest
 
 import (
-	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/millrace/millrace/internal/control"
 )
@@ -44,23 +42,45 @@ func TestAKeyWaitsItsTurnAndAnotherKeyDoesNot(t *testing.T) {
 	})
 }
 
-func TestLimitsOfKeysAtRestAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &keyLimits{requests: 1}
-		l.byKey = map[control.KeyID]*rate.Limiter{}
-		for i := range maxCachedKeys {
-			l.wait(control.Grant{Key: control.KeyID(fmt.Sprint(i))})
+func TestLimitsAreBoundedAndForgottenAtRest(t *testing.T) {
+	now := time.Now()
+	l := newLimits[int](1, 1, 10)
+	for i := range 1000 {
+		l.take(i, now)
+		if len(l.buckets) > 10 {
+			t.Fatalf("%d buckets of clients that all wait", len(l.buckets))
 		}
-		l.wait(control.Grant{Key: "busy"})
-		if len(l.byKey) != maxCachedKeys+1 {
-			t.Fatalf("%d limits of keys that all wait", len(l.byKey))
+	}
+	if l.wait(999, now) == 0 {
+		t.Error("the newest was forgotten")
+	}
+	l.take(-1, now.Add(time.Second))
+	if len(l.buckets) != 1 {
+		t.Errorf("%d buckets after a rest", len(l.buckets))
+	}
+}
+
+func TestAskingCountsNothing(t *testing.T) {
+	now := time.Now()
+	l := newLimits[string](0.5, 2, 10)
+	for range 3 {
+		if wait := l.wait("a", now); wait != 0 {
+			t.Fatalf("waits %v before the first request", wait)
 		}
-		time.Sleep(time.Second)
-		l.wait(control.Grant{Key: "next"})
-		if len(l.byKey) != 1 {
-			t.Errorf("%d limits after a rest", len(l.byKey))
-		}
-	})
+	}
+	l.take("a", now)
+	l.take("a", now)
+	if wait, again := l.wait("a", now), l.take("a", now); wait != 2*time.Second || again != wait {
+		t.Errorf("asked: %v, tried: %v", wait, again)
+	}
+}
+
+func TestNeighboursInOneNetworkOfIPv6AreOneClient(t *testing.T) {
+	at := netip.MustParseAddr
+	if networkOf(at("2001:db8::1")) != networkOf(at("2001:db8::ffff:2")) || networkOf(at("2001:db8:0:1::1")) == networkOf(at("2001:db8::1")) ||
+		networkOf(at("203.0.113.1")) == networkOf(at("203.0.113.2")) || networkOf(netip.Addr{}).IsValid() {
+		t.Error("networks are taken wrongly")
+	}
 }
 
 func TestNoLimitIsNone(t *testing.T) {
