@@ -191,8 +191,12 @@ func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) e
 	if err != nil {
 		return s.fail(err, op)
 	}
+	c := conn{s, ctx, tx}
 	if err = s.d.begin(ctx, tx, scope); err == nil {
-		err = f(conn{s, ctx, tx})
+		err = f(c)
+	}
+	if err == nil {
+		err = c.writeEntry()
 	}
 	if err == nil {
 		err = tx.Commit()

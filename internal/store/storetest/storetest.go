@@ -50,6 +50,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	notices(run)
 	access(run)
 	people(run)
+	entries(run)
+	repeats(run)
 	together(run)
 }
 
