@@ -390,7 +390,7 @@ func (s *memStore) CapUsed(_ context.Context, workspace uint32, since time.Time)
 			continue
 		}
 		for _, f := range files {
-			if f.Stream.Target == 0 && !f.At.Before(since) {
+			if f.Stream.Target == 0 && !f.At.Before(since) && f.Cut != control.CutReplay {
 				n += int64(f.Events)
 			}
 		}

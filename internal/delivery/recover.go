@@ -306,7 +306,7 @@ func (j *recovery) take(ctx context.Context, b bucket.Bucket, k placedStream, d 
 	}
 	row := control.File{
 		Lane: d.Lane, Key: key, Stream: d.Stream, EventType: d.EventType, Partition: m.Partition, Log: d.Log, First: first, Last: last,
-		Events: m.Events, RawHash: m.Hash, Size: info.Size, Version: m.Version, Encoder: m.Encoder, Cut: string(cutFound), Adopted: true, At: time.Now(),
+		Events: m.Events, RawHash: m.Hash, Size: info.Size, Version: m.Version, Encoder: m.Encoder, Cut: string(cutReplay), Adopted: true, At: time.Now(),
 	}
 	if !j.DryRun {
 		if err := j.enter(ctx, d, row); err != nil {

@@ -317,3 +317,28 @@ func TestWhatACapDroppedStaysDroppedUntilTheUpgrade(t *testing.T) {
 		w.check()
 	})
 }
+
+func TestFilesThatAnInterruptedReplayLeftAreUnderNoCap(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		lossy(t, w)
+		w.test(true)
+		used := func() int64 {
+			n, err := w.store.CapUsed(t.Context(), 1, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		before := used()
+		if _, err := w.recover(&dying{memStore: w.store, left: 1}, nil); !errors.Is(err, errDied) {
+			t.Fatal(err)
+		}
+		out, err := w.recover(nil, nil)
+		if err != nil || len(out.Found) != 1 || len(out.Written) == 0 {
+			t.Fatalf("%+v, %v; want one file found and others written", out, err)
+		}
+		if now := used(); now != before {
+			t.Errorf("%d events brought back count against the cap of test connectors: those in files that a replay left when it was cut short", now-before)
+		}
+	})
+}
