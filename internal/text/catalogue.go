@@ -56,19 +56,27 @@ func (e entry) choose(l Language, params Params) string {
 	return e.Other
 }
 
+// parts are the files that a language's catalogue consists of, each LANGUAGE.json with something before it.
+var parts = []string{"", "page."}
+
+// partName is the name of a part's file.
+func partName(part string, l Language) string { return "catalogue/" + part + string(l) + ".json" }
+
 // catalogues are the sentences by language and key.
 var catalogues = func() map[Language]map[string]entry {
 	all := map[Language]map[string]entry{}
 	for _, l := range Languages() {
-		b, err := files.ReadFile("catalogue/" + string(l) + ".json")
-		if err == nil {
-			var c map[string]entry
-			if err = json.Unmarshal(b, &c); err == nil {
-				all[l] = c
-				continue
+		all[l] = map[string]entry{}
+		for _, part := range parts {
+			b, err := files.ReadFile(partName(part, l))
+			if err == nil {
+				c := all[l]
+				err = json.Unmarshal(b, &c)
+			}
+			if err != nil {
+				panic(fmt.Sprintf("text: %s, which is part of the program, cannot be read: %v", partName(part, l), err))
 			}
 		}
-		panic(fmt.Sprintf("text: the catalogue of %s, which is part of the program, cannot be read: %v", l, err))
 	}
 	return all
 }()

@@ -1,7 +1,7 @@
 // Package text holds every sentence a person reads, in English, Portuguese and Spanish.
 //
-// A sentence has a key and stands in three catalogues, one data file a language (catalogue/en.json, pt-BR.json,
-// es.json), with places {like_this} for what it names. A sentence that counts has one form for each plural of the
+// A sentence has a key and stands in three catalogues, one a language, in data files (catalogue/en.json and
+// page.en.json, and so on), with places {like_this} for what it names. A sentence that counts has one form for each plural of the
 // language. Numbers, sizes, durations and times are written as readers of the language write them.
 //
 // Guaranteed, by tests that read the sources of the whole program: each key that code names is in each catalogue,

@@ -1,0 +1,236 @@
+package page
+
+import (
+	"html/template"
+	"time"
+)
+
+// The components: one struct and one template of the same name in template/component.html each, and one part of the
+// style sheet. Pages are put together from them; all are shown at /_components in development. Texts in them are in the
+// reader's language already.
+
+// tone is what a thing's state means. It shows as a colour and an icon, never as a colour alone.
+type tone string
+
+const (
+	plain tone = ""
+	good  tone = "good"
+	warn  tone = "warn"
+	bad   tone = "bad"
+	info  tone = "info"
+)
+
+// button is a link that looks like one if it has an address, else a button of its form.
+type button struct {
+	Text     string
+	Kind     string // primary, danger, quiet; empty: plain
+	Icon     string
+	Href     string
+	Name     string // of the form's field
+	Value    string
+	Action   string // address of the form, where it is not the form's own
+	Small    bool
+	Disabled bool
+}
+
+// field is a labelled input. What was typed stands in Value, also where it is wrong.
+type field struct {
+	Name         string
+	Label        string
+	Hint         string
+	Help         *help
+	Type         string // of the input; empty: text
+	Value        string
+	Error        string
+	Placeholder  string
+	Autocomplete string
+	Mono         bool
+	Required     bool
+	Lines        int      // over 1: a text area
+	Options      []option // a select
+	Live         string   // id of what is to be made anew while this is typed
+}
+
+// option is one of a select.
+type option struct {
+	Value, Text string
+	Chosen      bool
+}
+
+// help is what to do on the other side, opened without leaving the form.
+type help struct {
+	Title string
+	Body  template.HTML // made by this program from the catalogue
+}
+
+// choices are a few ways of which one is chosen.
+type choices struct {
+	Name    string
+	Legend  string
+	Hint    string
+	Error   string
+	Options []choice
+}
+
+// choice is one of them.
+type choice struct {
+	Value, Title, Text string
+	Chosen             bool
+}
+
+// check is a single yes or no; with Switch it looks like a switch.
+type check struct {
+	Name, Value, Label, Hint string
+	On                       bool
+	Switch                   bool
+	Mono                     bool
+}
+
+// tree is a list of check boxes in groups, with search.
+type tree struct {
+	Name   string
+	Legend string
+	Search string // label of the search
+	Counts string // how many are chosen
+	Groups []treeGroup
+	Error  string
+}
+
+// treeGroup is a group of check boxes; Name and Value are those of the group as a whole.
+type treeGroup struct {
+	Label, Name, Value, Counts string
+	All                        bool
+	Open                       bool
+	Items                      []check
+}
+
+// table is rows of cells. On narrow screens each row becomes a stack with the columns' names as labels.
+type table struct {
+	Caption string
+	Columns []column
+	Rows    []row
+	Empty   *empty
+	Next    string // address of the next page; empty: this is the last
+	First   string // address of the first page; empty: this is it
+}
+
+type column struct {
+	Text   string
+	Number bool
+}
+
+type row struct{ Cells []cell }
+
+// cell is text, a number, a key, a link, a state, a time, or whatever Body holds.
+type cell struct {
+	Text  string
+	Href  string
+	Mono  bool
+	Small string // a second line
+	Pill  *pill
+	Time  *moment
+	Spark *spark
+	Body  template.HTML
+	Code  *line
+}
+
+// empty is what stands in place of a table without rows: what will be here, and how to make the first.
+type empty struct {
+	Title, Text string
+	Action      *button
+}
+
+// pill is a state in a word.
+type pill struct {
+	Tone tone
+	Icon string
+	Text string
+}
+
+// code is a block to be pasted elsewhere, with a button that copies it.
+type code struct {
+	ID, Label, Text string
+}
+
+// line is a short value to be pasted elsewhere.
+type line struct {
+	ID, Label, Text string
+}
+
+// step is one thing that was tried.
+type step struct {
+	State    string // passed, failed, trying, waiting, skipped
+	Title    string
+	Text     string
+	Hint     string
+	Remedies []code
+}
+
+// banner says something that must not be overlooked.
+type banner struct {
+	Tone    tone
+	Icon    string
+	Title   string
+	Texts   []string
+	Actions []button
+}
+
+// tab is one of a row of pages about the same thing.
+type tab struct {
+	Text, Href string
+	Here       bool
+}
+
+// menu is a button that opens a list of links and actions.
+type menu struct {
+	Label string // read aloud where only the icon shows
+	Text  string
+	Icon  string
+	Left  bool
+	Items []menuItem
+}
+
+// menuItem is a link, or an action if Post is set.
+type menuItem struct {
+	Text, Href, Icon string
+	Post             bool
+	Name, Value      string
+	Here             bool
+	Danger           bool
+	Line             bool // a line before it
+}
+
+// pairs is a list of names and values.
+type pairs []pairItem
+
+type pairItem struct {
+	Name  string
+	Text  string
+	Mono  bool
+	Copy  *line
+	Pill  *pill
+	Time  *moment
+	Href  string
+	Small string
+}
+
+// moment is a time: relative in words, absolute in the member's zone on hover, and for machines.
+type moment struct {
+	Text, Title string
+	At          time.Time
+}
+
+// Machine is the time as <time datetime> has it.
+func (m moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
+
+// spark is a line without axes. Path is made by this program.
+type spark struct {
+	Label string
+	Path  string
+}
+
+// progress is how far something is.
+type progress struct {
+	Label      string
+	Done, Full int64
+}

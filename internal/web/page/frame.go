@@ -1,0 +1,48 @@
+// Package page is the dashboard: one struct and one template a page, made on the server, in the reader's language.
+//
+// A page is a function that reads what it shows, fills its struct and shows it; a form is sent to the page that has it,
+// and what was wrong is shown beside its field with the rest as typed. Pages work without script: static/page.js saves
+// steps and nothing depends on it. Components (component.go) are what pages are made of; how they look is
+// static/style.css.
+//
+// Start reading at frame, then at components.go, which shows every component.
+package page
+
+// frame is what stands around a page.
+type frame struct {
+	Title   string
+	Alone   bool // without rail and top: for who is not signed in
+	Refresh int  // seconds until a browser without script asks again; 0: it does not
+
+	Rail       []railItem
+	Workspaces *menu
+	Inbox      *inbox
+	Person     menu
+	Language   menu
+
+	Crumbs  []crumb
+	Says    *says // how things are, in one sentence
+	Actions []button
+	More    *menu
+	Tabs    []tab
+	Told    []banner // what has just come of something
+}
+
+type railItem struct {
+	Text, Href, Icon string
+	Here             bool
+}
+
+type inbox struct {
+	Text, Href string
+	Here       bool
+}
+
+type crumb struct{ Text, Href string }
+
+// says is the sentence that a page begins with.
+type says struct {
+	Tone tone
+	Icon string
+	Text string
+}

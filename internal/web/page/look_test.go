@@ -1,0 +1,60 @@
+package page
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/text"
+)
+
+func TestEveryComponentIsShownInEveryLanguage(t *testing.T) {
+	l, err := newLook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range text.Languages() {
+		w := httptest.NewRecorder()
+		l.show(w, lang, http.StatusOK, "components", components(time.Unix(1, 0)))
+		body := w.Body.String()
+		for _, want := range []string{`<html lang="` + string(lang) + `">`, `id="main"`, `aria-current="page"`, "12,480"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: the page lacks %q", lang, want)
+			}
+		}
+		for _, never := range []string{"ZgotmplZ", "<no value>", "style=", "onclick", ">page."} {
+			if strings.Contains(body, never) {
+				t.Errorf("%s: the page holds %q", lang, never)
+			}
+		}
+	}
+}
+
+func TestAssetsAreKeptForEverUnderTheHashOfWhatTheyAre(t *testing.T) {
+	l, err := newLook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, a := range l.assets {
+		w := httptest.NewRecorder()
+		l.serveAsset(w, httptest.NewRequest("GET", a.href, nil))
+		if w.Code != 200 || w.Body.Len() != len(a.body) || a.kind == "" || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d, %d bytes, %q", name, w.Code, w.Body.Len(), a.kind)
+		}
+	}
+	w := httptest.NewRecorder()
+	l.serveAsset(w, httptest.NewRequest("GET", "/static/000000000000/style.css", nil))
+	if w.Code != 404 {
+		t.Errorf("another hash: %d", w.Code)
+	}
+}
+
+func TestGridlinesStandAtRoundNumbers(t *testing.T) {
+	for top, want := range map[int64]int64{0: 1, 3: 1, 4: 1, 5: 2, 12480: 5000, 20000: 5000, 20001: 10000, 99: 50} {
+		if got := round(top); got != want || got*gridlines < top {
+			t.Errorf("up to %d: steps of %d, want %d", top, got, want)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+// Everything here works without this file; it only saves steps.
+(() => {
+  const each = (selector, f, root = document) => root.querySelectorAll(selector).forEach(f);
+
+  const copy = async (button) => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const label = button.querySelector("span"), said = label.textContent;
+    label.textContent = button.dataset.copied;
+    setTimeout(() => { label.textContent = said; }, 2000);
+  };
+
+  const tree = (root) => {
+    const search = root.querySelector("[data-tree-search]"), groups = [...root.querySelectorAll("details")];
+    search.hidden = false;
+    search.addEventListener("input", () => {
+      const words = search.value.trim().toLowerCase();
+      for (const g of groups) {
+        let found = 0;
+        each("li", (li) => { li.hidden = words && !li.textContent.toLowerCase().includes(words); found += !li.hidden; }, g);
+        g.hidden = words && !found;
+        if (words) g.open = found > 0;
+      }
+    });
+    for (const g of groups) {
+      const all = g.querySelector("[data-tree-group]"), items = [...g.querySelectorAll("li input")];
+      const look = () => {
+        const on = items.filter((i) => i.checked).length;
+        all.checked = on === items.length;
+        all.indeterminate = on > 0 && on < items.length;
+      };
+      all.addEventListener("change", () => { for (const i of items) i.checked = all.checked; });
+      g.addEventListener("change", (e) => { if (e.target !== all) look(); });
+      look();
+    }
+  };
+
+  // A part of the page that a form's fields decide is made anew by the server while they are typed.
+  const live = (() => {
+    let timer, running;
+    return (input) => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        const form = input.form, id = input.dataset.live;
+        running?.abort();
+        running = new AbortController();
+        const body = new URLSearchParams(new FormData(form));
+        body.set("part", id);
+        try {
+          const answer = await fetch(form.action, { method: "POST", body, signal: running.signal, headers: { "X-Part": id } });
+          if (answer.ok) swap(id, await answer.text());
+        } catch { /* the next keystroke, or the form itself, asks again */ }
+      }, 250);
+    };
+  })();
+
+  const swap = (id, text) => {
+    const made = new DOMParser().parseFromString(text, "text/html").getElementById(id), old = document.getElementById(id);
+    if (!made || !old) return null;
+    const open = [...old.querySelectorAll("details")].map((d) => d.open);
+    old.replaceWith(made);
+    [...made.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
+    enhance(made);
+    return made;
+  };
+
+  // A part that changes by itself is asked for again as long as it says so.
+  const watch = (part) => setTimeout(async () => {
+    if (document.hidden) return watch(part);
+    let next = part;
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Part": part.id } });
+      if (answer.redirected) return location.assign(answer.url);
+      if (answer.ok) next = swap(part.id, await answer.text()) ?? part;
+    } catch { /* the server is away for a moment */ }
+    if (next === part) watch(part);
+  }, Number(part.dataset.watch) * 1000);
+
+  const enhance = (root) => {
+    each("[data-copy]", (b) => { b.hidden = false; b.addEventListener("click", () => copy(b)); }, root);
+    each("[data-tree]", tree, root);
+    each("[data-live]", (i) => i.addEventListener("input", () => live(i)), root);
+    each("[data-submit]", (i) => i.addEventListener("change", () => i.form.requestSubmit()), root);
+    each("[data-watch]", watch, root);
+    if (root.dataset?.watch) watch(root);
+  };
+
+  document.addEventListener("click", (e) => each("details[data-menu][open]", (m) => { if (!m.contains(e.target)) m.open = false; }));
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== "Escape") return;
+    each("details[data-menu][open]", (m) => { m.open = false; m.querySelector("summary").focus(); });
+  });
+  // What was sent is not sent twice.
+  document.addEventListener("submit", (e) => {
+    if (e.target.dataset.sent) return e.preventDefault();
+    e.target.dataset.sent = "1";
+  });
+  addEventListener("pageshow", () => each("form[data-sent]", (f) => { delete f.dataset.sent; }));
+  enhance(document);
+})();
