@@ -10,14 +10,14 @@ import (
 
 // ExportEdit is what somebody wants of a workspace's data export. Fields that are nil stay as they are.
 type ExportEdit struct {
-	Bucket    *string
-	Region    *string
-	Endpoint  *string
-	PathStyle *bool
+	Bucket    *string `json:"bucket,omitempty"`
+	Region    *string `json:"region,omitempty"`
+	Endpoint  *string `json:"endpoint,omitempty"`
+	PathStyle *bool   `json:"path_style,omitempty"`
 	// Either a key or a role: naming the one gives up the other.
-	AccessKeyID     *string
-	SecretAccessKey *secret.Value
-	RoleARN         *string
+	AccessKeyID     *string       `json:"access_key_id,omitempty"`
+	SecretAccessKey *secret.Value `json:"-"` // never in clear, where an ExportEdit is kept
+	RoleARN         *string       `json:"role_arn,omitempty"`
 }
 
 // exportPlan is a change of a data export that has been thought through but not made.

@@ -11,13 +11,13 @@ import (
 type Job struct {
 	ID        int64 // 0: new
 	Kind      JobKind
-	Workspace uint32
+	Workspace uint32          // 0: of several, or one that is to be made; it is of whom Actor says
 	Connector ConnectorID     // of JobLaunch: the one that is to be
 	Params    json.RawMessage // what the kind needs; kept sealed, since it may hold credentials, and erased at the end
 	Actor     Actor           // who asked; their rights were looked at then
 	State     JobState
-	Progress  json.RawMessage // how far it is, while it runs; nil: nothing to tell
-	Result    json.RawMessage // what came out; nil until done
+	Progress  json.RawMessage // how far it is, and at its end what its checks found; nil: nothing to tell
+	Result    json.RawMessage // what came out; nil until done. Kept sealed like Params: an apply may have made keys
 	// Failure is why it failed, as an answer would say it: a fault.Error without cause and operation. nil: it did not.
 	Failure   *fault.Error
 	CreatedAt time.Time

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -96,19 +95,16 @@ func (p *Plane) Replay(ctx context.Context, workspace uint32, id ConnectorID, r 
 	if err := invalid(op, problems); err != nil {
 		return 0, err
 	}
-	params, err := json.Marshal(r)
-	if err != nil {
-		return 0, fault.From(err, fault.Internal, op)
-	}
-	job, err = p.addJob(ctx, JobReplay, workspace, id, params)
+	job, err = p.addJob(ctx, JobReplay, workspace, id, r)
 	return job, fault.Wrap(err, op)
 }
 
-func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id ConnectorID, params json.RawMessage) (int64, error) {
+func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id ConnectorID, params any) (int64, error) {
 	if _, err := p.connector(ctx, workspace, id); err != nil {
 		return 0, err
 	}
-	return p.Store.AddJob(ctx, Job{Kind: kind, Workspace: workspace, Connector: id, Params: params, State: JobWaiting, CreatedAt: p.now()})
+	j, err := p.ask(ctx, Job{Kind: kind, Workspace: workspace, Connector: id}, params)
+	return j.ID, err
 }
 
 // SaveDraft keeps a connector that is not ready: a new draft if id is empty, else that one anew. Only its name is

@@ -59,12 +59,14 @@ CREATE INDEX checks_of ON checks (workspace, connector, id);
 CREATE TABLE jobs (
   id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   kind       TEXT    NOT NULL,
-  workspace  INTEGER NOT NULL REFERENCES workspaces (number),
+  workspace  INTEGER NOT NULL, -- 0: of several
   connector  TEXT    NOT NULL,
-  params     TEXT    NOT NULL, -- JSON; empty: none
+  params     BLOB,             -- JSON, sealed; NULL: none, or it has ended
+  actor      TEXT    NOT NULL, -- JSON
   state      TEXT    NOT NULL,
-  result     TEXT    NOT NULL, -- JSON; empty: none yet
-  error      TEXT    NOT NULL,
+  progress   TEXT    NOT NULL, -- JSON; empty: nothing to tell
+  result     BLOB,             -- JSON, sealed; NULL: none yet
+  error      TEXT    NOT NULL, -- JSON; empty: none
   created_at INTEGER NOT NULL,
   done_at    INTEGER
 ) STRICT;

@@ -1,0 +1,390 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// A change that needs a check takes up to minutes, which is too long to wait for an answer. The methods that begin with
+// Ask look at what is wanted as far as that goes without the network, and leave the rest as a job, which Do carries
+// out in the process that owns the log. A job may be begun more than once, because a process may end in the middle:
+// Do then finds what was done already and leaves it.
+
+// editParams are the parameters of a JobLaunch and a JobEdit.
+type editParams struct {
+	Edit   Edit    `json:"edit"`
+	Secret *string `json:"secret_access_key,omitempty"` // in clear, because Edit leaves it out; parameters are kept sealed
+	Rev    *int64  `json:"rev,omitempty"`               // on which the change is based; nil: any
+}
+
+// exportParams are the parameters of a JobExportTest and a JobExportSave.
+type exportParams struct {
+	Edit   ExportEdit `json:"edit"`
+	Secret *string    `json:"secret_access_key,omitempty"`
+	Rev    *int64     `json:"rev,omitempty"`
+}
+
+// applyParams are the parameters of a JobApply.
+type applyParams struct {
+	Name    string            `json:"name"`
+	Text    string            `json:"text"`
+	Secrets map[string]string `json:"secrets,omitempty"`
+	DryRun  bool              `json:"dry_run,omitempty"`
+}
+
+// LaunchDone is what comes out of a JobLaunch.
+type LaunchDone struct {
+	Connector ConnectorID `json:"connector"`
+}
+
+// EditDone is what comes out of a JobEdit and a JobExportSave.
+type EditDone struct {
+	Changes []string `json:"changes"` // in words
+}
+
+// ApplyDone is what comes out of a JobApply.
+type ApplyDone struct {
+	Result
+	DryRun bool
+}
+
+// ask stores a job for whoever asks.
+func (p *Plane) ask(ctx context.Context, j Job, params any) (Job, error) {
+	if params != nil {
+		b, err := json.Marshal(params)
+		if err != nil {
+			return j, fault.From(err, fault.Internal, "encode the job's parameters")
+		}
+		j.Params = b
+	}
+	j.State, j.Actor, j.CreatedAt = JobWaiting, ActorOf(ctx), p.now()
+	var err error
+	j.ID, err = p.Store.AddJob(ctx, j)
+	return j, err
+}
+
+// AskLaunch is Launch as a job. The connector's identity is made here, so that it is launched once.
+//
+// Errors: as Launch, without those of the check.
+func (p *Plane) AskLaunch(ctx context.Context, workspace uint32, e Edit) (Job, error) {
+	return p.askLaunch(ctx, workspace, NewConnectorID(), e)
+}
+
+// AskLaunchDraft is LaunchDraft as a job: what the draft says now is launched. Errors: not_found; as AskLaunch.
+func (p *Plane) AskLaunchDraft(ctx context.Context, workspace uint32, id ConnectorID) (Job, error) {
+	d, err := p.Store.Draft(ctx, workspace, id)
+	if err != nil {
+		return Job{}, fault.Wrap(err, "launch connector")
+	}
+	return p.askLaunch(ctx, workspace, d.ID, d.Edit)
+}
+
+func (p *Plane) askLaunch(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Job, error) {
+	const op = "launch connector"
+	if _, err := p.plan(ctx, workspace, nil, e); err != nil {
+		return Job{}, fault.Wrap(err, op)
+	}
+	j, err := p.ask(ctx, Job{Kind: JobLaunch, Workspace: workspace, Connector: id}, editParams{Edit: e, Secret: revealed(e.SecretAccessKey)})
+	return j, fault.Wrap(err, op)
+}
+
+// AskEdit is Edit, as a job where a check is needed, else at once: then job is nil, and c and its changes are what came
+// of it. rev is the version that the change is meant for; nil is whichever there is.
+//
+// Errors: as Edit, without those of the check. stale if the connector has another version than rev, unless nothing
+// is left to change: so the same wish may come again.
+func (p *Plane) AskEdit(ctx context.Context, workspace uint32, id ConnectorID, e Edit, rev *int64) (c Connector, changes []string, job *Job, err error) {
+	const op = "edit connector"
+	err = p.based(rev, func() error {
+		pl, err := p.planEdit(ctx, workspace, id, e, rev)
+		if err == nil && !pl.check {
+			err = p.carryOut(ctx, &pl)
+		} else if err == nil {
+			var j Job
+			j, err = p.ask(ctx, Job{Kind: JobEdit, Workspace: workspace, Connector: id}, editParams{e, revealed(e.SecretAccessKey), rev})
+			job = &j
+		}
+		c, changes = pl.next, pl.changes
+		return err
+	})
+	return c, changes, job, fault.Wrap(err, op)
+}
+
+// based does a change. One that is meant for no version in particular is thought through once more if somebody else was
+// quicker: it says nothing about what they changed.
+func (p *Plane) based(rev *int64, do func() error) error {
+	if rev == nil {
+		return anew(do)
+	}
+	return do()
+}
+
+// planEdit thinks through a change that is meant for a version.
+func (p *Plane) planEdit(ctx context.Context, workspace uint32, id ConnectorID, e Edit, rev *int64) (plan, error) {
+	had, err := p.connector(ctx, workspace, id)
+	if err != nil {
+		return plan{}, err
+	}
+	pl, err := p.plan(ctx, workspace, &had, e)
+	if err == nil && len(pl.changes) > 0 {
+		err = sameRev(rev, had.Rev)
+	}
+	return pl, err
+}
+
+// sameRev refuses a change that is meant for another version than that which is there.
+func sameRev(meant *int64, is int64) error {
+	if meant == nil || *meant == is {
+		return nil
+	}
+	return fault.New(fault.Stale, "", "it was changed since the version that this change is based on").WithHint("Load it again.")
+}
+
+// AskCheck is CheckNow on demand, as a job. Errors: not_found.
+func (p *Plane) AskCheck(ctx context.Context, workspace uint32, id ConnectorID) (Job, error) {
+	const op = "check connector"
+	if _, err := p.connector(ctx, workspace, id); err != nil {
+		return Job{}, fault.Wrap(err, op)
+	}
+	j, err := p.ask(ctx, Job{Kind: JobCheck, Workspace: workspace, Connector: id}, nil)
+	return j, fault.Wrap(err, op)
+}
+
+// AskTestDataExport is TestDataExport as a job. Errors: as that, without those of the check.
+func (p *Plane) AskTestDataExport(ctx context.Context, workspace uint32, e ExportEdit) (Job, error) {
+	return p.askExport(ctx, JobExportTest, workspace, e, nil)
+}
+
+// AskSaveDataExport is SaveDataExport as a job. Errors: as that, without those of the check; stale as AskEdit, where 0
+// is the version of a data export that is not there.
+func (p *Plane) AskSaveDataExport(ctx context.Context, workspace uint32, e ExportEdit, rev *int64) (Job, error) {
+	return p.askExport(ctx, JobExportSave, workspace, e, rev)
+}
+
+func (p *Plane) askExport(ctx context.Context, kind JobKind, workspace uint32, e ExportEdit, rev *int64) (Job, error) {
+	const op = "check data export"
+	if _, err := p.planExportAt(ctx, workspace, e, rev); err != nil {
+		return Job{}, fault.Wrap(err, op)
+	}
+	j, err := p.ask(ctx, Job{Kind: kind, Workspace: workspace}, exportParams{e, revealed(e.SecretAccessKey), rev})
+	return j, fault.Wrap(err, op)
+}
+
+// planExportAt is planEdit for a data export.
+func (p *Plane) planExportAt(ctx context.Context, workspace uint32, e ExportEdit, rev *int64) (exportPlan, error) {
+	pl, err := p.planExport(ctx, workspace, e)
+	if err == nil && len(pl.changes) > 0 {
+		err = sameRev(rev, pl.next.Rev)
+	}
+	return pl, err
+}
+
+// AskApply is Apply of the manifest text, as a job. What its secret_env and secret_file stand for is looked up in
+// secrets, by env:NAME and file:PATH, and nowhere else. Who asks needs the rights of what the manifest names: a workspace
+// that is to be made needs RightInstall, keys and what is the workspace's own RightAdminister, the rest RightChange.
+//
+// Errors: as ParseManifest; invalid if it names no workspace; forbidden.
+func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[string]string, dryRun bool) (Job, error) {
+	const op = "apply"
+	params := applyParams{name, text, secrets, dryRun}
+	m, err := params.manifest()
+	if err == nil && len(m.Workspaces) == 0 {
+		err = fault.New(fault.Invalid, "", "%s names no workspaces", name)
+	}
+	if err == nil {
+		err = p.mayApply(ctx, m)
+	}
+	if err != nil {
+		return Job{}, fault.Wrap(err, op)
+	}
+	j, err := p.ask(ctx, Job{Kind: JobApply}, params)
+	return j, fault.Wrap(err, op)
+}
+
+func (a applyParams) manifest() (Manifest, error) {
+	return ParseManifest(a.Name, []byte(a.Text),
+		func(name string) (string, bool) { v, ok := a.Secrets["env:"+name]; return v, ok },
+		func(path string) ([]byte, error) {
+			if v, ok := a.Secrets["file:"+path]; ok {
+				return []byte(v), nil
+			}
+			return nil, fault.New(fault.NotFound, "", "it did not come with the manifest")
+		})
+}
+
+// mayApply refuses a manifest that names what the actor of ctx may not decide about. A workspace that is not theirs
+// to see is refused like one that is not there.
+func (p *Plane) mayApply(ctx context.Context, m Manifest) error {
+	a := ActorOf(ctx)
+	for _, w := range m.Workspaces {
+		ws, err := p.Store.Workspace(ctx, w.Name)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		need := RightView
+		switch {
+		case err != nil || !a.May(RightView, ws.Number):
+			if a.May(RightInstall, 0) {
+				continue
+			}
+			return fault.New(fault.Forbidden, "", "there is no workspace %q that you may see, and only installation administrators make workspaces", w.Name)
+		case len(w.Keys) > 0 || w.UnknownFields != nil || w.Language != nil:
+			need = RightAdminister
+		case len(w.Connectors) > 0 || len(w.Webhooks) > 0 || w.DataExport != nil:
+			need = RightChange
+		}
+		if !a.May(need, ws.Number) {
+			return fault.New(fault.Forbidden, "", "what the manifest says of the workspace %q needs the right %q there", w.Name, need)
+		}
+	}
+	return nil
+}
+
+// Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone or
+// ApplyDone, or nil. It is safe to do a job again, however far it came before, but not beside itself.
+//
+// Errors: those of the action, also those of its check; internal for a job of another kind.
+func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
+	ctx = WithActor(ctx, j.Actor)
+	switch j.Kind {
+	case JobLaunch, JobEdit:
+		var in editParams
+		if err := j.read(&in); err != nil {
+			return nil, err
+		}
+		in.Edit.SecretAccessKey = concealed(in.Secret)
+		if j.Kind == JobLaunch {
+			return p.doLaunch(ctx, j, in)
+		}
+		return p.doEdit(ctx, j, in)
+	case JobCheck:
+		_, err := p.CheckNow(ctx, j.Workspace, j.Connector, CheckDemand)
+		return nil, err
+	case JobExportTest, JobExportSave:
+		var in exportParams
+		if err := j.read(&in); err != nil {
+			return nil, err
+		}
+		in.Edit.SecretAccessKey = concealed(in.Secret)
+		if j.Kind == JobExportTest {
+			_, err := p.TestDataExport(ctx, j.Workspace, in.Edit)
+			return nil, err
+		}
+		return p.doSaveExport(ctx, j, in)
+	case JobApply:
+		var in applyParams
+		if err := j.read(&in); err != nil {
+			return nil, err
+		}
+		m, err := in.manifest()
+		if err == nil {
+			err = p.mayApply(ctx, m) // a name may stand for another workspace by now
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, "apply")
+		}
+		return ApplyDone{p.Apply(ctx, m, in.DryRun), in.DryRun}, nil
+	}
+	return nil, fault.New(fault.Internal, "", "this version does not know jobs of kind %q", j.Kind)
+}
+
+func (p *Plane) doLaunch(ctx context.Context, j Job, in editParams) (any, error) {
+	_, err := p.Store.Connector(ctx, j.Workspace, j.Connector)
+	if fault.Is(err, fault.NotFound) { // else a process ended after it and before the job was noted as done
+		_, err = p.launch(ctx, j.Workspace, j.Connector, in.Edit)
+	}
+	return LaunchDone{j.Connector}, err
+}
+
+func (p *Plane) doEdit(ctx context.Context, j Job, in editParams) (any, error) {
+	var changes []string
+	err := p.based(in.Rev, func() error {
+		pl, err := p.planEdit(ctx, j.Workspace, j.Connector, in.Edit, in.Rev)
+		if err == nil {
+			err = p.carryOut(ctx, &pl)
+		}
+		changes = pl.changes
+		return err
+	})
+	return EditDone{append([]string{}, changes...)}, fault.Wrap(err, "edit connector")
+}
+
+func (p *Plane) doSaveExport(ctx context.Context, j Job, in exportParams) (any, error) {
+	var changes []string
+	err := p.based(in.Rev, func() error {
+		pl, err := p.planExportAt(ctx, j.Workspace, in.Edit, in.Rev)
+		if err == nil {
+			err = p.carryOutExport(ctx, &pl)
+		}
+		changes = pl.changes
+		return err
+	})
+	return EditDone{append([]string{}, changes...)}, fault.Wrap(err, "save data export")
+}
+
+func (j Job) read(params any) error {
+	return fault.From(json.Unmarshal(j.Params, params), fault.Corrupt, fmt.Sprintf("read the parameters of job %d", j.ID))
+}
+
+func revealed(v *secret.Value) *string {
+	if v == nil {
+		return nil
+	}
+	s := v.Reveal()
+	return &s
+}
+
+func concealed(s *string) *secret.Value {
+	if s == nil {
+		return nil
+	}
+	v := secret.New(*s)
+	return &v
+}
+
+// JobProgress is how far the checks of a job are, in the order in which they were begun. Those of a job that has ended
+// are what they found.
+type JobProgress struct {
+	Checks []CheckProgress `json:"checks"`
+}
+
+// CheckProgress is a check that a job makes.
+type CheckProgress struct {
+	Bucket string           `json:"bucket"`
+	Folder string           `json:"folder,omitempty"`
+	Steps  []bucket.Step    `json:"steps"`
+	Notes  []bucket.Finding `json:"notes,omitempty"`
+	// Left is for how many seconds the last step will be tried yet, while it is tried again.
+	Left float64 `json:"left_seconds,omitempty"`
+}
+
+// Watched gives a plane whose checks tell note how far they are: after each step, and at their end. note is called by
+// one goroutine at a time and must not keep what it is given.
+func (p *Plane) Watched(note func(JobProgress)) *Plane {
+	var all JobProgress
+	watched := *p
+	watched.Check = func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
+		all.Checks = append(all.Checks, CheckProgress{Bucket: in.Access.Bucket, Folder: in.Folder, Steps: []bucket.Step{}})
+		now := &all.Checks[len(all.Checks)-1]
+		in.Progress = func(s bucket.Step) {
+			if n := len(now.Steps); n > 0 && now.Steps[n-1].State == bucket.Trying {
+				now.Steps = now.Steps[:n-1]
+			}
+			now.Steps, now.Left = append(now.Steps, s), s.Left.Seconds()
+			note(all)
+		}
+		note(all)
+		report, err := p.Check(ctx, in)
+		if err == nil {
+			now.Steps, now.Notes, now.Left = report.Steps, report.Notes, 0
+			note(all)
+		}
+		return report, err
+	}
+	return &watched
+}
