@@ -10,11 +10,15 @@ import (
 )
 
 // versioned says in which version the thing is that is answered: its count of changes.
-func (c *call) versioned(rev int64) { c.w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(rev, 10))) }
+func (c *call) versioned(rev int64) {
+	c.row.mustBeVersioned()
+	c.header.Set("ETag", strconv.Quote(strconv.FormatInt(rev, 10)))
+}
 
 // expected gives the version that the change is meant for, as If-Match has it; given is false if the client does not
 // mind. Errors: invalid.
 func (c *call) expected() (rev int64, given bool, err error) {
+	c.row.mustBeVersioned()
 	h := c.r.Header.Get("If-Match")
 	if h == "" || h == "*" {
 		return 0, false, nil
@@ -28,7 +32,14 @@ func (c *call) expected() (rev int64, given bool, err error) {
 
 // location says where what was made, or goes on, is found below /api/v1.
 func (c *call) location(format string, args ...any) {
-	c.w.Header().Set("Location", prefix+fmt.Sprintf(format, args...))
+	c.header.Set("Location", prefix+fmt.Sprintf(format, args...))
+}
+
+// mustBeVersioned holds the table to what functions do: the description of the API is made from it.
+func (r route) mustBeVersioned() {
+	if !r.versioned {
+		panic("web: " + r.name + " answers versions or heeds them: its row has to say versioned")
+	}
 }
 
 // Bounds of a page. Source: paged.
@@ -41,10 +52,11 @@ const (
 // beyond the one with id after, 0 being the begin.
 func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, error), id func(T) int64, show func(T) W) (client.Page[W], error) {
 	out := client.Page[W]{Items: []W{}}
-	if p.Limit == 0 {
-		p.Limit = defaultPage
+	limit := defaultPage
+	if p.Limit != nil {
+		limit = *p.Limit
 	}
-	if p.Limit < 1 || p.Limit > maxPage {
+	if limit < 1 || limit > maxPage {
 		return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "limit", Code: "out_of_range", Message: "A page has 1 to 500 items."}}}
 	}
 	var after int64
@@ -54,13 +66,13 @@ func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, er
 			return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "invalid", Message: "This is no cursor of a page of this list."}}}
 		}
 	}
-	items, err := fetch(after, p.Limit+1)
+	items, err := fetch(after, limit+1)
 	if err != nil {
 		return out, err
 	}
-	if len(items) > p.Limit {
-		items = items[:p.Limit]
-		out.Next = a.deps.IDs.name(cursorID, id(items[p.Limit-1]))
+	if len(items) > limit {
+		items = items[:limit]
+		out.Next = a.deps.IDs.name(cursorID, id(items[limit-1]))
 	}
 	for _, x := range items {
 		out.Items = append(out.Items, show(x))

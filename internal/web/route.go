@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace/internal/control"
 )
@@ -18,6 +20,9 @@ type route struct {
 	summary string        // one sentence
 	status  int           // of the answer when all is well; 204: without a body
 	op      operation
+
+	maxBody   int64 // bytes of the body; 0: 1 MiB
+	versioned bool  // the thing has versions: answers carry its ETag, changes heed If-Match
 }
 
 // operation is what a row takes, gives and does.
@@ -25,7 +30,10 @@ type route struct {
 // The input is a struct. Its fields are read from where their tag says: path:"connector", query:"limit", or body:"" for
 // the JSON body, of which there is one at most. The parameter {workspace} is none of its fields: see call. Fields that
 // are pointers, slices or have omitempty may be left out. The tags doc and enum describe fields, there and in client's
-// types.
+// types. A parameter of the query may be left out unless its tag says query:"bucket,required". An input without a body
+// refuses one, but for {}.
+//
+// The output is what the answer shows as JSON; none for no body.
 type operation struct {
 	in, out reflect.Type
 	or      reflect.Type // of the other answer that there may be, in place of out; nil: none
@@ -52,8 +60,10 @@ type none struct{}
 // call is one request, with what is known before its function runs.
 type call struct {
 	context.Context // has the actor, see control.ActorOf
+	api             *api
+	row             route
 	r               *http.Request
-	w               http.ResponseWriter
+	header          http.Header // of the answer
 	actor           control.Actor
 	session         control.Session   // zero: came with a token, or unknown
 	workspace       control.Workspace // of the path; zero: it names none
@@ -62,5 +72,18 @@ type call struct {
 // paged is embedded in inputs of lists.
 type paged struct {
 	Cursor string `query:"cursor" doc:"What the page before gave as next."`
-	Limit  int    `query:"limit" doc:"Items at most: 1 to 500; 100 if it is left out."`
+	Limit  *int   `query:"limit" doc:"Items at most: 1 to 500; 100 if it is left out."`
 }
+
+// subject is the id of what the path names last; of the workspace where it names nothing else.
+func (c *call) subject() string {
+	last := c.row.path[strings.LastIndexByte(c.row.path, '{')+1:]
+	name, _, _ := strings.Cut(last, "}")
+	if name == "workspace" {
+		return workspaceID(c.workspace.Number)
+	}
+	return c.r.PathValue(name)
+}
+
+// workspaceID is how a workspace's number stands in answers and addresses, where its name does as well.
+func workspaceID(number uint32) string { return strconv.FormatUint(uint64(number), 10) }

@@ -12,18 +12,22 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/secret"
 )
 
 // Config is what the installation decides.
 type Config struct {
-	Version string // of the program
-	Secure  bool   // reached by HTTPS, so cookies are for HTTPS only
+	Version   string // of the program
+	Secure    bool   // reached by HTTPS, so cookies are for HTTPS only
+	Origin    string // of the pages, as https://millrace.example; empty: as the request's Host says
+	RateLimit int    // requests a second of each session or token; an address that is unknown has a fifth. 0: no limit
 
 	GracePeriod time.Duration // that events of a failing connector are kept
 	PauseLimit  time.Duration // likewise of a paused one
@@ -61,27 +65,57 @@ type People interface {
 // Store is what pages and API read. See room store for errors; every method keeps to the workspace that it is given.
 type Store interface {
 	Workspaces(ctx context.Context) ([]control.Workspace, error)
-	Workspace(ctx context.Context, name string) (control.Workspace, error)
+	WorkspaceBy(ctx context.Context, ref string) (control.Workspace, error) // by number or name
+	Entries(ctx context.Context, f control.EntryFilter, before int64, limit int) ([]control.Entry, error)
 	BeginRepeat(ctx context.Context, r control.Repeat) (had control.Repeat, begun bool, err error)
 	EndRepeat(ctx context.Context, r control.Repeat) error
-	DropRepeat(ctx context.Context, key control.KeyHash) error
+	DropRepeat(ctx context.Context, r control.Repeat) error
 }
 
 // api answers the addresses of the table.
 type api struct {
-	cfg  Config
-	deps Deps
+	cfg       Config
+	deps      Deps
+	origins   *http.CrossOriginProtection
+	members   *limit // of sessions and tokens
+	strangers *limit // of addresses
 }
 
-// New gives what answers every address below /api/v1/.
+// New gives what answers every address below /api/v1/. Errors: invalid if the origin is none.
 func New(cfg Config, deps Deps) (http.Handler, error) {
-	a := &api{cfg, deps}
+	a, err := newAPI(cfg, deps)
+	if err != nil {
+		return nil, err
+	}
+	return a.handler(a.routes()), nil
+}
+
+func newAPI(cfg Config, deps Deps) (*api, error) {
+	n := float64(cfg.RateLimit)
+	a := &api{cfg, deps, http.NewCrossOriginProtection(), newLimit(n, 2*cfg.RateLimit), newLimit(n/5, cfg.RateLimit)}
+	if cfg.Origin != "" {
+		if err := a.origins.AddTrustedOrigin(cfg.Origin); err != nil {
+			return nil, fault.From(err, fault.Invalid, "trust the pages of "+cfg.Origin)
+		}
+	}
+	return a, nil
+}
+
+// handler answers the addresses of a table, and what is asked of others below prefix.
+func (a *api) handler(table []route) http.Handler {
+	addresses := map[string]address{}
+	for _, r := range table {
+		if addresses[r.path] == nil {
+			addresses[r.path] = address{}
+		}
+		addresses[r.path][r.method] = a.serve(r)
+	}
 	mux := http.NewServeMux()
-	for _, r := range a.routes() {
-		mux.Handle(r.method+" "+prefix+r.path, a.serve(r))
+	for path, h := range addresses {
+		mux.Handle(prefix+path, h)
 	}
 	mux.HandleFunc(prefix+"/", httpd.NotFound)
-	return mux, nil
+	return canonical(mux)
 }
 
 // prefix is where the API begins.
@@ -89,5 +123,7 @@ const prefix = "/api/v1"
 
 // routes is the table.
 func (a *api) routes() []route {
-	return nil
+	return slices.Concat(
+		a.signInRoutes(),
+	)
 }

@@ -1,0 +1,4 @@
+package web
+
+// signInRoutes are about coming in and going out.
+func (a *api) signInRoutes() []route { return nil }
