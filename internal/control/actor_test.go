@@ -45,15 +45,18 @@ func TestAnEntryShowsWhatDiffers(t *testing.T) {
 	}
 	for name, row := range map[string]struct {
 		before, after any
+		secrets       []string
 		b, a          string
 	}{
-		"made":      {nil, thing{1, "x"}, "", `{"a":1,"b":"x"}`},
-		"gone":      {thing{1, "x"}, nil, `{"a":1,"b":"x"}`, ""},
-		"changed":   {thing{1, "x"}, thing{2, "x"}, `{"a":1}`, `{"a":2}`},
-		"unchanged": {thing{1, "x"}, thing{1, "x"}, `{}`, `{}`},
-		"nothing":   {nil, nil, "", ""},
+		"made":               {nil, thing{1, "x"}, nil, "", `{"a":1,"b":"x"}`},
+		"made with a secret": {nil, thing{1, "x"}, []string{"s"}, "", `{"a":1,"b":"x","s":"[redacted]"}`},
+		"gone":               {thing{1, "x"}, nil, nil, `{"a":1,"b":"x"}`, ""},
+		"changed":            {thing{1, "x"}, thing{2, "x"}, nil, `{"a":1}`, `{"a":2}`},
+		"a new secret":       {thing{1, "x"}, thing{1, "x"}, []string{"s"}, `{"s":"[redacted]"}`, `{"s":"[redacted]"}`},
+		"unchanged":          {thing{1, "x"}, thing{1, "x"}, nil, `{}`, `{}`},
+		"nothing":            {nil, nil, nil, "", ""},
 	} {
-		if b, a := differences(row.before, row.after); string(b) != row.b || string(a) != row.a {
+		if b, a := differences(row.before, row.after, row.secrets...); string(b) != row.b || string(a) != row.a {
 			t.Errorf("%s: %s → %s, want %s → %s", name, b, a, row.b, row.a)
 		}
 	}

@@ -65,21 +65,27 @@ func logged(ctx context.Context, now time.Time, action string, s subject, before
 		Workspace: s.workspace, At: now, Member: a.Member, Actor: a.Name, Via: a.Via, Address: a.Address, Request: a.Request,
 		Action: action, SubjectID: s.id, SubjectName: s.name,
 	}
-	e.Before, e.After = differences(before, after)
+	e.Before, e.After = differences(before, after, secrets...)
 	return WithEntry(ctx, e)
 }
 
 // differences gives, of two things that JSON shows as objects, the fields in which they differ. Of one thing alone it
-// gives all fields.
-func differences(before, after any) (b, a json.RawMessage) {
+// gives all fields. Of secrets, it says that they differ.
+func differences(before, after any, secrets ...string) (b, a json.RawMessage) {
 	was, is := object(before), object(after)
-	if was == nil || is == nil {
-		return encodeObject(was), encodeObject(is)
+	if was != nil && is != nil {
+		for k, v := range was {
+			if o, ok := is[k]; ok && bytes.Equal(v, o) {
+				delete(was, k)
+				delete(is, k)
+			}
+		}
 	}
-	for k, v := range was {
-		if o, ok := is[k]; ok && bytes.Equal(v, o) {
-			delete(was, k)
-			delete(is, k)
+	for _, side := range []map[string]json.RawMessage{was, is} {
+		if side != nil {
+			for _, name := range secrets {
+				side[name] = json.RawMessage(`"[redacted]"`)
+			}
 		}
 	}
 	return encodeObject(was), encodeObject(is)

@@ -2,7 +2,13 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // PeopleStore is what the actions about people need of the database. Every method is one transaction; see room store
@@ -61,4 +67,167 @@ type PeopleStore interface {
 	Sweep(ctx context.Context, now time.Time) error
 
 	Entries(ctx context.Context, f EntryFilter, before int64, limit int) ([]Entry, error) // newest first
+}
+
+// PeopleConfig is what People works with. All are needed but Now and OnUnsent.
+type PeopleConfig struct {
+	Store PeopleStore
+	// Send hands a letter to the mail server. Errors: unavailable if there is none, or it cannot take it now.
+	Send func(ctx context.Context, l Letter) error
+	// BaseURL is how people reach the installation, without a slash at its end.
+	BaseURL  func() string
+	Now      func() time.Time // nil: time.Now
+	OnUnsent func(error)      // a letter that was promised in the background did not leave; nil: nobody minds
+}
+
+// People is the actions about members: who they are, how they sign in, what they may do. Pages, the API and the command
+// line all go through it. Who asks stands in the context, see WithActor; each action looks at their right itself.
+//
+// What it knows of tries and of who signed in from where is in memory: several processes count apart. Safe for concurrent
+// use.
+type People struct {
+	cfg       PeopleConfig
+	passwords *secret.Passwords
+	known     *pairs
+	resets    chan string // addresses that wait for a letter
+
+	addresses, accounts, familiar, proofs, letters, invites *limits
+}
+
+// hashesAtOnce bounds the memory of passwords that are being looked at: 19 MiB each.
+const hashesAtOnce = 2
+
+// NewPeople gives the actions; Run has to run beside them.
+func NewPeople(cfg PeopleConfig) *People {
+	return &People{
+		cfg: cfg, passwords: secret.NewPasswords(hashesAtOnce), known: newPairs(), resets: make(chan string, 100),
+		addresses: newLimits(triesOfAddress, everyOfAddress), accounts: newLimits(triesOfAccount, everyOfAccount),
+		familiar: newLimits(triesOfAccount, everyOfAccount), proofs: newLimits(triesOfAccount, everyOfAccount),
+		letters: newLimits(resetsAtOnce, everyReset), invites: newLimits(invitesAtOnce, everyInvite),
+	}
+}
+
+// sweepEvery is how often what is past is taken out of the database.
+const sweepEvery = time.Hour
+
+// Run sends the letters that RequestReset promised, and takes away what is past, until ctx is done. It returns nil.
+func (p *People) Run(ctx context.Context) error {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case email := <-p.resets:
+			err = fault.Wrap(p.sendReset(ctx, email), "send the link that sets a password")
+		case <-sweep.C:
+			err = fault.Wrap(p.cfg.Store.Sweep(ctx, p.now()), "take away sessions and links that are past")
+		}
+		if err != nil && p.cfg.OnUnsent != nil {
+			p.cfg.OnUnsent(err)
+		}
+	}
+}
+
+func (p *People) now() time.Time {
+	if p.cfg.Now != nil {
+		return p.cfg.Now().UTC()
+	}
+	return time.Now().UTC()
+}
+
+func (p *People) logged(ctx context.Context, action string, s subject, before, after any, secrets ...string) context.Context {
+	return logged(ctx, p.now(), action, s, before, after, secrets...)
+}
+
+// own gives the actor with what signs them in, for what only a person in their session may do: who has come by a token
+// could otherwise stay when it is revoked. Errors: unauthorized.
+func (p *People) own(ctx context.Context) (Actor, Member, Lock, error) {
+	a := ActorOf(ctx)
+	if a.Member == "" || a.Session == "" {
+		return a, Member{}, Lock{}, &fault.Error{Code: fault.Unauthorized,
+			Msg:  fault.Message{Key: "control.session_needed", Text: "This needs a person who is signed in."},
+			Hint: fault.Message{Key: "control.session_needed_hint", Text: "Sign in on the dashboard; a personal token is not enough."}}
+	}
+	m, err := p.cfg.Store.Member(ctx, a.Member)
+	if err != nil {
+		return a, Member{}, Lock{}, err
+	}
+	l, err := p.cfg.Store.Lock(ctx, a.Member)
+	return a, m, l, err
+}
+
+// need gives who asks if they have the right. Errors: unauthorized if they are unknown, else forbidden.
+func need(ctx context.Context, r Right, workspace uint32) (Actor, error) {
+	a := ActorOf(ctx)
+	switch {
+	case a.May(r, workspace):
+		return a, nil
+	case a.Member == "":
+		return a, fault.New(fault.Unauthorized, "", "nobody is signed in")
+	}
+	return a, &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.forbidden", Text: "You may not do this."},
+		Hint: fault.Message{Key: "control.forbidden_hint", Text: "Ask an administrator of the workspace or of the installation."}}
+}
+
+// arriving is the actor of what a member does who is only just known, by a link for instance.
+func arriving(ctx context.Context, m Member, via string) Actor {
+	a := ActorOf(ctx)
+	return Actor{Member: m.ID, Name: m.Email, Via: via, Address: a.Address, Request: a.Request, Language: m.Language}
+}
+
+// foldEmail gives an address in the form in which it is kept and compared.
+func foldEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+
+// validateAddress gives the problem of a member's address, if it has one.
+func validateAddress(field, email string) []fault.Problem {
+	if email == "" {
+		return []fault.Problem{{Field: field, Code: "required", Message: "An e-mail address is needed."}}
+	}
+	return validateEmail(field, email)
+}
+
+// What tokens of sessions and personal tokens begin with: people and scanners recognise a leaked one.
+const (
+	sessionPrefix = "mrs_"
+	tokenPrefix   = "mrp_"
+)
+
+// newToken makes a token: its prefix and 26 random characters (130 bits).
+func newToken(prefix string) secret.Value { return secret.New(prefix + strings.ToLower(rand.Text())) }
+
+// How long links work.
+const (
+	inviteLife = 7 * 24 * time.Hour
+	resetLife  = time.Hour
+	firstLife  = 7 * 24 * time.Hour
+)
+
+// ticket makes t for so long and gives its link. The context may carry its entry.
+func (p *People) ticket(ctx context.Context, t Ticket, life time.Duration) (Ticket, secret.Value, error) {
+	t.ID, t.CreatedAt = NewTicketID(), p.now()
+	t.ExpiresAt = t.CreatedAt.Add(life)
+	token := newToken("")
+	at := map[TicketKind]string{TicketInvitation: "/invitations/", TicketReset: "/password/", TicketFirst: "/start/"}[t.Kind]
+	return t, secret.New(p.cfg.BaseURL() + at + token.Reveal()), p.cfg.Store.CreateTicket(ctx, t, HashKey(token.Reveal()))
+}
+
+// open gives the ticket with that token if it is of one of these kinds and not past. Errors: not_found.
+func (p *People) open(ctx context.Context, token secret.Value, kinds ...TicketKind) (Ticket, error) {
+	t, err := p.cfg.Store.TicketByHash(ctx, HashKey(token.Reveal()))
+	if err == nil && (!slices.Contains(kinds, t.Kind) || !p.now().Before(t.ExpiresAt)) {
+		err = fault.New(fault.NotFound, "", "past")
+	}
+	return t, gone(err)
+}
+
+// gone says of a ticket that is not there what its holder can do.
+func gone(err error) error {
+	if !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return &fault.Error{Code: fault.NotFound,
+		Msg:  fault.Message{Key: "control.link_gone", Text: "This link has been used, was replaced by a newer one, or is too old."},
+		Hint: fault.Message{Key: "control.link_gone_hint", Text: "Ask for a new one where it came from."}}
 }

@@ -20,6 +20,14 @@ const maxName = 100
 // validateName gives the problem of a name, if it has one. A slash is refused because commands write
 // WORKSPACE/NAME.
 func validateName(field, name string) []fault.Problem {
+	if ps := validatePerson(field, name); len(ps) > 0 || !strings.Contains(name, "/") {
+		return ps
+	}
+	return []fault.Problem{{Field: field, Code: "invalid", Message: "A name holds no slash, because commands write WORKSPACE/NAME."}}
+}
+
+// validatePerson gives the problem of the name of a person, or of a thing that no command names, if it has one.
+func validatePerson(field, name string) []fault.Problem {
 	problem := func(code, format string, args ...any) []fault.Problem {
 		return []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
 	}
@@ -32,8 +40,6 @@ func validateName(field, name string) []fault.Problem {
 		return problem("too_long", "A name has at most %d characters.", maxName)
 	case strings.TrimSpace(name) != name:
 		return problem("invalid", "A name neither begins nor ends with a space.")
-	case strings.Contains(name, "/"):
-		return problem("invalid", "A name holds no slash, because commands write WORKSPACE/NAME.")
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return problem("invalid", "A name holds printable characters only.")
 	}

@@ -1,0 +1,397 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// Invite says who is to join, and as what.
+type Invite struct {
+	Email          string
+	Workspace      uint32 // 0: none, of the installation alone
+	Role           Role   // empty: viewer
+	ExportUserData bool
+	Installation   bool   // as installation administrator
+	Language       string // of the letter: one of Languages; empty: the inviter's
+}
+
+// Invited is an invitation that was just made.
+type Invited struct {
+	Ticket
+	Link   secret.Value // to be passed on; empty if it was mailed: then it is for nobody else's eyes
+	Unsent error        // why it was not mailed; nil if it was
+}
+
+// Invite makes an invitation in place of an earlier one for the same address, and mails its link. It works once, for a
+// week.
+//
+// Errors: unauthorized, forbidden: it takes an administrator of the workspace, or an installation administrator for
+// another one; invalid with every problem; conflict if the address is a member's there; rate_limited.
+func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
+	const op = "invite"
+	right := RightAdminister
+	if in.Installation || in.Workspace == 0 {
+		right = RightInstall
+	}
+	a, err := need(ctx, right, in.Workspace)
+	if err != nil {
+		return Invited{}, fault.Wrap(err, op)
+	}
+	in.Email, in.Role = foldEmail(in.Email), cmp.Or(in.Role, Viewer)
+	problems := append(validateAddress("email", in.Email), validateRole("role", in.Role)...)
+	problems = append(problems, validateLanguage("language", in.Language)...)
+	if in.Workspace == 0 && !in.Installation {
+		problems = append(problems, fault.Problem{Field: "workspace", Code: "required", Message: "An invitation is to a workspace, or to be installation administrator."})
+	}
+	if err := invalid(op, problems); err != nil {
+		return Invited{}, err
+	}
+	name := ""
+	if in.Workspace != 0 {
+		if name, err = p.cfg.Store.WorkspaceName(ctx, in.Workspace); err != nil {
+			return Invited{}, fault.Wrap(err, op)
+		}
+	}
+	if err := p.joined(ctx, in); err != nil {
+		return Invited{}, fault.Wrap(err, op)
+	}
+	if err := p.invites.try(a.Name, p.now()); err != nil {
+		return Invited{}, fault.Wrap(err, op)
+	}
+	t := Ticket{Kind: TicketInvitation, Email: in.Email, Workspace: in.Workspace, Role: in.Role,
+		ExportUserData: in.ExportUserData, Installation: in.Installation, By: a.Name}
+	t, link, err := p.ticket(p.logged(ctx, "invitation.create", subject{in.Workspace, "", in.Email}, nil, viewTicket(t)), t, inviteLife)
+	if err != nil {
+		return Invited{}, fault.Wrap(err, op)
+	}
+	// Without a letter the inviter passes the link on: what kept it back is told, and is no error of inviting.
+	unsent := p.cfg.Send(ctx, Letter{Kind: TicketInvitation, To: in.Email, Language: cmp.Or(in.Language, a.Language),
+		Workspace: name, By: a.Name, Link: link, ExpiresAt: t.ExpiresAt})
+	if unsent == nil {
+		link = secret.Value{}
+	}
+	return Invited{t, link, unsent}, nil
+}
+
+// joined refuses an invitation for somebody who is there already. Errors: conflict.
+func (p *People) joined(ctx context.Context, in Invite) error {
+	m, err := p.cfg.Store.MemberByEmail(ctx, in.Email)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	there := m.Installation
+	if in.Workspace != 0 {
+		seats, err := p.cfg.Store.SeatsOf(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		there = slices.ContainsFunc(seats, func(s Membership) bool { return s.Workspace == in.Workspace }) && (m.Installation || !in.Installation)
+	}
+	if there {
+		return &fault.Error{Code: fault.Conflict, Params: fault.Params{"email": in.Email},
+			Msg:  fault.Message{Key: "control.joined", Text: "{email} is a member already."},
+			Hint: fault.Message{Key: "control.joined_hint", Text: "Change what they may do on the list of members."}}
+	}
+	return nil
+}
+
+// Invitations gives the open invitations to a workspace, or with 0 those to the installation alone. Errors:
+// unauthorized, forbidden.
+func (p *People) Invitations(ctx context.Context, workspace uint32) ([]Ticket, error) {
+	const op = "list invitations"
+	if _, err := need(ctx, administers(workspace), workspace); err != nil {
+		return nil, fault.Wrap(err, op)
+	}
+	ts, err := p.cfg.Store.Tickets(ctx, workspace)
+	return slices.DeleteFunc(ts, func(t Ticket) bool { return t.Kind != TicketInvitation || !p.now().Before(t.ExpiresAt) }), fault.Wrap(err, op)
+}
+
+// administers is the right to decide about people of a workspace, or with 0 of the installation.
+func administers(workspace uint32) Right {
+	if workspace == 0 {
+		return RightInstall
+	}
+	return RightAdminister
+}
+
+// Revoke ends an invitation. Errors: unauthorized, forbidden, not_found.
+func (p *People) Revoke(ctx context.Context, workspace uint32, id TicketID) error {
+	const op = "revoke invitation"
+	ts, err := p.Invitations(ctx, workspace)
+	i := slices.IndexFunc(ts, func(t Ticket) bool { return t.ID == id })
+	if err == nil && i < 0 {
+		err = fault.New(fault.NotFound, "", "there is no such invitation")
+	}
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	if ts[i].Installation {
+		if _, err := need(ctx, RightInstall, 0); err != nil {
+			return fault.Wrap(err, op)
+		}
+	}
+	ctx = p.logged(ctx, "invitation.revoke", subject{workspace, string(id), ts[i].Email}, viewTicket(ts[i]), nil)
+	return fault.Wrap(p.cfg.Store.DeleteTicket(ctx, workspace, id), op)
+}
+
+// Opened is what the page of a link shows.
+type Opened struct {
+	Ticket
+	WorkspaceName string // empty: none
+	Known         bool   // the address is a member's: who signs in as that one takes the invitation up
+}
+
+// Look says what the link with that token is good for, without spending it. Errors: not_found.
+func (p *People) Look(ctx context.Context, token secret.Value) (Opened, error) {
+	const op = "look at link"
+	t, err := p.open(ctx, token, TicketInvitation, TicketReset, TicketFirst)
+	if err != nil {
+		return Opened{}, fault.Wrap(err, op)
+	}
+	o := Opened{Ticket: t}
+	if t.Workspace != 0 {
+		if o.WorkspaceName, err = p.cfg.Store.WorkspaceName(ctx, t.Workspace); err != nil {
+			return Opened{}, fault.Wrap(err, op)
+		}
+	}
+	_, err = p.cfg.Store.MemberByEmail(ctx, t.Email)
+	o.Known = err == nil
+	return o, fault.Wrap(ended(err), op)
+}
+
+// Newcomer is somebody who makes themselves a member by a link.
+type Newcomer struct {
+	Email    string // of the first administrator; an invitation has its own
+	Name     string
+	Password secret.Value
+	Language string // one of Languages; empty: as the browser asks
+	TimeZone string // IANA name; empty: UTC
+	Client
+}
+
+// Accept makes a new member by an invitation, or the first installation administrator by the link of the first start,
+// and begins a session.
+//
+// Errors: not_found if the link is past; invalid with every problem; conflict if the address is a member's: they sign in
+// and take the invitation up.
+func (p *People) Accept(ctx context.Context, token secret.Value, in Newcomer) (Session, secret.Value, error) {
+	s, t, err := p.accept(ctx, token, in)
+	return s, t, fault.Wrap(err, "accept")
+}
+
+func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (Session, secret.Value, error) {
+	t, err := p.open(ctx, token, TicketInvitation, TicketFirst)
+	if err != nil {
+		return Session{}, secret.Value{}, err
+	}
+	if t.Kind == TicketFirst {
+		some, err := p.administrated(ctx)
+		if err != nil {
+			return Session{}, secret.Value{}, err
+		}
+		if some {
+			return Session{}, secret.Value{}, gone(fault.New(fault.NotFound, "", "there is an installation administrator"))
+		}
+		t.Email, t.Installation = foldEmail(in.Email), true
+	}
+	m := Member{ID: NewMemberID(), Email: t.Email, Name: in.Name, Language: in.Language, TimeZone: in.TimeZone, CreatedAt: p.now()}
+	problems := append(validateAddress("email", m.Email), validateMember(m)...)
+	problems = append(problems, validatePassword("password", in.Password, m.Email)...)
+	if err := invalid("", problems); err != nil {
+		return Session{}, secret.Value{}, err
+	}
+	_, err = p.cfg.Store.MemberByEmail(ctx, m.Email)
+	if err == nil {
+		return Session{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"email": m.Email},
+			Msg:  fault.Message{Key: "control.sign_in_first", Text: "There is an account for {email} already."},
+			Hint: fault.Message{Key: "control.sign_in_first_hint", Text: "Sign in to it, then open the link again."}}
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return Session{}, secret.Value{}, err
+	}
+	hash, err := p.passwords.Hash(ctx, in.Password)
+	if err != nil {
+		return Session{}, secret.Value{}, err
+	}
+	if err := p.join(ctx, t, m, &Lock{Password: hash}); err != nil {
+		return Session{}, secret.Value{}, err
+	}
+	return p.begin(ctx, m, in.Client)
+}
+
+// AcceptAsMember takes an invitation up as the member who is signed in, whatever address it was sent to. What they may
+// do already stays. Errors: unauthorized; not_found if the link is past; forbidden if they invited themselves.
+func (p *People) AcceptAsMember(ctx context.Context, token secret.Value) error {
+	const op = "accept"
+	a, m, _, err := p.own(ctx)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	t, err := p.open(ctx, token, TicketInvitation)
+	if err == nil && t.By == a.Name {
+		err = ownRights()
+	}
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	return fault.Wrap(p.join(ctx, t, m, nil), op)
+}
+
+// join spends t for m, a new member or one who is there.
+func (p *People) join(ctx context.Context, t Ticket, m Member, l *Lock) error {
+	before, after := any(nil), map[string]any{"email": m.Email, "by": t.By}
+	if t.Installation {
+		m.Installation = true
+		after["installation_administrator"] = true
+	}
+	var seat *Membership
+	if t.Workspace != 0 {
+		seat = &Membership{Workspace: t.Workspace, Member: m.ID, Role: t.Role, ExportUserData: t.ExportUserData, CreatedAt: p.now()}
+		had, err := p.seat(ctx, t.Workspace, m.ID)
+		switch {
+		case err == nil:
+			seat.CreatedAt, seat.ExportUserData = had.CreatedAt, seat.ExportUserData || had.ExportUserData
+			if rank(had.Role) > rank(seat.Role) {
+				seat.Role = had.Role
+			}
+		case !fault.Is(err, fault.NotFound):
+			return err
+		}
+		after["role"], after["export_user_data"] = seat.Role, seat.ExportUserData
+	}
+	ctx = WithActor(ctx, arriving(ctx, m, string(t.Kind)))
+	ctx = p.logged(ctx, "member.join", subject{t.Workspace, string(m.ID), m.Email}, before, after)
+	return gone(p.cfg.Store.UseTicket(ctx, t.ID, m, l, seat))
+}
+
+// administrated reports whether there is an installation administrator.
+func (p *People) administrated(ctx context.Context) (bool, error) {
+	all, err := p.cfg.Store.Members(ctx)
+	return slices.ContainsFunc(all, func(m Member) bool { return m.Installation }), err
+}
+
+// FirstLink makes the link by which the first installation administrator makes themselves a member; needed is false
+// while there is one. It replaces the one that was given before.
+func (p *People) FirstLink(ctx context.Context) (link secret.Value, needed bool, err error) {
+	const op = "make the link of the first start"
+	some, err := p.administrated(ctx)
+	if err != nil || some {
+		return secret.Value{}, false, fault.Wrap(err, op)
+	}
+	_, link, err = p.ticket(ctx, Ticket{Kind: TicketFirst, By: ActorOf(ctx).Name}, firstLife)
+	return link, true, fault.Wrap(err, op)
+}
+
+// AddMember says who is to be a member, without their doing.
+type AddMember struct {
+	Email          string
+	Name           string       // empty: the address
+	Password       secret.Value // empty: a link sets it
+	Workspace      uint32       // 0: none
+	Role           Role         // empty: viewer
+	ExportUserData bool
+	Installation   bool // as installation administrator
+}
+
+// AddMember makes a member, or gives a member of that address the place and the rights that it names, those they have
+// left alone. For a member without a password it gives a link that sets one, for a week. It is for the command line.
+//
+// Errors: forbidden; invalid with every problem; not_found if there is no such workspace.
+func (p *People) AddMember(ctx context.Context, in AddMember) (Member, secret.Value, error) {
+	m, link, err := p.addMember(ctx, in)
+	return m, link, fault.Wrap(err, "add member")
+}
+
+func (p *People) addMember(ctx context.Context, in AddMember) (m Member, link secret.Value, err error) {
+	if _, err := need(ctx, RightInstall, 0); err != nil {
+		return m, link, err
+	}
+	in.Email, in.Role = foldEmail(in.Email), cmp.Or(in.Role, Viewer)
+	m, err = p.cfg.Store.MemberByEmail(ctx, in.Email)
+	made := fault.Is(err, fault.NotFound)
+	if err != nil && !made {
+		return m, link, err
+	}
+	if made {
+		m = Member{ID: NewMemberID(), Email: in.Email, Name: cmp.Or(in.Name, in.Email), Installation: in.Installation, CreatedAt: p.now()}
+	}
+	problems := append(validateAddress("email", in.Email), validateMember(m)...)
+	problems = append(problems, validateRole("role", in.Role)...)
+	if !in.Password.Empty() {
+		problems = append(problems, validatePassword("password", in.Password, in.Email)...)
+	}
+	if in.Workspace == 0 && in.ExportUserData {
+		problems = append(problems, fault.Problem{Field: "workspace", Code: "required", Message: "User data is exported from a workspace."})
+	}
+	if err := invalid("", problems); err != nil {
+		return m, link, err
+	}
+	var seat *Membership
+	if in.Workspace != 0 {
+		if _, err := p.cfg.Store.WorkspaceName(ctx, in.Workspace); err != nil {
+			return m, link, err
+		}
+		seat = &Membership{Workspace: in.Workspace, Member: m.ID, Role: in.Role, ExportUserData: in.ExportUserData, CreatedAt: p.now()}
+	}
+	if made {
+		err = p.create(ctx, m, in.Password, seat)
+	} else {
+		err = p.promote(ctx, m, in, seat)
+	}
+	if err == nil && in.Password.Empty() && !m.Password {
+		_, link, err = p.ticket(ctx, Ticket{Kind: TicketReset, Email: m.Email, Member: m.ID, By: ActorOf(ctx).Name}, inviteLife)
+	}
+	return m, link, err
+}
+
+func (p *People) create(ctx context.Context, m Member, password secret.Value, seat *Membership) (err error) {
+	var l Lock
+	if !password.Empty() {
+		if l.Password, err = p.passwords.Hash(ctx, password); err != nil {
+			return err
+		}
+	}
+	after := viewMember(m)
+	if seat != nil {
+		after["workspace"], after["role"], after["export_user_data"] = strconv.FormatUint(uint64(seat.Workspace), 10), seat.Role, seat.ExportUserData
+	}
+	return p.cfg.Store.CreateMember(p.logged(ctx, "member.create", subject{0, string(m.ID), m.Email}, nil, after), m, l, seat)
+}
+
+// promote gives a member who is there what in names.
+func (p *People) promote(ctx context.Context, m Member, in AddMember, seat *Membership) error {
+	if in.Installation && !m.Installation {
+		if err := p.setInstallation(ctx, m, true); err != nil {
+			return err
+		}
+	}
+	if seat != nil {
+		had, err := p.seat(ctx, seat.Workspace, m.ID)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		seat.ExportUserData = seat.ExportUserData || had.ExportUserData
+		if rank(had.Role) > rank(seat.Role) {
+			seat.Role = had.Role
+		}
+		if err := p.setSeat(ctx, m, had, *seat); err != nil {
+			return err
+		}
+	}
+	if in.Password.Empty() {
+		return nil
+	}
+	l, err := p.cfg.Store.Lock(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	return p.setPassword(ctx, m, l, in.Password, "")
+}

@@ -1,0 +1,84 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+)
+
+// maxTokens bounds the personal tokens of one member.
+const maxTokens = 100
+
+// CreateToken makes a personal token for the actor and gives its secret, once. readOnly: it can look, and change nothing.
+// expires: zero for never.
+//
+// Errors: unauthorized without a session: a token makes no others; invalid with every problem; conflict if the name is
+// taken.
+func (p *People) CreateToken(ctx context.Context, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
+	const op = "create token"
+	a, m, _, err := p.own(ctx)
+	if err != nil {
+		return Token{}, secret.Value{}, fault.Wrap(err, op)
+	}
+	had, err := p.cfg.Store.Tokens(ctx, a.Member)
+	if err != nil {
+		return Token{}, secret.Value{}, fault.Wrap(err, op)
+	}
+	t := Token{ID: NewTokenID(), Member: a.Member, Name: name, ReadOnly: readOnly, CreatedAt: p.now(), ExpiresAt: expires}
+	problems := append(validatePerson("name", name), validateExpiry("expires_at", expires, t.CreatedAt)...)
+	if len(had) >= maxTokens {
+		problems = append(problems, fault.Problem{Field: "name", Code: "too_many", Message: "A member has at most 100 tokens. Revoke one that is no longer used."})
+	}
+	if err := invalid(op, problems); err != nil {
+		return Token{}, secret.Value{}, err
+	}
+	if slices.ContainsFunc(had, func(o Token) bool { return o.Name == name }) {
+		return Token{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Op: op, Params: fault.Params{"name": name},
+			Msg:  fault.Message{Key: "control.token_name_taken", Text: `You have a token "{name}" already.`},
+			Hint: fault.Message{Key: "control.token_name_taken_hint", Text: "Give this one another name, or revoke that one."}}
+	}
+	value := newToken(tokenPrefix)
+	ctx = p.logged(ctx, "token.create", subject{0, string(t.ID), m.Email + ": " + name}, nil, viewToken(t))
+	return t, value, fault.Wrap(p.cfg.Store.CreateToken(ctx, t, HashKey(value.Reveal())), op)
+}
+
+// validateExpiry gives the problem of a time at which something ends to work, if it has one; zero is never.
+func validateExpiry(field string, at, now time.Time) []fault.Problem {
+	if at.IsZero() || at.After(now) {
+		return nil
+	}
+	return []fault.Problem{{Field: field, Code: "out_of_range", Message: "This time has passed."}}
+}
+
+// Tokens gives the actor's personal tokens. Errors: unauthorized.
+func (p *People) Tokens(ctx context.Context) ([]Token, error) {
+	const op = "list tokens"
+	a, err := need(ctx, RightSignedIn, 0)
+	if err != nil {
+		return nil, fault.Wrap(err, op)
+	}
+	all, err := p.cfg.Store.Tokens(ctx, a.Member)
+	return all, fault.Wrap(err, op)
+}
+
+// RevokeToken ends a personal token of the actor's. Errors: unauthorized without a session; not_found.
+func (p *People) RevokeToken(ctx context.Context, id TokenID) error {
+	const op = "revoke token"
+	a, m, _, err := p.own(ctx)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	all, err := p.cfg.Store.Tokens(ctx, a.Member)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	i := slices.IndexFunc(all, func(t Token) bool { return t.ID == id })
+	if i < 0 {
+		return fault.New(fault.NotFound, op, "you have no such token")
+	}
+	ctx = p.logged(ctx, "token.revoke", subject{0, string(id), m.Email + ": " + all[i].Name}, viewToken(all[i]), nil)
+	return fault.Wrap(p.cfg.Store.DeleteToken(ctx, a.Member, id), op)
+}
