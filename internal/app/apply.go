@@ -63,6 +63,7 @@ type failureJSON struct {
 	Kind      string          `json:"kind"`
 	Workspace string          `json:"workspace"`
 	Name      string          `json:"name,omitempty"`
+	Place     string          `json:"place,omitempty"` // file:line:column
 	Code      fault.Code      `json:"code"`
 	Message   string          `json:"message"`
 	Hint      string          `json:"hint,omitempty"`
@@ -121,7 +122,11 @@ func applyError(res control.Result) error {
 			fields = append(fields, e.Fields...)
 			continue
 		}
-		lines = append(lines, f.Thing.String()+": "+Sentence(f.Err))
+		line := f.Thing.String()
+		if f.Place != "" {
+			line += " (" + f.Place + ")"
+		}
+		lines = append(lines, line+": "+Sentence(f.Err))
 	}
 	if invalid && len(lines) == 0 {
 		return &fault.Error{Code: fault.Invalid, Op: "apply", Msg: fault.Message{Text: "nothing was changed"}, Fields: fields, Hint: fault.Message{Text: hint}}
@@ -140,6 +145,7 @@ func (cmd Apply) read(c *Console) (name string, data []byte, err error) {
 		return "standard input", data, err
 	}
 	data, err = readFile(cmd.File, maxManifest)
+	err = advised(err, "Name the file with -f, or - for standard input. What it holds: millrace apply --help")
 	return filepath.Base(cmd.File), data, err
 }
 
@@ -174,7 +180,7 @@ func showApplied(res control.Result, dryRun bool) appliedJSON {
 		out.Keys = append(out.Keys, keyJSON{k.Workspace, k.Name, k.Key.Reveal()})
 	}
 	for _, f := range res.Failures {
-		j := failureJSON{Kind: f.Kind, Workspace: f.Workspace, Name: f.Name, Code: fault.CodeOf(f.Err), Message: Sentence(f.Err), Hint: Hint(f.Err)}
+		j := failureJSON{Kind: f.Kind, Workspace: f.Workspace, Name: f.Name, Place: f.Place, Code: fault.CodeOf(f.Err), Message: Sentence(f.Err), Hint: Hint(f.Err)}
 		if e := fault.As(f.Err); e != nil {
 			j.Fields = e.Fields
 		}

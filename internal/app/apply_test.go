@@ -46,3 +46,41 @@ func TestAPipeIsReadWhole(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A refusal says where in the file it belongs, and names rights as rights and fields as fields.
+func TestARefusalOfApplySaysWhere(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.apply(w.manifest("")); err != nil {
+		t.Fatal(Sentence(err))
+	}
+	more := func(name, folder, secret string) string {
+		_, connectors, _ := strings.Cut(w.manifest(""), "    connectors:\n")
+		return strings.NewReplacer("warehouse", name, "bucket: acme-currents", "bucket: acme-currents, folder: "+folder, "env: SECRET", "env: "+secret).Replace(connectors)
+	}
+	file := "workspaces:\n  - name: acme\n    connectors:\n" + more("nested", "currents/in", "SECRET") + more("locked", "other", "WRONG")
+	_, err := w.apply(file)
+	for _, want := range []string{
+		`connector acme/nested (apply.yaml:4:9): The folder`,
+		`connector acme/locked (apply.yaml:10:9): check credentials: S3 credentials are invalid`,
+		"\n  s3:GetBucketLocation: ",
+	} {
+		if text := Sentence(err); ExitCode(err) != 1 || !strings.Contains(text, want) {
+			t.Errorf("exit %d, without %q:\n%s", ExitCode(err), want, text)
+		}
+	}
+}
+
+// Of a file in which something is invalid nothing is changed, and a dry run says so too.
+func TestADryRunOfAnInvalidFileWouldChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	for _, dry := range []bool{true, false} {
+		name := filepath.Join(w.dir, "apply.yaml")
+		if err := os.WriteFile(name, []byte(strings.Replace(w.manifest(""), "[all]", "[nothing]", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.play(Apply{File: name, DryRun: dry})
+		if !fault.Is(err, fault.Invalid) || out != "" || !strings.Contains(Sentence(err), "nothing was changed") {
+			t.Errorf("dry run %t: %v\n%s", dry, err, out)
+		}
+	}
+}

@@ -57,7 +57,8 @@ type IssuedKey struct {
 // Failure is a thing that could not be made as the file wants it.
 type Failure struct {
 	Thing
-	Err error
+	Place string // where the file speaks of it: file:line:column
+	Err   error
 }
 
 // Apply makes the control plane as m wants it, and leaves alone what m does not mention. Applying again changes
@@ -72,11 +73,11 @@ func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
 	a := applier{Plane: p, m: m, dryRun: true}
 	a.run(ctx)
 	invalid := func(f Failure) bool { return fault.Is(f.Err, fault.Invalid) }
-	if dryRun {
-		return a.res
-	}
 	if slices.ContainsFunc(a.res.Failures, invalid) {
 		return Result{Failures: slices.DeleteFunc(a.res.Failures, func(f Failure) bool { return !invalid(f) })}
+	}
+	if dryRun {
+		return a.res
 	}
 	a = applier{Plane: p, m: m}
 	a.run(ctx)
@@ -114,12 +115,13 @@ func (a *applier) run(ctx context.Context) {
 }
 
 func (a *applier) fail(t Thing, path string, err error) {
-	if e := fault.As(err); e != nil && len(e.Fields) > 0 {
+	// The fields of what is invalid are the file's; those of a check that failed are the rights that it tried.
+	if e := fault.As(err); e != nil && e.Code == fault.Invalid && len(e.Fields) > 0 {
 		placed := *e
 		placed.Fields = a.m.locate(path, e.Fields)
 		err = &placed
 	}
-	a.res.Failures = append(a.res.Failures, Failure{t, err})
+	a.res.Failures = append(a.res.Failures, Failure{t, a.m.places[path], err})
 }
 
 func (a *applier) changed(t Thing, words ...string) {

@@ -69,7 +69,14 @@ func (r *yamlReader) root(data []byte) ast.Node {
 	return root
 }
 
+// place is where n begins: a mapping with its first key, of which the library gives the colon.
 func (r *yamlReader) place(n ast.Node) string {
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		n = m.Values[0]
+	}
+	if pair, ok := n.(*ast.MappingValueNode); ok {
+		n = pair.Key
+	}
 	if n != nil {
 		if t := n.GetToken(); t != nil && t.Position != nil {
 			return fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
