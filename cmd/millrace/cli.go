@@ -102,7 +102,12 @@ func parseAndRun(ctx context.Context, c *app.Console, args, environ []string) (c
 			if n := p.Context.Selected(); n != nil {
 				at = " " + n.FullPath()[len("millrace "):]
 			}
-			err = app.Usage(p.Error(), fmt.Sprintf("millrace%s --help shows how it is used", at))
+			said := p.Error()
+			if name, nothing := strings.CutSuffix(said, ` but got "EOL" (<EOL>)`); nothing { // the parser's name of the end
+				name, _, _ = strings.Cut(name, ": expected")
+				said = name + " needs a value"
+			}
+			err = app.Usage(said, fmt.Sprintf("millrace%s --help shows how it is used", at))
 		}
 		return app.ExitCode(err), err
 	}

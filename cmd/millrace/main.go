@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -39,9 +41,18 @@ func run(ctx context.Context, c *app.Console, args, environ []string) int {
 	return code
 }
 
+// endless is a word that nobody wrote to be read: a file or a key, say, that was given in the place of a name. What the
+// program itself has to say, statements to paste among it, is shorter.
+var endless = regexp.MustCompile(`\S{600,}`)
+
+// shorten cuts words short that would bury what is said about them.
+func shorten(s string) string {
+	return endless.ReplaceAllStringFunc(s, func(word string) string { return strings.ToValidUTF8(word[:100], "") + "…" })
+}
+
 // report says what failed and what to do now, for a person.
 func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "millrace: %s\n", app.Sentence(err))
+	fmt.Fprintf(w, "millrace: %s\n", shorten(app.Sentence(err)))
 	if hint := app.Hint(err); hint != "" {
 		fmt.Fprintf(w, "  → %s\n", hint)
 	}

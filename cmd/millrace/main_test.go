@@ -48,6 +48,12 @@ func TestTheCommandLineEndsWithTheCodesOfTheTable(t *testing.T) {
 		"a setting that does not exist":    {[]string{"config", "check"}, []string{"MILLRACE_LISTN=x"}, 2, "MILLRACE_LISTEN"},
 		"a setting as a flag wins":         {[]string{"config", "check", "--cluster=eu-02"}, []string{"MILLRACE_CLUSTER=prod-02"}, 0, ""},
 		"a switch as a flag":               {[]string{"config", "check", "--access-log"}, nil, 0, ""},
+		"a flag without a value":           {[]string{"wait", "--hour=2026-11-22T10", "--timeout"}, nil, 2, "--timeout needs a value\n"},
+		"an option without its file":       {[]string{"apply", "-f"}, nil, 2, "--file needs a value\n"},
+		"a word as long as a book":         {[]string{"schema", strings.Repeat("é", 10_000)}, nil, 5, "there is no event type \"" + strings.Repeat("é", 49) + "…\n"},
+		"a file that does not exist":       {[]string{"apply", "-f", "/nonexist"}, nil, 5, "-f"},
+		"a folder that cannot be made":     {[]string{"serve", "--data-dir=/proc/x"}, nil, 5, "the data folder /proc/x cannot be made: no such file or directory\n  → Name another one with --data-dir"},
+		"a type that nothing is like":      {[]string{"schema", "nope"}, nil, 5, "millrace schema"},
 		"a type that does not exist":       {[]string{"schema", "users.messages.email.Opn"}, nil, 5, "users.messages.email.Open"},
 		"a folder without an installation": {[]string{"ledger", "--connector=a/b", "--data-dir=" + t.TempDir()}, nil, 5, "--data-dir"},
 	} {

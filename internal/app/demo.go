@@ -117,7 +117,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return Usage("--rate must be above 0", "millrace demo --help shows how it is used")
 	}
 	folder := vfs.OS(cmd.Dir)
-	if err := folder.MkdirAll("."); err != nil {
+	if err := makeFolder(folder, "the folder", cmd.Dir, "--dir"); err != nil {
 		return err
 	}
 	lock, err := folder.Lock("demo.lock")

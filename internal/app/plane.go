@@ -46,8 +46,8 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 	}
 	guard := dial.New(cfg.Dial.AllowedNetworks)
 	data := vfs.OS(cfg.DataDir)
-	if err := data.MkdirAll("."); err != nil {
-		return nil, fault.Wrap(err, "make the data folder "+cfg.DataDir)
+	if err := makeFolder(data, "the data folder", cfg.DataDir, "--data-dir or MILLRACE_DATA_DIR"); err != nil {
+		return nil, err
 	}
 	keyring, err := openKeyring(ctx, cfg, data)
 	if err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/vfs"
 )
 
 // Settings is where a command finds its settings: the environment and the flags that it was called with.
@@ -122,6 +124,29 @@ func Sentence(err error) string {
 
 // Hint says what to do about err; empty if nobody knows.
 func Hint(err error) string { return fault.HintOf(err) }
+
+// advised gives err with a hint, unless it has one.
+func advised(err error, hint string) error {
+	e := fault.As(err)
+	if e == nil || Hint(err) != "" {
+		return err
+	}
+	with := *e
+	return with.WithHint("%s", hint)
+}
+
+// makeFolder makes a folder that a setting or a flag names.
+func makeFolder(folder vfs.FS, what, dir, name string) error {
+	err := folder.MkdirAll(".")
+	if err == nil {
+		return nil
+	}
+	e := fault.New(fault.CodeOf(err), "", "%s %s cannot be made", what, dir).WithCause(err)
+	if f := fault.As(err); f != nil && f.Cause != nil {
+		e.Cause = f.Cause // what was tried is said already
+	}
+	return e.WithHint("%s", cmp.Or(Hint(err), "Name another one with "+name+"."))
+}
 
 // indent puts text where help shows it as it is.
 func indent(text string) string {

@@ -1,9 +1,11 @@
 package event
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -76,10 +78,15 @@ func describeBreak(raw []byte, at int) string {
 	if at >= len(raw) {
 		return fmt.Sprintf("it is not JSON: it ends too early, after %d bytes", len(raw))
 	}
+	what := strconv.QuoteRune(rune(raw[at]))
 	if c := raw[at]; c < ' ' || c >= 0x7f {
-		return fmt.Sprintf("it is not JSON: the byte %#02x cannot stand at byte %d", c, at)
+		what = fmt.Sprintf("the byte %#02x", c)
 	}
-	return fmt.Sprintf("it is not JSON: %q cannot stand at byte %d", raw[at], at)
+	what = fmt.Sprintf("it is not JSON: %s cannot stand at byte %d", what, at)
+	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
+		what += "; an event is an object, {…}"
+	}
+	return what
 }
 
 // clip makes a text from outside fit to be repeated in a sentence.

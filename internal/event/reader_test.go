@@ -275,6 +275,7 @@ func TestReadSentences(t *testing.T) {
 		{k(`"tim":5`), `t.Kinds has no field "tim"; the nearest known name is "time"`},
 		{k(`"i":3000000000`), `i does not fit into 32 bits`},
 		{k(`"s":}`), `it is not JSON: '}' cannot stand at byte 46`},
+		{`[nonsense]`, `it is not JSON: 'o' cannot stand at byte 2; an event is an object, {…}`},
 		{`{"a":1`, `it is not JSON: it ends too early, after 6 bytes`},
 		{k(`"a":["x",1]`), `item 2 of a must be a string, not a number`},
 		{`{"event_type":"t.Required","id":"x","s":"","i":1,"b":true,"a":[]}`, `j is missing: it is required`},
