@@ -4,37 +4,79 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
 )
 
-const jobQuery = "SELECT id, kind, workspace, connector, params, state, result, error, created_at, done_at FROM jobs "
+// sealParams and sealResult bind what is sealed of a job to it.
+func sealParams(id int64) string { return fmt.Sprintf("parameters of job %d", id) }
+func sealResult(id int64) string { return fmt.Sprintf("result of job %d", id) }
 
-func scanJob(r scanner) (j control.Job, err error) {
-	var params, result, failure string
+const jobQuery = "SELECT id, kind, workspace, connector, params, actor, state, progress, result, error, created_at, done_at FROM jobs "
+
+func (s *Store) scanJob(r scanner) (j control.Job, err error) {
+	var params, result []byte
+	var actor, progress, failure string
 	var created int64
 	var done sql.NullInt64
-	err = r.Scan(&j.ID, &j.Kind, &j.Workspace, &j.Connector, &params, &j.State, &result, &failure, &created, &done)
-	if params != "" {
-		j.Params = json.RawMessage(params)
-	}
-	if result != "" {
-		j.Result = json.RawMessage(result)
-	}
-	if err == nil && failure != "" {
-		err = json.Unmarshal([]byte(failure), &j.Failure)
+	if err = r.Scan(&j.ID, &j.Kind, &j.Workspace, &j.Connector, &params, &actor, &j.State, &progress, &result, &failure, &created, &done); err != nil {
+		return j, err
 	}
 	j.CreatedAt, j.DoneAt = fromMillis(created), fromOptMillis(done)
+	if j.Params, err = s.openJSON(params, sealParams(j.ID)); err != nil {
+		return j, err
+	}
+	if j.Result, err = s.openJSON(result, sealResult(j.ID)); err != nil {
+		return j, err
+	}
+	if progress != "" {
+		j.Progress = json.RawMessage(progress)
+	}
+	if err = json.Unmarshal([]byte(actor), &j.Actor); err == nil && failure != "" {
+		err = json.Unmarshal([]byte(failure), &j.Failure)
+	}
+	if err != nil {
+		err = fault.New(fault.Corrupt, "", "actor or error of job %d is not JSON", j.ID).WithCause(err)
+	}
 	return j, err
+}
+
+func (s *Store) sealJSON(v json.RawMessage, context string) ([]byte, error) {
+	return s.sealOptional(secret.New(string(v)), context)
+}
+
+func (s *Store) openJSON(sealed []byte, context string) (json.RawMessage, error) {
+	v, err := s.openOptional(sealed, context)
+	if err != nil || v.Empty() {
+		return nil, err
+	}
+	return json.RawMessage(v.Reveal()), nil
 }
 
 // AddJob stores a job for the process that owns the log, and gives its ID.
 func (s *Store) AddJob(ctx context.Context, j control.Job) (id int64, err error) {
+	actor, err := json.Marshal(j.Actor)
+	if err != nil {
+		return 0, fault.From(err, fault.Internal, "add job")
+	}
 	err = s.inTx(ctx, "add job", func(c conn) error {
-		return c.one(`INSERT INTO jobs (kind, workspace, connector, params, state, result, error, created_at, done_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, []any{string(j.Kind), j.Workspace, string(j.Connector), string(j.Params),
-			string(j.State), string(j.Result), failureText(j.Failure), millis(j.CreatedAt), optMillis(j.DoneAt)}, &id)
+		if err := c.one(`INSERT INTO jobs (kind, workspace, connector, actor, state, progress, error, created_at, done_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, []any{string(j.Kind), j.Workspace, string(j.Connector), string(actor),
+			string(j.State), string(j.Progress), failureText(j.Failure), millis(j.CreatedAt), optMillis(j.DoneAt)}, &id); err != nil {
+			return err
+		}
+		params, err := s.sealJSON(j.Params, sealParams(id)) // which was not known before
+		if err != nil {
+			return err
+		}
+		result, err := s.sealJSON(j.Result, sealResult(id))
+		if err != nil {
+			return err
+		}
+		return must(c.exec("UPDATE jobs SET params = ?, result = ? WHERE id = ?", params, result, id))
 	})
 	return id, err
 }
@@ -42,21 +84,39 @@ func (s *Store) AddJob(ctx context.Context, j control.Job) (id int64, err error)
 // WaitingJobs gives the jobs of all workspaces that are not done, oldest first; also those that are said to run: the
 // owner of the log is alone, so one that it does not know of was running when its process ended.
 func (s *Store) WaitingJobs(ctx context.Context) ([]control.Job, error) {
-	js, err := list(s.reader(ctx), scanJob, jobQuery+"WHERE state IN ('waiting', 'running') ORDER BY id")
+	js, err := list(s.reader(ctx), s.scanJob, jobQuery+"WHERE state IN ('waiting', 'running') ORDER BY id")
 	return js, s.fail(err, "list waiting jobs")
 }
 
-// SaveJob writes state, result, error and end of a job. Errors: not_found.
+// SaveJob writes state, result, error and end of a job; its parameters are erased once it is done or has failed.
+// Errors: not_found.
 func (s *Store) SaveJob(ctx context.Context, j control.Job) error {
-	return s.inTx(ctx, "save job", func(c conn) error {
+	const op = "save job"
+	result, err := s.sealJSON(j.Result, sealResult(j.ID))
+	if err != nil {
+		return s.fail(err, op)
+	}
+	return s.inTx(ctx, op, func(c conn) error {
+		if j.State == control.JobDone || j.State == control.JobFailed {
+			if _, err := c.exec("UPDATE jobs SET params = NULL WHERE id = ? AND workspace = ?", j.ID, j.Workspace); err != nil {
+				return err
+			}
+		}
 		return must(c.exec("UPDATE jobs SET state = ?, result = ?, error = ?, done_at = ? WHERE id = ? AND workspace = ?",
-			string(j.State), string(j.Result), failureText(j.Failure), optMillis(j.DoneAt), j.ID, j.Workspace))
+			string(j.State), result, failureText(j.Failure), optMillis(j.DoneAt), j.ID, j.Workspace))
+	})
+}
+
+// JobProgress writes how far a job is. Errors: not_found, also if it does not run.
+func (s *Store) JobProgress(ctx context.Context, id int64, progress json.RawMessage) error {
+	return s.inTx(ctx, "save progress of job", func(c conn) error {
+		return must(c.exec("UPDATE jobs SET progress = ? WHERE id = ? AND state = 'running'", string(progress), id))
 	})
 }
 
 // Job gives one job. Errors: not_found, also if it belongs to another workspace.
 func (s *Store) Job(ctx context.Context, workspace uint32, id int64) (control.Job, error) {
-	js, err := list(s.reader(ctx), scanJob, jobQuery+"WHERE id = ? AND workspace = ?", id, workspace)
+	js, err := list(s.reader(ctx), s.scanJob, jobQuery+"WHERE id = ? AND workspace = ?", id, workspace)
 	if err == nil && len(js) == 0 {
 		return control.Job{}, fault.New(fault.NotFound, "", "there is no job %d", id)
 	}

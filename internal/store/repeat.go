@@ -17,7 +17,7 @@ const (
 )
 
 // sealRepeat binds a sealed answer to its key.
-func sealRepeat(k control.KeyHash) string { return "answer under " + hex.EncodeToString(k[:]) }
+func sealRepeat(key []byte) string { return "answer under " + hex.EncodeToString(key) }
 
 // BeginRepeat reserves r.Key for the request that came at r.At, or gives what stands there: begun says which. An
 // answer of more than 24 h ago counts as gone, and so does a request that has been under way for more than 2 minutes:
@@ -46,14 +46,14 @@ func (c conn) repeat(key control.KeyHash) (r control.Repeat, err error) {
 	}
 	copy(r.Body[:], body)
 	r.At = fromMillis(at)
-	r.Answer, err = c.s.openOptional(answer, sealRepeat(key))
+	r.Answer, err = c.s.openOptional(answer, sealRepeat(key[:]))
 	return r, err
 }
 
 // EndRepeat keeps the answer to the request that reserved r.Key at r.At. Errors: stale if somebody else has taken the
 // key over.
 func (s *Store) EndRepeat(ctx context.Context, r control.Repeat) error {
-	sealed, err := s.ring.Seal(r.Answer, sealRepeat(r.Key))
+	sealed, err := s.ring.Seal(r.Answer, sealRepeat(r.Key[:]))
 	if err != nil {
 		return s.fail(err, "end repeatable request")
 	}

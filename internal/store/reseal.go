@@ -15,14 +15,29 @@ type sealedValue struct {
 	where   []any  // values of the columns that name its row
 }
 
-// sealedIn says how to find the sealed values of one table.
+// sealedIn says how to find the sealed values of one column.
 type sealedIn struct {
 	query  string // of the sealed column and what names the row
 	scan   func(r scanner) (sealedValue, error)
 	update string // the sealed column, then what names the row
 }
 
-func sealedTables() []sealedIn {
+// sealedColumn is a sealed column of a table whose rows are named by another column.
+func sealedColumn[K any](table, column, key string, context func(K) string) sealedIn {
+	return sealedIn{
+		"SELECT " + column + ", " + key + " FROM " + table + " WHERE " + column + " IS NOT NULL",
+		func(r scanner) (v sealedValue, err error) {
+			var k K
+			err = r.Scan(&v.sealed, &k)
+			v.context, v.where = context(k), []any{k}
+			return v, err
+		},
+		"UPDATE " + table + " SET " + column + " = ? WHERE " + key + " = ?",
+	}
+}
+
+// sealedColumns are all sealed columns there are.
+func sealedColumns() []sealedIn {
 	return []sealedIn{
 		{"SELECT secret, connector, destination FROM credentials WHERE secret IS NOT NULL", func(r scanner) (v sealedValue, err error) {
 			var l control.Lane
@@ -30,18 +45,6 @@ func sealedTables() []sealedIn {
 			v.context, v.where = sealContext(l), []any{string(l.Connector), l.Destination}
 			return v, err
 		}, "UPDATE credentials SET secret = ? WHERE connector = ? AND destination = ?"},
-		{"SELECT secret, workspace FROM data_exports WHERE secret IS NOT NULL", func(r scanner) (v sealedValue, err error) {
-			var workspace uint32
-			err = r.Scan(&v.sealed, &workspace)
-			v.context, v.where = sealExport(workspace), []any{workspace}
-			return v, err
-		}, "UPDATE data_exports SET secret = ? WHERE workspace = ?"},
-		{"SELECT secret, connector FROM drafts WHERE secret IS NOT NULL", func(r scanner) (v sealedValue, err error) {
-			var id control.ConnectorID
-			err = r.Scan(&v.sealed, &id)
-			v.context, v.where = sealDraft(id), []any{string(id)}
-			return v, err
-		}, "UPDATE drafts SET secret = ? WHERE connector = ?"},
 		{"SELECT secret, workspace, url FROM webhooks", func(r scanner) (v sealedValue, err error) {
 			var workspace uint32
 			var url string
@@ -49,6 +52,14 @@ func sealedTables() []sealedIn {
 			v.context, v.where = sealWebhook(workspace, url), []any{workspace, url}
 			return v, err
 		}, "UPDATE webhooks SET secret = ? WHERE workspace = ? AND url = ?"},
+		sealedColumn("data_exports", "secret", "workspace", sealExport),
+		sealedColumn("drafts", "secret", "connector", func(id string) string { return sealDraft(control.ConnectorID(id)) }),
+		sealedColumn("members", "totp", "id", func(id string) string { return sealTOTP(control.MemberID(id)) }),
+		sealedColumn("members", "totp_pending", "id", func(id string) string { return sealPending(control.MemberID(id)) }),
+		sealedColumn("jobs", "params", "id", sealParams),
+		sealedColumn("jobs", "result", "id", sealResult),
+		sealedColumn("repeats", "answer", "hash", sealRepeat),
+		sealedColumn("installation_keys", "secret", "name", sealInstallationKey),
 	}
 }
 
@@ -57,7 +68,7 @@ func sealedTables() []sealedIn {
 func (s *Store) Reseal(ctx context.Context) (n int, err error) {
 	err = s.inTx(ctx, "reseal", func(c conn) error {
 		n = 0
-		for _, t := range sealedTables() {
+		for _, t := range sealedColumns() {
 			values, err := list(c, t.scan, t.query)
 			if err != nil {
 				return err

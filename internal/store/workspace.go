@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
-	"strings"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -72,74 +70,4 @@ func must(n int64, err error) error {
 		return sql.ErrNoRows
 	}
 	return err
-}
-
-// Keys gives a workspace's API keys by name.
-func (s *Store) Keys(ctx context.Context, workspace uint32) ([]control.APIKey, error) {
-	keys, err := list(s.reader(ctx), func(r scanner) (k control.APIKey, err error) {
-		var scopes string
-		var created int64
-		err = r.Scan(&k.ID, &k.Workspace, &k.Name, &scopes, &created)
-		k.Scopes, k.CreatedAt = parseScopes(scopes), fromMillis(created)
-		return k, err
-	}, "SELECT id, workspace, name, scopes, created_at FROM api_keys WHERE workspace = ? ORDER BY name", workspace)
-	return keys, s.fail(err, "list API keys")
-}
-
-// CreateKey adds k with the hash of its secret. Errors: conflict if the workspace has a key of that name, or if
-// the secret is in use by any key.
-func (s *Store) CreateKey(ctx context.Context, k control.APIKey, hash control.KeyHash) error {
-	return s.inTx(ctx, "create API key", func(c conn) error {
-		_, err := c.exec("INSERT INTO api_keys (id, workspace, name, hash, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-			string(k.ID), k.Workspace, k.Name, hash[:], formatScopes(k.Scopes), millis(k.CreatedAt))
-		return err
-	})
-}
-
-// UpdateKey writes name and scopes of k, and its secret's hash unless that is nil. Errors: not_found, conflict.
-func (s *Store) UpdateKey(ctx context.Context, k control.APIKey, hash *control.KeyHash) error {
-	return s.inTx(ctx, "update API key", func(c conn) error {
-		if hash != nil {
-			if err := must(c.exec("UPDATE api_keys SET hash = ? WHERE id = ? AND workspace = ?", hash[:], string(k.ID), k.Workspace)); err != nil {
-				return err
-			}
-		}
-		return must(c.exec("UPDATE api_keys SET name = ?, scopes = ? WHERE id = ? AND workspace = ?",
-			k.Name, formatScopes(k.Scopes), string(k.ID), k.Workspace))
-	})
-}
-
-// DeleteKey removes a key: from the next look-up on it is unknown. Errors: not_found.
-func (s *Store) DeleteKey(ctx context.Context, workspace uint32, id control.KeyID) error {
-	return s.inTx(ctx, "delete API key", func(c conn) error {
-		return must(c.exec("DELETE FROM api_keys WHERE id = ? AND workspace = ?", string(id), workspace))
-	})
-}
-
-// KeyByHash gives what the key with that hash allows. Errors: not_found.
-func (s *Store) KeyByHash(ctx context.Context, hash control.KeyHash) (g control.Grant, err error) {
-	var scopes string
-	err = s.reader(ctx).one(`SELECT k.id, k.workspace, k.scopes, w.unknown_fields
-		FROM api_keys k JOIN workspaces w ON w.number = k.workspace WHERE k.hash = ?`,
-		[]any{hash[:]}, &g.Key, &g.Workspace, &scopes, &g.UnknownFields)
-	if errors.Is(err, sql.ErrNoRows) {
-		return g, fault.New(fault.NotFound, "", "there is no such API key")
-	}
-	g.Scopes = parseScopes(scopes)
-	return g, s.fail(err, "find API key")
-}
-
-func formatScopes(scopes []control.Scope) string {
-	parts := make([]string, len(scopes))
-	for i, s := range scopes {
-		parts[i] = string(s)
-	}
-	return strings.Join(parts, " ")
-}
-
-func parseScopes(s string) (scopes []control.Scope) {
-	for _, f := range strings.Fields(s) {
-		scopes = append(scopes, control.Scope(f))
-	}
-	return scopes
 }

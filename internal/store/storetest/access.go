@@ -188,8 +188,20 @@ func access(run runner) {
 		k.SecretAccessKey = secret.New("clear-secret-of-a-connector")
 		ok(t, e.CreateConnector(t.Context(), c, k))
 		ok(t, e.SaveDataExport(t.Context(), control.DataExport{Workspace: e.workspace("role").Number, Bucket: "y", RoleARN: role}, control.Credentials{RoleARN: role}))
+		m := e.member("ana")
+		ok(t, e.SetLock(t.Context(), m.ID, control.Lock{Password: secret.New("hash of ana")}, control.Lock{TOTP: secret.New("clear-secret-of-ana"), Pending: secret.New("clear-secret-to-confirm")}, false, ""))
+		job, err := e.AddJob(t.Context(), control.Job{Kind: control.JobApply, State: control.JobWaiting, CreatedAt: e.now,
+			Params: []byte(`"clear-secret-of-a-job"`), Result: []byte(`"clear-secret-made"`)})
+		ok(t, err)
+		repeat := control.Repeat{Key: tokenHash("k"), At: e.now}
+		_, _, err = e.BeginRepeat(t.Context(), repeat)
+		ok(t, err)
+		repeat.Answer = secret.New("clear-secret-in-an-answer")
+		ok(t, e.EndRepeat(t.Context(), repeat))
+		own, err := e.InstallationKey(t.Context(), "ids")
+		ok(t, err)
 		for _, path := range []string{e.cfg.Path, e.cfg.Path + "-wal"} {
-			if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte("clear-secret")) {
+			if b, err := os.ReadFile(path); err == nil && (bytes.Contains(b, []byte("clear-secret")) || bytes.Contains(b, []byte(own.Reveal()))) {
 				t.Fatalf("%s holds a secret in clear", path)
 			}
 		}
@@ -199,7 +211,7 @@ func access(run runner) {
 		s := e.open()
 		n, err := s.Reseal(t.Context())
 		ok(t, err)
-		equal(t, "sealed anew", n, 4)
+		equal(t, "sealed anew", n, 10)
 		n, err = s.Reseal(t.Context())
 		ok(t, err)
 		equal(t, "a second time", n, 0)
@@ -213,6 +225,16 @@ func access(run runner) {
 		ok(t, err)
 		equal(t, "secrets", d.Edit.SecretAccessKey.Reveal()+hooks[0].Secret.Reveal()+export.SecretAccessKey.Reveal()+a.SecretAccessKey.Reveal(),
 			"clear-secret-of-a-draftclear-secret-of-a-webhookclear-secret-of-an-exportclear-secret-of-a-connector")
+		l, err := s.Lock(t.Context(), m.ID)
+		ok(t, err)
+		j, err := s.Job(t.Context(), 0, job)
+		ok(t, err)
+		repeat, _, err = s.BeginRepeat(t.Context(), repeat)
+		ok(t, err)
+		same, err := s.InstallationKey(t.Context(), "ids")
+		ok(t, err)
+		equal(t, "secrets of people", l.TOTP.Reveal()+l.Pending.Reveal()+string(j.Params)+string(j.Result)+repeat.Answer.Reveal()+same.Reveal(),
+			`clear-secret-of-anaclear-secret-to-confirm"clear-secret-of-a-job""clear-secret-made"clear-secret-in-an-answer`+own.Reveal())
 	})
 	run("the newest checks of each connector are remembered, and the oldest are due first", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
@@ -262,6 +284,7 @@ func access(run runner) {
 			j := control.Job{Kind: control.JobReplay, Workspace: w.Number, Connector: "c", State: state, CreatedAt: e.now}
 			if i == 0 {
 				j.Params = []byte(`{"from":"x"}`)
+				j.Actor = control.Actor{Member: "m1", Name: "ana@example.com", Via: "session", Seats: map[uint32]control.Membership{w.Number: {Role: control.Editor}}}
 			}
 			id, err := e.AddJob(t.Context(), j)
 			ok(t, err)
@@ -272,11 +295,21 @@ func access(run runner) {
 		ok(t, err)
 		equal(t, "waiting", got, []control.Job{jobs[0], jobs[1], jobs[3]})
 		j := jobs[0]
-		j.State, j.Result, j.Failure, j.DoneAt = control.JobFailed, []byte(`{"n":1}`), fault.New(fault.Forbidden, "", "no"), e.now.Add(time.Second)
+		want(t, e.JobProgress(t.Context(), j.ID, []byte(`{"n":1}`)), fault.NotFound) // it does not run yet
+		j.State = control.JobRunning
 		ok(t, e.SaveJob(t.Context(), j))
+		j.Progress = []byte(`{"n":2}`)
+		ok(t, e.JobProgress(t.Context(), j.ID, j.Progress))
 		one, err := e.Job(t.Context(), w.Number, j.ID)
 		ok(t, err)
-		equal(t, "job", one, j)
+		equal(t, "running", one, j)
+		j.State, j.Result, j.Failure, j.DoneAt = control.JobFailed, []byte(`{"n":1}`), fault.New(fault.Forbidden, "", "no"), e.now.Add(time.Second)
+		ok(t, e.SaveJob(t.Context(), j))
+		j.Params = nil // they may hold credentials
+		one, err = e.Job(t.Context(), w.Number, j.ID)
+		ok(t, err)
+		equal(t, "failed", one, j)
+		want(t, e.JobProgress(t.Context(), j.ID, []byte(`{"n":3}`)), fault.NotFound)
 		_, err = e.Job(t.Context(), w.Number+1, j.ID)
 		want(t, err, fault.NotFound)
 		j.Workspace++

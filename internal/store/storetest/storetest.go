@@ -52,6 +52,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	people(run)
 	entries(run)
 	repeats(run)
+	keys(run)
 	together(run)
 }
 
