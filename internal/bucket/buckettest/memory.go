@@ -78,7 +78,7 @@ type Fault struct {
 	Region     string        // with WrongRegion
 	RetryAfter time.Duration // advice in the error
 	After      bool          // the effect takes place first: the answer is what got lost
-	Late       time.Duration // > 0: the effect takes place this long after the call failed, whoever has written since
+	Late       time.Duration // > 0: of what writes, the effect takes place this long after the call failed, whoever has written since
 	CutAt      int64         // of OpGet: > 0: the body breaks off after as many bytes
 	Hang       bool          // no answer until ctx ends; with After or Late the effect takes place all the same
 }
@@ -347,7 +347,7 @@ func (m *Memory) call(ctx context.Context, c Call, effect func(Fault) error) err
 	case f.After:
 		// Its own failure (the key is taken) is lost with the answer.
 		_ = run()
-	case f.Late > 0:
+	case f.Late > 0 && (c.Op == OpPut || c.Op == OpDelete):
 		m.landing.Add(1)
 		time.AfterFunc(f.Late, func() {
 			defer m.landing.Done()

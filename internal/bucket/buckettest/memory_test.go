@@ -80,6 +80,19 @@ func TestMemoryLateLandingTakesAFreeKey(t *testing.T) {
 	})
 }
 
+func TestMemoryReadsDoNotLandLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, start := NewMemory(), time.Now()
+		m.Script(func(Call) Fault { return Fault{Problem: bucket.Network, Late: time.Hour} })
+		if info, err := m.Head(t.Context(), "k"); bucket.ProblemOf(err) != bucket.Network || info.Key != "" {
+			t.Errorf("head: %+v, %v", info, err)
+		}
+		if m.Settle(); time.Since(start) != 0 {
+			t.Error("a read whose caller has its answer writes to it later")
+		}
+	})
+}
+
 func TestMemoryDenialLastsUntilItIsTakenBack(t *testing.T) {
 	m := NewStore("b").Bucket("b")
 	m.Deny(bucket.AccessDenied)
