@@ -173,6 +173,9 @@ func TestTheGracePeriodCountsOnlyWhatTheCustomerIsAskedToMend(t *testing.T) {
 				if told := slow.Kind != ""; told != (trouble == bucket.Network) {
 					t.Errorf("told that it is slow: %v", told)
 				}
+				if h := w.store.health[lane1]; trouble == bucket.OwnCredentials && (h.State != control.LaneFailing || h.Problem != string(trouble)) {
+					t.Errorf("it says %s, %q, while the installation's own credentials are in the way", h.State, h.Problem)
+				}
 				if f := w.store.health[lane1].Failing; f > 2*time.Hour {
 					t.Errorf("%v counted", f)
 				}

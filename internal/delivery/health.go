@@ -40,6 +40,9 @@ func (l *lane) failed(err error) {
 		l.rest(l.probeInterval())
 		return
 	case bucket.Ours:
+		if l.health.State == control.LaneFailing && l.health.Problem != string(problem) {
+			l.show(string(problem), err) // what the customer refused is not the trouble now
+		}
 		l.log.Error("this installation itself is in the way: its credentials, its clock, or MILLRACE_ALLOWED_ENDPOINT_NETWORKS", "problem", problem, "error", err)
 	default:
 		l.log.Info("attempt failed; trying again", "problem", problem, "error", err, "failures", l.failures)
@@ -153,6 +156,12 @@ func (l *lane) setHealth(state control.LaneState, problem string, err error) {
 		}
 		l.passAt = time.Time{}
 	}
+	l.show(problem, err)
+}
+
+// show saves what the lane says of itself, with its trouble of now.
+func (l *lane) show(problem string, err error) {
+	h := &l.health
 	if err != nil {
 		h.Message = err.Error()
 	} else if problem == "" {
