@@ -303,42 +303,33 @@ func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
 }
 
 // Healths gives what the lanes of a connector that are not done last said of themselves, by destination; those that
-// have said nothing yet are left out. A connector of another workspace has none.
-func (s *Store) Healths(ctx context.Context, workspace uint32, id control.ConnectorID) (out []control.Health, err error) {
-	lanes, err := list(s.reader(ctx), func(r scanner) (l control.Lane, err error) { return l, r.Scan(&l.Connector, &l.Destination) },
-		`SELECT h.connector, h.destination FROM health h JOIN connectors c ON c.id = h.connector
-			JOIN lanes l ON l.connector = h.connector AND l.destination = h.destination
-			WHERE c.workspace = ? AND c.id = ? AND l.done_at IS NULL ORDER BY h.destination`, workspace, string(id))
-	if err != nil {
-		return nil, s.fail(err, "list health")
-	}
-	for _, l := range lanes {
-		h, err := s.Health(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, h)
-	}
-	return out, nil
+// have said nothing yet are left out. Without a connector it gives those of all connectors of the workspace, in the
+// order of their identities. A connector of another workspace has none.
+func (s *Store) Healths(ctx context.Context, workspace uint32, id control.ConnectorID) ([]control.Health, error) {
+	hs, err := list(s.reader(ctx), scanHealth, "SELECT "+healthColumns+` FROM health h JOIN connectors c ON c.id = h.connector
+		JOIN lanes l ON l.connector = h.connector AND l.destination = h.destination
+		WHERE c.workspace = ? AND (CAST(? AS TEXT) = '' OR c.id = ?) AND l.done_at IS NULL ORDER BY h.connector, h.destination`,
+		workspace, string(id), string(id))
+	return hs, s.fail(err, "list health")
 }
 
 // Health gives what a lane last said of itself; active, with zero times, if it has said nothing yet.
 func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, error) {
-	h := control.Health{Lane: l}
-	var since int64
-	var failing, kept int64
+	hs, err := list(s.reader(ctx), scanHealth, "SELECT "+healthColumns+" FROM health h WHERE h.connector = ? AND h.destination = ?",
+		string(l.Connector), l.Destination)
+	if err != nil || len(hs) == 0 {
+		return control.Health{Lane: l, State: control.LaneActive}, s.fail(err, "load health")
+	}
+	return hs[0], nil
+}
+
+const healthColumns = `h.connector, h.destination, h.state, h.since, h.problem, h.message, h.failing, h.last_file_at, h.episode_at, h.kept, h.kept_episode_at`
+
+func scanHealth(r scanner) (h control.Health, err error) {
+	var since, failing, kept int64
 	var last, episode, keptEpisode sql.NullInt64
-	err := s.reader(ctx).one(`SELECT state, since, problem, message, failing, last_file_at, episode_at, kept, kept_episode_at
-		FROM health WHERE connector = ? AND destination = ?`,
-		[]any{string(l.Connector), l.Destination}, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode, &kept, &keptEpisode)
-	if errors.Is(err, sql.ErrNoRows) {
-		h.State = control.LaneActive
-		return h, nil
-	}
-	if err != nil {
-		return h, s.fail(err, "load health")
-	}
+	err = r.Scan(&h.Lane.Connector, &h.Lane.Destination, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode, &kept, &keptEpisode)
 	h.Since, h.Failing, h.LastFile, h.Episode = fromMillis(since), time.Duration(failing), fromOptMillis(last), fromOptMillis(episode)
 	h.Kept, h.KeptEpisode = time.Duration(kept), fromOptMillis(keptEpisode)
-	return h, nil
+	return h, err
 }

@@ -35,20 +35,22 @@ func (s *Store) Webhooks(ctx context.Context, workspace uint32) ([]control.Webho
 
 // SaveWebhook makes the webhook of w's workspace and URL as w says; its ID stays, or is made.
 func (s *Store) SaveWebhook(ctx context.Context, w control.Webhook) error {
-	sealed, err := s.ring.Seal(w.Secret, sealWebhook(w.Workspace, w.URL))
+	return s.inTx(ctx, "save webhook", func(c conn) error { return c.saveWebhook(w) })
+}
+
+func (c conn) saveWebhook(w control.Webhook) error {
+	sealed, err := c.s.ring.Seal(w.Secret, sealWebhook(w.Workspace, w.URL))
 	if err != nil {
-		return s.fail(err, "save webhook")
+		return err
 	}
 	kinds := make([]string, len(w.Kinds))
 	for i, k := range w.Kinds {
 		kinds[i] = string(k)
 	}
-	return s.inTx(ctx, "save webhook", func(c conn) error {
-		_, err := c.exec(`INSERT INTO webhooks (workspace, url, secret, kinds, created_at) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (workspace, url) DO UPDATE SET secret = excluded.secret, kinds = excluded.kinds`,
-			w.Workspace, w.URL, sealed, strings.Join(kinds, " "), millis(w.CreatedAt))
-		return err
-	})
+	_, err = c.exec(`INSERT INTO webhooks (workspace, url, secret, kinds, created_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (workspace, url) DO UPDATE SET secret = excluded.secret, kinds = excluded.kinds`,
+		w.Workspace, w.URL, sealed, strings.Join(kinds, " "), millis(w.CreatedAt))
+	return err
 }
 
 // DeleteWebhook removes a webhook and gives up what waits to be sent to it. Errors: not_found.
