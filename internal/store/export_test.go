@@ -4,16 +4,26 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 )
 
-// Pragma gives a setting of the writing connection.
-func Pragma(ctx context.Context, t *testing.T, s *Store, name string) (value string) {
+// Setting gives what a query says on the writing connection.
+func Setting(ctx context.Context, t *testing.T, s *Store, query string) (value string) {
 	t.Helper()
-	if err := s.write.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value); err != nil {
+	if err := s.write.QueryRowContext(ctx, query).Scan(&value); err != nil {
 		t.Fatal(err)
 	}
 	return value
 }
+
+// Impatient makes the calls of a store on PostgreSQL wait no longer than that for their answers.
+func Impatient(s *Store, within time.Duration) { s.d = postgres{within: within} }
+
+// LockWriters is the statement by which a writer of PostgreSQL waits until it is alone.
+func LockWriters() string { return fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", allWriters) }
+
+// LockTogether is the statement by which a writer of PostgreSQL keeps those away that must be alone.
+func LockTogether() string { return fmt.Sprintf("SELECT pg_advisory_xact_lock_shared(%d)", allWriters) }
 
 // LimitPages lets the file grow to n pages; to its present size if that is more.
 func LimitPages(ctx context.Context, t *testing.T, s *Store, n int) {

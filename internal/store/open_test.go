@@ -30,6 +30,11 @@ func open(t testing.TB, path string) (*store.Store, error) {
 
 func openAt(t testing.TB, cfg store.Config) (*store.Store, error) {
 	t.Helper()
+	return openIn(context.Background(), t, cfg)
+}
+
+func openIn(ctx context.Context, t testing.TB, cfg store.Config) (*store.Store, error) {
+	t.Helper()
 	var err error
 	if cfg.Keyring, err = secret.NewKeyring(); err != nil {
 		t.Fatal(err)
@@ -37,7 +42,7 @@ func openAt(t testing.TB, cfg store.Config) (*store.Store, error) {
 	if cfg.Catalogue, err = catalogue(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(context.Background(), cfg)
+	s, err := store.Open(ctx, cfg)
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -237,7 +242,7 @@ func TestEveryConnectionSyncsFullyAndChecksReferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
-		if got := store.Pragma(t.Context(), t, s, pragma); got != want {
+		if got := store.Setting(t.Context(), t, s, "PRAGMA "+pragma); got != want {
 			t.Errorf("%s is %s, want %s", pragma, got, want)
 		}
 	}

@@ -19,7 +19,9 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-type postgres struct{}
+type postgres struct {
+	within time.Duration // limit of a call
+}
 
 const (
 	// How many transactions may write at once, in different scopes.
@@ -177,4 +179,4 @@ func (postgres) explain(cfg Config, retry bool) *fault.Error {
 		WithHint("See user, password and database in MILLRACE_DATABASE_URL. The user must be allowed to make tables: let it own the database.")
 }
 
-func (postgres) patience() time.Duration { return answerWithin }
+func (d postgres) patience() time.Duration { return d.within }

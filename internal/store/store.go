@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	switch {
 	case cfg.URL != "":
-		s.d = postgres{}
+		s.d = postgres{within: answerWithin}
 	case cfg.Path == "":
 		return nil, fault.New(fault.Invalid, op, "no path was given")
 	}
@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close() // what kept it from opening says more
-		if e := fault.As(err); e != nil && e.Code == fault.Unavailable && e.Message() == "" {
+		if e := fault.As(err); e != nil && e.Code == fault.Unavailable && e.Message() == "" && !errors.Is(e, context.Canceled) {
 			if better := s.d.explain(cfg, e.Retry); better != nil {
 				better.Op, better.Retry, better.Cause = op, e.Retry, e.Cause
 				return nil, better
@@ -154,8 +154,10 @@ func (s *Store) fail(err error, op string) error {
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return fault.From(err, fault.NotFound, op)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+	case errors.Is(err, context.Canceled), errors.Is(err, sql.ErrConnDone):
 		return fault.From(err, fault.Unavailable, op)
+	case errors.Is(err, context.DeadlineExceeded): // by a limit of the caller's, or of ours
+		return &fault.Error{Code: fault.Unavailable, Op: op, Retry: true, Cause: err}
 	}
 	code, retry := s.d.code(err)
 	return &fault.Error{Code: code, Op: op, Retry: retry, Cause: err}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -31,6 +32,20 @@ func connectors(run runner) {
 		cs, err = e.Connectors(t.Context(), other.Number)
 		ok(t, err)
 		equal(t, "connectors of the other workspace", len(cs), 0)
+	})
+	run("connectors are listed by name, byte by byte", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		ordered := []string{"", " b", "-a", "1", "A", "B", "Z", "_", "a", "a b", "aa", "z", "Á", "é"}
+		for _, i := range rand.Perm(len(ordered)) {
+			ok(t, e.CreateConnector(t.Context(), e.draft(w, ordered[i]), credentials()))
+		}
+		cs, err := e.Connectors(t.Context(), w.Number)
+		ok(t, err)
+		var names []string
+		for _, c := range cs {
+			names = append(names, c.Name)
+		}
+		equal(t, "names", names, ordered)
 	})
 	run("name, number and folder are given once", func(t *testing.T, e *env) {
 		w, other := e.workspace("acme"), e.workspace("other")

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/control"
@@ -201,6 +202,14 @@ func positions(run runner) {
 			ok(t, err)
 			equal(t, "health", got, h)
 			h.LastFile, h.State = e.now, control.LaneRetrying
+		}
+		// What a store answers may hold any bytes, and may keep nobody from saying how a lane is.
+		h.Message = "a\x00b\xffc"
+		ok(t, e.SaveHealth(t.Context(), h))
+		got, err := e.Health(t.Context(), l)
+		ok(t, err)
+		if !strings.HasPrefix(got.Message, "a") || !strings.HasSuffix(got.Message, "c") {
+			t.Fatalf("message %q", got.Message)
 		}
 		h.Lane.Destination = 9
 		want(t, e.SaveHealth(t.Context(), h), fault.NotFound)
