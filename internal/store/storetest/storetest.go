@@ -53,6 +53,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	entries(run)
 	repeats(run)
 	keys(run)
+	overview(run)
 	together(run)
 }
 
