@@ -1,9 +1,13 @@
 package e2e_test
 
 import (
+	"database/sql"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite"
 )
 
 // A test connector delivers up to its cap and drops the rest, counted. Once it is upgraded everything is delivered, and
@@ -38,6 +42,25 @@ func TestATestConnectorHasACapUntilItIsUpgraded(t *testing.T) {
 		}
 	}
 
+	// The hour goes on: who waits for it hears so. Once it is complete, it is with losses.
+	hour := ""
+	for _, a := range ledgerOf(t, w.server).Audit {
+		if a.Dropped > 0 {
+			hour = a.Hour
+		}
+	}
+	waits := func(timeout string, want int, says string) {
+		t.Helper()
+		stdout, stderr, code := call(t, w.env, "wait", "--connector", "warehouse", "--hour", hour, "--timeout", timeout)
+		if code != want || !strings.Contains(stdout+stderr, says) {
+			t.Errorf("wait for %s ends with exit %d, want %d, and says\n%s%s", hour, code, want, stdout, stderr)
+		}
+	}
+	waits("0s", 7, "is not complete\n")
+	waits("1s", 7, "is not complete after 1s\n")
+	w.complete("warehouse", hour)
+	waits("1m", 3, "were dropped")
+
 	if out := must(t, w.env, "connector", "upgrade", "warehouse"); !strings.Contains(out, "acme/warehouse is upgraded") {
 		t.Errorf("upgrade: %s", out)
 	}
@@ -65,5 +88,23 @@ func TestATestConnectorHasACapUntilItIsUpgraded(t *testing.T) {
 		} else if time.Now().After(deadline) {
 			t.Fatalf("accepted, delivered, dropped, waiting: %v", s)
 		}
+	}
+	waits("0s", 0, "all of ")
+}
+
+// complete writes down that an hour is complete, as the server does when it has ended: no test can wait for that.
+func (w *world) complete(connector, hour string) {
+	w.t.Helper()
+	at, err := time.Parse("2006-01-02-15", hour)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(w.data, "millrace.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("INSERT INTO hours_done (connector, hour, at) SELECT id, ?, ? FROM connectors WHERE name = ?", at.Unix()/3600, time.Now().UnixMilli(), connector); err != nil {
+		w.t.Fatal(err)
 	}
 }
