@@ -41,10 +41,11 @@ func Roles() []Role { return []Role{Viewer, Editor, Administrator} }
 // Right is what an action needs of whoever asks for it.
 type Right string
 
-// The rights. All but RightAnyone, RightSignedIn and RightInstall are those of one workspace.
+// The rights. Those from RightView to RightExportUserData are of one workspace.
 const (
 	RightAnyone         Right = "anyone"           // nobody need be known
 	RightSignedIn       Right = "signed_in"        // a member, whatever they may do
+	RightSession        Right = "session"          // a person in their session: whoever found a token shall not stay by it
 	RightView           Right = "view"             // see connectors, ledgers, notices
 	RightChange         Right = "change"           // change connectors, the data export, webhooks
 	RightAdminister     Right = "administer"       // change members, keys, the workspace; read the log of changes
@@ -54,7 +55,7 @@ const (
 
 // Rights are all rights, in the order in which they are shown.
 func Rights() []Right {
-	return []Right{RightAnyone, RightSignedIn, RightView, RightChange, RightAdminister, RightExportUserData, RightInstall}
+	return []Right{RightAnyone, RightSignedIn, RightSession, RightView, RightChange, RightAdminister, RightExportUserData, RightInstall}
 }
 
 // needs says from which role on a right is held.
@@ -77,6 +78,8 @@ func (a Actor) May(r Right, workspace uint32) bool {
 		return true
 	case RightSignedIn:
 		return a.Member != "" || a.Installation
+	case RightSession:
+		return a.Member != "" && a.Session != ""
 	case RightInstall:
 		return a.Installation
 	case RightExportUserData:

@@ -8,21 +8,24 @@ func TestRights(t *testing.T) {
 	}
 	reading := seat(Administrator, true)
 	reading.ReadOnly = true
+	inSession := seat(Editor, false)
+	inSession.Session = "s"
 	for name, row := range map[string]struct {
 		actor Actor
 		in    uint32
 		want  string // one letter for each of Rights
 	}{
-		"nobody":                              {Actor{}, 7, "x......"},
-		"a viewer":                            {seat(Viewer, false), 7, "xxx...."},
-		"a viewer who may export":             {seat(Viewer, true), 7, "xxx..x."},
-		"an editor":                           {seat(Editor, false), 7, "xxxx..."},
-		"an administrator":                    {seat(Administrator, false), 7, "xxxxx.."},
-		"an administrator elsewhere":          {seat(Administrator, true), 8, "xx....."},
-		"an administrator's token that reads": {reading, 7, "xxx..x."},
-		"a role that does not exist":          {seat("owner", false), 7, "xx....."},
-		"the installation's administrator":    {Actor{Member: "m", Installation: true}, 7, "xxxxx.x"},
-		"the command line":                    {CommandLine(), 7, "xxxxx.x"},
+		"nobody":                              {Actor{}, 7, "x......."},
+		"a viewer":                            {seat(Viewer, false), 7, "xx.x...."},
+		"a viewer who may export":             {seat(Viewer, true), 7, "xx.x..x."},
+		"an editor":                           {seat(Editor, false), 7, "xx.xx..."},
+		"an administrator":                    {seat(Administrator, false), 7, "xx.xxx.."},
+		"an administrator elsewhere":          {seat(Administrator, true), 8, "xx......"},
+		"an administrator's token that reads": {reading, 7, "xx.x..x."},
+		"an editor in a session":              {inSession, 7, "xxxxx..."},
+		"a role that does not exist":          {seat("owner", false), 7, "xx......"},
+		"the installation's administrator":    {Actor{Member: "m", Installation: true}, 7, "xx.xxx.x"},
+		"the command line":                    {CommandLine(), 7, "xx.xxx.x"},
 	} {
 		got := ""
 		for _, r := range Rights() {
