@@ -1,11 +1,9 @@
 package app
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/millrace/millrace/internal/bucket"
-	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -114,19 +112,6 @@ func (cmd Policy) fillIn(ctx context.Context, s Settings, in *bucket.PolicyInput
 	if len(in.ExternalIDs) > 0 {
 		return nil
 	}
-	uses := []control.Integration{control.Integration(in.Kind)}
-	if in.Kind == bucket.Trust {
-		uses[0] = control.Integration(cmp.Or(in.For, bucket.Currents))
-	}
-	if uses[0] == control.Integration(bucket.Both) {
-		uses = []control.Integration{control.IntegrationCurrents, control.IntegrationExports}
-	}
-	for _, use := range uses {
-		id, err := p.store.ExternalID(ctx, w.Number, use)
-		if err != nil {
-			return err
-		}
-		in.ExternalIDs = append(in.ExternalIDs, id)
-	}
-	return nil
+	in.ExternalIDs, err = p.rules().ExternalIDs(ctx, w.Number, *in)
+	return err
 }

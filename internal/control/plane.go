@@ -54,6 +54,7 @@ type Store interface {
 
 	Webhooks(ctx context.Context, workspace uint32) ([]Webhook, error)
 	SaveWebhook(ctx context.Context, w Webhook) error
+	CreateWebhook(ctx context.Context, w Webhook) (int64, error)
 	DeleteWebhook(ctx context.Context, workspace uint32, id int64) error
 }
 

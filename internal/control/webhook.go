@@ -2,12 +2,14 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // NoticeKinds are all kinds of notices, in the order in which they are shown.
@@ -73,6 +75,25 @@ func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
 	w.CreatedAt = p.now()
 	return fault.Wrap(p.Store.SaveWebhook(ctx, w), op)
 }
+
+// CreateWebhook makes a webhook, with a secret of its own if w has none, and gives it as it is then. Errors: invalid with
+// every problem; conflict if the workspace has one to that address.
+func (p *Plane) CreateWebhook(ctx context.Context, w Webhook) (Webhook, error) {
+	const op = "create webhook"
+	if w.Secret.Empty() {
+		w.Secret = secret.New(webhookSecretPrefix + strings.ToLower(rand.Text()))
+	}
+	if err := invalid(op, w.Validate()); err != nil {
+		return w, err
+	}
+	w.CreatedAt = p.now()
+	var err error
+	w.ID, err = p.Store.CreateWebhook(logged(ctx, w.CreatedAt, "webhook.create", subject{w.Workspace, w.URL, w.URL}, nil, viewWebhook(w)), w)
+	return w, fault.Wrap(err, op)
+}
+
+// webhookSecretPrefix makes a leaked secret recognisable to people and scanners.
+const webhookSecretPrefix = "mrw_"
 
 // DeleteWebhook removes a webhook: what waits to be sent to it is given up. Errors: not_found.
 func (p *Plane) DeleteWebhook(ctx context.Context, workspace uint32, id int64) error {

@@ -295,3 +295,21 @@ func TestStepsAreTold(t *testing.T) {
 	ok(t, err)
 	equal(t, "told", strings.Join(told, " "), `[null,0] [["trying"],90] [["trying"],60] [["passed"],0] [["passed","passed"],0]`)
 }
+
+func TestAWebhookIsCreatedOnceWithASecret(t *testing.T) {
+	b := newBench(t)
+	w := b.workspace("acme")
+	h, err := b.CreateWebhook(t.Context(), control.Webhook{Workspace: w.Number, URL: "https://acme.example/hook"})
+	ok(t, err)
+	if s := h.Secret.Reveal(); !strings.HasPrefix(s, "mrw_") || len(s) < 26 {
+		t.Errorf("the secret is %q", s)
+	}
+	_, err = b.CreateWebhook(t.Context(), control.Webhook{Workspace: w.Number, URL: "https://acme.example/hook"})
+	code(t, err, fault.Conflict)
+	_, err = b.CreateWebhook(t.Context(), control.Webhook{Workspace: w.Number, URL: "ftp://acme.example", Secret: secret.New("short"), Kinds: []control.NoticeKind{"x"}})
+	code(t, err, fault.Invalid)
+	equal(t, "number of problems", len(fault.As(err).Fields), 3)
+	hs, err := b.store.Webhooks(t.Context(), w.Number)
+	ok(t, err)
+	equal(t, "kept", hs[0].Secret.Reveal(), h.Secret.Reveal())
+}
