@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"slices"
+	"strconv"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -32,6 +34,25 @@ func (s *Store) Workspace(ctx context.Context, name string) (control.Workspace, 
 	}
 	if err != nil {
 		return control.Workspace{}, s.fail(err, "find workspace")
+	}
+	return ws[0], nil
+}
+
+// WorkspaceBy gives the workspace with that number, as decimal digits, or else of that name. Errors: not_found.
+func (s *Store) WorkspaceBy(ctx context.Context, ref string) (control.Workspace, error) {
+	number, err := strconv.ParseUint(ref, 10, 31)
+	if err != nil {
+		number = 0 // which none has
+	}
+	ws, err := list(s.reader(ctx), scanWorkspace, "SELECT "+workspaceColumns+" FROM workspaces WHERE number = ? OR name = ?", number, ref)
+	if err == nil && len(ws) == 0 {
+		return control.Workspace{}, fault.New(fault.NotFound, "", "there is no workspace %q", ref)
+	}
+	if err != nil {
+		return control.Workspace{}, s.fail(err, "find workspace")
+	}
+	if i := slices.IndexFunc(ws, func(w control.Workspace) bool { return uint64(w.Number) == number }); i >= 0 {
+		return ws[i], nil
 	}
 	return ws[0], nil
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,6 +28,20 @@ func workspaces(run runner) {
 		equal(t, "number of workspaces", len(all), len(hostileNames))
 		_, err = e.Workspace(t.Context(), "nobody")
 		want(t, err, fault.NotFound)
+	})
+	run("a workspace is found by its number, and else by its name", func(t *testing.T, e *env) {
+		a := e.workspace("acme")
+		number := strconv.FormatUint(uint64(a.Number), 10)
+		b := e.workspace(number) // somebody called theirs so
+		for ref, w := range map[string]control.Workspace{"acme": a, number: a, strconv.FormatUint(uint64(b.Number), 10): b} {
+			got, err := e.WorkspaceBy(t.Context(), ref)
+			ok(t, err)
+			equal(t, "workspace", got, w)
+		}
+		for _, ref := range []string{"", "0", "-1", "99999999999999999999", "nobody", "ACME"} {
+			_, err := e.WorkspaceBy(t.Context(), ref)
+			want(t, err, fault.NotFound)
+		}
 	})
 	run("a name or number is given to one workspace only", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
