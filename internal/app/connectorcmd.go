@@ -202,7 +202,7 @@ type ConnectorShow struct {
 
 // Help teaches.
 func (ConnectorShow) Help() string {
-	return `Everything about a connector but its secret: where it delivers to, what it takes, how it does, and how its last credential checks ended. With the role method also the account id and the external id that the role's trust policy has to name.
+	return `Everything about a connector but its secret: where it delivers to, what it takes, how it does, and how its last credential checks ended. With the role method also the external id that the role's trust policy has to name, and the account id if MILLRACE_AWS_ACCOUNT_ID sets it: nobody is asked for it here.
 
     millrace connector show acme/warehouse`
 }
