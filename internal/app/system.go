@@ -238,6 +238,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
 		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,
+		Use: s.plane.store.TouchKeys,
 	})
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit, QuotaPatience: s.cfg.Delivery.QuotaPatience,
@@ -261,6 +262,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	errands.Go(func() { s.runJobs(ctx, w) })
 	errands.Go(func() { s.scheduleChecks(ctx) })
 	errands.Go(func() { s.watchQuota(ctx, log) })
+	errands.Go(func() { s.watchKeys(ctx, notifier.Wake) })
 	errands.Go(func() {
 		if err := notifier.Run(ctx); err != nil && ctx.Err() == nil {
 			s.logger.Error("nobody is told anything any more until the next start", "error", err)

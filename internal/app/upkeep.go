@@ -15,6 +15,9 @@ const (
 	checksOnce = 10               // how many are made in one go
 	quotaLook  = 10 * time.Second // how often somebody looks how full the log is
 	quotaShare = 10               // the notice comes when less than a tenth of the quota is left
+	// How often somebody looks after API keys. Not at once: what is used shows itself within the first minute.
+	keyLook   = time.Hour
+	keyUnused = 90 * 24 * time.Hour
 )
 
 // scheduleChecks tries the credentials of each connector once a day, until ctx ends.
@@ -50,5 +53,24 @@ func (s *system) watchQuota(ctx context.Context, log eventlog.Log) {
 		}
 		told = day
 		s.logger.Warn("the log is nearly full", "used", u.Bytes, "limit", u.MaxBytes)
+	}
+}
+
+// watchKeys tells of API keys that nobody uses, and of those that end, until ctx ends. wake is called when there is
+// something to tell.
+func (s *system) watchKeys(ctx context.Context, wake func()) {
+	for sleep(ctx, keyLook) {
+		due, err := s.plane.store.KeysToTell(ctx, time.Now().UTC(), keyUnused)
+		for _, n := range due {
+			if err == nil {
+				err = s.plane.store.AddNotice(ctx, n)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.Error("notices about API keys were not written; it is tried again", "error", err)
+		}
+		if len(due) > 0 {
+			wake()
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,51 @@ func TestANearlyFullLogIsToldOnceADay(t *testing.T) {
 		if told := watch(24 * time.Hour); len(told) != 2 {
 			t.Errorf("%d notices after another day", len(told))
 		}
+	})
+}
+
+func TestKeysThatEndOrAreNotUsedAreToldOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		s := &system{logger: slog.New(slog.DiscardHandler), plane: &plane{store: openTestStore(t, dir)}}
+		if err := s.plane.store.CreateWorkspace(ctx, control.Workspace{Number: 7, Name: "acme", UnknownFields: control.RejectUnknown, CreatedAt: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		for name, ends := range map[string]time.Time{"ends": time.Now().Add(90 * time.Minute), "rests": {}, "works": {}} {
+			k := control.APIKey{ID: control.KeyID(name), Workspace: 7, Name: name, Scopes: control.Scopes()[:1], CreatedAt: time.Now(), ExpiresAt: ends}
+			if err := s.plane.store.CreateKey(ctx, k, control.HashKey(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		woken := 0
+		after := func(d time.Duration, want ...string) {
+			t.Helper()
+			run, stop := context.WithTimeout(ctx, d)
+			defer stop()
+			s.watchKeys(run, func() { woken++ })
+			told, err := s.plane.store.Notices(ctx, 7, 0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, n := range told {
+				got = append(got, string(n.Kind)+" "+n.Params["key"])
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) || woken != len(want) {
+				t.Errorf("after %v: told %v, woken %d times", d, got, woken)
+			}
+			if err := s.plane.store.TouchKeys(ctx, map[control.KeyID]time.Time{"works": time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after(90*time.Minute - time.Second)
+		after(2*time.Hour, "key_expired ends")
+		after(48*time.Hour, "key_expired ends")
+		after(keyUnused/2, "key_expired ends")
+		after(keyUnused/2, "key_expired ends", "key_unused rests")
+		after(48*time.Hour, "key_expired ends", "key_unused rests") // restarts tell nothing twice
 	})
 }
 
