@@ -158,14 +158,3 @@ func (s *Store) SaveSend(ctx context.Context, v control.Send) error {
 			v.Tries, optMillis(v.FirstTry), millis(v.NextTry), optMillis(v.Done), v.Failed, v.ID))
 	})
 }
-
-// Recipients gives who is to be sent n by mail: the contact of its connector, deleted or not. Notices about no
-// connector have none until there are members.
-func (s *Store) Recipients(ctx context.Context, n control.Notice) ([]control.Recipient, error) {
-	rs, err := list(s.reader(ctx), func(r scanner) (v control.Recipient, err error) { return v, r.Scan(&v.Email, &v.Language) },
-		`SELECT c.contact_email, w.language FROM connectors c JOIN workspaces w ON w.number = c.workspace
-			WHERE c.workspace = ? AND c.id = ? AND c.contact_email <> ''
-		UNION SELECT ?, w.language FROM workspaces w WHERE w.number = ? AND ? <> ''`,
-		n.Workspace, string(n.Connector), n.Params[control.ParamContact], n.Workspace, n.Params[control.ParamContact])
-	return rs, s.fail(err, "find recipients")
-}

@@ -44,6 +44,13 @@ func (s *Store) Tickets(ctx context.Context, workspace uint32) ([]control.Ticket
 	return vs, s.fail(err, "list tickets")
 }
 
+// TicketsFor gives the invitations of an address that are not past, oldest first.
+func (s *Store) TicketsFor(ctx context.Context, email string) ([]control.Ticket, error) {
+	vs, err := list(s.reader(ctx), scanTicket, ticketQuery+"WHERE kind = ? AND email = ? AND expires_at > ? ORDER BY created_at, id",
+		string(control.TicketInvitation), email, millis(s.now()))
+	return vs, s.fail(err, "list invitations")
+}
+
 // DeleteTicket makes a link worth nothing. Errors: not_found, also if it is of another workspace.
 func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.TicketID) error {
 	return s.inTx(ctx, "delete ticket", func(c conn) error {
@@ -56,10 +63,10 @@ func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.T
 //
 // Errors: not_found if it was spent meanwhile or is past; what CreateMember, UpdateMember and SetSeat give. The ticket
 // is good for another try then.
-func (s *Store) UseTicket(ctx context.Context, hash control.KeyHash, m control.Member, lock *control.Lock, seat *control.Membership) error {
+func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Member, lock *control.Lock, seat *control.Membership) error {
 	return s.inTx(ctx, "use ticket", func(c conn) error {
 		var kind control.TicketKind
-		err := c.one("DELETE FROM tickets WHERE hash = ? AND expires_at > ? RETURNING kind", []any{hash[:], millis(s.now())}, &kind)
+		err := c.one("DELETE FROM tickets WHERE id = ? AND expires_at > ? RETURNING kind", []any{string(id), millis(s.now())}, &kind)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = fault.New(fault.NotFound, "", "there is no such ticket")
 		}

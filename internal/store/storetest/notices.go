@@ -172,6 +172,71 @@ func notices(run runner) {
 		lost := e.draft(w, "lost").Config // known from the log alone
 		e.apply(20, lost)
 		equal(t, "of one whose contact is lost", len(who(e.notice(w.Number, lost.Connector, ""))), 0)
+
+		own, ana, bea := e.notice(w.Number, "", ""), e.member("ana"), e.member("bea", e.seat(w, control.Editor))
+		ana.Installation, ana.Language = true, ""
+		ok(t, e.UpdateMember(t.Context(), ana))
+		machine := []control.Recipient{{Email: "ana@example.com", Language: "en"}}
+		equal(t, "of a workspace without an administrator", who(own), machine)
+		seat := e.seat(w, control.Administrator)
+		seat.Member = bea.ID
+		ok(t, e.SetSeat(t.Context(), seat))
+		e.member("carl", e.seat(w, control.Viewer))
+		chosen := []control.Recipient{{Email: "bea@example.com", Language: "es"}}
+		equal(t, "of the workspace itself", who(own), chosen)
+		bea.Language = ""
+		ok(t, e.UpdateMember(t.Context(), bea))
+		chosen[0].Language = "pt-BR"
+		equal(t, "who chose no language", who(own), chosen)
+		equal(t, "of one whose contact is lost", who(e.notice(w.Number, lost.Connector, "")), chosen)
+		equal(t, "of the installation", who(e.notice(0, "", "")), machine)
+		equal(t, "contact still", who(e.notice(w.Number, c.Connector, "")), expect)
+	})
+	run("a member has seen what came before them and what they marked, and nobody else's", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w, other := e.workspace("acme"), e.workspace("other")
+		add := func(workspace uint32, kind control.NoticeKind) {
+			t.Helper()
+			n := e.notice(workspace, "c", e.now.String())
+			n.Kind = kind
+			ok(t, e.AddNotice(ctx, n))
+			e.now = e.now.Add(time.Second)
+		}
+		add(w.Number, control.NoticeFailing)
+		add(0, control.NoticeDiskQuota)
+		ana := e.administrator("ana")
+		add(w.Number, control.NoticeFailing)
+		bea := e.member("bea", e.seat(w, control.Viewer))
+		add(w.Number, control.NoticeFailing)
+		add(w.Number, control.NoticeHourComplete) // nobody is shown it
+		add(w.Number, control.NoticeResumed)
+		add(other.Number, control.NoticeFailing)
+		add(0, control.NoticeDiskQuota)
+		unread := func(what string, w uint32, m control.Member, want int) {
+			t.Helper()
+			n, err := e.UnreadNotices(ctx, w, m.ID)
+			ok(t, err)
+			equal(t, what, n, want)
+		}
+		unread("without a seat: since they are here", w.Number, ana, 3)
+		unread("with a seat: since they have it", w.Number, bea, 2)
+		unread("of the installation", 0, ana, 1)
+		unread("of nobody", w.Number, control.Member{ID: "nobody"}, 0)
+		ns, err := e.Notices(ctx, w.Number, 0, 10)
+		ok(t, err)
+		ok(t, e.MarkNoticesRead(ctx, w.Number, ana.ID, ns[1].ID))
+		unread("read one", w.Number, ana, 1)
+		unread("another member", w.Number, bea, 2)
+		unread("another workspace", other.Number, ana, 1)
+		ok(t, e.MarkNoticesRead(ctx, w.Number, ana.ID, 1))
+		unread("what was seen stays seen", w.Number, ana, 1)
+		ok(t, e.MarkNoticesRead(ctx, w.Number, ana.ID, 1<<40))
+		unread("all", w.Number, ana, 0)
+		add(w.Number, control.NoticeFailing)
+		unread("the next is not seen", w.Number, ana, 1)
+		ok(t, e.MarkNoticesRead(ctx, 0, ana.ID, 1<<40))
+		unread("of the installation", 0, ana, 0)
+		want(t, e.MarkNoticesRead(ctx, w.Number, "nobody", 1), fault.NotFound)
 	})
 	run("a webhook is one for each address of a workspace, its secret sealed", func(t *testing.T, e *env) {
 		a, b := e.workspace("a"), e.workspace("b")

@@ -305,6 +305,9 @@ func people(run runner) {
 		all, err := e.Tickets(ctx, w.Number)
 		ok(t, err)
 		equal(t, "tickets", all, []control.Ticket{v})
+		all, err = e.TicketsFor(ctx, "new@example.com")
+		ok(t, err)
+		equal(t, "invitations of the address", all, []control.Ticket{elsewhere, v})
 		want(t, e.DeleteTicket(ctx, other.Number, v.ID), fault.NotFound)
 		ok(t, e.DeleteTicket(ctx, w.Number, v.ID))
 		want(t, e.DeleteTicket(ctx, w.Number, v.ID), fault.NotFound)
@@ -316,14 +319,17 @@ func people(run runner) {
 		all, err = e.Tickets(ctx, other.Number)
 		ok(t, err)
 		equal(t, "past", len(all), 0)
-		want(t, e.UseTicket(ctx, tokenHash("2"), e.person("new"), nil, nil), fault.NotFound)
+		all, err = e.TicketsFor(ctx, "new@example.com")
+		ok(t, err)
+		equal(t, "past invitations", len(all), 0)
+		want(t, e.UseTicket(ctx, elsewhere.ID, e.person("new"), nil, nil), fault.NotFound)
 	})
 	run("an invitation is accepted once, by whoever comes first, or not at all", func(t *testing.T, e *env) {
 		ctx := t.Context()
 		w := e.workspace("acme")
 		invite := func(name string) {
 			t.Helper()
-			ok(t, e.CreateTicket(ctx, control.Ticket{ID: control.NewTicketID(), Kind: control.TicketInvitation, Email: name, Workspace: w.Number,
+			ok(t, e.CreateTicket(ctx, control.Ticket{ID: control.TicketID(name), Kind: control.TicketInvitation, Email: name, Workspace: w.Number,
 				Role: control.Viewer, CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}, tokenHash(name)))
 		}
 		invite("new@example.com")
@@ -333,7 +339,7 @@ func people(run runner) {
 			s, m, seat := e.open(), e.person(fmt.Sprint("new", i)), e.seat(w, control.Viewer)
 			seat.Member = m.ID
 			wg.Go(func() {
-				errs[i] = s.UseTicket(ctx, tokenHash("new@example.com"), m, &control.Lock{Password: secret.New("p")}, &seat)
+				errs[i] = s.UseTicket(ctx, "new@example.com", m, &control.Lock{Password: secret.New("p")}, &seat)
 			})
 		}
 		wg.Wait()
@@ -348,14 +354,14 @@ func people(run runner) {
 		invite("ana@example.com")
 		lower := e.seat(w, control.Viewer)
 		lower.Member = ana.ID
-		want(t, e.UseTicket(ctx, tokenHash("ana@example.com"), ana, nil, &lower), fault.Conflict) // the last administrator
+		want(t, e.UseTicket(ctx, "ana@example.com", ana, nil, &lower), fault.Conflict) // the last administrator
 		taken := e.person("ana")
-		want(t, e.UseTicket(ctx, tokenHash("ana@example.com"), taken, nil, nil), fault.Conflict)
+		want(t, e.UseTicket(ctx, "ana@example.com", taken, nil, nil), fault.Conflict)
 		stale := ana
 		stale.Rev = 7
-		want(t, e.UseTicket(ctx, tokenHash("ana@example.com"), stale, nil, nil), fault.Stale)
+		want(t, e.UseTicket(ctx, "ana@example.com", stale, nil, nil), fault.Stale)
 		ana.Installation = true
-		ok(t, e.UseTicket(ctx, tokenHash("ana@example.com"), ana, nil, nil)) // good for another try after each of them
+		ok(t, e.UseTicket(ctx, "ana@example.com", ana, nil, nil)) // good for another try after each of them
 		got, err := e.Member(ctx, ana.ID)
 		ok(t, err)
 		ana.Rev = 2
@@ -365,12 +371,12 @@ func people(run runner) {
 		ctx := t.Context()
 		m := e.member("ana")
 		ok(t, e.CreateSession(ctx, e.session(m, "s"), tokenHash("s")))
-		ok(t, e.CreateTicket(ctx, control.Ticket{ID: control.NewTicketID(), Kind: control.TicketReset, Email: m.Email, Member: m.ID, CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}, tokenHash("r")))
+		ok(t, e.CreateTicket(ctx, control.Ticket{ID: "r", Kind: control.TicketReset, Email: m.Email, Member: m.ID, CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}, tokenHash("r")))
 		l, err := e.Lock(ctx, m.ID)
 		ok(t, err)
 		l.Password = secret.New("new")
-		ok(t, e.UseTicket(ctx, tokenHash("r"), m, &l, nil))
-		want(t, e.UseTicket(ctx, tokenHash("r"), m, &l, nil), fault.NotFound)
+		ok(t, e.UseTicket(ctx, "r", m, &l, nil))
+		want(t, e.UseTicket(ctx, "r", m, &l, nil), fault.NotFound)
 		_, err = e.SessionByHash(ctx, tokenHash("s"))
 		want(t, err, fault.NotFound)
 		l, err = e.Lock(ctx, m.ID)
