@@ -39,6 +39,13 @@ func ReadPath(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
+// Resolve follows the links in path, so that what is renamed to the path that it gives replaces the file itself and not
+// a link to it. Errors: not_found.
+func Resolve(path string) (string, error) {
+	p, err := filepath.EvalSymlinks(path)
+	return p, door(err, "follow the links of", path)
+}
+
 type osFS string
 
 func (r osFS) path(op, name string) (string, error) {
@@ -162,7 +169,7 @@ func (r osFS) Stat(name string) (Info, error) {
 	if err != nil {
 		return Info{}, door(err, "stat", name)
 	}
-	info := Info{Dir: st.IsDir(), Shared: st.Mode().Perm()&0o066 != 0, Modified: st.ModTime()}
+	info := Info{Dir: st.IsDir(), Regular: st.Mode().IsRegular(), Shared: st.Mode().Perm()&0o066 != 0, Foreign: foreign(st), Modified: st.ModTime()}
 	if !info.Dir {
 		info.Size = st.Size()
 	}

@@ -88,7 +88,9 @@ type Entry struct {
 type Info struct {
 	Size     int64 // bytes; 0 for folders
 	Dir      bool
+	Regular  bool // a file that gives its bytes as often as it is read; not a folder, a pipe, a device
 	Shared   bool // others than its owner may read it or write to it
+	Foreign  bool // it belongs to another user than that of this process
 	Modified time.Time
 }
 

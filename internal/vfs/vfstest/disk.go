@@ -543,7 +543,7 @@ func (d *Disk) Stat(name string) (vfs.Info, error) {
 	if n == nil {
 		return vfs.Info{Dir: true}, nil
 	}
-	return vfs.Info{Size: int64(len(n.data)), Modified: n.mtime}, nil
+	return vfs.Info{Size: int64(len(n.data)), Regular: true, Modified: n.mtime}, nil
 }
 
 // Lock implements vfs.FS.
