@@ -60,7 +60,12 @@ type TwoFactorStart struct {
 	URI    string `json:"uri" doc:"otpauth://, for a QR code."`
 }
 
-// TwoFactorProof confirms an authenticator, or that a member may take it away.
+// TwoFactorCode shows that an authenticator is set up.
+type TwoFactorCode struct {
+	Code string `json:"code" doc:"That it shows now."`
+}
+
+// TwoFactorProof shows that a member may take their authenticator away: a code of it, or the password.
 type TwoFactorProof struct {
 	Code     string `json:"code,omitempty"`
 	Password string `json:"password,omitempty"`
@@ -145,6 +150,13 @@ type Invite struct {
 	Role           string `json:"role,omitempty" enum:",viewer,editor,administrator" doc:"Viewer if it is left out."`
 	ExportUserData bool   `json:"export_user_data,omitempty"`
 	Installation   bool   `json:"installation_administrator,omitempty" doc:"Only installation administrators may."`
+	Language       string `json:"language,omitempty" enum:",en,pt-BR,es" doc:"Of the mail; that of who invites if it is left out."`
+}
+
+// AdministratorInvite asks somebody to be installation administrator.
+type AdministratorInvite struct {
+	Email    string `json:"email"`
+	Language string `json:"language,omitempty" enum:",en,pt-BR,es" doc:"Of the mail; that of who invites if it is left out."`
 }
 
 // Invitation is a link that somebody was sent.
@@ -162,8 +174,27 @@ type Invitation struct {
 // InvitationIssued is a new invitation.
 type InvitationIssued struct {
 	Invitation
-	Mailed bool   `json:"mailed" doc:"Whether the mail went out. If not, pass the link on."`
-	Link   string `json:"link" doc:"Shown this once."`
+	Mailed      bool   `json:"mailed" doc:"Whether the mail went out. If not, pass the link on."`
+	Link        string `json:"link,omitempty" doc:"Shown this once, and only if no mail went out."`
+	MailProblem string `json:"mail_problem,omitempty" doc:"Why no mail went out."`
+}
+
+// LinkToken is the last part of a link's address.
+type LinkToken struct {
+	Token string `json:"token"`
+}
+
+// Link is what a link is good for.
+type Link struct {
+	Kind           string    `json:"kind" enum:"invitation,reset,first"`
+	Email          string    `json:"email,omitempty" doc:"Whom it was sent to."`
+	Workspace      string    `json:"workspace,omitempty" doc:"Name of the one to join."`
+	Role           string    `json:"role,omitempty" enum:"viewer,editor,administrator"`
+	ExportUserData bool      `json:"export_user_data"`
+	Installation   bool      `json:"installation_administrator"`
+	By             string    `json:"by,omitempty" doc:"Who invites."`
+	Known          bool      `json:"known" doc:"The address is a member's: sign in and take it up."`
+	ExpiresAt      time.Time `json:"expires_at"`
 }
 
 // Accept answers an invitation, or the link of the first start.
@@ -173,6 +204,7 @@ type Accept struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
 	Language string `json:"language,omitempty" enum:",en,pt-BR,es"`
+	TimeZone string `json:"time_zone,omitempty"`
 }
 
 // APIKey is a key of a workspace's programs.
@@ -217,6 +249,7 @@ type RejectedEvent struct {
 // ChangeEntry is a line of the log of changes.
 type ChangeEntry struct {
 	ID          string         `json:"id"`
+	Workspace   string         `json:"workspace,omitempty" doc:"Id of the workspace; absent: of the installation."`
 	At          time.Time      `json:"at"`
 	Actor       string         `json:"actor"`
 	Via         string         `json:"via"`

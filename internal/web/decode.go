@@ -30,18 +30,19 @@ const (
 // field is one named part of an input or output, as its tags declare it.
 type field struct {
 	name     string
-	in       string // path, query, or json
+	in       string // path, query, header, or json
 	index    []int  // see reflect.Value.FieldByIndex
 	typ      reflect.Type
 	enum     []string
 	doc      string
-	required bool
+	required bool // of an input
+	always   bool // of an output: it is never left out
 }
 
 // shape is how an input is read.
 type shape struct {
 	typ    reflect.Type
-	params []field // of path and query
+	params []field // of path, query and header
 	body   []int   // index of the field that is the body; nil: there is none
 }
 
@@ -53,10 +54,10 @@ func shapeOf(t reflect.Type) shape {
 			s.body = f.Index
 			continue
 		}
-		for _, in := range []string{"path", "query"} {
+		for _, in := range []string{"path", "query", "header"} {
 			if tag, ok := f.Tag.Lookup(in); ok {
 				name, option, _ := strings.Cut(tag, ",")
-				s.params = append(s.params, field{name, in, f.Index, f.Type, enumOf(f), f.Tag.Get("doc"), in == "path" || option == "required"})
+				s.params = append(s.params, field{name: name, in: in, index: f.Index, typ: f.Type, enum: enumOf(f), doc: f.Tag.Get("doc"), required: in == "path" || option == "required"})
 			}
 		}
 	}
@@ -71,8 +72,9 @@ func fieldsOf(t reflect.Type) []field {
 		if !f.IsExported() || f.Anonymous || name == "-" || name == "" {
 			continue
 		}
-		must := f.Type.Kind() != reflect.Pointer && f.Type.Kind() != reflect.Slice && !strings.Contains(option, "omit")
-		all = append(all, field{name, "json", f.Index, f.Type, enumOf(f), f.Tag.Get("doc"), must})
+		always := !strings.Contains(option, "omit")
+		all = append(all, field{name: name, in: "json", index: f.Index, typ: f.Type, enum: enumOf(f), doc: f.Tag.Get("doc"),
+			required: always && f.Type.Kind() != reflect.Pointer && f.Type.Kind() != reflect.Slice, always: always})
 	}
 	return all
 }
@@ -98,13 +100,18 @@ func (s shape) read(w http.ResponseWriter, r *http.Request, limit int64) (in any
 	d.query(s, query)
 	for _, p := range s.params {
 		given := query[p.name]
-		if p.in == "path" {
+		switch p.in {
+		case "path":
 			given = []string{r.PathValue(p.name)}
+		case "header":
+			given = r.Header.Values(p.name)
 		}
 		d.param(p, given, v.FieldByIndex(p.index))
 	}
-	if body, err = readBody(w, r, limit); err != nil {
-		return nil, nil, err
+	if r.Method != http.MethodGet && r.Method != http.MethodHead { // a body means nothing with these
+		if body, err = readBody(w, r, limit); err != nil {
+			return nil, nil, err
+		}
 	}
 	switch {
 	case s.body != nil:

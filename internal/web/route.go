@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // route is one row of the API's table.
@@ -21,13 +22,14 @@ type route struct {
 	status  int           // of the answer when all is well; 204: without a body
 	op      operation
 
-	maxBody   int64 // bytes of the body; 0: 1 MiB
-	versioned bool  // the thing has versions: answers carry its ETag, changes heed If-Match
+	maxBody   int64        // bytes of the body; 0: 1 MiB
+	also      []fault.Code // errors that rows like this do not have: see route.fails
+	versioned bool         // the thing has versions: answers carry its ETag, changes heed If-Match
 }
 
 // operation is what a row takes, gives and does.
 //
-// The input is a struct. Its fields are read from where their tag says: path:"connector", query:"limit", or body:"" for
+// The input is a struct. Its fields are read from where their tag says: path:"connector", query:"limit", header:"Accept-Language", or body:"" for
 // the JSON body, of which there is one at most. The parameter {workspace} is none of its fields: see call. Fields that
 // are pointers, slices or have omitempty may be left out. The tags doc and enum describe fields, there and in client's
 // types. A parameter of the query may be left out unless its tag says query:"bucket,required". An input without a body

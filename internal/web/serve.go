@@ -278,11 +278,14 @@ func (a *api) allow(c *call) error {
 		}
 		c.workspace = w
 	}
-	if c.actor.May(right, c.workspace.Number) {
+	changesBy := c.actor.ReadOnly && c.row.changes() && right != control.RightAnyone
+	if c.actor.May(right, c.workspace.Number) && !changesBy {
 		return nil
 	}
 	e := fault.New(fault.Forbidden, "", "This needs the right %q.", right)
 	switch {
+	case right == control.RightSession:
+		return e.WithHint("Sign in on the dashboard; a personal token is not enough.")
 	case c.actor.ReadOnly:
 		return e.WithHint("The token only reads. Use one that may change things.")
 	case ref != "":

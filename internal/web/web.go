@@ -15,11 +15,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
-	"github.com/millrace/millrace/internal/secret"
 )
 
 // Config is what the installation decides.
@@ -41,7 +41,7 @@ type Waiting struct {
 
 // Deps are what pages and API work with. All are needed.
 type Deps struct {
-	People    People
+	People    *control.People
 	Plane     *control.Plane
 	Store     Store
 	Catalogue *event.Catalogue
@@ -51,15 +51,9 @@ type Deps struct {
 	Waiting   func() map[control.ConnectorID]Waiting       // what this process holds, if it works on the log
 	Call      func(context.Context, control.Webhook) error // one signed call, to try a webhook
 	Stopping  <-chan struct{}                              // closed when the server begins to stop: who waits for an hour is answered
+	Machine   func(context.Context) (client.Installation, error)
 	IDs       IDs
 	Logger    *slog.Logger
-}
-
-// People are the actions about members.
-type People interface {
-	// ActorBySession and ActorByToken give who asks, by a session's or a personal token. Errors: unauthorized.
-	ActorBySession(ctx context.Context, token secret.Value, address string) (control.Actor, control.Session, error)
-	ActorByToken(ctx context.Context, token secret.Value, address string) (control.Actor, error)
 }
 
 // Store is what pages and API read. See room store for errors; every method keeps to the workspace that it is given.
@@ -124,6 +118,11 @@ const prefix = "/api/v1"
 // routes is the table.
 func (a *api) routes() []route {
 	return slices.Concat(
+		a.descriptionRoutes(),
 		a.signInRoutes(),
+		a.meRoutes(),
+		a.workspaceRoutes(),
+		a.memberRoutes(),
+		a.installationRoutes(),
 	)
 }

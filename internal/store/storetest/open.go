@@ -1,0 +1,23 @@
+package storetest
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// Open gives a store over an empty SQLite database, for tests of rooms that work with one.
+func Open(t *testing.T) *store.Store {
+	t.Helper()
+	types, err := event.NewCatalogue(nil)
+	ok(t, err)
+	ring, err := secret.NewKeyring()
+	ok(t, err)
+	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "millrace.db"), Keyring: ring, Catalogue: types})
+	ok(t, err)
+	t.Cleanup(func() { ok(t, s.Close()) })
+	return s
+}

@@ -1,0 +1,87 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// installationRoutes are about the machine and everybody on it.
+func (a *api) installationRoutes() []route {
+	const group = "installation"
+	return []route{
+		{name: "getInstallation", method: http.MethodGet, path: "/installation", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Gives version, disk and log.", op: op(func(c *call, _ struct{}) (client.Installation, error) { return a.deps.Machine(c) })},
+		{name: "listPeople", method: http.MethodGet, path: "/installation/members", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Lists the members of all workspaces.", op: op(a.listPeople)},
+		{name: "updatePerson", method: http.MethodPatch, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Makes a member an installation administrator, or no longer one.", op: op(a.updatePerson)},
+		{name: "deletePerson", method: http.MethodDelete, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusNoContent,
+			summary: "Takes a member away, with places, sessions and tokens.", op: op(a.deletePerson)},
+		{name: "listInstallationInvitations", method: http.MethodGet, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Lists the open invitations that are to no workspace.", op: op(a.listInvitations)},
+		{name: "inviteAdministrator", method: http.MethodPost, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusCreated,
+			summary: "Invites somebody to be installation administrator.", op: op(a.inviteAdministrator)},
+		{name: "revokeInstallationInvitation", method: http.MethodDelete, path: "/installation/invitations/{invitation}", right: control.RightInstall, group: group, status: http.StatusNoContent,
+			summary: "Ends an invitation that is to no workspace.", op: op(a.revokeInvitation)},
+		{name: "listInstallationChanges", method: http.MethodGet, path: "/installation/changes", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Lists who changed what, of the installation and of all workspaces, newest first.", op: op(a.listInstallationChanges)},
+	}
+}
+
+func showPerson(m control.Member) client.Person {
+	return client.Person{
+		ID: string(m.ID), Email: m.Email, Name: m.Name, Installation: m.Installation, TwoFactor: m.TwoFactor, CreatedAt: m.CreatedAt, SeenAt: maybe(m.SeenAt),
+	}
+}
+
+func (a *api) listPeople(c *call, _ struct{}) (client.Page[client.Person], error) {
+	all, err := a.deps.People.Members(c)
+	return whole(all, err, showPerson)
+}
+
+type updatePersonIn struct {
+	Member control.MemberID  `path:"member"`
+	Body   client.PersonEdit `body:""`
+}
+
+func (a *api) updatePerson(c *call, in updatePersonIn) (client.Person, error) {
+	if in.Body.Installation != nil {
+		if err := a.deps.People.SetInstallation(c, in.Member, *in.Body.Installation); err != nil {
+			return client.Person{}, err
+		}
+		if c.actor.Member == in.Member && !*in.Body.Installation { // who gave the right up sees nobody any more but themself
+			m, err := a.deps.People.Me(c)
+			return showPerson(m), err
+		}
+	}
+	all, err := a.deps.People.Members(c)
+	if err != nil {
+		return client.Person{}, err
+	}
+	for _, m := range all {
+		if m.ID == in.Member {
+			return showPerson(m), nil
+		}
+	}
+	return client.Person{}, fault.New(fault.NotFound, "", "There is no such member.")
+}
+
+func (a *api) deletePerson(c *call, in memberIn) (none, error) {
+	return none{}, a.deps.People.DeleteMember(c, in.Member)
+}
+
+type inviteAdministratorIn struct {
+	Body client.AdministratorInvite `body:""`
+}
+
+func (a *api) inviteAdministrator(c *call, in inviteAdministratorIn) (client.InvitationIssued, error) {
+	made, err := a.deps.People.Invite(c, control.Invite{Email: in.Body.Email, Language: in.Body.Language, Installation: true})
+	return a.issued(c, made, err)
+}
+
+func (a *api) listInstallationChanges(c *call, in changesIn) (client.Page[client.ChangeEntry], error) {
+	return a.changes(c, in, control.EntryFilter{All: true})
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// memberRoutes are about the people of a workspace.
+func (a *api) memberRoutes() []route {
+	const group = "workspaces"
+	return []route{
+		{name: "listMembers", method: http.MethodGet, path: "/workspaces/{workspace}/members", right: control.RightView, group: group, status: http.StatusOK,
+			summary: "Lists the workspace's members.", op: op(a.listMembers)},
+		{name: "updateMember", method: http.MethodPatch, path: "/workspaces/{workspace}/members/{member}", right: control.RightAdminister, group: group, status: http.StatusOK,
+			summary: "Changes what a member may do in the workspace.", op: op(a.updateMember)},
+		{name: "removeMember", method: http.MethodDelete, path: "/workspaces/{workspace}/members/{member}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
+			summary: "Takes a member out of the workspace.", op: op(a.removeMember)},
+		{name: "leaveWorkspace", method: http.MethodDelete, path: "/me/workspaces/{workspace}", right: control.RightView, group: "me", status: http.StatusNoContent,
+			summary: "Takes the member who asks out of the workspace.", op: op(a.leave)},
+		{name: "listInvitations", method: http.MethodGet, path: "/workspaces/{workspace}/invitations", right: control.RightAdminister, group: group, status: http.StatusOK,
+			summary: "Lists the workspace's open invitations.", op: op(a.listInvitations)},
+		{name: "invite", method: http.MethodPost, path: "/workspaces/{workspace}/invitations", right: control.RightAdminister, group: group, status: http.StatusCreated,
+			summary: "Invites somebody into the workspace by a mail with a link; where no mail can be sent the answer has the link.", op: op(a.invite)},
+		{name: "revokeInvitation", method: http.MethodDelete, path: "/workspaces/{workspace}/invitations/{invitation}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
+			summary: "Ends an invitation.", op: op(a.revokeInvitation)},
+	}
+}
+
+func showSeat(s control.Seat) client.Member {
+	return client.Member{
+		ID: string(s.ID), Email: s.Email, Name: s.Name, Role: string(s.Role), ExportUserData: s.ExportUserData, TwoFactor: s.TwoFactor,
+		CreatedAt: s.Membership.CreatedAt, SeenAt: maybe(s.SeenAt),
+	}
+}
+
+func (a *api) listMembers(c *call, _ struct{}) (client.Page[client.Member], error) {
+	all, err := a.deps.People.Seats(c, c.workspace.Number)
+	return whole(all, err, showSeat)
+}
+
+type updateMemberIn struct {
+	Member control.MemberID  `path:"member"`
+	Body   client.MemberEdit `body:""`
+}
+
+func (a *api) updateMember(c *call, in updateMemberIn) (client.Member, error) {
+	if err := a.deps.People.SetSeat(c, c.workspace.Number, in.Member, control.SeatEdit{Role: (*control.Role)(in.Body.Role), ExportUserData: in.Body.ExportUserData}); err != nil {
+		return client.Member{}, err
+	}
+	all, err := a.deps.People.Seats(c, c.workspace.Number)
+	if err != nil {
+		return client.Member{}, err
+	}
+	for _, s := range all {
+		if s.ID == in.Member {
+			return showSeat(s), nil
+		}
+	}
+	return client.Member{}, fault.New(fault.NotFound, "", "The member has just been taken out of the workspace.")
+}
+
+type memberIn struct {
+	Member control.MemberID `path:"member"`
+}
+
+func (a *api) removeMember(c *call, in memberIn) (none, error) {
+	return none{}, a.deps.People.RemoveSeat(c, c.workspace.Number, in.Member)
+}
+
+func (a *api) leave(c *call, _ struct{}) (none, error) {
+	return none{}, a.deps.People.RemoveSeat(c, c.workspace.Number, c.actor.Member)
+}
+
+func showInvitation(t control.Ticket) client.Invitation {
+	return client.Invitation{
+		ID: string(t.ID), Email: t.Email, Role: string(t.Role), ExportUserData: t.ExportUserData, Installation: t.Installation,
+		By: t.By, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+	}
+}
+
+// listInvitations gives those of the workspace of the path, and without one those of the installation.
+func (a *api) listInvitations(c *call, _ struct{}) (client.Page[client.Invitation], error) {
+	all, err := a.deps.People.Invitations(c, c.workspace.Number)
+	return whole(all, err, showInvitation)
+}
+
+type inviteIn struct {
+	Body client.Invite `body:""`
+}
+
+func (a *api) invite(c *call, in inviteIn) (client.InvitationIssued, error) {
+	b := in.Body
+	made, err := a.deps.People.Invite(c, control.Invite{
+		Email: b.Email, Workspace: c.workspace.Number, Role: control.Role(b.Role), ExportUserData: b.ExportUserData, Installation: b.Installation, Language: b.Language,
+	})
+	return a.issued(c, made, err)
+}
+
+// issued shows an invitation that was just made.
+func (a *api) issued(c *call, made control.Invited, err error) (client.InvitationIssued, error) {
+	if err != nil {
+		return client.InvitationIssued{}, err
+	}
+	out := client.InvitationIssued{Invitation: showInvitation(made.Ticket), Mailed: made.Unsent == nil, Link: made.Link.Reveal()}
+	if e := fault.As(made.Unsent); e != nil {
+		out.MailProblem = e.Message()
+	}
+	return out, nil
+}
+
+type invitationIn struct {
+	Invitation control.TicketID `path:"invitation"`
+}
+
+func (a *api) revokeInvitation(c *call, in invitationIn) (none, error) {
+	return none{}, a.deps.People.Revoke(c, c.workspace.Number, in.Invitation)
+}

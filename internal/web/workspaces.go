@@ -1,0 +1,110 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
+)
+
+// workspaceRoutes are about tenants and what was changed of them.
+func (a *api) workspaceRoutes() []route {
+	const group = "workspaces"
+	return []route{
+		{name: "listWorkspaces", method: http.MethodGet, path: "/workspaces", right: control.RightSignedIn, group: group, status: http.StatusOK,
+			summary: "Lists the workspaces that the member may see.", op: op(a.listWorkspaces)},
+		{name: "createWorkspace", method: http.MethodPost, path: "/workspaces", right: control.RightInstall, group: group, status: http.StatusCreated,
+			summary: "Makes a workspace.", op: op(a.createWorkspace)},
+		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK,
+			summary: "Gives a workspace.", op: op(func(c *call, _ struct{}) (client.Workspace, error) { return showWorkspace(c.workspace), nil })},
+		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK,
+			summary: "Changes name, language or what becomes of unknown fields.", op: op(a.updateWorkspace)},
+		{name: "listChanges", method: http.MethodGet, path: "/workspaces/{workspace}/changes", right: control.RightAdminister, group: group, status: http.StatusOK,
+			summary: "Lists who changed what in the workspace, newest first.", op: op(a.listChanges)},
+	}
+}
+
+func showWorkspace(w control.Workspace) client.Workspace {
+	return client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, CreatedAt: w.CreatedAt}
+}
+
+func (a *api) listWorkspaces(c *call, _ struct{}) (client.Page[client.Workspace], error) {
+	all, err := a.deps.Store.Workspaces(c)
+	mine := all[:0]
+	for _, w := range all {
+		if c.actor.May(control.RightView, w.Number) {
+			mine = append(mine, w)
+		}
+	}
+	return whole(mine, err, showWorkspace)
+}
+
+type createWorkspaceIn struct {
+	Body client.WorkspaceCreate `body:""`
+}
+
+func (a *api) createWorkspace(c *call, in createWorkspaceIn) (client.Workspace, error) {
+	w, err := a.deps.Plane.CreateWorkspace(c, control.Workspace{Name: in.Body.Name, UnknownFields: control.UnknownFields(in.Body.UnknownFields), Language: in.Body.Language})
+	if err != nil {
+		return client.Workspace{}, err
+	}
+	c.location("/workspaces/%s", workspaceID(w.Number))
+	return showWorkspace(w), nil
+}
+
+type updateWorkspaceIn struct {
+	Body client.WorkspaceEdit `body:""`
+}
+
+func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, error) {
+	w, b := c.workspace, in.Body
+	if b.Name != nil {
+		w.Name = *b.Name
+	}
+	if b.UnknownFields != nil {
+		w.UnknownFields = control.UnknownFields(*b.UnknownFields)
+	}
+	if b.Language != nil {
+		w.Language = *b.Language
+	}
+	return showWorkspace(w), a.deps.Plane.UpdateWorkspace(c, w)
+}
+
+type changesIn struct {
+	paged
+	Kind    string           `query:"kind" doc:"Of things that were changed: connector, api_key, member …"`
+	Subject string           `query:"subject" doc:"Id of the thing."`
+	Member  control.MemberID `query:"member" doc:"Id of who changed it."`
+}
+
+func (a *api) listChanges(c *call, in changesIn) (client.Page[client.ChangeEntry], error) {
+	return a.changes(c, in, control.EntryFilter{Workspace: c.workspace.Number})
+}
+
+func (a *api) changes(c *call, in changesIn, f control.EntryFilter) (client.Page[client.ChangeEntry], error) {
+	f.Kind, f.SubjectID, f.Member = in.Kind, in.Subject, in.Member
+	return page(a, in.paged, func(before int64, limit int) ([]control.Entry, error) {
+		return a.deps.Store.Entries(c, f, before, limit)
+	},
+		func(e control.Entry) int64 { return e.ID }, a.showEntry)
+}
+
+func (a *api) showEntry(e control.Entry) client.ChangeEntry {
+	out := client.ChangeEntry{
+		ID: a.deps.IDs.name(entryID, e.ID), At: e.At, Actor: e.Actor, Via: e.Via, Address: e.Address, RequestID: e.Request,
+		Action: e.Action, SubjectID: e.SubjectID, SubjectName: e.SubjectName, Before: anyObject(e.Before), After: anyObject(e.After),
+	}
+	if e.Workspace != 0 {
+		out.Workspace = workspaceID(e.Workspace)
+	}
+	return out
+}
+
+// anyObject reads an object that this program has written; nil for none.
+func anyObject(raw json.RawMessage) (m map[string]any) {
+	if len(raw) > 0 {
+		_ = json.Unmarshal(raw, &m) // what cannot be read is shown as nothing: the rest of the line still counts
+	}
+	return m
+}
