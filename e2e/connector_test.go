@@ -176,6 +176,12 @@ func TestTheLifeOfAConnectorByCommand(t *testing.T) {
 		t.Errorf("list --deleted:\n%s", out)
 	}
 	w.start()
+	// What comes between the records of its making and of its end would still be delivered.
+	for deadline := time.Now().Add(20 * time.Second); strings.Count(w.output(), "connector=warehouse version=2") < 2; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("its deletion is not recorded")
+		}
+	}
 	if status, _, answer, err := w.post(producerKey, "", []byte(eventOf("nobodys-0", 0))); err != nil || status != 200 {
 		t.Fatalf("status %d: %s %v", status, answer, err)
 	}
