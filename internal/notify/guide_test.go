@@ -106,8 +106,7 @@ func TestTheGuideNamesEachKindAndWhetherItIsMailed(t *testing.T) {
 			t.Errorf("the guide's table has no row for %s", k)
 			continue
 		}
-		// What concerns the installation is nobody's mail yet.
-		want := byMail(control.Notice{Kind: k}) && k != control.NoticeDiskQuota
+		want := byMail(control.Notice{Kind: k})
 		if said := strings.TrimSpace(cells[3]) != "no"; said != want {
 			t.Errorf("%s: the guide says mail %q", k, cells[3])
 		}
