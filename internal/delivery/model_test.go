@@ -34,9 +34,7 @@ var (
 // At rest each selected event is in exactly one object or counted as dropped, and ledger = bucket; and what was dropped
 // comes back once.
 func TestModel(t *testing.T) {
-	// One thread at a time: a seed then makes the same schedule again, as nearly as Go lets it, in half the time.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	defer oneThread()()
 	if *modelSeed != 0 {
 		model(t, *modelSeed)
 		return
@@ -54,6 +52,16 @@ func TestModel(t *testing.T) {
 		if !t.Run(fmt.Sprint(first+i), func(t *testing.T) { model(t, first+i) }) {
 			t.Fatalf("repeat with: go test ./internal/delivery -run TestModel -model.seed %d", first+i)
 		}
+	}
+}
+
+// oneThread makes a bubble run one thing at a time until it is called back: what is drawn from a seed is then the same each
+// time, and everything takes half as long.
+func oneThread() (back func()) {
+	procs, gc := runtime.GOMAXPROCS(1), debug.SetGCPercent(800)
+	return func() {
+		runtime.GOMAXPROCS(procs)
+		debug.SetGCPercent(gc)
 	}
 }
 
