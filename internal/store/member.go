@@ -11,6 +11,8 @@ import (
 	"github.com/millrace/millrace/internal/secret"
 )
 
+var _ control.PeopleStore = (*Store)(nil)
+
 const memberColumns = `m.id, m.email, m.name, m.language, m.time_zone, m.installation, m.password <> '', m.totp IS NOT NULL,
 	m.created_at, m.seen_at, m.rev`
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -18,6 +19,8 @@ func TestTheFirstSchemaIsTakenOver(t *testing.T) {
 	db := raw(t, path)
 	_, err = db.Exec(string(script))
 	ok(t, err)
+	_, err = db.Exec("INSERT INTO api_keys (id, workspace, name, hash, scopes, created_at) VALUES ('k1', 1, 'producer', x'00', 'events.write', 0)")
+	ok(t, err)
 	ok(t, db.Close())
 	for range 2 { // opening it again changes nothing
 		s, err := open(t, path)
@@ -26,6 +29,9 @@ func TestTheFirstSchemaIsTakenOver(t *testing.T) {
 		w, err := s.Workspace(ctx, "acme")
 		ok(t, err)
 		equal(t, "language", w.Language, "en")
+		keys, err := s.Keys(ctx, 1)
+		ok(t, err)
+		equal(t, "key", keys, []control.APIKey{{ID: "k1", Workspace: 1, Name: "producer", Scopes: []control.Scope{"events.write"}, CreatedAt: time.UnixMilli(0).UTC()}})
 		const id, hour = control.ConnectorID("0123456789abcdef01234567"), eventlog.Hour(498700)
 		c, err := s.Connector(ctx, 1, id)
 		ok(t, err)

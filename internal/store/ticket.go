@@ -19,9 +19,17 @@ func scanTicket(r scanner) (v control.Ticket, err error) {
 	return v, err
 }
 
-// CreateTicket makes a ticket in place of others of its kind for the same address and workspace.
+// CreateTicket makes a ticket in place of others of its kind for the same address and workspace. Errors: conflict if it
+// is for the first installation administrator and there is one.
 func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control.KeyHash) error {
 	return s.inTx(ctx, "create ticket", func(c conn) error {
+		if v.Kind == control.TicketFirst {
+			if ms, err := c.members("WHERE m.installation = 1 LIMIT 1"); err != nil {
+				return err
+			} else if len(ms) > 0 {
+				return fault.New(fault.Conflict, "", "there is an installation administrator")
+			}
+		}
 		if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ?", string(v.Kind), v.Email, v.Workspace); err != nil {
 			return err
 		}

@@ -395,6 +395,7 @@ func people(run runner) {
 		e.administrator("ana")
 		_, err = e.TicketByHash(ctx, tokenHash("f"))
 		want(t, err, fault.NotFound)
+		want(t, first(), fault.Conflict)
 	})
 	run("with a member goes what is theirs, and nothing else", func(t *testing.T, e *env) {
 		ctx := t.Context()
