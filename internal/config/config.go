@@ -29,6 +29,7 @@ type Config struct {
 	Mail     Mail
 	Keys     Keys
 	Dial     Dial
+	OIDC     OIDC
 	Logging  Logging
 
 	// MemoryBudget is what requests and connectors together may hold, in bytes.
@@ -47,6 +48,15 @@ type Server struct {
 	TrustedProxies []netip.Prefix
 	AccessLog      bool
 	KeyRateLimit   int // requests a second of one API key; 0: no limit
+	APIRateLimit   int // requests a second of one session or personal token; 0: no limit
+}
+
+// OIDC is for signing in at an OpenID Connect provider.
+type OIDC struct {
+	Issuer       string // https://…; empty: nobody signs in elsewhere
+	ClientID     string
+	ClientSecret secret.Value
+	Name         string // of the provider, on the button
 }
 
 // Log is for eventlog.

@@ -50,6 +50,8 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	check("networks", len(c.Dial.AllowedNetworks), 0)
 	check("smtp_url", c.Mail.SMTPURL.Empty(), true)
 	check("key_rate_limit", c.Server.KeyRateLimit, 0)
+	check("api_rate_limit", c.Server.APIRateLimit, 50)
+	check("oidc_issuer", c.OIDC.Issuer, "")
 }
 
 func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
@@ -124,6 +126,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"network", yaml("trusted_proxies: [10.1.0.0/8]"), "f.yaml:1: trusted_proxies", "invalid_value", "did you mean 10.0.0.0/8"},
 		{"address", config.Source{Flags: []string{"--listen", "8080"}}, "--listen", "invalid_value", "host:port"},
 		{"port", config.Source{Flags: []string{"--listen", ":99999"}}, "--listen", "invalid_value", "65535"},
+		{"a part of OpenID Connect", config.Source{Flags: []string{"--oidc-issuer", "https://id.example"}}, "--oidc-issuer", "missing_setting", "oidc_client_id"},
 		{"one half of TLS", config.Source{Flags: []string{"--tls-key-file", "k.pem"}}, "--tls-key-file", "missing_setting", "tls_cert_file"},
 		{"list for one value", yaml("zone: [a]"), "f.yaml:1: zone", "invalid_value", "not a list"},
 		{"mapping for one value", yaml("zone: {a: b}"), "f.yaml:1: zone", "invalid_value", "plain value"},
@@ -263,6 +266,7 @@ func TestEverySettingOfTheProductIsInTheTableOnceAndDocumented(t *testing.T) {
 	want := strings.Fields(`data_dir listen metrics_listen base_url tls_cert_file tls_key_file trusted_proxies database_url kafka_brokers
 		master_key_file schema_dir smtp_url cluster zone aws_account_id sts_endpoint grace_period pause_limit attempt_limit role_retry
 		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks key_rate_limit
+		api_rate_limit oidc_issuer oidc_client_id oidc_client_secret oidc_name
 		smtp_from notice_quiet test_connector_cap test_connector_window`)
 	seen := map[string]bool{}
 	page, help := config.Markdown(), config.FlagHelp()

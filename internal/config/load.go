@@ -135,15 +135,21 @@ func (l *loader) apply() *Config {
 		}
 		l.problem(v.origin, code, "%s%v", shown, err)
 	}
-	if (c.Server.TLSCertFile == "") != (c.Server.TLSKeyFile == "") {
-		have, miss := "tls_cert_file", "tls_key_file"
-		if c.Server.TLSCertFile == "" {
-			have, miss = miss, have
+	for _, set := range together {
+		for _, have := range set {
+			for _, need := range set {
+				h, given := l.values[have]
+				if _, met := l.values[need]; given && !met {
+					l.problem(h.origin, "missing_setting", "needs %s too", need)
+				}
+			}
 		}
-		l.problem(l.values[have].origin, "missing_setting", "needs %s too", miss)
 	}
 	return c
 }
+
+// together are settings of which each needs the others.
+var together = [][]string{{"tls_cert_file", "tls_key_file"}, {"oidc_issuer", "oidc_client_id", "oidc_client_secret"}}
 
 // known finds the setting or secret's file that name means, or reports the nearest one.
 func (l *loader) known(name, at string, show func(string) string) (Setting, bool) {

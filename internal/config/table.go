@@ -109,6 +109,31 @@ func Table() []Setting {
 			parse: number(func(c *Config) *int { return &c.Server.KeyRateLimit }, 0, 1_000_000),
 		},
 		{
+			Name: "api_rate_limit", Kind: Number, Default: "50",
+			Doc:   "Requests a second that one session or personal token may make of /api/v1 on average, and twice as many at once after a rest; an address that shows neither has a fifth. More get 429 with Retry-After. 0: no limit.",
+			parse: number(func(c *Config) *int { return &c.Server.APIRateLimit }, 0, 1_000_000),
+		},
+		{
+			Name: "oidc_issuer", Kind: URL, Absent: "people sign in with passwords only",
+			Doc:   "OpenID Connect provider at which people may sign in, such as https://accounts.example.com; together with oidc_client_id and oidc_client_secret. Register BASE_URL/auth/oidc/callback there.",
+			parse: text(func(c *Config) *string { return &c.OIDC.Issuer }, httpURL),
+		},
+		{
+			Name: "oidc_client_id", Kind: Text, Absent: "none",
+			Doc:   "What the provider calls this installation.",
+			parse: text(func(c *Config) *string { return &c.OIDC.ClientID }, plain),
+		},
+		{
+			Name: "oidc_client_secret", Kind: Text, Secret: true, Absent: "none",
+			Doc:   "What the provider gave this installation to prove itself.",
+			parse: secretText(func(c *Config) *secret.Value { return &c.OIDC.ClientSecret }),
+		},
+		{
+			Name: "oidc_name", Kind: Text, Default: "single sign-on",
+			Doc:   "What people call the provider; shown where they sign in.",
+			parse: text(func(c *Config) *string { return &c.OIDC.Name }, plain),
+		},
+		{
 			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder", Reserved: true,
 			Doc:   "Another database for the control plane: postgres://user:password@host/name. Setting it is an error.",
 			parse: notYet("the database is SQLite in the data folder"),

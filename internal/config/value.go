@@ -73,6 +73,13 @@ func secretURL(field func(*Config) *secret.Value, schemes ...string) func(*Confi
 	}
 }
 
+func secretText(field func(*Config) *secret.Value) func(*Config, []string) error {
+	return func(c *Config, items []string) error {
+		*field(c) = secret.New(items[0])
+		return nil
+	}
+}
+
 // keyPart holds for a part of an object key: what every store takes as it is.
 func keyPart(s string) (string, error) {
 	ok := len(s) <= 64 && s != "." && s != ".."
