@@ -29,6 +29,7 @@ type grammar struct {
 	Ledger    app.Ledger `cmd:"" help:"Show what was delivered and what was dropped." group:"care"`
 	Replay    app.Replay `cmd:"" help:"Make a connector's files again from the log." group:"care"`
 	Log       logs       `cmd:"" help:"The event log: read it whole, set damage aside, go on with another." group:"care"`
+	Secret    secrets    `cmd:"" help:"The master key: rotate it, seal anew what is stored." group:"care"`
 	Bench     app.Bench  `cmd:"" help:"Measure what a million events cost on this machine." group:"care"`
 
 	Version app.Version `cmd:"" help:"Print the version." group:"care"`
@@ -58,6 +59,11 @@ type logs struct {
 	Check  app.LogCheck  `cmd:"" help:"Read the whole log and say what is wrong."`
 	Skip   app.LogSkip   `cmd:"" help:"Set a damaged range aside, into the ledger."`
 	Accept app.LogAccept `cmd:"" help:"Go on with a log that was set back or replaced."`
+}
+
+type secrets struct {
+	Rotate app.SecretRotate `cmd:"" help:"Put a fresh master key in the place of the current one."`
+	Reseal app.SecretReseal `cmd:"" help:"Seal anew what is sealed under a former master key."`
 }
 
 // command is what the grammar's leaves are.

@@ -86,13 +86,18 @@ func openCatalogue(cfg *config.Config) (*event.Catalogue, error) {
 	return event.NewCatalogue(own)
 }
 
+// keyPath says where the master key is.
+func keyPath(cfg *config.Config) string {
+	if cfg.Keys.MasterKeyFile != "" {
+		return cfg.Keys.MasterKeyFile
+	}
+	return filepath.Join(cfg.DataDir, masterKeyName)
+}
+
 // openKeyring gives the keys that seal credentials. On the first run, when there is no database yet, they are made
 // in a file that only its owner can read; after that a missing file is an error, because new keys open nothing.
 func openKeyring(ctx context.Context, cfg *config.Config, data vfs.FS) (*secret.Keyring, error) {
-	path := cfg.Keys.MasterKeyFile
-	if path == "" {
-		path = filepath.Join(cfg.DataDir, masterKeyName)
-	}
+	path := keyPath(cfg)
 	b, err := readFile(path, maxKeyFile)
 	if fault.Is(err, fault.NotFound) {
 		b, err = makeKeyring(ctx, cfg, data, path)
@@ -100,7 +105,12 @@ func openKeyring(ctx context.Context, cfg *config.Config, data vfs.FS) (*secret.
 	if err != nil {
 		return nil, err
 	}
-	k, err := secret.ParseKeyring(b)
+	folder, name := at(path)
+	read := func() ([]byte, error) { return readFile(path, maxKeyFile) }
+	if info, err := folder.Stat(name); err == nil && !info.Regular {
+		read = func() ([]byte, error) { return b, nil } // a pipe gives what it has once
+	}
+	k, err := secret.OpenKeyring(read)
 	return k, fault.Wrap(err, "read the master key "+path)
 }
 
