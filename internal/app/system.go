@@ -58,6 +58,9 @@ type system struct {
 	front    *httpd.Server
 	back     *httpd.Server
 	owner    string // of the lease
+	people   *control.People
+	api      http.Handler
+	stopping chan struct{} // closed when run begins to stop
 
 	// What exists once the log is ours. Before that requests are refused by name.
 	working atomic.Pointer[working]
@@ -89,7 +92,11 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	}
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
+	s.stopping = make(chan struct{})
 	if s.owner, err = ownerName(cfg); err == nil {
+		err = s.openAPI(ctx)
+	}
+	if err == nil {
 		err = s.listen()
 	}
 	if err != nil {
@@ -127,7 +134,7 @@ func (s *system) listen() error {
 		conf.TLS = s.readTLS
 	}
 	var err error
-	s.front, err = httpd.Open(conf, mux, s.probes, s.logger, httpd.Hooks{
+	s.front, err = httpd.Open(conf, s.ahead(mux), s.probes, s.logger, httpd.Hooks{
 		OnRequest: func(pattern string, status int, _ time.Duration) {
 			if pattern == "/v1/events" {
 				s.meters.requests.WithLabelValues(fmt.Sprint(status)).Inc()
@@ -169,9 +176,14 @@ func (s *system) metricsURL() string { return s.back.URL() }
 func (s *system) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	context.AfterFunc(ctx, func() { close(s.stopping) })
+	var people sync.WaitGroup
+	people.Go(func() { _ = s.people.Run(ctx) }) // it has no error: see there
 	front := s.serve(ctx, s.front, cancel)
 	back := s.serve(ctx, s.back, cancel)
 	err := s.work(ctx, front)
+	cancel()
+	people.Wait()
 	// The operator's address answers to the end, so that the stop can be watched.
 	if err = errors.Join(err, front(), back(), s.plane.Close()); err == nil {
 		s.logger.Info("stopped")
@@ -229,6 +241,9 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		return err
 	}
 	if err := s.plane.recordSchemas(ctx, log); err != nil {
+		return err
+	}
+	if err := s.offerFirstLink(ctx); err != nil {
 		return err
 	}
 	notifier, err := s.newNotifier()

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/web"
+)
+
+// openAPI builds what answers the control plane's addresses. It works as soon as the database does, also while this
+// process is a standby: what it is asked to do goes into the database, and the process that owns the log does it.
+func (s *system) openAPI(ctx context.Context) error {
+	key, err := s.plane.store.InstallationKey(ctx, "ids")
+	if err != nil {
+		return err
+	}
+	ids, err := web.NewIDs([]byte(key.Reveal()))
+	if err != nil {
+		return err
+	}
+	s.people = control.NewPeople(control.PeopleConfig{
+		Store: s.plane.store, Send: s.sendLetter, BaseURL: s.URL,
+		OnUnsent: func(err error) {
+			s.logger.Warn("what was to be done about people in the background failed", "error", err)
+		},
+	})
+	cfg := web.Config{
+		Version: s.console.Version, Secure: s.cfg.Server.TLSCertFile != "" || strings.HasPrefix(s.cfg.Server.BaseURL, "https:"),
+		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit,
+	}
+	if u, err := url.Parse(s.cfg.Server.BaseURL); err == nil && u.Host != "" {
+		cfg.Origin = u.Scheme + "://" + u.Host
+	}
+	s.api, err = web.New(cfg, web.Deps{
+		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger,
+		Rejected: s.rejected, Wake: func() {}, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
+	})
+	return err
+}
+
+// ahead lets what belongs to the API reach it as it is: other addresses are made canonical by redirects.
+func (s *system) ahead(rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			s.api.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+// sendLetter mails a link. Errors: unavailable without a mail server.
+func (s *system) sendLetter(context.Context, control.Letter) error {
+	return fault.New(fault.Unavailable, "send a letter", "No mail can be sent: the setting smtp_url is missing.")
+}
+
+// offerFirstLink says how the first administrator comes in, while there is none. The link works once, and only the
+// newest does.
+func (s *system) offerFirstLink(ctx context.Context) error {
+	link, needed, err := s.people.FirstLink(ctx)
+	if err == nil && needed {
+		s.logger.Warn("there is no administrator yet: whoever opens this link becomes the first", "link", link.Reveal(), "or", "millrace member add")
+	}
+	return err
+}
+
+// rejected gives what ingest keeps of a key's rejected events, if this process takes events.
+func (s *system) rejected(key control.KeyID) (total int64, last []control.Rejection) {
+	if w := s.working.Load(); w != nil {
+		return w.ingest.Rejected(key)
+	}
+	return 0, nil
+}
+
+// held gives what connectors hold that is not in their buckets, if this process delivers.
+func (s *system) held() map[control.ConnectorID]web.Waiting {
+	w := s.working.Load()
+	if w == nil {
+		return nil
+	}
+	all := map[control.ConnectorID]web.Waiting{}
+	for _, st := range w.delivery.Status() {
+		x := all[st.Row.Lane.Connector]
+		x.Events += st.Waiting
+		if !st.Oldest.IsZero() && (x.Oldest.IsZero() || st.Oldest.Before(x.Oldest)) {
+			x.Oldest = st.Oldest
+		}
+		all[st.Row.Lane.Connector] = x
+	}
+	return all
+}
+
+// machine says what the installation runs on. What concerns the log is zero in a process that does not own it.
+func (s *system) machine(ctx context.Context) (client.Installation, error) {
+	out := client.Installation{Version: s.console.Version, Cluster: s.cfg.Delivery.Cluster}
+	out.AccountID, _ = s.plane.opener.Account(ctx) // without one no roles are taken on, and it is shown as not known
+	var err error
+	if out.DiskFree, err = s.plane.data.Free(); err != nil {
+		return out, err
+	}
+	if out.DiskTotal, err = s.plane.data.Total(); err != nil {
+		return out, err
+	}
+	if w := s.working.Load(); w != nil {
+		u := w.log.Usage()
+		_, head := w.log.Bounds()
+		out.LogBytes, out.LogLimit, out.Head = u.Bytes, u.MaxBytes, int64(head)
+	}
+	return out, nil
+}
