@@ -155,7 +155,7 @@ func TestAnHourIsCompleteOnceItHasEndedAndIsDelivered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, key, err := rules.CreateKey(ctx, w.Number, "producer", []control.Scope{control.ScopeEventsWrite}, secret.Value{})
+		_, key, err := rules.CreateKey(ctx, control.APIKey{Workspace: w.Number, Name: "producer", Scopes: []control.Scope{control.ScopeEventsWrite}}, secret.Value{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func (cmd KeyCreate) Run(ctx context.Context, c *Console, s Settings) error {
 	for _, x := range cmd.Scope {
 		scopes = append(scopes, control.Scope(x))
 	}
-	k, key, err := p.rules().CreateKey(ctx, w.Number, cmd.Name, scopes, secret.Value{})
+	k, key, err := p.rules().CreateKey(ctx, control.APIKey{Workspace: w.Number, Name: cmd.Name, Scopes: scopes}, secret.Value{})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -197,7 +198,14 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 	if spec.Scopes != nil {
 		next.Scopes = spec.Scopes
 	}
+	if spec.Networks != nil {
+		next.Networks = spec.Networks
+	}
 	problems := next.Validate()
+	if e := spec.ExpiresAt; e != nil && !e.Equal(had.ExpiresAt) { // what is past already may stand in the file
+		next.ExpiresAt = *e
+		problems = append(problems, validateExpiry("expires_at", *e, a.now())...)
+	}
 	if !spec.Secret.Empty() {
 		problems = append(problems, validateKey("secret", spec.Secret)...)
 	}
@@ -222,18 +230,24 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 		if a.dryRun {
 			return nil, true, nil
 		}
-		_, value, err := a.CreateKey(ctx, ws.Number, spec.Name, next.Scopes, spec.Secret)
+		_, value, err := a.CreateKey(ctx, next, spec.Secret)
 		if err == nil && spec.Secret.Empty() {
 			a.res.Keys = append(a.res.Keys, IssuedKey{ws.Name, spec.Name, value})
 		}
 		return nil, true, err
 	}
+	before := viewKey(had)
 	changeSet(&words, "scopes", &had.Scopes, next.Scopes, func(s Scope) string { return string(s) })
+	changeSet(&words, "networks", &had.Networks, next.Networks, netip.Prefix.String)
+	if from, to := viewTime(had.ExpiresAt), viewTime(next.ExpiresAt); from != to {
+		words = append(words, fmt.Sprintf("expires at: %s → %s", from, to))
+	}
+	var secrets []string
 	if hash != nil {
-		words = append(words, "secret: new")
+		words, secrets = append(words, "secret: new"), []string{"secret"}
 	}
 	if len(words) > 0 && !a.dryRun {
-		err = a.Store.UpdateKey(ctx, next, hash)
+		err = a.Store.UpdateKey(a.logged(ctx, "api_key.edit", subjectKey(next), before, viewKey(next), secrets...), next, hash)
 	}
 	return words, false, err
 }

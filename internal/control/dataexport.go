@@ -24,8 +24,10 @@ type ExportEdit struct {
 type exportPlan struct {
 	next    DataExport
 	access  bucket.Access
+	had     DataExport
 	made    bool // there was none
 	changes []string
+	secrets []string // as in plan
 }
 
 // planExport thinks a change through, without writing or going out to the network.
@@ -40,7 +42,7 @@ func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) 
 		case err != nil:
 			return pl, err
 		default:
-			pl.next = had
+			pl.next, pl.had = had, had
 			now, err = p.Store.DataExportAccess(ctx, workspace)
 			if err != nil && !fault.Is(err, fault.Forbidden) { // missing credentials can be given now
 				return pl, err
@@ -59,6 +61,9 @@ func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) 
 	pl.next.Bucket, pl.next.Region, pl.next.Endpoint, pl.next.PathStyle = d.Bucket, d.Region, d.Endpoint, d.PathStyle
 	pl.next.AccessKeyID, pl.next.RoleARN = next.AccessKeyID, next.RoleARN
 	pl.next.UpdatedAt, pl.access, pl.changes = p.now(), access, changes
+	if s := access.SecretAccessKey; !s.Empty() && s.Reveal() != now.SecretAccessKey.Reveal() {
+		pl.secrets = []string{"secret_access_key"}
+	}
 	var problems []fault.Problem
 	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), validateAccess(access)...) {
 		q.Field = q.Field[len("destination."):]
@@ -125,11 +130,13 @@ func (p *Plane) SaveDataExport(ctx context.Context, workspace uint32, e ExportEd
 // UnlinkDataExport ends the data export of a workspace and forgets its credentials; what it wrote stays in the bucket.
 // The external id stays for the next. Unlinking again changes nothing.
 func (p *Plane) UnlinkDataExport(ctx context.Context, workspace uint32) error {
-	err := p.Store.DeleteDataExport(ctx, workspace)
-	if fault.Is(err, fault.NotFound) {
-		return nil
+	const op = "unlink data export"
+	had, err := p.Store.DataExport(ctx, workspace)
+	if err != nil {
+		return fault.Wrap(ended(err), op)
 	}
-	return fault.Wrap(err, "unlink data export")
+	ctx = p.logged(ctx, "data_export.unlink", subjectExport(had), viewExport(had), nil)
+	return fault.Wrap(ended(p.Store.DeleteDataExport(ctx, workspace)), op)
 }
 
 func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
@@ -140,6 +147,11 @@ func (p *Plane) carryOutExport(ctx context.Context, pl *exportPlan) error {
 	if err != nil {
 		return err
 	}
+	var before any
+	if !pl.made {
+		before = viewExport(pl.had)
+	}
+	ctx = p.logged(ctx, "data_export.save", subjectExport(pl.next), before, viewExport(pl.next), pl.secrets...)
 	err = p.Store.SaveDataExport(ctx, pl.next, *credentialsOf(pl.access, report))
 	if err == nil {
 		pl.next.Rev++

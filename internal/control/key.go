@@ -114,7 +114,33 @@ func (k APIKey) Validate() []fault.Problem {
 			ps = append(ps, fault.Problem{Field: index("scopes", i), Code: "duplicate", Message: "This scope is named twice."})
 		}
 	}
+	if len(k.Networks) > maxNetworks {
+		ps = append(ps, fault.Problem{Field: "networks", Code: "too_many", Message: "A key has at most 100 networks."})
+	}
 	return ps
+}
+
+// maxNetworks bounds the networks of one key: each request looks through them.
+const maxNetworks = 100
+
+// ParseNetworks reads networks as 203.0.113.0/24 or single addresses. What lies outside the prefix is cut off. It gives a
+// problem for each that is none.
+func ParseNetworks(field string, list []string) ([]netip.Prefix, []fault.Problem) {
+	out, problems := []netip.Prefix{}, []fault.Problem(nil)
+	for i, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if a, err2 := netip.ParseAddr(s); err2 == nil {
+			a = a.Unmap()
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil || p.Addr().Zone() != "" {
+			problems = append(problems, fault.Problem{Field: index(field, i), Code: "invalid",
+				Message: fmt.Sprintf("%q is neither a network such as 203.0.113.0/24 nor an address.", s)})
+			continue
+		}
+		out = append(out, p.Masked())
+	}
+	return out, problems
 }
 
 // oneOfScopes is oneOf without the list, which is long.

@@ -41,26 +41,26 @@ func StatusOf(c Connector, lanes []Health) Status {
 // Pause makes a connector hold its uploads. It decides nothing about events; those that wait for longer than the
 // installation's limit are lost, after notices. Errors: not_found; stale.
 func (p *Plane) Pause(ctx context.Context, workspace uint32, id ConnectorID) error {
-	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Paused = true }), "pause connector")
+	return fault.Wrap(p.set(ctx, "connector.pause", workspace, id, func(c *Connector) { c.Paused = true }), "pause connector")
 }
 
 // Resume lets a paused connector go on where it stopped. Errors: not_found; stale.
 func (p *Plane) Resume(ctx context.Context, workspace uint32, id ConnectorID) error {
-	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Paused = false }), "resume connector")
+	return fault.Wrap(p.set(ctx, "connector.resume", workspace, id, func(c *Connector) { c.Paused = false }), "resume connector")
 }
 
 // Upgrade makes a test connector one that delivers in full: events that were dropped for its cap stay dropped. There
 // is no way back. Errors: not_found; stale.
 func (p *Plane) Upgrade(ctx context.Context, workspace uint32, id ConnectorID) error {
-	return fault.Wrap(p.set(ctx, workspace, id, func(c *Connector) { c.Test = false }), "upgrade connector")
+	return fault.Wrap(p.set(ctx, "connector.upgrade", workspace, id, func(c *Connector) { c.Test = false }), "upgrade connector")
 }
 
 // set changes what is not part of a version.
-func (p *Plane) set(ctx context.Context, workspace uint32, id ConnectorID, change func(c *Connector)) error {
-	return anew(func() error { return p.setOnce(ctx, workspace, id, change) })
+func (p *Plane) set(ctx context.Context, action string, workspace uint32, id ConnectorID, change func(c *Connector)) error {
+	return anew(func() error { return p.setOnce(ctx, action, workspace, id, change) })
 }
 
-func (p *Plane) setOnce(ctx context.Context, workspace uint32, id ConnectorID, change func(c *Connector)) error {
+func (p *Plane) setOnce(ctx context.Context, action string, workspace uint32, id ConnectorID, change func(c *Connector)) error {
 	had, err := p.connector(ctx, workspace, id)
 	if err != nil {
 		return err
@@ -69,6 +69,7 @@ func (p *Plane) setOnce(ctx context.Context, workspace uint32, id ConnectorID, c
 	if change(&next); next.Paused == had.Paused && next.Test == had.Test {
 		return nil
 	}
+	ctx = p.logged(ctx, action, subjectConnector(had), viewConnector(had), viewConnector(next))
 	return p.Store.UpdateConnector(ctx, next, nil)
 }
 
@@ -100,10 +101,14 @@ func (p *Plane) Replay(ctx context.Context, workspace uint32, id ConnectorID, r 
 }
 
 func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id ConnectorID, params any) (int64, error) {
-	if _, err := p.connector(ctx, workspace, id); err != nil {
+	c, err := p.connector(ctx, workspace, id)
+	if err != nil {
 		return 0, err
 	}
-	j, err := p.ask(ctx, Job{Kind: kind, Workspace: workspace, Connector: id}, params)
+	if params == nil {
+		params = struct{}{}
+	}
+	j, err := p.ask(p.logged(ctx, "connector."+string(kind), subjectConnector(c), nil, params), Job{Kind: kind, Workspace: workspace, Connector: id}, params)
 	return j.ID, err
 }
 
@@ -117,6 +122,7 @@ func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID,
 		return Draft{}, err
 	}
 	d := Draft{ID: id, Workspace: workspace, Edit: e, CreatedAt: p.now().Truncate(time.Millisecond)}
+	var before any
 	if id == "" {
 		d.ID = NewConnectorID()
 	} else {
@@ -124,12 +130,17 @@ func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID,
 		if err != nil {
 			return Draft{}, fault.Wrap(err, op)
 		}
-		d.CreatedAt = had.CreatedAt
+		d.CreatedAt, before = had.CreatedAt, viewDraft(had)
 		if e.SecretAccessKey == nil && or(e.RoleARN) == "" {
 			d.Edit.SecretAccessKey = had.Edit.SecretAccessKey
 		}
 	}
 	d.UpdatedAt = p.now().Truncate(time.Millisecond)
+	var secrets []string
+	if e.SecretAccessKey != nil {
+		secrets = []string{secretOfDestination}
+	}
+	ctx = p.logged(ctx, "draft.save", subjectDraft(d), before, viewDraft(d), secrets...)
 	return d, fault.Wrap(p.Store.SaveDraft(ctx, d), op)
 }
 
@@ -145,5 +156,11 @@ func (p *Plane) LaunchDraft(ctx context.Context, workspace uint32, id ConnectorI
 
 // DeleteDraft forgets a draft. Errors: not_found.
 func (p *Plane) DeleteDraft(ctx context.Context, workspace uint32, id ConnectorID) error {
-	return fault.Wrap(p.Store.DeleteDraft(ctx, workspace, id), "delete draft")
+	const op = "delete draft"
+	d, err := p.Store.Draft(ctx, workspace, id)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	ctx = p.logged(ctx, "draft.delete", subjectDraft(d), viewDraft(d), nil)
+	return fault.Wrap(p.Store.DeleteDraft(ctx, workspace, id), op)
 }

@@ -3,7 +3,9 @@ package control
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -50,9 +52,11 @@ type DataExportSpec struct {
 
 // KeySpec is what a file wants of an API key.
 type KeySpec struct {
-	Name   string
-	Scopes []Scope      // nil: not mentioned
-	Secret secret.Value // empty: not mentioned; made for a new key
+	Name      string
+	Scopes    []Scope        // nil: not mentioned
+	Networks  []netip.Prefix // nil: not mentioned
+	ExpiresAt *time.Time     // nil: not mentioned; zero: never
+	Secret    secret.Value   // empty: not mentioned; made for a new key
 
 	path string
 }
@@ -70,7 +74,8 @@ type ConnectorSpec struct {
 // environment variable, readFile reads a file.
 //
 // The keys are those of the product's file of apply, see docs. Beside them: a workspace has language (en, pt-BR, es)
-// and webhooks, each with url, secret_env or secret_file, and kinds; a destination has same_as, the name of a
+// and webhooks, each with url, secret_env or secret_file, and kinds; an API key has networks, from which it works, and
+// expires_at; a destination has same_as, the name of a
 // connector of the workspace whose bucket and credentials it takes where the file says nothing else; a connector and the
 // data export have deleted: with true it is deleted, if it is there.
 //
@@ -180,9 +185,29 @@ func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
 func (r *manifestReader) key(path string, n ast.Node) KeySpec {
 	k := KeySpec{path: path}
 	var name *string
-	var scopes []string
+	var scopes, networks []string
+	var expires *string
 	var value *secret.Value
-	known := fields{"name": r.into(&name), "scopes": r.texts(&scopes)}
+	known := fields{"name": r.into(&name), "scopes": r.texts(&scopes),
+		"networks": func(path string, n ast.Node) {
+			r.texts(&networks)(path, n)
+			var problems []fault.Problem
+			k.Networks, problems = ParseNetworks(path, networks)
+			for _, p := range problems {
+				r.problem(p.Field, n, p.Code, "%s", p.Message)
+			}
+		},
+		"expires_at": func(path string, n ast.Node) {
+			if r.intoOrNull(&expires, "never")(path, n); expires == nil {
+				return
+			}
+			at, err := time.Parse(time.RFC3339, *expires)
+			if err != nil && *expires != "never" {
+				r.problem(path, n, "invalid", "%q is not a time such as 2027-12-31T23:59:59Z, nor never.", *expires)
+				return
+			}
+			k.ExpiresAt = &at
+		}}
 	maps.Copy(known, r.secret("secret", &value))
 	r.mapping(path, n, known)
 	k.Name = r.required(path, n, name)

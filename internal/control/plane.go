@@ -80,6 +80,11 @@ func (p *Plane) now() time.Time {
 	return time.Now().UTC()
 }
 
+// logged gives a context for the store call that carries action out, see the function of that name.
+func (p *Plane) logged(ctx context.Context, action string, s subject, before, after any, secrets ...string) context.Context {
+	return logged(ctx, p.now(), action, s, before, after, secrets...)
+}
+
 func invalid(op string, problems []fault.Problem) error {
 	if len(problems) == 0 {
 		return nil
@@ -98,24 +103,34 @@ func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, er
 	if err := invalid(op, w.Validate()); err != nil {
 		return Workspace{}, err
 	}
-	return w, p.Store.CreateWorkspace(ctx, w)
+	return w, p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, viewWorkspace(w)), w)
 }
 
 // UpdateWorkspace changes a workspace's name, its policy on unknown fields and its language to those of w. Errors:
 // invalid, not_found; conflict if the name is taken.
 func (p *Plane) UpdateWorkspace(ctx context.Context, w Workspace) error {
-	if err := invalid("update workspace", w.Validate()); err != nil {
+	const op = "update workspace"
+	if err := invalid(op, w.Validate()); err != nil {
 		return err
 	}
-	return p.Store.UpdateWorkspace(ctx, w)
+	name, err := p.Store.WorkspaceName(ctx, w.Number)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	had, err := p.Store.Workspace(ctx, name)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	return p.Store.UpdateWorkspace(p.logged(ctx, "workspace.update", subjectWorkspace(w), viewWorkspace(had), viewWorkspace(w)), w)
 }
 
-// CreateKey makes an API key. If brought is empty a secret is made; the one in force is given back, once.
+// CreateKey makes the API key that k says: its workspace, name, scopes, networks and expiry. If brought is empty a secret
+// is made; the one in force is given back, once.
 //
 // Errors: invalid with every problem; conflict if the workspace has a key of that name or the secret is in use.
-func (p *Plane) CreateKey(ctx context.Context, workspace uint32, name string, scopes []Scope, brought secret.Value) (APIKey, secret.Value, error) {
-	k := APIKey{ID: NewKeyID(), Workspace: workspace, Name: name, Scopes: scopes, CreatedAt: p.now()}
-	problems := k.Validate()
+func (p *Plane) CreateKey(ctx context.Context, k APIKey, brought secret.Value) (APIKey, secret.Value, error) {
+	k.ID, k.CreatedAt, k.UsedAt = NewKeyID(), p.now(), time.Time{}
+	problems := append(k.Validate(), validateExpiry("expires_at", k.ExpiresAt, k.CreatedAt)...)
 	if brought.Empty() {
 		brought = NewKey()
 	} else {
@@ -124,16 +139,32 @@ func (p *Plane) CreateKey(ctx context.Context, workspace uint32, name string, sc
 	if err := invalid("create API key", problems); err != nil {
 		return APIKey{}, secret.Value{}, err
 	}
-	had, err := p.Store.Keys(ctx, workspace)
+	had, err := p.Store.Keys(ctx, k.Workspace)
 	if err != nil {
 		return APIKey{}, secret.Value{}, err
 	}
-	if slices.ContainsFunc(had, func(o APIKey) bool { return o.Name == name }) {
-		return APIKey{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+	if slices.ContainsFunc(had, func(o APIKey) bool { return o.Name == k.Name }) {
+		return APIKey{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": k.Name},
 			Msg:  fault.Message{Key: "control.key_name_taken", Text: `The workspace has an API key "{name}" already.`},
 			Hint: fault.Message{Key: "control.key_name_taken_hint", Text: "Give this one another name."}}
 	}
+	ctx = p.logged(ctx, "api_key.create", subjectKey(k), nil, viewKey(k))
 	return k, brought, p.Store.CreateKey(ctx, k, HashKey(brought.Reveal()))
+}
+
+// RevokeKey ends an API key: within seconds nothing is accepted with it any more. Errors: not_found.
+func (p *Plane) RevokeKey(ctx context.Context, workspace uint32, id KeyID) error {
+	const op = "revoke API key"
+	all, err := p.Store.Keys(ctx, workspace)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	i := slices.IndexFunc(all, func(k APIKey) bool { return k.ID == id })
+	if i < 0 {
+		return fault.New(fault.NotFound, op, "there is no such API key")
+	}
+	ctx = p.logged(ctx, "api_key.revoke", subjectKey(all[i]), viewKey(all[i]), nil)
+	return fault.Wrap(p.Store.DeleteKey(ctx, workspace, id), op)
 }
 
 // Launch makes a connector as e wants it, after its credentials have passed the check. It begins with the events
@@ -215,6 +246,7 @@ func (p *Plane) delete(ctx context.Context, workspace uint32, id ConnectorID) er
 	if err != nil || c.Deleted {
 		return err
 	}
+	ctx = p.logged(ctx, "connector.delete", subjectConnector(c), viewConnector(c), nil)
 	c.Version++
 	c.Deleted = true
 	return p.Store.UpdateConnector(ctx, c, nil)
@@ -228,6 +260,7 @@ type plan struct {
 	check   bool // access must be checked, and stored
 	rotated bool // what opens the bucket is another
 	changes []string
+	secrets []string // names of those that are other ones, for the log of changes
 }
 
 // plan thinks a change through, without writing or going out to the network.
@@ -253,6 +286,9 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	c := &pl.next
 	pl.rotated = had != nil && (had.AccessKeyID != c.AccessKeyID || had.RoleARN != c.RoleARN ||
 		now.SecretAccessKey.Reveal() != pl.access.SecretAccessKey.Reveal())
+	if s := pl.access.SecretAccessKey; !s.Empty() && s.Reveal() != now.SecretAccessKey.Reveal() {
+		pl.secrets = []string{secretOfDestination}
+	}
 	pl.check = had == nil || pl.rotated || had.Destination != c.Destination // also region, path style, encryption, spelling of the endpoint
 
 	problems := c.Validate(p.Catalogue)
@@ -369,8 +405,10 @@ func (p *Plane) carryOut(ctx context.Context, pl *plan) error {
 		}
 	}
 	if pl.had == nil {
+		ctx = p.logged(ctx, "connector.launch", subjectConnector(pl.next), nil, viewConnector(pl.next), pl.secrets...)
 		return p.Store.CreateConnector(ctx, pl.next, *k)
 	}
+	ctx = p.logged(ctx, "connector.edit", subjectConnector(pl.next), viewConnector(*pl.had), viewConnector(pl.next), pl.secrets...)
 	err := p.Store.UpdateConnector(ctx, pl.next, k, also...)
 	if err == nil {
 		pl.next.Rev++

@@ -2,7 +2,10 @@ package control
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
+
+	"github.com/millrace/millrace/internal/bucket"
 )
 
 // The views are what the log of changes shows of things: a field for each that people decide about, named as in the file
@@ -29,7 +32,7 @@ func viewToken(t Token) view {
 }
 
 func viewKey(k APIKey) view {
-	return view{"name": k.Name, "scopes": k.Scopes, "networks": append([]netip.Prefix{}, k.Networks...), "expires_at": viewTime(k.ExpiresAt)}
+	return view{"name": k.Name, "scopes": append([]Scope{}, k.Scopes...), "networks": append([]netip.Prefix{}, k.Networks...), "expires_at": viewTime(k.ExpiresAt)}
 }
 
 func viewWorkspace(w Workspace) view {
@@ -55,10 +58,34 @@ func viewConnector(c Connector) view {
 		"flush.interval": c.FlushInterval.String(), "flush.events": c.FlushEvents}
 }
 
-// viewTime shows a time that may be none.
-func viewTime(t time.Time) any {
-	if t.IsZero() {
-		return nil
+// viewDraft shows a draft as the connector that it would be.
+func viewDraft(d Draft) view {
+	c, _, _ := d.Edit.apply(newConnector(), bucket.Access{})
+	v := viewConnector(c)
+	if d.Edit.SameAs != nil {
+		v["destination.same_as"] = *d.Edit.SameAs
 	}
-	return t.UTC()
+	return v
 }
+
+// viewTime shows a time that may be never.
+func viewTime(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// secretOfDestination is how a connector's secret access key is called in the log of changes.
+const secretOfDestination = "destination.secret_access_key"
+
+func subjectWorkspace(w Workspace) subject {
+	return subject{w.Number, strconv.FormatUint(uint64(w.Number), 10), w.Name}
+}
+func subjectKey(k APIKey) subject          { return subject{k.Workspace, string(k.ID), k.Name} }
+func subjectConnector(c Connector) subject { return subject{c.Workspace, string(c.Connector), c.Name} }
+func subjectDraft(d Draft) subject         { return subject{d.Workspace, string(d.ID), d.Name()} }
+func subjectExport(d DataExport) subject   { return subject{d.Workspace, "", exportName} }
+
+// The id of a webhook is its address: a new one has no other yet.
+func subjectWebhook(w Webhook) subject { return subject{w.Workspace, w.URL, w.URL} }

@@ -73,6 +73,19 @@ func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
 		return err
 	}
 	w.CreatedAt = p.now()
+	all, err := p.Store.Webhooks(ctx, w.Workspace)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	var before any
+	var secrets []string
+	if i := slices.IndexFunc(all, func(o Webhook) bool { return o.URL == w.URL }); i >= 0 {
+		before = viewWebhook(all[i])
+		if all[i].Secret.Reveal() != w.Secret.Reveal() {
+			secrets = []string{"secret"}
+		}
+	}
+	ctx = p.logged(ctx, "webhook.save", subjectWebhook(w), before, viewWebhook(w), secrets...)
 	return fault.Wrap(p.Store.SaveWebhook(ctx, w), op)
 }
 
@@ -88,7 +101,7 @@ func (p *Plane) CreateWebhook(ctx context.Context, w Webhook) (Webhook, error) {
 	}
 	w.CreatedAt = p.now()
 	var err error
-	w.ID, err = p.Store.CreateWebhook(logged(ctx, w.CreatedAt, "webhook.create", subject{w.Workspace, w.URL, w.URL}, nil, viewWebhook(w)), w)
+	w.ID, err = p.Store.CreateWebhook(p.logged(ctx, "webhook.create", subjectWebhook(w), nil, viewWebhook(w)), w)
 	return w, fault.Wrap(err, op)
 }
 
@@ -97,5 +110,15 @@ const webhookSecretPrefix = "mrw_"
 
 // DeleteWebhook removes a webhook: what waits to be sent to it is given up. Errors: not_found.
 func (p *Plane) DeleteWebhook(ctx context.Context, workspace uint32, id int64) error {
-	return fault.Wrap(p.Store.DeleteWebhook(ctx, workspace, id), "delete webhook")
+	const op = "delete webhook"
+	all, err := p.Store.Webhooks(ctx, workspace)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	i := slices.IndexFunc(all, func(w Webhook) bool { return w.ID == id })
+	if i < 0 {
+		return fault.New(fault.NotFound, op, "there is no such webhook")
+	}
+	ctx = p.logged(ctx, "webhook.delete", subjectWebhook(all[i]), viewWebhook(all[i]), nil)
+	return fault.Wrap(p.Store.DeleteWebhook(ctx, workspace, id), op)
 }

@@ -126,7 +126,7 @@ func TestAKeysNameIsGivenOnce(t *testing.T) {
 	w, err := b.CreateWorkspace(t.Context(), control.Workspace{Name: "acme"})
 	ok(t, err)
 	for i := range 2 {
-		_, _, err = b.CreateKey(t.Context(), w.Number, "backend", []control.Scope{control.ScopeEventsWrite}, secret.Value{})
+		_, _, err = b.CreateKey(t.Context(), control.APIKey{Workspace: w.Number, Name: "backend", Scopes: []control.Scope{control.ScopeEventsWrite}}, secret.Value{})
 		if i == 0 {
 			ok(t, err)
 		}

@@ -1,0 +1,924 @@
+package store_test
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// crowd is the actions about people over a real database, with a clock and a letter box.
+type crowd struct {
+	*control.People
+	*witness
+	store *store.Store
+
+	mu      sync.Mutex
+	now     time.Time
+	letters []control.Letter
+	noMail  error
+}
+
+const password = "a horse of the right colour"
+
+func newCrowd(t *testing.T, cfg store.Config) *crowd {
+	t.Helper()
+	c := &crowd{witness: watch(t), now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)}
+	cfg.Now = c.clock
+	s, err := openAt(t, cfg)
+	ok(t, err)
+	c.store = s
+	c.People = c.process()
+	for i, name := range []string{"", "acme", "other"} {
+		if name != "" {
+			ok(t, s.CreateWorkspace(t.Context(), control.Workspace{Number: uint32(i), Name: name, UnknownFields: control.RejectUnknown, CreatedAt: c.now}))
+		}
+	}
+	return c
+}
+
+// process gives the actions as another process has them.
+func (c *crowd) process() *control.People {
+	return control.NewPeople(control.PeopleConfig{Store: peopleStore{c.store, c.witness}, Now: c.clock, BaseURL: func() string { return "https://millrace.example" },
+		OnUnsent: func(err error) { c.t.Errorf("in the background: %v", err) },
+		Send: func(_ context.Context, l control.Letter) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.noMail == nil {
+				c.letters = append(c.letters, l)
+			}
+			return c.noMail
+		}})
+}
+
+func sqlite(t *testing.T) *crowd {
+	return newCrowd(t, store.Config{Path: filepath.Join(t.TempDir(), "m.db")})
+}
+
+func (c *crowd) clock() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *crowd) wait(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func (c *crowd) mailed() []control.Letter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.letters)
+}
+
+// arrived gives the letters once there are n.
+func (c *crowd) arrived(n int) []control.Letter {
+	c.t.Helper()
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		switch l := c.mailed(); {
+		case len(l) >= n:
+			return l
+		case time.Since(begun) > 20*time.Second:
+			c.t.Fatalf("%d letters after 20 s, want %d", len(l), n)
+		}
+	}
+}
+
+func tokenOf(link secret.Value) secret.Value {
+	s := link.Reveal()
+	return secret.New(s[strings.LastIndexByte(s, '/')+1:])
+}
+
+func (c *crowd) line() context.Context {
+	return control.WithActor(c.t.Context(), control.CommandLine())
+}
+
+// add makes a member with a password and a place in acme.
+func (c *crowd) add(name string, role control.Role) control.Member {
+	c.t.Helper()
+	m, _, err := c.AddMember(c.line(), control.AddMember{Email: name + "@acme.example", Password: secret.New(password), Workspace: 1, Role: role})
+	ok(c.t, err)
+	return m
+}
+
+func (c *crowd) signIn(p *control.People, name, password, code, address string) (secret.Value, error) {
+	_, token, err := p.SignIn(c.t.Context(), control.SignIn{Email: name + "@acme.example", Password: secret.New(password), Code: code,
+		Client: control.Client{Address: address, Agent: "a test"}})
+	return token, err
+}
+
+// as gives a context in which that member acts, from a session of theirs.
+func (c *crowd) as(name string) context.Context {
+	c.t.Helper()
+	token, err := c.signIn(c.process(), name, password, "", "192.0.2.77")
+	ok(c.t, err)
+	return c.with(token)
+}
+
+func (c *crowd) with(session secret.Value) context.Context {
+	c.t.Helper()
+	a, _, err := c.ActorBySession(c.t.Context(), session, "192.0.2.77")
+	ok(c.t, err)
+	return control.WithActor(c.t.Context(), a)
+}
+
+// verdict is the code of an error, with its field problems.
+func verdict(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	e := fault.As(err)
+	s := string(fault.CodeOf(err))
+	for _, f := range e.Fields {
+		s += " " + f.Field + ":" + f.Code
+	}
+	return s
+}
+
+func (c *crowd) want(what string, err error, want string) {
+	c.t.Helper()
+	if got := verdict(err); got != want {
+		c.t.Errorf("%s: %s (%v), want %s", what, got, err, want)
+	}
+}
+
+func TestAWrongPasswordAndAnUnknownAccountLookTheSame(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	_, _, err := c.AddMember(c.line(), control.AddMember{Email: "none@acme.example"})
+	ok(t, err)
+	for _, address := range []string{"Ana", " ana"} {
+		_, err := c.signIn(c.process(), address, password, "", "192.0.2.1")
+		c.want("an address written otherwise", err, "ok")
+	}
+	quickest := map[string]time.Duration{}
+	said := map[string]string{}
+	for range 3 {
+		for _, name := range []string{"ana", "nobody", "none"} {
+			p := c.process()
+			begun := time.Now()
+			_, err := c.signIn(p, name, "another password", "", "192.0.2.1")
+			if took := time.Since(begun); quickest[name] == 0 || took < quickest[name] {
+				quickest[name] = took
+			}
+			c.want(name, err, "unauthorized")
+			said[name] = fault.As(err).Message() + fault.As(err).HintText() + err.Error()
+		}
+	}
+	for _, name := range []string{"nobody", "none"} {
+		if quickest[name] < quickest["ana"]/2 || said[name] != said["ana"] {
+			t.Errorf("%s: %q after %v, but of a wrong password %q after %v", name, said[name], quickest[name], said["ana"], quickest["ana"])
+		}
+	}
+}
+
+func TestStrangersSlowAnAccountForStrangersOnly(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	c.add("ben", control.Viewer)
+	token, err := c.signIn(c.People, "ana", password, "", "192.0.2.1")
+	ok(t, err)
+	attack := func(p *control.People, name string) (tries int) {
+		for ; tries < 100; tries++ {
+			_, err := c.signIn(p, name, "another password", "", fmt.Sprintf("203.0.113.%d", tries))
+			if fault.Is(err, fault.RateLimited) {
+				if e := fault.As(err); !e.Retry || e.RetryAfter <= 0 {
+					t.Errorf("it is not said how long to wait: %+v", e)
+				}
+				return tries
+			}
+		}
+		return tries
+	}
+	known, unknown := attack(c.People, "ana"), attack(c.People, "nobody")
+	if known == 0 || known > 20 || known+1 != unknown { // one of hers went before
+		t.Errorf("%d tries into an account and %d into none", known, unknown)
+	}
+	_, err = c.signIn(c.People, "ana", password, "", "198.51.100.1")
+	c.want("the right password from a new network", err, "rate_limited")
+	_, err = c.signIn(c.People, "ben", password, "", "198.51.100.1")
+	c.want("another account", err, "ok")
+	_, err = c.signIn(c.People, "ana", password, "", "192.0.2.1")
+	c.want("the right password from where she signed in", err, "ok")
+
+	// After a restart the session tells, and after signing out the memory does.
+	again := c.process()
+	attack(again, "ana")
+	ok(t, again.SignOut(c.with(token)))
+	_, err = c.signIn(again, "ana", password, "", "192.0.2.1")
+	c.want("after a restart", err, "ok")
+
+	// Who shares her network has a count of tries as well.
+	var limited bool
+	for range 20 {
+		_, err = c.signIn(c.People, "ana", "another password", "", "192.0.2.1")
+		limited = limited || fault.Is(err, fault.RateLimited)
+	}
+	if !limited {
+		t.Error("from a known network passwords can be tried without end")
+	}
+	c.wait(time.Hour)
+	_, err = c.signIn(c.People, "ana", password, "", "198.51.100.1")
+	c.want("an hour later, from a new network", err, "ok")
+}
+
+func TestANetworkIsSlowedOverAllAccounts(t *testing.T) {
+	c := sqlite(t)
+	p, limited := c.People, 0
+	for i := range 40 {
+		_, err := c.signIn(p, fmt.Sprint("somebody", i), "another password", "", fmt.Sprintf("2001:db8::%d", i+1))
+		if fault.Is(err, fault.RateLimited) {
+			limited++
+		}
+	}
+	if limited != 10 {
+		t.Errorf("%d of 40 tries from one network were refused, want 10", limited)
+	}
+	_, err := c.signIn(p, "somebody", "another password", "", "2001:db8:0:1::1")
+	c.want("the network beside it", err, "unauthorized")
+}
+
+// twoFactor turns two-factor sign-in on and gives the secret and the recovery codes.
+func (c *crowd) twoFactor(ctx context.Context) (string, []secret.Value) {
+	c.t.Helper()
+	key, uri, err := c.BeginTwoFactor(ctx)
+	ok(c.t, err)
+	if _, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(key.Reveal()); err != nil || !strings.HasPrefix(uri.Reveal(), "otpauth://totp/Millrace:") {
+		c.t.Errorf("secret or address are none: %v", err)
+	}
+	_, err = c.ConfirmTwoFactor(ctx, "000000")
+	c.want("a code that is none", err, "invalid code:wrong")
+	codes, err := c.ConfirmTwoFactor(ctx, c.code(key.Reveal(), 0))
+	ok(c.t, err)
+	return key.Reveal(), codes
+}
+
+func (c *crowd) code(key string, off time.Duration) string {
+	c.t.Helper()
+	s, err := totp.GenerateCode(key, c.clock().Add(off))
+	ok(c.t, err)
+	return s
+}
+
+func TestNoCodeWorksTwice(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	ctx := c.as("ana")
+	key, recovery := c.twoFactor(ctx)
+	if len(recovery) != 10 {
+		t.Fatalf("%d recovery codes, want 10", len(recovery))
+	}
+	try := func(what, password, given, want string) {
+		t.Helper()
+		_, err := c.signIn(c.process(), "ana", password, given, "192.0.2.1")
+		c.want(what, err, want)
+	}
+	step := 30 * time.Second
+	used := c.code(key, 0)
+	try("a wrong password with a right code", "another password", c.code(key, step), "unauthorized")
+	try("no code", password, "", "unauthorized code:required")
+	try("the code that turned it on", password, used, "unauthorized code:wrong")
+	c.wait(2 * step)
+	try("a code of before last", password, used, "unauthorized code:wrong")
+	early, now, next := c.code(key, -step), c.code(key, 0), c.code(key, step)
+	try("the code of now, with a space", password, now[:3]+" "+now[3:], "ok")
+	try("the same", password, now, "unauthorized code:wrong")
+	try("the one before it, unused", password, early, "unauthorized code:wrong")
+	try("the next, of a clock that is fast", password, next, "ok")
+	try("the one after it", password, c.code(key, 2*step), "unauthorized code:wrong")
+	try("a recovery code", password, strings.ToUpper(recovery[3].Reveal()), "ok")
+	try("the same", password, recovery[3].Reveal(), "unauthorized code:wrong")
+	try("another", password, recovery[4].Reveal(), "ok")
+
+	c.wait(365 * 24 * time.Hour) // the clock is wrong by a year, and is mended
+	try("the code of then", password, c.code(key, 0), "ok")
+	c.wait(-365*24*time.Hour + 10*step)
+	now = c.code(key, 0)
+	try("the code of now", password, now, "ok")
+	try("the same", password, now, "unauthorized code:wrong")
+
+	c.wait(10 * step)
+	now = c.code(key, 0)
+	outcomes := make(chan error, 4)
+	for range cap(outcomes) {
+		go func() {
+			_, err := c.signIn(c.process(), "ana", password, now, "192.0.2.1")
+			outcomes <- err
+		}()
+	}
+	in := 0
+	for range cap(outcomes) {
+		if err := <-outcomes; err == nil {
+			in++
+		} else {
+			c.want("one of four at once", err, "unauthorized code:wrong")
+		}
+	}
+	if in != 1 {
+		t.Errorf("one code at once signed in %d times", in)
+	}
+}
+
+func TestTwoFactorSignInIsTurnedOnAndOff(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	ctx := c.as("ana")
+	other := c.as("ana")
+	_, err := c.ConfirmTwoFactor(ctx, "123456")
+	c.want("confirm what was not begun", err, "conflict")
+	key, _ := c.twoFactor(ctx)
+	if left, err := c.Sessions(ctx); err != nil || len(left) != 1 {
+		t.Errorf("other sessions go on: %d, %v", len(left), err)
+	}
+	_ = other
+	_, _, err = c.BeginTwoFactor(ctx)
+	c.want("begin while it is on", err, "conflict")
+	c.want("turn it off with a wrong password", c.RemoveTwoFactor(ctx, secret.New("another password"), ""), "invalid password:wrong")
+	c.want("turn it off with nothing", c.RemoveTwoFactor(ctx, secret.Value{}, ""), "invalid code:wrong")
+	c.want("turn it off with a used code", c.RemoveTwoFactor(ctx, secret.Value{}, c.code(key, 0)), "invalid code:wrong")
+	c.want("turn it off with a code", c.RemoveTwoFactor(ctx, secret.Value{}, c.code(key, 30*time.Second)), "ok")
+	_, err = c.signIn(c.process(), "ana", password, "", "192.0.2.1")
+	c.want("sign in without", err, "ok")
+	limited := false
+	c.twoFactor(ctx)
+	for i := range 20 {
+		limited = limited || fault.Is(c.RemoveTwoFactor(ctx, secret.Value{}, fmt.Sprintf("%06d", i)), fault.RateLimited)
+	}
+	if !limited {
+		t.Error("codes can be tried without end")
+	}
+}
+
+func TestASessionEnds(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, row := range map[string]struct {
+		waits []time.Duration // between uses
+		want  string          // of the last use
+	}{
+		"used at once":                    {[]time.Duration{0}, "ok"},
+		"idle for 13 days":                {[]time.Duration{13 * day}, "ok"},
+		"idle for 14 days":                {[]time.Duration{14 * day}, "unauthorized"},
+		"used each week":                  {slices.Repeat([]time.Duration{7 * day}, 12), "ok"},
+		"used each week for 91 days":      {slices.Repeat([]time.Duration{7 * day}, 13), "unauthorized"},
+		"on a clock set back a year":      {[]time.Duration{-365 * day}, "ok"},
+		"idle since a clock was set back": {[]time.Duration{-365 * day, 14 * day}, "unauthorized"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := sqlite(t)
+			c.add("ana", control.Viewer)
+			token, err := c.signIn(c.People, "ana", password, "", "192.0.2.1")
+			ok(t, err)
+			for _, d := range row.waits {
+				c.wait(d)
+				_, _, err = c.ActorBySession(t.Context(), token, "192.0.2.9")
+			}
+			c.want("the last use", err, row.want)
+		})
+	}
+}
+
+func TestSessionsAreListedAndEnded(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	c.add("ben", control.Viewer)
+	one, err := c.signIn(c.People, "ana", password, "", "192.0.2.1")
+	ok(t, err)
+	two, err := c.signIn(c.People, "ana", password, "", "192.0.2.2")
+	ok(t, err)
+	_, s, err := c.ActorBySession(t.Context(), one, "192.0.2.1")
+	ok(t, err)
+	c.want("another's session", c.EndSession(c.as("ben"), s.ID), "not_found")
+	all, err := c.Sessions(c.with(two))
+	ok(t, err)
+	if len(all) != 2 || all[0].Agent != "a test" {
+		t.Fatalf("sessions: %+v", all)
+	}
+	c.want("end it", c.EndSession(c.with(two), s.ID), "ok")
+	_, _, err = c.ActorBySession(t.Context(), one, "192.0.2.1")
+	c.want("what was ended", err, "unauthorized")
+	c.want("sign out", c.SignOut(c.with(two)), "ok")
+	_, _, err = c.ActorBySession(t.Context(), two, "192.0.2.2")
+	c.want("signed out", err, "unauthorized")
+	_, _, err = c.ActorBySession(t.Context(), secret.New("mrs_madeup"), "192.0.2.2")
+	c.want("a token that is none", err, "unauthorized")
+
+	// Written down once a minute.
+	three, err := c.signIn(c.People, "ana", password, "", "192.0.2.3")
+	ok(t, err)
+	seen := func(after time.Duration) time.Time {
+		c.wait(after)
+		_, _, err := c.ActorBySession(t.Context(), three, "192.0.2.3")
+		ok(t, err)
+		all, err := c.Sessions(c.with(three))
+		ok(t, err)
+		return all[0].SeenAt
+	}
+	if a, b, d := seen(0), seen(59*time.Second), seen(time.Second); !a.Equal(b) || !d.After(b) {
+		t.Errorf("seen at %v, %v and %v", a, b, d)
+	}
+}
+
+func TestAPasswordIsChanged(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	ctx, other := c.as("ana"), c.as("ana")
+	c.want("with another than the old one", c.ChangePassword(ctx, secret.New("another password"), secret.New("a new password")), "invalid current:wrong")
+	c.want("to one that will not do", c.ChangePassword(ctx, secret.New(password), secret.New("password123")), "invalid new:too_easy")
+	c.want("to a good one", c.ChangePassword(ctx, secret.New(password), secret.New("a new password")), "ok")
+	all, err := c.Sessions(ctx)
+	ok(t, err)
+	if len(all) != 1 || all[0].ID != control.ActorOf(ctx).Session {
+		t.Errorf("sessions that are left: %+v; the other was %s", all, control.ActorOf(other).Session)
+	}
+	_, err = c.signIn(c.process(), "ana", password, "", "192.0.2.1")
+	c.want("the old one", err, "unauthorized")
+	_, err = c.signIn(c.process(), "ana", "a new password", "", "192.0.2.1")
+	c.want("the new one", err, "ok")
+	limited := false
+	for range 20 {
+		limited = limited || fault.Is(c.ChangePassword(ctx, secret.New("another password"), secret.New("a new password")), fault.RateLimited)
+	}
+	if !limited {
+		t.Error("whoever has the session can try passwords without end")
+	}
+}
+
+func TestAPersonalToken(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Administrator)
+	ctx := c.as("ana")
+	_, _, err := c.CreateToken(ctx, "", false, c.clock())
+	c.want("with nothing right", err, "invalid name:required expires_at:out_of_range")
+	made, value, err := c.CreateToken(ctx, "deploy/prod", false, c.clock().Add(time.Hour))
+	ok(t, err)
+	_, _, err = c.CreateToken(ctx, "deploy/prod", false, time.Time{})
+	c.want("the name again", err, "conflict")
+	_, reading, err := c.CreateToken(ctx, "watch", true, time.Time{})
+	ok(t, err)
+
+	a, err := c.ActorByToken(t.Context(), value, "192.0.2.1")
+	ok(t, err)
+	if a.Name != "ana@acme.example" || a.Via != "token deploy/prod" || !a.May(control.RightAdminister, 1) || a.May(control.RightView, 2) {
+		t.Errorf("who comes by it: %+v", a)
+	}
+	by := control.WithActor(t.Context(), a)
+	_, _, err = c.CreateToken(by, "another", false, time.Time{})
+	c.want("a token that makes another", err, "unauthorized")
+	c.want("a token that changes the password", c.ChangePassword(by, secret.New(password), secret.New("a new password")), "unauthorized")
+	_, _, err = c.BeginTwoFactor(by)
+	c.want("a token that sets two-factor sign-in up", err, "unauthorized")
+	if a, err = c.ActorByToken(t.Context(), reading, "192.0.2.1"); err != nil || a.May(control.RightChange, 1) {
+		t.Errorf("one that only reads: %+v, %v", a, err)
+	}
+	name := "x"
+	_, err = c.UpdateMe(control.WithActor(t.Context(), a), control.MeEdit{Name: &name})
+	c.want("one that only reads, changing", err, "forbidden")
+
+	all, err := c.Tokens(ctx)
+	ok(t, err)
+	if len(all) != 2 || all[0].UsedAt.IsZero() {
+		t.Errorf("tokens: %+v", all)
+	}
+	c.wait(time.Hour)
+	_, err = c.ActorByToken(t.Context(), value, "192.0.2.1")
+	c.want("past", err, "unauthorized")
+	c.want("revoke", c.RevokeToken(ctx, made.ID), "ok")
+	c.want("revoke again", c.RevokeToken(ctx, made.ID), "not_found")
+	for _, t := range all {
+		if t.Name == "watch" {
+			ok(c.t, c.RevokeToken(ctx, t.ID))
+		}
+	}
+	_, err = c.ActorByToken(t.Context(), reading, "192.0.2.1")
+	c.want("revoked", err, "unauthorized")
+}
+
+func newcomer() control.Newcomer {
+	return control.Newcomer{Name: "New", Password: secret.New(password), Client: control.Client{Address: "192.0.2.5"}}
+}
+
+func TestAnInvitationIsAccepted(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Administrator)
+	ctx := c.as("ana")
+	made, err := c.Invite(ctx, control.Invite{Email: " New@Acme.example", Workspace: 1, Role: control.Editor, ExportUserData: true, Language: "es"})
+	ok(t, err)
+	mails := c.mailed()
+	if len(mails) != 1 || !made.Link.Empty() || made.Unsent != nil {
+		t.Fatalf("%d letters, the link is shown: %v, %v", len(mails), !made.Link.Empty(), made.Unsent)
+	}
+	l := mails[0]
+	if l.To != "new@acme.example" || l.Workspace != "acme" || l.By != "ana@acme.example" || l.Language != "es" || !strings.HasPrefix(l.Link.Reveal(), "https://millrace.example/invitations/") {
+		t.Errorf("the letter: %+v", l)
+	}
+	token := tokenOf(l.Link)
+	seen, err := c.Look(t.Context(), token)
+	ok(t, err)
+	if seen.WorkspaceName != "acme" || seen.Email != "new@acme.example" || seen.Role != control.Editor || seen.Known {
+		t.Errorf("the link's page: %+v", seen)
+	}
+	_, _, err = c.Accept(t.Context(), token, control.Newcomer{Password: secret.New("password123"), Language: "fr", TimeZone: "Local"})
+	c.want("with nothing right", err, "invalid name:required language:unknown_value time_zone:unknown_value password:too_easy")
+	_, session, err := c.Accept(t.Context(), token, newcomer())
+	ok(t, err)
+	a, _, err := c.ActorBySession(t.Context(), session, "192.0.2.5")
+	ok(t, err)
+	if !a.May(control.RightChange, 1) || a.May(control.RightAdminister, 1) || !a.May(control.RightExportUserData, 1) || a.Installation {
+		t.Errorf("the new member: %+v", a)
+	}
+	_, _, err = c.Accept(t.Context(), token, newcomer())
+	c.want("the link again", err, "not_found")
+	_, err = c.Look(t.Context(), token)
+	c.want("the page of a used link", err, "not_found")
+	_, err = c.Invite(ctx, control.Invite{Email: "new@acme.example", Workspace: 1})
+	c.want("somebody who is there", err, "conflict")
+}
+
+func TestALinkEnds(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Administrator)
+	ctx := c.as("ana")
+	c.noMail = fault.New(fault.Unavailable, "", "no mail server is set")
+	invite := func() (control.Invited, secret.Value) {
+		t.Helper()
+		made, err := c.Invite(ctx, control.Invite{Email: "new@acme.example", Workspace: 1})
+		ok(t, err)
+		if made.Link.Empty() || !errors.Is(made.Unsent, c.noMail) {
+			t.Errorf("without mail the inviter gets no link: %+v", made)
+		}
+		return made, tokenOf(made.Link)
+	}
+	_, old := invite()
+	made, token := invite()
+	_, err := c.Look(t.Context(), old)
+	c.want("a link that was replaced", err, "not_found")
+	open, err := c.Invitations(ctx, 1)
+	ok(t, err)
+	if len(open) != 1 || open[0].ID != made.Ticket.ID {
+		t.Errorf("open invitations: %+v", open)
+	}
+	c.want("revoke", c.Revoke(ctx, 1, made.Ticket.ID), "ok")
+	_, _, err = c.Accept(t.Context(), token, newcomer())
+	c.want("one that was revoked", err, "not_found")
+	c.want("revoke again", c.Revoke(ctx, 1, made.Ticket.ID), "not_found")
+	_, token = invite()
+	c.want("an invitation that sets a password", c.Reset(t.Context(), token, secret.New(password)), "not_found")
+	c.wait(7 * 24 * time.Hour)
+	_, _, err = c.Accept(t.Context(), token, newcomer())
+	c.want("a week later", err, "not_found")
+	c.wait(-time.Second)
+	_, _, err = c.Accept(t.Context(), token, newcomer())
+	c.want("just within the week", err, "ok")
+}
+
+func TestOfTwoWhoAcceptAtOnceOneJoins(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		made, err := c.Invite(c.line(), control.Invite{Email: "new@acme.example", Workspace: 1})
+		ok(t, err)
+		if !made.Link.Empty() {
+			t.Fatal("it was mailed")
+		}
+		token := tokenOf(c.mailed()[0].Link)
+		outcomes := make(chan error, 4)
+		for range cap(outcomes) {
+			go func() {
+				_, _, err := c.process().Accept(t.Context(), token, newcomer())
+				outcomes <- err
+			}()
+		}
+		joined := 0
+		for range cap(outcomes) {
+			switch err := <-outcomes; {
+			case err == nil:
+				joined++
+			case !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict):
+				t.Error(err)
+			}
+		}
+		if all, err := c.store.Members(t.Context()); joined != 1 || err != nil || len(all) != 1 {
+			t.Errorf("%d joined, %d are there, %v", joined, len(all), err)
+		}
+	})
+}
+
+func TestAMemberTakesAnInvitationUp(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Administrator)
+	c.add("ben", control.Administrator)
+	_, _, err := c.AddMember(c.line(), control.AddMember{Email: "root@acme.example", Password: secret.New(password), Installation: true})
+	ok(t, err)
+	c.noMail = fault.New(fault.Unavailable, "", "no mail server is set")
+	link := func(name string, in control.Invite) secret.Value {
+		t.Helper()
+		made, err := c.Invite(c.as(name), in)
+		ok(t, err)
+		return tokenOf(made.Link)
+	}
+	seat := func(workspace uint32) control.Membership {
+		t.Helper()
+		m, err := c.store.MemberByEmail(t.Context(), "ben@acme.example")
+		ok(t, err)
+		all, err := c.store.SeatsOf(t.Context(), m.ID)
+		ok(t, err)
+		i := slices.IndexFunc(all, func(s control.Membership) bool { return s.Workspace == workspace })
+		if i < 0 {
+			t.Fatalf("no place in %d", workspace)
+		}
+		return all[i]
+	}
+	token := link("root", control.Invite{Email: "ben@acme.example", Workspace: 2, Role: control.Editor})
+	_, _, err = c.Accept(t.Context(), token, newcomer())
+	c.want("as a new member", err, "conflict")
+	if seen, err := c.Look(t.Context(), token); err != nil || !seen.Known {
+		t.Errorf("the page does not say that he is known: %+v, %v", seen, err)
+	}
+	c.want("signed in", c.AcceptAsMember(c.as("ben"), token), "ok")
+	if s := seat(2); s.Role != control.Editor || s.ExportUserData {
+		t.Errorf("his place: %+v", s)
+	}
+	c.want("again", c.AcceptAsMember(c.as("ben"), token), "not_found")
+
+	c.want("a link for an address of his own", c.AcceptAsMember(c.as("ben"), link("ana", control.Invite{Email: "benjamin@acme.example", Workspace: 1, ExportUserData: true})), "ok")
+	if s := seat(1); s.Role != control.Administrator || !s.ExportUserData {
+		t.Errorf("he may do less than before, or no more: %+v", s)
+	}
+	c.want("one's own invitation", c.AcceptAsMember(c.as("ana"), link("ana", control.Invite{Email: "ana2@acme.example", Workspace: 1, ExportUserData: true})), "forbidden")
+	c.want("nobody", c.AcceptAsMember(t.Context(), token), "unauthorized")
+
+	c.want("to be installation administrator", c.AcceptAsMember(c.as("ben"), link("root", control.Invite{Email: "ben@acme.example", Installation: true})), "ok")
+	if a := control.ActorOf(c.as("ben")); !a.May(control.RightInstall, 0) {
+		t.Errorf("he is: %+v", a)
+	}
+}
+
+func TestTheFirstAdministrator(t *testing.T) {
+	c := sqlite(t)
+	replaced, needed, err := c.FirstLink(t.Context())
+	if err != nil || !needed || !strings.HasPrefix(replaced.Reveal(), "https://millrace.example/start/") {
+		t.Fatalf("needed %v, %v", needed, err)
+	}
+	link, _, err := c.FirstLink(t.Context())
+	ok(t, err)
+	first := newcomer()
+	_, _, err = c.Accept(t.Context(), tokenOf(link), first)
+	c.want("without an address", err, "invalid email:required")
+	first.Email = "root@acme.example"
+	_, _, err = c.Accept(t.Context(), tokenOf(replaced), first)
+	c.want("the link that was replaced", err, "not_found")
+	_, session, err := c.Accept(t.Context(), tokenOf(link), first)
+	ok(t, err)
+	if a := control.ActorOf(c.with(session)); !a.May(control.RightInstall, 0) || a.May(control.RightExportUserData, 1) {
+		t.Errorf("the first: %+v", a)
+	}
+	first.Email = "other@acme.example"
+	_, _, err = c.Accept(t.Context(), tokenOf(link), first)
+	c.want("the link again", err, "not_found")
+	if _, needed, err := c.FirstLink(t.Context()); err != nil || needed {
+		t.Errorf("once there is one: needed %v, %v", needed, err)
+	}
+}
+
+func TestAPasswordIsResetByMail(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	defer func() { end(); ok(t, <-done) }()
+	session := c.as("ana")
+
+	for i, name := range []string{"nobody", "ANA", "nobody", "ana", "ana", "ana"} {
+		c.want(name, c.RequestReset(t.Context(), name+"@acme.example", fmt.Sprintf("192.0.2.%d", i)), "ok")
+	}
+	c.want("no address", c.RequestReset(t.Context(), "nobody", "192.0.2.1"), "invalid email:invalid")
+	// The fourth within the hour is left out; who asked is told the same.
+	l := c.arrived(3)
+	if l[0].To != "ana@acme.example" || l[0].Kind != control.TicketReset || !strings.HasPrefix(l[0].Link.Reveal(), "https://millrace.example/password/") {
+		t.Errorf("the letter: %+v", l[0])
+	}
+	c.want("a link that was replaced", c.Reset(t.Context(), tokenOf(l[0].Link), secret.New("a new password")), "not_found")
+	token := tokenOf(l[2].Link)
+	_, _, err := c.Accept(t.Context(), token, newcomer())
+	c.want("as an invitation", err, "not_found")
+	c.want("a password that will not do", c.Reset(t.Context(), token, secret.New("ana")), "invalid password:too_short")
+	c.want("a good one", c.Reset(t.Context(), token, secret.New("a new password")), "ok")
+	c.want("the link again", c.Reset(t.Context(), token, secret.New("another new one")), "not_found")
+	if left, err := c.Sessions(session); err != nil || len(left) != 0 {
+		t.Errorf("sessions go on: %+v, %v", left, err)
+	}
+	_, err = c.signIn(c.process(), "ana", "a new password", "", "192.0.2.1")
+	c.want("signing in with it", err, "ok")
+
+	c.wait(time.Hour)
+	c.want("an hour later", c.RequestReset(t.Context(), "ana@acme.example", "192.0.2.1"), "ok")
+	last := c.arrived(4)[3]
+	c.wait(time.Hour)
+	c.want("a link that is an hour old", c.Reset(t.Context(), tokenOf(last.Link), secret.New("a new password")), "not_found")
+}
+
+func TestWhoDecidesAboutWhom(t *testing.T) {
+	viewer, editor, administrator := control.Viewer, control.Editor, control.Administrator
+	yes, no := true, false
+	set := func(e control.SeatEdit) func(*crowd, context.Context, control.MemberID) error {
+		return func(c *crowd, ctx context.Context, id control.MemberID) error { return c.SetSeat(ctx, 1, id, e) }
+	}
+	remove := func(c *crowd, ctx context.Context, id control.MemberID) error { return c.RemoveSeat(ctx, 1, id) }
+	install := func(on bool) func(*crowd, context.Context, control.MemberID) error {
+		return func(c *crowd, ctx context.Context, id control.MemberID) error { return c.SetInstallation(ctx, id, on) }
+	}
+	erase := func(c *crowd, ctx context.Context, id control.MemberID) error { return c.DeleteMember(ctx, id) }
+	invite := func(in control.Invite) func(*crowd, context.Context, control.MemberID) error {
+		return func(c *crowd, ctx context.Context, _ control.MemberID) error {
+			in.Email = "new@acme.example"
+			_, err := c.Invite(ctx, in)
+			return err
+		}
+	}
+	for _, row := range []struct {
+		name, who, whom string
+		do              func(*crowd, context.Context, control.MemberID) error
+		want            string
+	}{
+		{"an administrator makes a viewer an editor", "adam", "vera", set(control.SeatEdit{Role: &editor}), "ok"},
+		{"an administrator makes a viewer an administrator", "adam", "vera", set(control.SeatEdit{Role: &administrator}), "ok"},
+		{"an administrator gives the right to export", "adam", "vera", set(control.SeatEdit{ExportUserData: &yes}), "ok"},
+		{"an administrator gives a role that is none", "adam", "vera", set(control.SeatEdit{Role: new(control.Role)}), "invalid role:unknown_value"},
+		{"an administrator gives themselves the right to export", "adam", "adam", set(control.SeatEdit{ExportUserData: &yes}), "forbidden"},
+		{"an administrator steps down", "adam", "adam", set(control.SeatEdit{Role: &viewer}), "ok"},
+		{"a viewer makes themselves an editor", "vera", "vera", set(control.SeatEdit{Role: &editor}), "forbidden"},
+		{"a viewer gives up the right to export", "vera", "vera", set(control.SeatEdit{ExportUserData: &no}), "ok"},
+		{"an editor makes a viewer an editor", "edith", "vera", set(control.SeatEdit{Role: &editor}), "forbidden"},
+		{"an administrator lowers another", "adam", "abel", set(control.SeatEdit{Role: &viewer}), "ok"},
+		{"an administrator lowers the installation's", "adam", "root", set(control.SeatEdit{Role: &viewer}), "forbidden"},
+		{"an administrator removes the installation's", "adam", "root", remove, "forbidden"},
+		{"an administrator removes another", "adam", "abel", remove, "ok"},
+		{"an administrator removes somebody who is not there", "adam", "olga", remove, "not_found"},
+		{"an administrator of another workspace removes a viewer", "olga", "vera", remove, "forbidden"},
+		{"a viewer leaves", "vera", "vera", remove, "ok"},
+		{"a viewer removes another", "vera", "edith", remove, "forbidden"},
+		{"nobody removes a viewer", "", "vera", remove, "unauthorized"},
+		{"the installation's administrator lowers an administrator", "root", "adam", set(control.SeatEdit{Role: &viewer}), "ok"},
+		{"the installation's administrator gives themselves the right to export", "root", "root", set(control.SeatEdit{ExportUserData: &yes}), "forbidden"},
+		{"an administrator makes one of the installation", "adam", "vera", install(true), "forbidden"},
+		{"the installation's administrator makes another", "root", "vera", install(true), "ok"},
+		{"the last installation administrator steps down", "root", "root", install(false), "conflict"},
+		{"the last installation administrator is deleted", "root", "root", erase, "conflict"},
+		{"an administrator deletes a member", "adam", "vera", erase, "forbidden"},
+		{"the installation's administrator deletes a member", "root", "vera", erase, "ok"},
+		{"an editor invites", "edith", "", invite(control.Invite{Workspace: 1}), "forbidden"},
+		{"an administrator invites elsewhere", "adam", "", invite(control.Invite{Workspace: 2}), "forbidden"},
+		{"an administrator invites one of the installation", "adam", "", invite(control.Invite{Workspace: 1, Installation: true}), "forbidden"},
+		{"the installation's administrator invites to nothing", "root", "", invite(control.Invite{}), "invalid workspace:required"},
+		{"the installation's administrator invites to a workspace that is none", "root", "", invite(control.Invite{Workspace: 9}), "not_found"},
+		{"the installation's administrator invites one", "root", "", invite(control.Invite{Installation: true}), "ok"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := sqlite(t)
+			ids := map[string]control.MemberID{}
+			for name, add := range map[string]control.AddMember{
+				"vera": {Workspace: 1, ExportUserData: row.who == "vera" && row.want == "ok"}, "edith": {Workspace: 1, Role: editor},
+				"adam": {Workspace: 1, Role: administrator}, "abel": {Workspace: 1, Role: administrator},
+				"root": {Workspace: 1, Role: administrator, Installation: true}, "olga": {Workspace: 2, Role: administrator},
+			} {
+				add.Email = name + "@acme.example"
+				m, _, err := c.AddMember(c.line(), add)
+				ok(t, err)
+				ids[name] = m.ID
+			}
+			ctx := t.Context()
+			if row.who != "" {
+				seats, err := c.store.SeatsOf(ctx, ids[row.who])
+				ok(t, err)
+				a := control.Actor{Member: ids[row.who], Name: row.who + "@acme.example", Installation: row.who == "root", Seats: map[uint32]control.Membership{}}
+				for _, s := range seats {
+					a.Seats[s.Workspace] = s
+				}
+				ctx = control.WithActor(ctx, a)
+			}
+			before, err := c.store.Entries(t.Context(), control.EntryFilter{All: true}, 0, 100)
+			ok(t, err)
+			c.want(row.name, row.do(c, ctx, ids[row.whom]), row.want)
+			after, err := c.store.Entries(t.Context(), control.EntryFilter{All: true}, 0, 100)
+			ok(t, err)
+			if more := len(after) - len(before); (more == 1) != (row.want == "ok") {
+				t.Errorf("%d entries in the log of changes: %+v", more, after[:more])
+			} else if more == 1 && after[0].Actor != row.who+"@acme.example" {
+				t.Errorf("the log of changes names %q", after[0].Actor)
+			}
+		})
+	}
+}
+
+func TestTheLastAdministratorStays(t *testing.T) {
+	c := sqlite(t)
+	adam := c.add("adam", control.Administrator)
+	viewer := control.Viewer
+	c.want("stepping down", c.SetSeat(c.as("adam"), 1, adam.ID, control.SeatEdit{Role: &viewer}), "conflict")
+	c.want("leaving", c.RemoveSeat(c.as("adam"), 1, adam.ID), "conflict")
+}
+
+func TestSigningInElsewhere(t *testing.T) {
+	c := sqlite(t)
+	ana := c.add("ana", control.Viewer)
+	for _, w := range []uint32{1, 2} {
+		_, err := c.Invite(c.line(), control.Invite{Email: "new@acme.example", Workspace: w, Role: control.Editor})
+		ok(t, err)
+	}
+	_, err := c.Invite(c.line(), control.Invite{Email: "late@acme.example", Workspace: 1})
+	ok(t, err)
+	in := func(subject, email string, verified bool) control.SignInElsewhere {
+		return control.SignInElsewhere{Identity: control.Identity{Issuer: "https://id.example", Subject: subject}, Email: email, Verified: verified,
+			Name: "Somebody", Client: control.Client{Address: "192.0.2.1"}}
+	}
+	for _, row := range []struct {
+		name string
+		in   control.SignInElsewhere
+		want string
+	}{
+		{"an address that nobody has", in("x", "who@acme.example", true), "forbidden"},
+		{"an address that was not verified", in("a", "ana@acme.example", false), "forbidden"},
+		{"a member's verified address", in("a", "Ana@acme.example", true), "ok"},
+		{"the same, under another address", in("a", "else@acme.example", false), "ok"},
+		{"an invited address that was not verified", in("n", "new@acme.example", false), "forbidden"},
+		{"an invited address", in("n", "new@acme.example", true), "ok"},
+		{"the same again", in("n", "new@acme.example", true), "ok"},
+	} {
+		_, token, err := c.SignInWith(t.Context(), row.in)
+		c.want(row.name, err, row.want)
+		if err != nil {
+			continue
+		}
+		a := control.ActorOf(c.with(token))
+		if row.in.Subject == "a" && a.Member != ana.ID || row.in.Subject == "n" && (!a.May(control.RightChange, 1) || !a.May(control.RightChange, 2)) {
+			t.Errorf("%s: signed in as %+v", row.name, a)
+		}
+	}
+	c.wait(8 * 24 * time.Hour)
+	_, _, err = c.SignInWith(t.Context(), in("l", "late@acme.example", true))
+	c.want("an invitation that is past", err, "forbidden")
+}
+
+func TestAMemberIsAddedFromTheCommandLine(t *testing.T) {
+	c := sqlite(t)
+	_, _, err := c.AddMember(t.Context(), control.AddMember{Email: "ana@acme.example"})
+	c.want("by nobody", err, "unauthorized")
+	_, _, err = c.AddMember(c.line(), control.AddMember{Email: "ana", Role: "owner", Password: secret.New("short"), ExportUserData: true})
+	c.want("with nothing right", err, "invalid email:invalid role:unknown_value password:too_short workspace:required")
+	_, _, err = c.AddMember(c.line(), control.AddMember{Email: "ana@acme.example", Workspace: 9})
+	c.want("to a workspace that is none", err, "not_found")
+	m, link, err := c.AddMember(c.line(), control.AddMember{Email: "Ana@acme.example", Installation: true})
+	ok(t, err)
+	c.wait(6 * 24 * time.Hour)
+	ok(t, c.Reset(t.Context(), tokenOf(link), secret.New(password)))
+	if a := control.ActorOf(c.as("ana")); a.Member != m.ID || !a.Installation {
+		t.Errorf("she is %+v", a)
+	}
+	again, link, err := c.AddMember(c.line(), control.AddMember{Email: "ana@acme.example", Workspace: 1, Role: control.Editor, ExportUserData: true})
+	ok(t, err)
+	if a := control.ActorOf(c.as("ana")); again.ID != m.ID || !link.Empty() || !a.Installation || !a.May(control.RightExportUserData, 1) {
+		t.Errorf("with a place she is %+v", a)
+	}
+	_, _, err = c.AddMember(c.line(), control.AddMember{Email: "ana@acme.example", Workspace: 1, Password: secret.New("a new password")})
+	ok(t, err)
+	seats, err := c.store.SeatsOf(t.Context(), m.ID)
+	ok(t, err)
+	if len(seats) != 1 || seats[0].Role != control.Editor || !seats[0].ExportUserData {
+		t.Errorf("adding her again took something away: %+v", seats)
+	}
+	_, err = c.signIn(c.process(), "ana", "a new password", "", "192.0.2.1")
+	c.want("with the new password", err, "ok")
+}
+
+func TestMembersDecideAboutThemselves(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	ctx := c.as("ana")
+	name, language, zone, bad := "Ana Souza", "pt-BR", "America/Sao_Paulo", "Mars/Olympus"
+	_, err := c.UpdateMe(ctx, control.MeEdit{Name: new(string), Language: &bad, TimeZone: &bad})
+	c.want("with nothing right", err, "invalid name:required language:unknown_value time_zone:unknown_value")
+	m, err := c.UpdateMe(ctx, control.MeEdit{Name: &name, Language: &language, TimeZone: &zone})
+	ok(t, err)
+	if now, err := c.Me(ctx); err != nil || now != m || now.Name != name || now.TimeZone != zone {
+		t.Errorf("she is %+v, was told %+v, %v", now, m, err)
+	}
+	_, err = c.UpdateMe(ctx, control.MeEdit{Language: new(string), Rev: m.Rev - 1})
+	c.want("a change of what she was before", err, "stale")
+	_, err = c.Me(t.Context())
+	c.want("nobody", err, "unauthorized")
+}
