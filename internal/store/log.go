@@ -342,22 +342,29 @@ func (c conn) setCurrentLog(log eventlog.ID) error {
 	return err
 }
 
-// AcquireLease makes owner the one who works on log until ttl has passed, unless somebody else is. A lease that
-// has run out, or that owner holds already, is given. Time is this process's clock.
+// nobodyElse holds while no other log has a lease that somebody else holds: of log, owner, now.
+const nobodyElse = "NOT EXISTS (SELECT 1 FROM logs WHERE id <> ? AND lease_owner <> ? AND lease_until > ?)"
+
+// AcquireLease makes owner the one who works on log until ttl has passed, unless somebody else is, or works on
+// another log of this database: there is one log at a time. A lease that has run out, or that owner holds already, is
+// given. Time is the clock that all processes on the database share.
 func (s *Store) AcquireLease(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (ok bool, err error) {
-	return s.lease(ctx, "acquire lease", `INSERT INTO logs (id, lease_owner, lease_until) VALUES (?, ?, ?)
+	return s.lease(ctx, "acquire lease", `INSERT INTO logs (id, lease_owner, lease_until)
+		SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT) WHERE `+nobodyElse+`
 		ON CONFLICT (id) DO UPDATE SET lease_owner = excluded.lease_owner, lease_until = excluded.lease_until
 		WHERE logs.lease_owner = excluded.lease_owner OR logs.lease_until <= ?`,
 		func(now time.Time) []any {
-			return []any{log.String(), owner, millis(now.Add(ttl)), millis(now)}
+			return []any{log.String(), owner, millis(now.Add(ttl)), log.String(), owner, millis(now), millis(now)}
 		})
 }
 
 // RenewLease prolongs owner's lease by ttl from now. False means that owner no longer holds it and must stop
 // writing; a lease that ran out but was taken by nobody is renewed.
 func (s *Store) RenewLease(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (ok bool, err error) {
-	return s.lease(ctx, "renew lease", "UPDATE logs SET lease_until = ? WHERE id = ? AND lease_owner = ?",
-		func(now time.Time) []any { return []any{millis(now.Add(ttl)), log.String(), owner} })
+	return s.lease(ctx, "renew lease", "UPDATE logs SET lease_until = ? WHERE id = ? AND lease_owner = ? AND "+nobodyElse,
+		func(now time.Time) []any {
+			return []any{millis(now.Add(ttl)), log.String(), owner, log.String(), owner, millis(now)}
+		})
 }
 
 // ReleaseLease gives owner's lease up, so that the next need not wait. It is no error if owner has none.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -117,9 +118,24 @@ func logs(run runner) {
 		ok(t, second.ReleaseLease(t.Context(), e.log, "b"))
 		renew(second, "b", false)
 		acquire(e.Store, "a", true)
-		got, err := second.AcquireLease(t.Context(), eventlog.ID{3}, "b", time.Second)
-		ok(t, err)
-		equal(t, "lease on another log", got, true)
+	})
+	run("one works on one log of the database at a time", func(t *testing.T, e *env) {
+		other := eventlog.ID{3}
+		lease := func(what string, f func(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (bool, error), log eventlog.ID, owner string, want bool) {
+			t.Helper()
+			got, err := f(t.Context(), log, owner, 10*time.Second)
+			ok(t, err)
+			equal(t, what+" by "+owner, got, want)
+		}
+		lease("the first log taken", e.AcquireLease, e.log, "a", true)
+		lease("another log taken", e.AcquireLease, other, "b", false)
+		lease("another log taken", e.AcquireLease, other, "a", true) // the same server, after its folder was replaced
+		lease("the first log renewed", e.RenewLease, e.log, "a", true)
+		e.now = e.now.Add(10 * time.Second)
+		lease("another log taken when both ran out", e.AcquireLease, other, "b", true)
+		lease("the first log renewed", e.RenewLease, e.log, "a", false)
+		ok(t, e.ReleaseLease(t.Context(), other, "b"))
+		lease("the first log renewed", e.RenewLease, e.log, "a", true)
 	})
 	run("a log that was lost is accepted into the ledger", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
