@@ -13,25 +13,28 @@ import (
 
 const acceptHint = "If that is what you meant, run `millrace log accept`: what was not delivered is then listed as lost in the ledger, and work goes on. Otherwise put the right folder back."
 
-// checkIdentity makes sure that the log in the data folder is the one that positions and ledger speak of, and that
-// it was not set back. The first log that a database meets becomes its log.
-//
-// Errors: conflict, with the way out as its hint. Nothing was changed then.
-func (p *plane) checkIdentity(ctx context.Context, log delivery.Source) error {
-	current, known, err := p.store.CurrentLog(ctx)
-	if err != nil {
+// claim makes the log in the data folder the one that the database knows, if checkIdentity agrees. The caller holds the
+// lease: until then somebody else may be at work with another log.
+func (p *plane) claim(ctx context.Context, log delivery.Source) error {
+	if err := p.checkIdentity(ctx, log); err != nil {
 		return err
 	}
-	if !known {
-		return p.store.SetCurrentLog(ctx, log.ID())
+	return p.store.SetCurrentLog(ctx, log.ID())
+}
+
+// checkIdentity makes sure that the log in the data folder is the one that positions and ledger speak of, and that
+// it was not set back. The first log that a database meets will do, and so will another one for which nobody waits.
+//
+// Errors: conflict, with the way out as its hint.
+func (p *plane) checkIdentity(ctx context.Context, log delivery.Source) error {
+	current, known, err := p.store.CurrentLog(ctx)
+	if err != nil || !known {
+		return err
 	}
 	if current != log.ID() {
 		waiting, err := p.store.LanesOutside(ctx, log.ID())
-		if err != nil {
+		if err != nil || waiting == 0 {
 			return err
-		}
-		if waiting == 0 {
-			return p.store.SetCurrentLog(ctx, log.ID()) // nobody waits for anything of the other one
 		}
 		return fault.New(fault.Conflict, "open the log",
 			"the log in %s is %s, but %s in another one, %s", p.cfg.DataDir, log.ID(),

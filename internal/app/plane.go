@@ -53,13 +53,14 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 	if err != nil {
 		return nil, err
 	}
-	if err := reserveDatabase(data); err != nil {
-		return nil, fault.Wrap(err, "make the database in "+cfg.DataDir)
+	where := store.Config{URL: cfg.Database.URL, Keyring: keyring, Catalogue: catalogue}
+	if where.URL.Empty() {
+		where.Path = filepath.Join(cfg.DataDir, databaseName)
+		if err := reserveDatabase(data); err != nil {
+			return nil, fault.Wrap(err, "make the database in "+cfg.DataDir)
+		}
 	}
-	s, err := store.Open(ctx, store.Config{
-		Path:    filepath.Join(cfg.DataDir, databaseName),
-		Keyring: keyring, Catalogue: catalogue,
-	})
+	s, err := store.Open(ctx, where)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,12 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := vfs.OS(cfg.DataDir).Stat(databaseName); fault.Is(err, fault.NotFound) {
+	made := filepath.Join(cfg.DataDir, databaseName) // on the first run
+	if !cfg.Database.URL.Empty() {
+		made = keyPath(cfg)
+	}
+	folder, name := at(made)
+	if _, err := folder.Stat(name); fault.Is(err, fault.NotFound) {
 		return nil, fault.New(fault.NotFound, "open the data folder", "there is no Millrace in %s", cfg.DataDir).
 			WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR.")
 	}

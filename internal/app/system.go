@@ -237,7 +237,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		err = errors.Join(err, s.plane.store.ReleaseLease(last, id, s.owner))
 	}()
 	// Whoever held the lease until now may have gone on with a copy of this folder.
-	if err := s.plane.checkIdentity(ctx, log); err != nil {
+	if err := s.plane.claim(ctx, log); err != nil {
 		return err
 	}
 	if err := s.plane.recordSchemas(ctx, log); err != nil {
@@ -396,7 +396,7 @@ func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
 		}
 		if !said {
 			said = true
-			s.standBy("This process is a standby: another one holds the lease on the log.", "log", log.ID().String())
+			s.standBy("This process is a standby: another one holds the lease on the log, or on another log of the same database.", "log", log.ID().String())
 		}
 		if !sleep(ctx, standbyWait) {
 			return ctx.Err()
@@ -409,7 +409,9 @@ func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
 func (s *system) keepLease(ctx context.Context, log *segment.Log) error {
 	renewed := time.Now()
 	for sleep(ctx, renewEvery) {
-		ok, err := s.plane.store.RenewLease(ctx, log.ID(), s.owner, leaseTime)
+		inTime, cancel := context.WithDeadline(ctx, renewed.Add(leaseTime)) // later than that the answer is worth nothing
+		ok, err := s.plane.store.RenewLease(inTime, log.ID(), s.owner, leaseTime)
+		cancel()
 		switch {
 		case err == nil && ok:
 			renewed = time.Now()
@@ -419,7 +421,7 @@ func (s *system) keepLease(ctx context.Context, log *segment.Log) error {
 			return nil
 		default:
 			s.logger.Error("lease not renewed", "error", err)
-			if time.Since(renewed) > leaseTime {
+			if time.Since(renewed) >= leaseTime {
 				// Whoever else takes the lease now meets the same chain of files and the same positions; but two
 				// writers of one log must not be.
 				return fault.New(fault.Unavailable, "renew lease", "the lease on the log %s ran out", log.ID()).WithCause(err)

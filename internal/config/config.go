@@ -23,6 +23,7 @@ type Config struct {
 	SchemaDir string // folder of the operator's own schema files; empty: none
 
 	Server   Server
+	Database Database
 	Log      Log
 	Delivery Delivery
 	AWS      AWS
@@ -57,6 +58,11 @@ type OIDC struct {
 	ClientID     string
 	ClientSecret secret.Value
 	Name         string // of the provider, on the button
+}
+
+// Database is for store.
+type Database struct {
+	URL secret.Value // postgres:// or postgresql://; empty: SQLite in the data folder
 }
 
 // Log is for eventlog.

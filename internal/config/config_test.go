@@ -115,8 +115,8 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"unknown in the file", yaml("a: 1\n"), "f.yaml:1: a", "unknown_setting", "nearest is"},
 		{"typo in the file", yaml("\ngrace_perod: 1h\n"), "f.yaml:2: grace_perod", "unknown_setting", "nearest is grace_period"},
 		{"kafka", yaml("kafka_brokers: [a:9092]\n"), "f.yaml:1: kafka_brokers", "not_yet", "not yet"},
-		{"another database", config.Source{Env: []string{"MILLRACE_DATABASE_URL=postgres://u:p@db/m"}}, "MILLRACE_DATABASE_URL", "not_yet", "SQLite in the data folder"},
-		{"another database, by a file", config.Source{Env: []string{"MILLRACE_DATABASE_URL_FILE=f"}, Read: files(map[string]string{"f": "postgres://u:p@db/m"})}, "MILLRACE_DATABASE_URL_FILE", "not_yet", "SQLite"},
+		{"another database", config.Source{Env: []string{"MILLRACE_DATABASE_URL=mysql://u:p@db/m"}}, "MILLRACE_DATABASE_URL", "invalid_value", "begins with postgres:// or postgresql://"},
+		{"another database, by a file", config.Source{Env: []string{"MILLRACE_DATABASE_URL_FILE=f"}, Read: files(map[string]string{"f": "postgres:///m"})}, "MILLRACE_DATABASE_URL_FILE", "invalid_value", "postgres://"},
 		{"a number", yaml("key_rate_limit: 1.5\n"), "f.yaml:1: key_rate_limit", "invalid_value", `"1.5" is not a whole number`},
 		{"a value out of its bounds", yaml("log_max_bytes: 12\n"), "f.yaml:1: log_max_bytes", "invalid_value", `"12" must be from 64MiB`},
 		{"an item of a list", yaml("trusted_proxies: [10.0.0.0/8, here]\n"), "f.yaml:1: trusted_proxies", "invalid_value", `"here" is not a network`},
@@ -191,10 +191,19 @@ func TestSecretsAreReadFromFilesAndNeverShown(t *testing.T) {
 	if strings.Contains(b.String(), "hunter2") || !strings.Contains(b.String(), "# smtp_url: [redacted]  # f.yaml:1: smtp_url_file") {
 		t.Errorf("printed:\n%s", b.String())
 	}
-	for _, refused := range []string{"MILLRACE_DATABASE_URL=postgres://u:hunter2@db/m", "MILLRACE_SMTP_URL=pop://u:hunter2@db%zz"} {
+	for _, refused := range []string{"MILLRACE_DATABASE_URL=mysql://u:hunter2@db/m", "MILLRACE_SMTP_URL=pop://u:hunter2@db%zz"} {
 		_, err = config.Load(config.Source{Env: []string{refused}})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("a refused secret: %v", err)
+		}
+	}
+}
+
+func TestADatabaseIsAtAHostOrASocket(t *testing.T) {
+	for _, u := range []string{"postgres://u:hunter2@db.example:5432/m?sslmode=verify-full", "postgresql://db/m", "postgres:///m?host=/run/postgresql&user=u"} {
+		c, err := config.Load(config.Source{Env: []string{"MILLRACE_DATABASE_URL=" + u}})
+		if err != nil || c.Database.URL.Reveal() != u {
+			t.Errorf("%s: %v", u, err)
 		}
 	}
 }
@@ -210,7 +219,7 @@ func TestReservedSettingsSayThatNothingReadsThemYet(t *testing.T) {
 			continue
 		}
 		reserved++
-		_, err := config.Load(config.Source{Env: []string{s.Env() + "=postgres://a/b"}})
+		_, err := config.Load(config.Source{Env: []string{s.Env() + "=a:1"}})
 		if err == nil || !strings.Contains(err.Error(), "not yet") {
 			t.Errorf("%s is taken, and nothing reads it: %v", s.Name, err)
 		}

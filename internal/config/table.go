@@ -65,7 +65,7 @@ func Table() []Setting {
 	return []Setting{
 		{
 			Name: "data_dir", Kind: Path, Default: "./millrace-data",
-			Doc:   "Folder of the event log, the SQLite database and the master key. One process at a time owns it.",
+			Doc:   "Folder of the event log, the master key and, without database_url, the SQLite database. One process at a time owns it.",
 			parse: text(func(c *Config) *string { return &c.DataDir }, plain),
 		},
 		{
@@ -134,9 +134,9 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.OIDC.Name }, plain),
 		},
 		{
-			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder", Reserved: true,
-			Doc:   "Another database for the control plane: postgres://user:password@host/name. Setting it is an error.",
-			parse: notYet("the database is SQLite in the data folder"),
+			Name: "database_url", Kind: URL, Secret: true, Absent: "SQLite in the data folder",
+			Doc:   "PostgreSQL for the control plane: postgres://user:password@host/name?sslmode=verify-full. The data folder keeps log and master key.",
+			parse: databaseURL,
 		},
 		{
 			Name: "kafka_brokers", Kind: Names, Absent: "the embedded log", Reserved: true,

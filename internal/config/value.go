@@ -73,6 +73,19 @@ func secretURL(field func(*Config) *secret.Value, schemes ...string) func(*Confi
 	}
 }
 
+// databaseURL takes postgres://host/name, and postgres:///name?host=/run/postgresql: the folder of a socket has no room
+// where a host stands.
+func databaseURL(c *Config, items []string) error {
+	s := items[0]
+	c.Database.URL = secret.New(s)
+	if u, err := url.Parse(s); err == nil && u.Host == "" && u.Query().Get("host") != "" {
+		u.Host = "socket"
+		s = u.String()
+	}
+	_, err := parseURL(s, "postgres", "postgresql")
+	return err
+}
+
 func secretText(field func(*Config) *secret.Value) func(*Config, []string) error {
 	return func(c *Config, items []string) error {
 		*field(c) = secret.New(items[0])

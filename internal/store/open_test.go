@@ -58,10 +58,10 @@ func each(t *testing.T, f func(t *testing.T, cfg store.Config)) {
 // behind opens a database behind the store's back.
 func behind(t *testing.T, cfg store.Config) *sql.DB {
 	t.Helper()
-	if cfg.URL == "" {
+	if cfg.URL.Empty() {
 		return raw(t, cfg.Path)
 	}
-	db, err := sql.Open("pgx", cfg.URL)
+	db, err := sql.Open("pgx", cfg.URL.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func schemaOf(t *testing.T, db *sql.DB, cfg store.Config) (out []string) {
 		UNION ALL SELECT m.name || ' refers to ' || f."table" || ' by ' || group_concat(f."from", ', ' ORDER BY f.seq)
 		FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table' GROUP BY m.name, f.id
 		ORDER BY line`
-	if cfg.URL != "" {
+	if !cfg.URL.Empty() {
 		query = `SELECT table_name || '.' || column_name || ' ' || data_type || COALESCE(' ' || collation_name, '')
 				|| CASE is_nullable WHEN 'NO' THEN ' required' ELSE '' END || COALESCE(' ' || replace(column_default, '::text', ''), '') COLLATE "C" AS line
 			FROM information_schema.columns WHERE table_schema = 'public'

@@ -47,7 +47,7 @@ const session = `SELECT set_config('lock_timeout', '10s', false), set_config('id
 const allWriters int64 = 0x6d696c6c72616365
 
 func (postgres) open(cfg Config) (write, read *sql.DB, err error) {
-	c, err := pgx.ParseConfig(cfg.URL)
+	c, err := pgx.ParseConfig(cfg.URL.Reveal())
 	if err != nil { // its text has the URL in it
 		return nil, nil, fault.New(fault.Invalid, "", "the database's URL cannot be read").
 			WithHint("It looks like postgres://user:password@host:5432/database?sslmode=verify-full.")
@@ -166,7 +166,7 @@ func (postgres) code(err error) (fault.Code, bool) {
 }
 
 func (postgres) explain(cfg Config, retry bool) *fault.Error {
-	c, err := pgx.ParseConfig(cfg.URL)
+	c, err := pgx.ParseConfig(cfg.URL.Reveal())
 	if err != nil {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 )
@@ -24,9 +25,9 @@ import (
 // overTCP gives cfg's database at another address, with a password.
 func overTCP(t *testing.T, cfg store.Config, at, user, password string) store.Config {
 	t.Helper()
-	u, err := url.Parse(cfg.URL)
+	u, err := url.Parse(cfg.URL.Reveal())
 	ok(t, err)
-	cfg.URL = (&url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: at, Path: u.Path, RawQuery: "sslmode=disable"}).String()
+	cfg.URL = secret.New((&url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: at, Path: u.Path, RawQuery: "sslmode=disable"}).String())
 	return cfg
 }
 
@@ -49,9 +50,9 @@ func TestADatabaseOfPostgreSQLThatCannotBeOpenedSaysWhy(t *testing.T) {
 		retry bool
 		says  string
 	}{
-		"no URL":                        {store.Config{URL: "postgres://u:hunter2@h:port/d"}, fault.Invalid, false, "cannot be read"},
+		"no URL":                        {store.Config{URL: secret.New("postgres://u:hunter2@h:port/d")}, fault.Invalid, false, "cannot be read"},
 		"another password":              {overTCP(t, cfg, address(t), user, "hunter3"), fault.Unavailable, false, `does not let "millrace" work`},
-		"no such database":              {overTCP(t, store.Config{URL: "postgres:///nowhere"}, address(t), user, password), fault.Unavailable, false, `database "nowhere"`},
+		"no such database":              {overTCP(t, store.Config{URL: secret.New("postgres:///nowhere")}, address(t), user, password), fault.Unavailable, false, `database "nowhere"`},
 		"a user who may make no tables": {overTCP(t, cfg, address(t), "guest", "hunter2"), fault.Unavailable, false, `does not let "guest" work`},
 		"nobody there":                  {overTCP(t, cfg, nobody.Addr().String(), user, password), fault.Unavailable, true, nobody.Addr().String()},
 	} {

@@ -43,7 +43,7 @@ import (
 // Config says where the database is.
 type Config struct {
 	Path        string           // of the SQLite file, made if it is not there; not with URL
-	URL         string           // postgres://… or postgresql://…, in place of Path
+	URL         secret.Value     // postgres://… or postgresql://…, in place of Path
 	Keyring     *secret.Keyring  // seals credentials; required
 	Catalogue   *event.Catalogue // says what a selection takes; required
 	Now         func() time.Time // nil: time.Now
@@ -82,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		counted: map[eventlog.ID]eventlog.Offset{},
 	}
 	switch {
-	case cfg.URL != "":
+	case !cfg.URL.Empty():
 		s.d = postgres{within: answerWithin}
 	case cfg.Path == "":
 		return nil, fault.New(fault.Invalid, op, "no path was given")

@@ -84,14 +84,14 @@ func StartPostgres(tb testing.TB) *Server {
 func Postgres(tb testing.TB) store.Config {
 	tb.Helper()
 	s := StartPostgres(tb)
-	return store.Config{URL: s.URL(s.create(tb, "fresh"))}
+	return store.Config{URL: secret.New(s.URL(s.create(tb, "fresh")))}
 }
 
 // EmptyPostgres gives a database without anything in it. It goes when the test ends.
 func EmptyPostgres(tb testing.TB) store.Config {
 	tb.Helper()
 	s := StartPostgres(tb)
-	return store.Config{URL: s.URL(s.create(tb, "template0"))}
+	return store.Config{URL: secret.New(s.URL(s.create(tb, "template0")))}
 }
 
 // URL names a database of the server, over its socket.
@@ -230,7 +230,7 @@ func (s *Server) migrated(name string) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(context.Background(), store.Config{URL: s.URL(name), Keyring: ring, Catalogue: &event.Catalogue{}})
+	db, err := store.Open(context.Background(), store.Config{URL: secret.New(s.URL(name)), Keyring: ring, Catalogue: &event.Catalogue{}})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// Two servers with folders of their own meet on an empty database: both come up, and one of them works. What it
+// accepted is in the bucket, also over a restart; the other one does not take over with a log that nobody knows.
+func TestServersOnPostgreSQLWorkOneAtATime(t *testing.T) {
+	database := "MILLRACE_DATABASE_URL=" + storetest.EmptyPostgres(t).URL.Reveal()
+	w := newWorld(t)
+	w.s.Environ = append(w.s.Environ, database)
+	other := &world{t: t, dir: filepath.Join(w.dir, "other"), shop: w.shop, s: Settings{Environ: slices.Clone(w.s.Environ)}}
+	other.s.Environ[0] = "MILLRACE_DATA_DIR=" + other.data("")
+	first, stopFirst := w.serve()
+	second, stopSecond := other.serve()
+	for deadline := time.Now().Add(10 * time.Second); first.working.Load() == nil && second.working.Load() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody works: %v; %v", first.waiting.Load(), second.waiting.Load())
+		}
+	}
+	if first.working.Load() == nil { // it does not matter which
+		w, other, first, second, stopFirst, stopSecond = other, w, second, first, stopSecond, stopFirst
+	}
+	second.awaitStandby(t)
+	if second.working.Load() != nil {
+		t.Fatal("both work, on two logs")
+	}
+	if out, err := w.apply(w.manifest("")); err != nil {
+		t.Fatalf("apply: %s\n%s", Sentence(err), out)
+	}
+	if err := first.plane.awaitRecorded(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(first, 100)
+	if _, err := first.drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stopFirst(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.awaitStopped(t, stopSecond); !fault.Is(err, fault.Conflict) || Hint(err) != acceptHint {
+		t.Errorf("the other one, once the log of the first is free: %v", err)
+	}
+	w.deliver(100)
+	if v, err := w.verdict(); err != nil || len(v.Wrong) > 0 || v.Events != 200 || v.Compared != 200 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+	if _, err := other.play(Verify{Connector: "acme/warehouse"}); err == nil {
+		t.Error("verify agrees with the folder of the other one")
+	}
+}
