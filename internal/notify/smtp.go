@@ -31,6 +31,7 @@ type letter struct {
 	MessageID string // without angle brackets
 	Date      time.Time
 	Content   content
+	Notice    bool // of the list that recipients may filter by
 }
 
 // mailer hands letters to a mail server. open connects once for several letters.
@@ -177,7 +178,9 @@ func (s *smtpSession) send(ctx context.Context, l letter) error {
 	msg.SetMessageIDWithValue(l.MessageID)
 	// Source: RFC 3834, section 5: it keeps vacation answers away.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	msg.SetGenHeader("List-Id", s.m.label)
+	if l.Notice {
+		msg.SetGenHeader("List-Id", s.m.label)
+	}
 	msg.SetGenHeader("Content-Language", string(l.Content.Language))
 	msg.SetBodyString(gomail.TypeTextPlain, l.Content.Plain())
 	page, err := l.Content.HTML()
@@ -293,7 +296,7 @@ func (n *Notifier) sendMail(ctx context.Context, session mailSession, group []co
 	defer cancel()
 	return session.send(ctx, letter{
 		To: address, MessageID: n.messageID(address, ids), Date: now,
-		Content: compose(l, notices, now, n.cfg.BaseURL),
+		Content: compose(l, notices, now, n.cfg.BaseURL), Notice: true,
 	})
 }
 
@@ -313,9 +316,13 @@ func (n *Notifier) languageOf(ctx context.Context, notice control.Notice, addres
 func (n *Notifier) messageID(address string, notices []int64) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%v", n.cfg.Installation, address, notices)
-	domain := "millrace.invalid"
+	return hex.EncodeToString(h.Sum(nil)[:16]) + ".millrace@" + n.domain()
+}
+
+// domain is the one that ids of mails end in.
+func (n *Notifier) domain() string {
 	if from, err := mail.ParseAddress(n.cfg.From); err == nil {
-		domain = domainOf(from.Address)
+		return domainOf(from.Address)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16]) + ".millrace@" + domain
+	return "millrace.invalid"
 }

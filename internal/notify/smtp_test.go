@@ -155,7 +155,7 @@ func deliver(t *testing.T, cfg Config, n control.Notice) error {
 	}
 	defer s.close()
 	return s.send(context.Background(), letter{
-		To: "data@acme.example", MessageID: "abc@example.test", Date: noon, Content: compose(text.Portuguese, []control.Notice{n}, noon, "https://m.example.test"),
+		To: "data@acme.example", MessageID: "abc@example.test", Date: noon, Content: compose(text.Portuguese, []control.Notice{n}, noon, "https://m.example.test"), Notice: true,
 	})
 }
 
