@@ -137,4 +137,31 @@ func (p *People) RemoveTwoFactor(ctx context.Context, password secret.Value, cod
 	return fault.Wrap(p.cfg.Store.SetLock(ctx, m.ID, l, Lock{Password: l.Password}, true, a.Session), op)
 }
 
+// ResetTwoFactor turns two-factor sign-in off for a member who has lost authenticator and recovery codes, and ends their
+// sessions. Nobody does it for themselves: that takes a code, see RemoveTwoFactor.
+//
+// Errors: unauthorized, forbidden; not_found.
+func (p *People) ResetTwoFactor(ctx context.Context, id MemberID) error {
+	const op = "turn two-factor sign-in off"
+	a, err := need(ctx, RightInstall, 0)
+	if err == nil && a.Member == id {
+		err = ownRights()
+	}
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	return fault.Wrap(anew(func() error {
+		m, err := p.cfg.Store.Member(ctx, id)
+		if err != nil || !m.TwoFactor {
+			return err
+		}
+		l, err := p.cfg.Store.Lock(ctx, id)
+		if err != nil {
+			return err
+		}
+		ctx := p.logged(ctx, "member.edit", subject{0, string(id), m.Email}, twoFactor(true), twoFactor(false))
+		return p.cfg.Store.SetLock(ctx, id, l, Lock{Password: l.Password}, true, "")
+	}), op)
+}
+
 func twoFactor(on bool) map[string]bool { return map[string]bool{"two_factor": on} }

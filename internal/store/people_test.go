@@ -364,6 +364,28 @@ func TestTwoFactorSignInIsTurnedOnAndOff(t *testing.T) {
 	}
 }
 
+func TestWhoHasLostTheSecondFactorIsLetInAgain(t *testing.T) {
+	c := sqlite(t)
+	ana := c.add("ana", control.Administrator)
+	root, _, err := c.AddMember(c.line(), control.AddMember{Email: "root@acme.example", Password: secret.New(password), Installation: true})
+	ok(t, err)
+	rootly, anas := c.as("root"), c.as("ana")
+	c.twoFactor(rootly)
+	c.twoFactor(anas)
+	c.want("by herself", c.ResetTwoFactor(anas, ana.ID), "forbidden")
+	c.want("by the administrator, for himself", c.ResetTwoFactor(rootly, root.ID), "forbidden")
+	c.want("by the administrator", c.ResetTwoFactor(rootly, ana.ID), "ok")
+	c.want("again", c.ResetTwoFactor(rootly, ana.ID), "ok")
+	_, err = c.signIn(c.process(), "ana", password, "", "192.0.2.1")
+	c.want("signing in without", err, "ok")
+	if left, err := c.Sessions(anas); err != nil || len(left) != 1 {
+		t.Errorf("sessions from before go on: %+v, %v", left, err)
+	}
+	last, err := c.store.Entries(t.Context(), control.EntryFilter{}, 0, 1)
+	ok(t, err)
+	equal(t, "the log of changes", fmt.Sprintf("%s %s %s", last[0].Actor, last[0].SubjectName, last[0].After), `root@acme.example ana@acme.example {"two_factor":false}`)
+}
+
 func TestASessionEnds(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, row := range map[string]struct {
