@@ -46,7 +46,7 @@ lint: ## formatting and go vet
 fmt: ## format the code
 	gofmt -w cmd internal e2e tools
 
-docs: ## write the generated pages: settings, errors, commands, metrics, the table of rooms
+docs: ## write the generated pages: settings, errors, commands, metrics, the API, the table of rooms
 	$(GO) test ./internal -run 'TestArchitectureShowsTheTable' -update
 	$(GO) test ./cmd/millrace -run 'TestDocs' -update
 

@@ -6,14 +6,16 @@ import (
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/web"
 )
 
 // Pages gives the documents that are made from tables in the code, by file name.
 func Pages() map[string]string {
 	return map[string]string{
-		"settings.md": config.Markdown(),
-		"metrics.md":  MetricsMarkdown(),
-		"errors.md":   errorsMarkdown(),
+		"settings.md":  config.Markdown(),
+		"metrics.md":   MetricsMarkdown(),
+		"errors.md":    errorsMarkdown(),
+		"openapi.json": string(web.Description()),
 	}
 }
 

@@ -60,6 +60,7 @@ type Deps struct {
 type Store interface {
 	Workspaces(ctx context.Context) ([]control.Workspace, error)
 	WorkspaceBy(ctx context.Context, ref string) (control.Workspace, error) // by number or name
+	Keys(ctx context.Context, workspace uint32) ([]control.APIKey, error)
 	Entries(ctx context.Context, f control.EntryFilter, before int64, limit int) ([]control.Entry, error)
 	BeginRepeat(ctx context.Context, r control.Repeat) (had control.Repeat, begun bool, err error)
 	EndRepeat(ctx context.Context, r control.Repeat) error
@@ -123,6 +124,7 @@ func (a *api) routes() []route {
 		a.meRoutes(),
 		a.workspaceRoutes(),
 		a.memberRoutes(),
+		a.keyRoutes(),
 		a.installationRoutes(),
 	)
 }
