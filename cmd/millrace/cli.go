@@ -18,6 +18,7 @@ type grammar struct {
 	Demo      app.Demo   `cmd:"" help:"Run the whole system on embedded parts, with a producer." group:"run"`
 	Serve     app.Serve  `cmd:"" help:"Run the server." group:"run"`
 	Apply     app.Apply  `cmd:"" help:"Make workspaces, keys and connectors as a file says." group:"run"`
+	Member    members    `cmd:"" help:"Members: add, list, give a personal token." group:"run"`
 	Key       keys       `cmd:"" help:"API keys." group:"run"`
 	Config    settings   `cmd:"" help:"Settings: what holds, and whether they are right." group:"run"`
 	Connector connectors `cmd:"" help:"Connectors: list, show, check, pause, resume, delete, test events, upgrade." group:"run"`
@@ -33,6 +34,12 @@ type grammar struct {
 	Bench     app.Bench  `cmd:"" help:"Measure what a million events cost on this machine." group:"care"`
 
 	Version app.Version `cmd:"" help:"Print the version." group:"care"`
+}
+
+type members struct {
+	Add   app.MemberAdd   `cmd:"" help:"Make a member, the first administrator for instance."`
+	List  app.MemberList  `cmd:"" help:"List all members with what they may do."`
+	Token app.MemberToken `cmd:"" help:"Make a personal token for the API; it is printed once."`
 }
 
 type keys struct {
@@ -121,7 +128,7 @@ func parseAndRun(ctx context.Context, c *app.Console, args, environ []string) (c
 	if !ok {
 		return 1, fmt.Errorf("%s is not a command", parsed.Command())
 	}
-	err = cmd.Run(ctx, c, app.Settings{Environ: environ, Flags: flags()})
+	err = cmd.Run(app.AsCommandLine(ctx), c, app.Settings{Environ: environ, Flags: flags()})
 	return app.ExitCode(err), err
 }
 

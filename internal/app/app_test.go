@@ -25,6 +25,7 @@ type world struct {
 	dir   string
 	shop  *shop
 	s     Settings
+	typed string // what commands find on standard input
 	noted string // what the last command that was played said for people
 }
 
@@ -72,7 +73,7 @@ type runner interface {
 func (w *world) play(cmd runner) (string, error) {
 	w.t.Helper()
 	var out, note bytes.Buffer
-	err := cmd.Run(w.t.Context(), &Console{In: strings.NewReader(""), Out: &out, Err: &note, Version: "test"}, w.s)
+	err := cmd.Run(AsCommandLine(w.t.Context()), &Console{In: strings.NewReader(w.typed), Out: &out, Err: &note, Version: "test"}, w.s)
 	w.noted = note.String()
 	return out.String(), err
 }

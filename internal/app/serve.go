@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/control"
 )
 
 // Serve runs the server.
@@ -31,6 +32,7 @@ func (Serve) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	limitMemory(cfg.MemoryBudget)
+	ctx = control.WithActor(ctx, control.Itself()) // the operator asks for the server, and not for what it does
 	sys, err := openSystem(ctx, cfg, c)
 	if err != nil {
 		return err

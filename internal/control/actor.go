@@ -25,6 +25,11 @@ func CommandLine() Actor {
 	return Actor{Name: "command line", Via: "command line", Installation: true}
 }
 
+// Itself is the actor of what the installation does unasked: it has no rights, and needs none.
+func Itself() Actor {
+	return Actor{Name: "millrace", Via: "by itself"}
+}
+
 // Role is what a member is in a workspace. Each holds the rights of the one before.
 type Role string
 
@@ -99,10 +104,10 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
-// ActorOf gives who asks. Where nobody said so it is the installation itself, which has no rights.
+// ActorOf gives who asks; Itself where nobody said so.
 func ActorOf(ctx context.Context) Actor {
 	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return a
 	}
-	return Actor{Name: "millrace", Via: "by itself"}
+	return Itself()
 }

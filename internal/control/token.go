@@ -18,31 +18,52 @@ const maxTokens = 100
 // Errors: unauthorized without a session: a token makes no others; invalid with every problem; conflict if the name is
 // taken.
 func (p *People) CreateToken(ctx context.Context, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
-	const op = "create token"
-	a, m, _, err := p.own(ctx)
+	_, m, _, err := p.own(ctx)
+	if err != nil {
+		return Token{}, secret.Value{}, fault.Wrap(err, "create token")
+	}
+	t, value, err := p.createToken(ctx, m, name, readOnly, expires)
+	return t, value, fault.Wrap(err, "create token")
+}
+
+// IssueToken makes a personal token for the member with that address, and gives its secret, once. It is for the command
+// line, and for nobody who has come over the network: they would act as somebody else.
+//
+// Errors: forbidden; not_found; as CreateToken.
+func (p *People) IssueToken(ctx context.Context, email, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
+	const op = "issue token"
+	if a, err := need(ctx, RightInstall, 0); err != nil || a.Member != "" {
+		return Token{}, secret.Value{}, fault.New(fault.Forbidden, op, "tokens of others are made on the machine itself")
+	}
+	m, err := p.cfg.Store.MemberByEmail(ctx, foldEmail(email))
 	if err != nil {
 		return Token{}, secret.Value{}, fault.Wrap(err, op)
 	}
-	had, err := p.cfg.Store.Tokens(ctx, a.Member)
+	t, value, err := p.createToken(ctx, m, name, readOnly, expires)
+	return t, value, fault.Wrap(err, op)
+}
+
+func (p *People) createToken(ctx context.Context, m Member, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
+	had, err := p.cfg.Store.Tokens(ctx, m.ID)
 	if err != nil {
-		return Token{}, secret.Value{}, fault.Wrap(err, op)
+		return Token{}, secret.Value{}, err
 	}
-	t := Token{ID: NewTokenID(), Member: a.Member, Name: name, ReadOnly: readOnly, CreatedAt: p.now(), ExpiresAt: expires}
+	t := Token{ID: NewTokenID(), Member: m.ID, Name: name, ReadOnly: readOnly, CreatedAt: p.now(), ExpiresAt: expires}
 	problems := append(validatePerson("name", name), validateExpiry("expires_at", expires, t.CreatedAt)...)
 	if len(had) >= maxTokens {
 		problems = append(problems, fault.Problem{Field: "name", Code: "too_many", Message: "A member has at most 100 tokens. Revoke one that is no longer used."})
 	}
-	if err := invalid(op, problems); err != nil {
+	if err := invalid("", problems); err != nil {
 		return Token{}, secret.Value{}, err
 	}
 	if slices.ContainsFunc(had, func(o Token) bool { return o.Name == name }) {
-		return Token{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Op: op, Params: fault.Params{"name": name},
+		return Token{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
 			Msg:  fault.Message{Key: "control.token_name_taken", Text: `You have a token "{name}" already.`},
 			Hint: fault.Message{Key: "control.token_name_taken_hint", Text: "Give this one another name, or revoke that one."}}
 	}
 	value := newToken(tokenPrefix)
 	ctx = p.logged(ctx, "token.create", subject{0, string(t.ID), m.Email + ": " + name}, nil, viewToken(t))
-	return t, value, fault.Wrap(p.cfg.Store.CreateToken(ctx, t, HashKey(value.Reveal())), op)
+	return t, value, p.cfg.Store.CreateToken(ctx, t, HashKey(value.Reveal()))
 }
 
 // validateExpiry gives the problem of a time at which something ends to work, if it has one; zero is never.
