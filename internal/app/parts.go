@@ -18,7 +18,7 @@ const (
 	databaseName  = "millrace.db"
 	masterKeyName = "master.key"
 	logFolder     = "log"
-	keyLockName   = "master.key.lock"
+	lockSuffix    = ".lock" // of the file beside the master key: servers with folders of their own may share a key
 	// serverLockName is locked by the process that works on the folder: a server, or a command that changes the log.
 	serverLockName = "millrace.lock"
 )
@@ -115,11 +115,15 @@ func openKeyring(ctx context.Context, cfg *config.Config, data vfs.FS) (*secret.
 }
 
 func makeKeyring(ctx context.Context, cfg *config.Config, data vfs.FS, path string) ([]byte, error) {
+	folder, name := at(path)
+	if err := folder.MkdirAll("."); err != nil {
+		return nil, err
+	}
 	// Two commands may meet on a fresh folder: one makes the key, the other waits and reads it.
 	var lock io.Closer
 	for {
 		var err error
-		if lock, err = data.Lock(keyLockName); err == nil {
+		if lock, err = folder.Lock(name + lockSuffix); err == nil {
 			break
 		}
 		if !fault.Is(err, fault.Unavailable) || !sleep(ctx, lockWait) {
@@ -140,10 +144,6 @@ func makeKeyring(ctx context.Context, cfg *config.Config, data vfs.FS, path stri
 	}
 	b, err := k.Bytes()
 	if err != nil {
-		return nil, err
-	}
-	folder, name := at(path)
-	if err := folder.MkdirAll("."); err != nil {
 		return nil, err
 	}
 	return b, fault.Wrap(vfs.WriteFile(folder, name, b), "make the master key "+path)

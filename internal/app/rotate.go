@@ -101,7 +101,12 @@ const settleTime = 30 * time.Second
 
 func (p *plane) openKeyFile() (k *keyFile, err error) {
 	const op = "change the master key"
-	lock, err := p.data.Lock(keyLockName)
+	path, err := vfs.Resolve(keyPath(p.cfg)) // what a link leads to is what is replaced
+	if err != nil {
+		return nil, err
+	}
+	folder, name := at(path)
+	lock, err := folder.Lock(name + lockSuffix)
 	if fault.Is(err, fault.Unavailable) {
 		return nil, fault.New(fault.Conflict, op, "another command changes it at the moment").WithHint("Wait until it has ended.").WithCause(err)
 	}
@@ -113,12 +118,7 @@ func (p *plane) openKeyFile() (k *keyFile, err error) {
 			lock.Close() // an empty file
 		}
 	}()
-	path, err := vfs.Resolve(keyPath(p.cfg)) // what a link leads to is what is replaced
-	if err != nil {
-		return nil, err
-	}
-	k = &keyFile{p: p, lock: lock, path: path, settle: settleTime}
-	k.folder, k.name = at(path)
+	k = &keyFile{p: p, lock: lock, folder: folder, name: name, path: path, settle: settleTime}
 	b, err := vfs.ReadFile(k.folder, k.name, maxKeyFile)
 	if err != nil {
 		return nil, err
