@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,12 +15,79 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// jobEvery is how soon a job that somebody asked for is taken up.
+// jobEvery is how soon a job is taken up that another process was asked for; one of this process is at once.
 const jobEvery = time.Second
+
+// jobsAtOnce is how many jobs of one workspace are under way at once: a check may take minutes, and nobody's checks hold
+// up those of others.
+const jobsAtOnce = 4
 
 // testEventsResult is what comes out of a job that sends test events.
 type testEventsResult struct {
 	Events int `json:"events"`
+}
+
+// bell is rung when a job waits. One that nobody hears is kept, a second one adds nothing.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// busy is which jobs are under way, and what they keep others from.
+type busy struct {
+	begun map[int64]bool  // since the start: the list of those that wait may be older than their end
+	of    map[string]int  // of each owner
+	taken map[string]bool // what one at a time works on
+}
+
+// owner is for whom a job is done, of whom jobsAtOnce are under way.
+func owner(j control.Job) string {
+	if j.Workspace == 0 {
+		return "member " + string(j.Actor.Member)
+	}
+	return fmt.Sprint("workspace ", j.Workspace)
+}
+
+// exclusive is what a job needs for itself; empty: nothing.
+func exclusive(j control.Job) string {
+	switch j.Kind {
+	case control.JobReplay:
+		return "replay" // each reads the log and fills memory
+	case control.JobLaunch, control.JobEdit:
+		return "connector " + string(j.Connector) // the second is meant for what the first makes of it
+	case control.JobExportSave:
+		return fmt.Sprint("data export ", j.Workspace)
+	case control.JobApply:
+		return "apply " + owner(j)
+	}
+	return ""
+}
+
+// take begins j, unless it was begun or has to wait.
+func (b *busy) take(j control.Job) bool {
+	who, what := owner(j), exclusive(j)
+	if b.begun[j.ID] || b.of[who] >= jobsAtOnce || b.taken[what] {
+		return false
+	}
+	b.begun[j.ID] = true
+	b.of[who]++
+	if what != "" {
+		b.taken[what] = true
+	}
+	return true
+}
+
+func (b *busy) leave(j control.Job) {
+	if b.of[owner(j)]--; b.of[owner(j)] == 0 {
+		delete(b.of, owner(j))
+	}
+	delete(b.taken, exclusive(j))
 }
 
 // runJobs does what is asked for by others than the process that owns the log, until ctx ends. A job that was under
@@ -27,28 +96,34 @@ type testEventsResult struct {
 func (s *system) runJobs(ctx context.Context, w *working) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	var replaying sync.Mutex // one at a time: each reads the log and fills memory
-	begun := map[int64]bool{}
+	b := busy{map[int64]bool{}, map[string]int{}, map[string]bool{}}
+	ended := make(chan control.Job)
+	look := time.NewTicker(jobEvery)
+	defer look.Stop()
 	for {
 		jobs, err := s.plane.store.WaitingJobs(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.logger.Error("jobs wait", "error", err)
 		}
 		for _, j := range jobs {
-			if begun[j.ID] {
+			if !b.take(j) {
 				continue
 			}
-			begun[j.ID] = true
 			under.Go(func() {
-				if j.Kind == control.JobReplay {
-					replaying.Lock()
-					defer replaying.Unlock()
-				}
 				s.doJob(ctx, w, j)
+				select {
+				case ended <- j:
+				case <-ctx.Done():
+				}
 			})
 		}
-		if !sleep(ctx, jobEvery) {
+		select {
+		case <-ctx.Done():
 			return
+		case j := <-ended:
+			b.leave(j)
+		case <-s.asked:
+		case <-look.C:
 		}
 	}
 }
@@ -65,26 +140,94 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 		case control.JobReplay:
 			out, err = s.replay(ctx, w, j)
 		default:
-			err = fault.New(fault.Internal, "", "this version does not know jobs of kind %q", j.Kind)
+			out, err = s.change(ctx, j)
 		}
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	j.State, j.DoneAt = control.JobDone, time.Now()
+	if err == nil && out != nil {
+		j.Result, err = json.Marshal(out)
+	}
 	if err != nil {
 		j.State, j.Failure = control.JobFailed, control.FailureOf(err)
-	} else if j.Result, err = json.Marshal(out); err != nil {
-		j.State, j.Failure = control.JobFailed, control.FailureOf(err)
+	}
+	level := slog.LevelInfo // what a customer gave and has to mend
+	if code := fault.CodeOf(err); code == fault.Internal || code == fault.Corrupt {
+		level = slog.LevelError
 	}
 	if saved := s.plane.store.SaveJob(ctx, j); saved != nil {
-		err = errors.Join(err, saved) // it stays as running, and is done again by the next process
+		err, level = errors.Join(err, saved), slog.LevelError // it stays as running, and is done again by the next process
 	}
 	if err != nil {
-		s.logger.Error("a job failed", "kind", j.Kind, "job", j.ID, "error", err)
+		s.logger.Log(ctx, level, "a job failed", "kind", j.Kind, "job", j.ID, "error", err)
 		return
 	}
 	s.logger.Info("job done", "kind", j.Kind, "job", j.ID)
+}
+
+// change does a job that is an action of the plane; how far its checks are can be seen meanwhile.
+func (s *system) change(ctx context.Context, j control.Job) (any, error) {
+	p := newProgress(func(v json.RawMessage) error { return s.plane.store.JobProgress(ctx, j.ID, v) })
+	out, err := s.rules.Watched(func(at control.JobProgress) {
+		b, err := json.Marshal(at)
+		if err != nil {
+			panic("app: progress of plain values did not encode: " + err.Error())
+		}
+		p.put(b)
+	}).Do(ctx, j)
+	if lost := p.end(); lost != nil && ctx.Err() == nil {
+		s.logger.Error("how far a job is could not be noted", "job", j.ID, "error", lost) // it goes on: only its page is behind
+	}
+	if done, ok := out.(control.ApplyDone); ok {
+		out = showApplied(done.Result, done.DryRun)
+	}
+	return out, err
+}
+
+// progressEvery is how often at most the progress of a job is written.
+const progressEvery = 250 * time.Millisecond
+
+// progress writes the newest of the values that it is given, without holding up whoever gives them.
+type progress struct {
+	newest chan json.RawMessage
+	ending chan struct{}
+	ended  chan error
+}
+
+func newProgress(write func(json.RawMessage) error) *progress {
+	p := &progress{make(chan json.RawMessage, 1), make(chan struct{}), make(chan error, 1)}
+	go func() {
+		var failed error
+		for v := range p.newest {
+			if err := write(v); err != nil {
+				failed = err
+			}
+			select {
+			case <-p.ending:
+			case <-time.After(progressEvery):
+			}
+		}
+		p.ended <- failed
+	}()
+	return p
+}
+
+// put is called by one goroutine at a time.
+func (p *progress) put(v json.RawMessage) {
+	select {
+	case <-p.newest: // not written yet, and past
+	default:
+	}
+	p.newest <- v
+}
+
+// end returns once the last value is written. Errors: that of the last write that failed.
+func (p *progress) end() error {
+	close(p.ending)
+	close(p.newest)
+	return <-p.ended
 }
 
 // sendTestEvents appends one event of each type that the connector selects.

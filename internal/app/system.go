@@ -61,6 +61,7 @@ type system struct {
 	people   *control.People
 	api      http.Handler
 	stopping chan struct{} // closed when run begins to stop
+	asked    bell   // rung for jobs
 
 	// What exists once the log is ours. Before that requests are refused by name.
 	working atomic.Pointer[working]
@@ -86,7 +87,7 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	if err != nil {
 		return nil, err
 	}
-	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), registry: prometheus.NewRegistry()}
+	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), asked: newBell(), registry: prometheus.NewRegistry()}
 	if info, err := p.data.Stat("."); err == nil && info.Shared {
 		s.logger.Warn("others than this user may read the data folder, which holds personal data and keys", "folder", cfg.DataDir, "hint", "chmod 700")
 	}
