@@ -33,6 +33,9 @@ func (s *system) openAPI(ctx context.Context) error {
 		Version: s.console.Version, Secure: s.cfg.Server.TLSCertFile != "" || strings.HasPrefix(s.cfg.Server.BaseURL, "https:"),
 		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit,
 	}
+	if o := s.cfg.OIDC; o.Issuer != "" {
+		cfg.OIDC = web.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, BaseURL: s.URL}
+	}
 	if u, err := url.Parse(s.cfg.Server.BaseURL); err == nil && u.Host != "" {
 		cfg.Origin = u.Scheme + "://" + u.Host
 	}
@@ -46,7 +49,7 @@ func (s *system) openAPI(ctx context.Context) error {
 // ahead lets what belongs to the API reach it as it is: other addresses are made canonical by redirects.
 func (s *system) ahead(rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") {
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/auth/") {
 			s.api.ServeHTTP(w, r)
 			return
 		}

@@ -29,6 +29,8 @@ type Config struct {
 	Origin    string // of the pages, as https://millrace.example; empty: as the request's Host says
 	RateLimit int    // requests a second of each session or token; an address that is unknown has a fifth. 0: no limit
 
+	OIDC OIDC
+
 	GracePeriod time.Duration // that events of a failing connector are kept
 	PauseLimit  time.Duration // likewise of a paused one
 }
@@ -76,7 +78,7 @@ type api struct {
 	strangers *limit // of addresses
 }
 
-// New gives what answers every address below /api/v1/. Errors: invalid if the origin is none.
+// New gives what answers every address below /api/v1/ and /auth/. Errors: invalid if the origin is none.
 func New(cfg Config, deps Deps) (http.Handler, error) {
 	a, err := newAPI(cfg, deps)
 	if err != nil {
@@ -96,7 +98,7 @@ func newAPI(cfg Config, deps Deps) (*api, error) {
 	return a, nil
 }
 
-// handler answers the addresses of a table, and what is asked of others below prefix.
+// handler answers the addresses of a table, and those of signing in elsewhere.
 func (a *api) handler(table []route) http.Handler {
 	addresses := map[string]address{}
 	for _, r := range table {
@@ -109,7 +111,8 @@ func (a *api) handler(table []route) http.Handler {
 	for path, h := range addresses {
 		mux.Handle(prefix+path, h)
 	}
-	mux.HandleFunc(prefix+"/", httpd.NotFound)
+	(&elsewhere{api: a, cfg: a.cfg.OIDC}).register(mux)
+	mux.HandleFunc("/", httpd.NotFound)
 	return canonical(mux)
 }
 
