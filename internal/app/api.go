@@ -41,7 +41,7 @@ func (s *system) openAPI(ctx context.Context) error {
 	}
 	s.api, err = web.New(cfg, web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger,
-		Rejected: s.rejected, Wake: func() {}, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
+		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
 	})
 	return err
 }

@@ -127,7 +127,7 @@ func TestAJobThatFailsSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		p := &plane{store: openTestStore(t, dir)}
-		s := &system{logger: slog.New(slog.DiscardHandler), plane: p}
+		s := &system{logger: slog.New(slog.DiscardHandler), plane: p, rules: &control.Plane{Store: p.store}}
 		if err := p.store.CreateWorkspace(ctx, control.Workspace{Number: 7, Name: "acme", UnknownFields: control.RejectUnknown, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
