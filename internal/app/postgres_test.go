@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store/storetest"
 )
@@ -15,7 +16,8 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // Two servers with folders of their own and one master key meet on an empty database: both come up, and one of them works. What it
 // accepted is in the bucket, also over a restart; the other one does not take over with a log that nobody knows.
 func TestServersOnPostgreSQLWorkOneAtATime(t *testing.T) {
-	database := "MILLRACE_DATABASE_URL=" + storetest.EmptyPostgres(t).URL.Reveal()
+	at := storetest.EmptyPostgres(t)
+	database := "MILLRACE_DATABASE_URL=" + at.URL.Reveal()
 	w := newWorld(t)
 	w.s.Environ = append(w.s.Environ, database, "MILLRACE_MASTER_KEY_FILE="+filepath.Join(w.dir, "keys", "shared"))
 	other := &world{t: t, dir: filepath.Join(w.dir, "other"), shop: w.shop, s: Settings{Environ: slices.Clone(w.s.Environ)}}
@@ -34,6 +36,14 @@ func TestServersOnPostgreSQLWorkOneAtATime(t *testing.T) {
 	if second.working.Load() != nil {
 		t.Fatal("both work, on two logs")
 	}
+	back := storetest.Outage(t, at)
+	for end := time.Now().Add(standbyWait * 3 / 2); time.Now().Before(end); { // both ask for it in vain
+		if err := first.plane.store.SetCurrentLog(t.Context(), eventlog.ID{}); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("without a database: %v", err)
+		}
+	}
+	back()
+	second.awaitStandby(t)
 	if out, err := w.apply(w.manifest("")); err != nil {
 		t.Fatalf("apply: %s\n%s", Sentence(err), out)
 	}

@@ -390,12 +390,15 @@ func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
 // takeLease makes this process the one that works on the log, by the database's word. The folder's lock excludes
 // other processes on this folder; the lease excludes a copy of the folder on another machine.
 func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
-	for said := false; ; {
+	for said, worried := false, false; ; {
 		ok, err := s.plane.store.AcquireLease(ctx, log.ID(), s.owner, leaseTime)
-		if err != nil || ok {
+		if e := fault.As(err); ok || e != nil && (e.Code != fault.Unavailable || !e.Retry) {
 			return err
 		}
-		if !said {
+		if err != nil && !worried {
+			s.logger.Error("nobody knows who holds the lease; trying again", "error", err)
+		}
+		if worried = err != nil; !worried && !said {
 			said = true
 			s.standBy("This process is a standby: another one holds the lease on the log, or on another log of the same database.", "log", log.ID().String())
 		}

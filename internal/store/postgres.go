@@ -138,15 +138,15 @@ func (postgres) code(err error) (fault.Code, bool) {
 			return fault.Conflict, false
 		case "XX001", "XX002": // data_corrupted, index_corrupted
 			return fault.Corrupt, false
-		case "25006", "25P03", "55P03": // read_only_sql_transaction (until a failover is through), idle_in_transaction_session_timeout, lock_not_available
+		case "25006", "25P03": // read_only_sql_transaction (until a failover is through), idle_in_transaction_session_timeout
 			return fault.Unavailable, true
 		case "42501", "3D000", "3F000": // insufficient_privilege, no such database, no such schema
 			return fault.Unavailable, false
 		}
 		switch e.Code[:min(2, len(e.Code))] {
-		// connection, serialization and deadlock, resources (disk full, too many connections), operator's
-		// intervention and time-outs, system
-		case "08", "40", "53", "57", "58":
+		// connection, serialization and deadlock, resources (disk full, too many connections), what is not ready or
+		// locked, operator's intervention and time-outs, system
+		case "08", "40", "53", "55", "57", "58":
 			return fault.Unavailable, true
 		case "28": // who we say we are
 			return fault.Unavailable, false

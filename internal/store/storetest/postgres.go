@@ -112,6 +112,28 @@ func (s *Server) create(tb testing.TB, like string) string {
 	return name
 }
 
+// Outage makes the database of cfg one that nobody reaches, until its end is called.
+func Outage(tb testing.TB, cfg store.Config) (end func()) {
+	tb.Helper()
+	s := StartPostgres(tb)
+	u, err := url.Parse(cfg.URL.Reveal())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	for _, do := range []string{"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'"} {
+		if _, err := s.admin.Exec(do); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return func() {
+		if _, err := s.admin.Exec("ALTER DATABASE " + name + " ALLOW_CONNECTIONS true"); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 // program finds one of PostgreSQL's programs, of the newest version there is. Debian keeps those of the server apart.
 func program(name string) (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is well formed
