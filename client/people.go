@@ -4,6 +4,7 @@ import "time"
 
 // Me is the member who asks.
 type Me struct {
+	Versioned
 	ID           string  `json:"id"`
 	Email        string  `json:"email"`
 	Name         string  `json:"name"`
