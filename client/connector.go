@@ -54,8 +54,8 @@ type Delivery struct {
 	Message    string     `json:"message,omitempty"`
 	Until      *time.Time `json:"until,omitempty" doc:"While failing or paused: when the oldest events begin to be lost."`
 	LastFileAt *time.Time `json:"last_file_at,omitempty"`
-	LagEvents  int64      `json:"lag_events" doc:"Not delivered yet, at most: of all types."`
-	LagSeconds float64    `json:"lag_seconds" doc:"Age of the oldest that is not delivered."`
+	Waiting    *int64     `json:"waiting_events,omitempty" doc:"Read and not in the bucket yet; what waits in all says waiting. Absent where the server that was asked does not deliver."`
+	LagSeconds *float64   `json:"lag_seconds,omitempty" doc:"Age of the oldest that waits; absent likewise."`
 }
 
 // ConnectorEdit is what is wanted of a connector. Fields that are nil stay, or take their default in a new one.
@@ -83,6 +83,16 @@ type DestinationEdit struct {
 	AccessKeyID     *string `json:"access_key_id,omitempty"`
 	SecretAccessKey *string `json:"secret_access_key,omitempty" doc:"Goes in and never comes out."`
 	RoleARN         *string `json:"role_arn,omitempty"`
+}
+
+// Draft is a connector that is not launched. Nothing of it but its name is checked.
+type Draft struct {
+	ID        string        `json:"id" doc:"That the connector will have."`
+	Name      string        `json:"name"`
+	Connector ConnectorEdit `json:"connector" doc:"Without its secret."`
+	HasSecret bool          `json:"has_secret"`
+	CreatedAt time.Time     `json:"created_at"`
+	UpdatedAt time.Time     `json:"updated_at"`
 }
 
 // FlushEdit is what is wanted of Flush.
@@ -121,9 +131,10 @@ type Check struct {
 	State     string      `json:"state" enum:"waiting,running,passed,failed"`
 	Steps     []CheckStep `json:"steps"`
 	Notes     []CheckNote `json:"notes" doc:"What is worth knowing though it passed."`
-	Connector string      `json:"connector,omitempty" doc:"Id of the connector: with launch, once it passed."`
+	Connector string      `json:"connector,omitempty" doc:"Id of the connector; with launch, which it has once it passed."`
 	Changes   []string    `json:"changes,omitempty" doc:"What an edit changed, in words."`
 	Error     *Error      `json:"error,omitempty" doc:"Why it failed."`
+	Note      string      `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
 	CreatedAt time.Time   `json:"created_at"`
 	DoneAt    *time.Time  `json:"done_at,omitempty"`
 }
@@ -198,6 +209,12 @@ type AuditCount struct {
 	Delivered int64  `json:"delivered"`
 	Dropped   int64  `json:"dropped"`
 	Waiting   int64  `json:"waiting"`
+}
+
+// Waiting is what was accepted for a connector and is neither in its bucket nor in its ledger as dropped.
+type Waiting struct {
+	Events int64      `json:"events"`
+	Since  *time.Time `json:"since,omitempty" doc:"The oldest hour of acceptance of them."`
 }
 
 // Hour is whether an hour is complete.

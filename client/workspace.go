@@ -81,13 +81,22 @@ type WebhookIssued struct {
 	Secret string `json:"secret" doc:"Shown this once."`
 }
 
+// WebhookTest is what came of a trial call.
+type WebhookTest struct {
+	OK      bool   `json:"ok" doc:"The receiver took it."`
+	Message string `json:"message,omitempty" doc:"Why it did not."`
+}
+
 // EventType is a row of the catalogue.
 type EventType struct {
 	Name     string       `json:"name"`
 	Group    string       `json:"group"`
+	Doc      string       `json:"doc,omitempty"`
+	Own      bool         `json:"own,omitempty" doc:"It comes from the installation's own schema files."`
 	SchemaID int          `json:"schema_id" doc:"Of the newest version."`
 	Versions []int        `json:"versions" doc:"Schema ids, oldest first."`
 	Fields   []EventField `json:"fields"`
+	DDL      string       `json:"ddl,omitempty" doc:"A table over its files, if ddl was asked for."`
 }
 
 // EventField is a field of an event type.
@@ -100,9 +109,9 @@ type EventField struct {
 
 // Policy is an IAM policy, filled in.
 type Policy struct {
-	Text    string `json:"text"`
-	Format  string `json:"format" enum:"json,cli,terraform,cloudformation"`
-	Warning string `json:"warning,omitempty"`
+	Text     string   `json:"text"`
+	Format   string   `json:"format" enum:"json,cli,terraform,cloudformation"`
+	Warnings []string `json:"warnings"`
 }
 
 // Trust is what a role has to trust.
@@ -110,7 +119,7 @@ type Trust struct {
 	AccountID   string `json:"account_id,omitempty" doc:"Absent where the installation has no credentials of its own."`
 	ExternalID  string `json:"external_id"`
 	Integration string `json:"integration" enum:"currents,exports"`
-	Policy      string `json:"policy,omitempty" doc:"The trust policy, as JSON."`
+	Policy      string `json:"policy,omitempty" doc:"The trust policy, in the format that was asked for; absent without an account."`
 }
 
 // Job is work that goes on after the answer.
@@ -122,6 +131,7 @@ type Job struct {
 	Progress  map[string]any `json:"progress,omitempty"`
 	Result    map[string]any `json:"result,omitempty"`
 	Error     *Error         `json:"error,omitempty" doc:"Why it failed."`
+	Note      string         `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
 	CreatedAt time.Time      `json:"created_at"`
 	DoneAt    *time.Time     `json:"done_at,omitempty"`
 }
@@ -134,18 +144,31 @@ type Manifest struct {
 	DryRun  bool              `json:"dry_run,omitempty"`
 }
 
-// Applied is what came of a manifest.
+// Applied is what came of a manifest: the result of its job.
 type Applied struct {
-	Changes  []string          `json:"changes"`
-	Failures []ApplyFailure    `json:"failures"`
-	Keys     []AppliedKey      `json:"keys" doc:"That were made; shown this once."`
-	Notes    map[string]string `json:"notes,omitempty"`
+	DryRun   bool            `json:"dry_run,omitempty"`
+	Changes  []AppliedChange `json:"changes"`
+	Keys     []AppliedKey    `json:"keys" doc:"That were made; shown to who asked alone."`
+	Failures []ApplyFailure  `json:"failures"`
+}
+
+// AppliedChange is a thing that is different now, or would be.
+type AppliedChange struct {
+	Kind      string   `json:"kind" doc:"workspace, API key, webhook, connector, data export."`
+	Workspace string   `json:"workspace"`
+	Name      string   `json:"name,omitempty" doc:"Absent for a workspace and its data export."`
+	Different []string `json:"different,omitempty" doc:"In words; absent for a thing that is just made."`
 }
 
 // ApplyFailure is a thing of a manifest that could not be made so.
 type ApplyFailure struct {
-	Thing string `json:"thing"`
-	Error Error  `json:"error"`
+	Kind      string         `json:"kind"`
+	Workspace string         `json:"workspace"`
+	Name      string         `json:"name,omitempty"`
+	Code      string         `json:"code"`
+	Message   string         `json:"message"`
+	Hint      string         `json:"hint,omitempty"`
+	Fields    []FieldProblem `json:"fields,omitempty"`
 }
 
 // AppliedKey is an API key that a manifest made.
