@@ -248,42 +248,61 @@ func TestEveryConnectionSyncsFullyAndChecksReferences(t *testing.T) {
 	}
 }
 
+// A save of ten files in ten streams, of two hundred: one after the other, and of 200 connectors at once. What is
+// committed to PostgreSQL here need not reach a disk, to SQLite it must.
 func BenchmarkSave(b *testing.B) {
-	s, err := open(b, filepath.Join(b.TempDir(), "m.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx := b.Context()
-	w := control.Workspace{Number: 1, Name: "w", UnknownFields: control.RejectUnknown}
-	c := control.Connector{Config: control.Config{Connector: control.NewConnectorID(), Number: 1, Workspace: 1, Version: 1, Name: "c",
-		Destination: control.Destination{Number: 1, Bucket: "b"}}}
-	log := eventlog.ID{1}
-	for _, err := range []error{
-		s.CreateWorkspace(ctx, w), s.CreateConnector(ctx, c, control.Credentials{}),
-		s.ApplyControl(ctx, log, 1, []control.LoggedRecord{{Workspace: 1, Record: control.Record{Kind: control.RecordConfig, Config: &c.Config}}}),
+	for name, fresh := range map[string]func() store.Config{
+		"SQLite":     func() store.Config { return store.Config{Path: filepath.Join(b.TempDir(), "m.db")} },
+		"PostgreSQL": func() store.Config { return storetest.Postgres(b) },
 	} {
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	p, err := s.Position(ctx, control.Lane{Connector: c.Connector, Destination: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := range 200 {
-		p.Links[control.Stream{Schema: uint32(i)}] = 1
-	}
-	n := 0
-	for b.Loop() {
-		sv := control.Save{Position: p}
-		for range 10 { // ten files in ten streams, as in a second under load
-			n++
-			p.Links[control.Stream{Schema: uint32(n % 200)}]++
-			sv.Files = append(sv.Files, control.File{Lane: p.Lane, Key: "k" + time.Duration(n).String(), Log: log, At: time.Now()})
-		}
-		if p.Seq, err = s.Save(ctx, sv); err != nil {
-			b.Fatal(err)
-		}
+		b.Run(name, func(b *testing.B) {
+			s, err := openAt(b, fresh())
+			if err != nil {
+				b.Fatal(err)
+			}
+			log := eventlog.ID{1}
+			saves := make(chan func(), 200)
+			for range cap(saves) {
+				p, err := s.Position(b.Context(), launched(b, s, log))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for i := range 200 {
+					p.Links[control.Stream{Schema: uint32(i)}] = 1
+				}
+				n := 0
+				saves <- func() {
+					sv := control.Save{Position: p}
+					for range 10 {
+						n++
+						p.Links[control.Stream{Schema: uint32(n % 200)}]++
+						sv.Files = append(sv.Files, control.File{Lane: p.Lane, Key: "k" + time.Duration(n).String(), Log: log, At: time.Now()})
+					}
+					seq, err := s.Save(b.Context(), sv)
+					if err != nil {
+						b.Error(err)
+					}
+					p.Seq = seq
+				}
+			}
+			b.Run("one", func(b *testing.B) {
+				save := <-saves
+				for b.Loop() {
+					save()
+				}
+				saves <- save
+			})
+			b.Run("200 at once", func(b *testing.B) {
+				b.SetParallelism(100)
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						save := <-saves
+						save()
+						saves <- save
+					}
+				})
+			})
+		})
 	}
 }
 
