@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -323,4 +325,69 @@ func TestALeaseGoesByOneClock(t *testing.T) {
 	got, err := s.AcquireLease(t.Context(), log, "b", time.Hour)
 	ok(t, err)
 	equal(t, "the lease of another one that has not run out", got, false)
+}
+
+// docs/operator.md says these commands. Connectors are saved all the while.
+func TestACopyByPostgreSQLsOwnToolsIsWhole(t *testing.T) {
+	ring, err := secret.NewKeyring()
+	ok(t, err)
+	types, err := catalogue()
+	ok(t, err)
+	from, to := storetest.Postgres(t), storetest.EmptyPostgres(t)
+	for _, cfg := range []*store.Config{&from, &to} {
+		cfg.Keyring, cfg.Catalogue = ring, types
+	}
+	s, err := store.Open(t.Context(), from)
+	ok(t, err)
+	defer s.Close()
+	log := eventlog.ID{1}
+	l := launched(t, s, log)
+	p, err := s.Position(t.Context(), l)
+	ok(t, err)
+	save := func(s *store.Store, p *control.Position) {
+		t.Helper()
+		f := control.File{Lane: l, Key: fmt.Sprint(p.Cursor), Log: log, First: p.Cursor, Last: p.Cursor, Events: 1, At: time.Now()}
+		p.Cursor++
+		p.Seq, err = s.Save(t.Context(), control.Save{Position: *p, Files: []control.File{f}})
+		ok(t, err)
+	}
+	save(s, &p)
+	dump := filepath.Join(t.TempDir(), "millrace.dump")
+	tool := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(storetest.PostgresProgram(t, name), args...)
+		cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+		return cmd
+	}
+	backup := tool("pg_dump", "--format=custom", "--no-owner", "--file="+dump, from.URL.Reveal())
+	ok(t, backup.Start())
+	ended := make(chan error)
+	go func() { ended <- backup.Wait() }()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			ok(t, err)
+			running = false
+		default:
+			save(s, &p)
+		}
+	}
+	ok(t, tool("pg_restore", "--exit-on-error", "--no-owner", "--single-transaction", "--dbname="+to.URL.Reveal(), dump).Run())
+
+	r, err := store.Open(t.Context(), to)
+	ok(t, err)
+	defer r.Close()
+	equal(t, "tables", schemaOf(t, behind(t, to), to), schemaOf(t, behind(t, from), from))
+	q, err := r.Position(t.Context(), l)
+	ok(t, err)
+	files, err := r.Files(t.Context(), control.LedgerFilter{}, 0, 1_000_000)
+	ok(t, err)
+	if n := len(files); n == 0 || q.Seq != int64(n) || q.Cursor != eventlog.Offset(n+1) || q.Seq > p.Seq {
+		t.Fatalf("position %+v with %d files: not of one moment", q, n)
+	}
+	_, err = r.Access(t.Context(), l)
+	ok(t, err) // the same key opens it
+	save(r, &q)
+	more, err := r.Files(t.Context(), control.LedgerFilter{}, files[len(files)-1].ID, 10)
+	ok(t, err)
+	equal(t, "files written after the restore", len(more), 1)
 }
