@@ -20,7 +20,7 @@ func (c *call) versioned(rev int64) {
 func (c *call) expected() (rev int64, given bool, err error) {
 	c.row.mustBeVersioned()
 	h := c.r.Header.Get("If-Match")
-	if h == "" || h == "*" {
+	if h == "*" || len(c.r.Header.Values("If-Match")) == 0 {
 		return 0, false, nil
 	}
 	rev, err = strconv.ParseInt(strings.Trim(strings.TrimPrefix(h, "W/"), `"`), 10, 64)

@@ -20,6 +20,8 @@ func (a *api) installationRoutes() []route {
 			summary: "Makes a member an installation administrator, or no longer one.", op: op(a.updatePerson)},
 		{name: "deletePerson", method: http.MethodDelete, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusNoContent,
 			summary: "Takes a member away, with places, sessions and tokens.", op: op(a.deletePerson)},
+		{name: "resetTwoFactor", method: http.MethodDelete, path: "/installation/members/{member}/two-factor", right: control.RightInstall, group: group, status: http.StatusNoContent,
+			summary: "Ends the second factor of a member who has lost it, and all their sessions.", op: op(a.resetTwoFactor)},
 		{name: "listInstallationInvitations", method: http.MethodGet, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists the open invitations that are to no workspace.", op: op(a.listInvitations)},
 		{name: "inviteAdministrator", method: http.MethodPost, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusCreated,
@@ -71,6 +73,10 @@ func (a *api) updatePerson(c *call, in updatePersonIn) (client.Person, error) {
 
 func (a *api) deletePerson(c *call, in memberIn) (none, error) {
 	return none{}, a.deps.People.DeleteMember(c, in.Member)
+}
+
+func (a *api) resetTwoFactor(c *call, in memberIn) (none, error) {
+	return none{}, a.deps.People.ResetTwoFactor(c, in.Member)
 }
 
 type inviteAdministratorIn struct {

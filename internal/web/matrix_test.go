@@ -332,7 +332,10 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 		"updatePerson": func(string) example {
 			return example{path: "/installation/members/" + string(w.newcomer().ID), body: client.PersonEdit{Installation: &yes}}
 		},
-		"deletePerson":                func(string) example { return example{path: "/installation/members/" + string(w.newcomer().ID)} },
+		"deletePerson": func(string) example { return example{path: "/installation/members/" + string(w.newcomer().ID)} },
+		"resetTwoFactor": func(string) example {
+			return example{path: "/installation/members/" + string(w.newcomer().ID) + "/two-factor"}
+		},
 		"listInstallationInvitations": at("/installation/invitations"),
 		"inviteAdministrator": func(string) example {
 			return example{path: "/installation/invitations", body: client.AdministratorInvite{Email: fresh() + "@mill.example"}}

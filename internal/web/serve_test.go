@@ -247,6 +247,7 @@ func TestAConflictSaysWhoChangedWhatWhen(t *testing.T) {
 		t.Errorf("got %q, %q", e.Message, e.Hint)
 	}
 	edit("seven", "Edward").refused(400)
+	edit("", "Edward").refused(400)
 	edit(second.header.Get("ETag"), "Edward").read(200, nil)
 	edit("*", "Edwin").read(200, nil)
 }
