@@ -221,6 +221,11 @@ func TestNoSecretComesOut(t *testing.T) {
 	} {
 		run(nil, args...)
 	}
+	copied := filepath.Join(t.TempDir(), "backup")
+	for _, args := range [][]string{{"backup", copied}, {"restore", copied}, {"secret", "rotate", "--json"}, {"secret", "reseal"}} {
+		run(nil, args...)
+	}
+	hay.addFiles(t, "backup", copied)
 	// Settings that hold secrets, each wrong in its way.
 	for _, env := range []string{
 		"MILLRACE_SMTP_URL=http://millrace:" + smtpPassword + "@127.0.0.1", "MILLRACE_SMTP_URL=smtp://millrace:" + smtpPassword + "@%zz",
@@ -276,5 +281,8 @@ func TestNoSecretComesOut(t *testing.T) {
 	hay.add("what the server said", []byte(w.output()))
 	hay.addFiles(t, "data", w.data)
 	hay.addFiles(t, "mails", box)
+	if len(hay.places["backup/millrace.db"]) == 0 {
+		t.Error("there is no backup")
+	}
 	hay.search(t, secrets)
 }

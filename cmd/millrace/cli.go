@@ -15,23 +15,25 @@ import (
 
 // grammar is the command line. Commands are app's values; their flags stand as tags at their fields.
 type grammar struct {
-	Demo      app.Demo   `cmd:"" help:"Run the whole system on embedded parts, with a producer." group:"run"`
-	Serve     app.Serve  `cmd:"" help:"Run the server." group:"run"`
-	Apply     app.Apply  `cmd:"" help:"Make workspaces, keys and connectors as a file says." group:"run"`
-	Member    members    `cmd:"" help:"Members: add, list, give a personal token." group:"run"`
-	Key       keys       `cmd:"" help:"API keys." group:"run"`
-	Config    settings   `cmd:"" help:"Settings: what holds, and whether they are right." group:"run"`
-	Connector connectors `cmd:"" help:"Connectors: list, show, check, pause, resume, delete, test events, upgrade." group:"run"`
-	Policy    app.Policy `cmd:"" help:"Print the IAM policy that a customer's bucket needs." group:"data"`
-	Cat       app.Cat    `cmd:"" help:"Print Avro records as JSON lines." group:"data"`
-	Schema    app.Schema `cmd:"" help:"Show the event types, their fields, and table definitions for warehouses." group:"data"`
-	Wait      app.Wait   `cmd:"" help:"Return when an hour of a connector is complete." group:"data"`
-	Verify    app.Verify `cmd:"" help:"Compare a connector's bucket with the ledger." group:"care"`
-	Ledger    app.Ledger `cmd:"" help:"Show what was delivered and what was dropped." group:"care"`
-	Replay    app.Replay `cmd:"" help:"Make a connector's files again from the log." group:"care"`
-	Log       logs       `cmd:"" help:"The event log: read it whole, set damage aside, go on with another." group:"care"`
-	Secret    secrets    `cmd:"" help:"The master key: rotate it, seal anew what is stored." group:"care"`
-	Bench     app.Bench  `cmd:"" help:"Measure what a million events cost on this machine." group:"care"`
+	Demo      app.Demo    `cmd:"" help:"Run the whole system on embedded parts, with a producer." group:"run"`
+	Serve     app.Serve   `cmd:"" help:"Run the server." group:"run"`
+	Apply     app.Apply   `cmd:"" help:"Make workspaces, keys and connectors as a file says." group:"run"`
+	Member    members     `cmd:"" help:"Members: add, list, give a personal token." group:"run"`
+	Key       keys        `cmd:"" help:"API keys." group:"run"`
+	Config    settings    `cmd:"" help:"Settings: what holds, and whether they are right." group:"run"`
+	Connector connectors  `cmd:"" help:"Connectors: list, show, check, pause, resume, delete, test events, upgrade." group:"run"`
+	Policy    app.Policy  `cmd:"" help:"Print the IAM policy that a customer's bucket needs." group:"data"`
+	Cat       app.Cat     `cmd:"" help:"Print Avro records as JSON lines." group:"data"`
+	Schema    app.Schema  `cmd:"" help:"Show the event types, their fields, and table definitions for warehouses." group:"data"`
+	Wait      app.Wait    `cmd:"" help:"Return when an hour of a connector is complete." group:"data"`
+	Verify    app.Verify  `cmd:"" help:"Compare a connector's bucket with the ledger." group:"care"`
+	Ledger    app.Ledger  `cmd:"" help:"Show what was delivered and what was dropped." group:"care"`
+	Replay    app.Replay  `cmd:"" help:"Make a connector's files again from the log." group:"care"`
+	Log       logs        `cmd:"" help:"The event log: read it whole, set damage aside, go on with another." group:"care"`
+	Secret    secrets     `cmd:"" help:"The master key: rotate it, seal anew what is stored." group:"care"`
+	Backup    app.Backup  `cmd:"" help:"Copy the control plane while servers work on it." group:"care"`
+	Restore   app.Restore `cmd:"" help:"Put a backup in the place of a control plane that is gone." group:"care"`
+	Bench     app.Bench   `cmd:"" help:"Measure what a million events cost on this machine." group:"care"`
 
 	Version app.Version `cmd:"" help:"Print the version." group:"care"`
 }

@@ -1,0 +1,272 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// What lies in the folder of a backup: a copy of the database, and, written last, what it is a copy of.
+const (
+	backupName = "backup.json"
+	backupForm = 1 // of that file; it changes when an older program could not read it
+	maxBackup  = 1 << 20
+)
+
+// backup is what a backup's file says.
+type backup struct {
+	Form    int       `json:"millrace_backup"`
+	Version string    `json:"version"` // of the program that made it
+	Schema  int       `json:"schema"`  // of the database
+	Log     string    `json:"log"`     // that positions and ledger speak of; empty: none yet
+	MadeAt  time.Time `json:"made_at"`
+	File    string    `json:"file"`
+	Bytes   int64     `json:"bytes"`
+	SHA256  string    `json:"sha256"`
+}
+
+// Backup copies the control plane.
+type Backup struct {
+	Dir  string `arg:"" name:"dir" placeholder:"DIR" help:"Folder for the copy: a new one, or one that is empty."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
+// Help teaches.
+func (Backup) Help() string {
+	return `The copy holds workspaces, members, keys, connectors, their positions and the ledger, as they were at one moment. Servers go on beside it.
+
+    millrace backup /backups/millrace-2026-11-22
+
+It does not hold the master key, without which the stored credentials open for nobody: keep a copy of the key's file in another place, and a new one after each "millrace secret rotate". It does not hold the log either: what was accepted and not delivered when a disk is lost is lost with the disk.
+
+A database in PostgreSQL is copied by PostgreSQL's own tools; docs/operator.md has the commands.`
+}
+
+// Run copies.
+func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
+	const op = "back up"
+	p, err := existingPlane(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer p.Close() // nothing was written
+	if !p.cfg.Database.URL.Empty() {
+		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools copy it").
+			WithHint(`Run pg_dump --format=custom --file=millrace.dump with the database's address, as docs/operator.md says.`)
+	}
+	folder := vfs.OS(cmd.Dir)
+	if had, err := folder.List("."); err == nil && len(had) > 0 {
+		return fault.New(fault.Conflict, op, "%s is not empty", cmd.Dir).WithHint("Name a folder that does not exist: a backup overwrites nothing.")
+	}
+	if err := folder.MkdirAll("."); err != nil {
+		return fault.Wrap(err, "make the folder "+cmd.Dir)
+	}
+	b := backup{Form: backupForm, Version: c.Version, MadeAt: time.Now().UTC().Truncate(time.Second), File: databaseName}
+	if id, known, err := p.store.CurrentLog(ctx); err != nil {
+		return err
+	} else if known {
+		b.Log = id.String()
+	}
+	if err := reserveDatabase(folder); err != nil {
+		return err
+	}
+	if b.Schema, err = p.store.CopyTo(ctx, filepath.Join(cmd.Dir, b.File)); err != nil {
+		return err
+	}
+	if b.Bytes, b.SHA256, err = fixed(folder, b.File); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return fault.From(err, fault.Internal, op)
+	}
+	if err := vfs.WriteFile(folder, backupName, append(text, '\n')); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.JSON(b)
+	}
+	c.Print("%s copied to %s, schema %d", size(b.Bytes), cmd.Dir, b.Schema)
+	c.Note("The master key is not in it. Keep a copy of %s in another place: without it the credentials in the backup open for nobody.", keyPath(p.cfg))
+	return nil
+}
+
+// fixed makes a file durable and gives its size and checksum.
+func fixed(folder vfs.FS, name string) (n int64, sum string, err error) {
+	f, err := folder.OpenAppend(name)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close() // it was synced
+	r, err := fileReader(f)
+	if err != nil {
+		return 0, "", err
+	}
+	h := sha256.New()
+	if n, err = io.Copy(h, r); err != nil {
+		return 0, "", err
+	}
+	return n, hex.EncodeToString(h.Sum(nil)), f.Sync()
+}
+
+// Restore puts a backup in the place of a control plane that is gone.
+type Restore struct {
+	Dir  string `arg:"" name:"dir" placeholder:"DIR" help:"Folder of the backup."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
+// Help teaches.
+func (Restore) Help() string {
+	return `The backup is put into the data folder that the settings name, which must have no database; a log may be there. First put the copy of the master key back, as master.key in the data folder or where MILLRACE_MASTER_KEY_FILE says: the backup is checked whole, and that the key opens what is sealed in it, before anything stands in its place.
+
+    MILLRACE_DATA_DIR=/var/lib/millrace millrace restore /backups/millrace-2026-11-22
+
+Sessions and open invitations end, since they may have ended since the backup; whoever and whatever was taken away since then is there again.
+
+Then start the server. It finds in the buckets what was delivered since the backup, and writes nothing twice. If the log was lost, or is an older copy, it refuses to start and names "millrace log accept", which lists as lost what nobody can bring back.`
+}
+
+// Run restores.
+func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
+	const op = "restore"
+	cfg, err := s.Load()
+	if err != nil {
+		return err
+	}
+	if !cfg.Database.URL.Empty() {
+		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools put a copy back").
+			WithHint("Run pg_restore, as docs/operator.md says.")
+	}
+	from, data := vfs.OS(cmd.Dir), vfs.OS(cfg.DataDir)
+	b, err := readBackup(from, cmd.Dir)
+	if err != nil {
+		return err
+	}
+	if _, err := readFile(keyPath(cfg), maxKeyFile); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			err = fault.New(fault.NotFound, op, "there is no master key at %s", keyPath(cfg)).
+				WithHint("Put the copy of the key there, which is kept apart from the backup, or name it with MILLRACE_MASTER_KEY_FILE.")
+		}
+		return err
+	}
+	if err := data.MkdirAll("."); err != nil {
+		return fault.Wrap(err, "make the data folder "+cfg.DataDir)
+	}
+	lock, err := data.Lock(serverLockName)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // an empty file
+	had, err := data.List(".")
+	if err != nil {
+		return err
+	}
+	for _, e := range had {
+		if strings.HasPrefix(e.Name, databaseName) && !strings.HasPrefix(e.Name, restoring) {
+			return fault.New(fault.Conflict, op, "the data folder %s has a database: %s", cfg.DataDir, e.Name).
+				WithHint("Name another data folder, or move the database and the files beside it away; restore overwrites nothing.")
+		}
+		if strings.HasPrefix(e.Name, restoring) { // of a restore that did not come to its end
+			if err := data.Remove(e.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := copyChecked(from, data, b); err != nil {
+		return err
+	}
+	catalogue, err := openCatalogue(cfg)
+	if err != nil {
+		return err
+	}
+	keyring, err := openKeyring(ctx, cfg, data)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, restoring), Keyring: keyring, Catalogue: catalogue})
+	if err != nil {
+		return err
+	}
+	if err = db.CheckSealed(ctx); err == nil {
+		err = db.Revive(ctx)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := data.Rename(restoring, databaseName); err != nil {
+		return err
+	}
+	if err := data.SyncDir("."); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.JSON(map[string]any{"data_dir": cfg.DataDir, "backup": b})
+	}
+	c.Print("restored to %s: the control plane of %s, made by version %s", cfg.DataDir, b.MadeAt.Format(time.RFC3339), b.Version)
+	c.Note("Members sign in again, and open invitations have to be sent again. Members, API keys and tokens that were taken away since then are there again: look through them.")
+	c.Note("Start the server. If the log is not there any more, or an older one, it names millrace log accept.")
+	return nil
+}
+
+// restoring is the database's name until all of it is checked.
+const restoring = databaseName + ".restoring"
+
+// readBackup reads what a backup says of itself.
+func readBackup(folder vfs.FS, dir string) (b backup, err error) {
+	const op = "read the backup"
+	text, err := vfs.ReadFile(folder, backupName, maxBackup)
+	if fault.Is(err, fault.NotFound) {
+		return b, fault.New(fault.NotFound, op, "there is no backup in %s, or one that did not come to its end: %s is missing", dir, backupName)
+	}
+	if err != nil {
+		return b, err
+	}
+	if err := json.Unmarshal(text, &b); err != nil || b.Form < 1 || b.File != databaseName {
+		return b, fault.New(fault.Corrupt, op, "%s in %s is not what millrace backup wrote", backupName, dir).WithCause(err)
+	}
+	if newest := store.NewestSchema(); b.Form > backupForm || b.Schema > newest {
+		return b, fault.New(fault.Unavailable, op, "the backup was made by version %s, with schema %d; this version knows schemas up to %d", b.Version, b.Schema, newest).
+			WithHint("Restore it with version %s, or a newer one.", b.Version)
+	}
+	return b, nil
+}
+
+// copyChecked copies the backup's database to its place for checks, and compares size and checksum on the way.
+func copyChecked(from, to vfs.FS, b backup) error {
+	in, err := from.Open(b.File)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only read
+	r, err := fileReader(in)
+	if err != nil {
+		return err
+	}
+	out, err := to.Create(restoring)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(out, h), r)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	if n != b.Bytes || hex.EncodeToString(h.Sum(nil)) != b.SHA256 {
+		return fault.New(fault.Corrupt, "read the backup", "%s is not what was written: it has %d bytes with SHA-256 %x, and should have %d with %s", b.File, n, h.Sum(nil), b.Bytes, b.SHA256).
+			WithHint("Take another copy of the backup.")
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// CopyTo writes the database, as it is at one moment, into the file at path, which is empty or does not exist, and gives
+// the number of its schema. Others read and write meanwhile. The copy is not synced.
+//
+// Errors: invalid, where the database is not SQLite.
+func (s *Store) CopyTo(ctx context.Context, path string) (schema int, err error) {
+	const op = "copy database"
+	if _, ok := s.d.(sqlite); !ok {
+		return 0, fault.New(fault.Invalid, op, "the database is copied by its own tools")
+	}
+	// On the writers' connection, since the readers' may not write anything; it only reads this database.
+	c := conn{s: s, ctx: ctx, on: s.write}
+	if _, err := c.exec("VACUUM INTO ?", path); err != nil {
+		return 0, s.fail(err, op)
+	}
+	return NewestSchema(), nil // Open has brought it there
+}
+
+// NewestSchema is the number of the newest schema that this program knows.
+func NewestSchema() int {
+	all, err := migrations.ReadDir("migrations")
+	if err != nil {
+		panic("store: its migrations are not embedded: " + err.Error())
+	}
+	return len(all)
+}
+
+// CheckSealed opens every sealed value. Errors: corrupt if the keyring does not open one, as when it is not the one that
+// the database was used with.
+func (s *Store) CheckSealed(ctx context.Context) error {
+	return s.snapshot(ctx, "open what is sealed", func(c conn) error {
+		for _, t := range sealedColumns() {
+			values, err := list(c, t.scan, t.query)
+			if err != nil {
+				return err
+			}
+			for _, v := range values {
+				if _, err := s.ring.Open(v.sealed, v.context); err != nil {
+					return fault.Wrap(err, v.context)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Revive makes a copy that was put back fit for use: leases, sessions and links that work once end. A lease is held in the
+// other copy; a session or a link may have ended there since.
+func (s *Store) Revive(ctx context.Context) error {
+	return s.inTx(ctx, "revive database", func(c conn) error {
+		for _, q := range []string{
+			"UPDATE logs SET lease_until = 0, lease_owner = ''",
+			"DELETE FROM sessions",
+			"DELETE FROM tickets",
+		} {
+			if _, err := c.exec(q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
