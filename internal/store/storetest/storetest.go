@@ -4,7 +4,9 @@ package storetest
 
 import (
 	"crypto/rand"
+	"database/sql"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -76,6 +78,32 @@ func (e *env) open() *store.Store {
 	ok(e.t, err)
 	e.t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// stored gives everything that the database holds: its files, or of a server all rows, bytes in hex.
+func (e *env) stored() (all []byte) {
+	e.t.Helper()
+	if e.cfg.URL.Empty() {
+		for _, name := range []string{e.cfg.Path, e.cfg.Path + "-wal"} {
+			b, err := os.ReadFile(name)
+			ok(e.t, err)
+			all = append(all, b...)
+		}
+		return all
+	}
+	db, err := sql.Open("pgx", e.cfg.URL.Reveal())
+	ok(e.t, err)
+	defer db.Close()
+	rows, err := db.Query("SELECT query_to_xml('SELECT t::text FROM ' || tablename || ' t', true, false, '') FROM pg_tables WHERE schemaname = 'public'")
+	ok(e.t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var text []byte
+		ok(e.t, rows.Scan(&text))
+		all = append(all, text...)
+	}
+	ok(e.t, rows.Err())
+	return all
 }
 
 // workspace makes a workspace.
