@@ -111,7 +111,7 @@ func (p *People) Invitations(ctx context.Context, workspace uint32) ([]Ticket, e
 		return nil, fault.Wrap(err, op)
 	}
 	ts, err := p.cfg.Store.Tickets(ctx, workspace)
-	return slices.DeleteFunc(ts, func(t Ticket) bool { return t.Kind != TicketInvitation || !p.now().Before(t.ExpiresAt) }), fault.Wrap(err, op)
+	return slices.DeleteFunc(ts, func(t Ticket) bool { return t.Kind != TicketInvitation }), fault.Wrap(err, op)
 }
 
 // administers is the right to decide about people of a workspace, or with 0 of the installation.

@@ -318,9 +318,6 @@ func (p *People) joinInvited(ctx context.Context, email, name string) (m Member,
 		name = email
 	}
 	for _, t := range ts {
-		if t.Kind != TicketInvitation || !p.now().Before(t.ExpiresAt) {
-			continue
-		}
 		if m.ID == "" {
 			m = Member{ID: NewMemberID(), Email: email, Name: name, CreatedAt: p.now()}
 		} else if m, err = p.cfg.Store.Member(ctx, m.ID); err != nil {
