@@ -320,3 +320,15 @@ func (s *Store) SetFeatures(ctx context.Context, l control.Lane, f control.Featu
 			string(features), region, region, string(l.Connector), l.Destination))
 	})
 }
+
+// belongs fails unless the workspace has the connector, deleted or not.
+func (c conn) belongs(workspace uint32, id control.ConnectorID) error {
+	var n int
+	if err := c.one("SELECT COUNT(*) FROM connectors WHERE id = ? AND workspace = ?", []any{string(id), workspace}, &n); err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.New(fault.NotFound, "", "there is no connector %s", id)
+	}
+	return nil
+}

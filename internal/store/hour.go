@@ -6,20 +6,15 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
-	"github.com/millrace/millrace/internal/fault"
 )
 
 // hoursAtOnce is how many hours one call of CompleteHours stores at most, so that no transaction grows with the
 // number of connectors.
 const hoursAtOnce = 200
-
-// hoursBefore is how many hours before the first mark of a log are looked at.
-const hoursBefore = 48
 
 // CompleteHours finds the hours of connectors that are complete by now, stores them, and gives those only, with their
 // counts; up to some hundreds in one call, the rest in the next. The notice of each, see control.HourNotice, is in the
@@ -237,21 +232,6 @@ func (c conn) completing(log eventlog.ID) (out []completed, err error) {
 	return out, nil
 }
 
-// mark is where an hour is over, with the mark before it.
-type mark struct {
-	at, before eventlog.Offset
-	hour, last eventlog.Hour // last: that of the mark before
-}
-
-// marks gives the marks of a log above after, in order.
-func (c conn) marks(log eventlog.ID, after eventlog.Offset) ([]mark, error) {
-	return list(c, func(r scanner) (m mark, err error) {
-		return m, r.Scan(&m.at, &m.hour, &m.before, &m.last)
-	}, `SELECT m.mark_offset, m.hour, COALESCE(p.mark_offset, -1), COALESCE(p.hour, 0) FROM hour_marks m
-		LEFT JOIN hour_marks p ON p.log = m.log AND p.mark_offset = (SELECT MAX(x.mark_offset) FROM hour_marks x WHERE x.log = m.log AND x.mark_offset < m.mark_offset)
-		WHERE m.log = ? AND m.mark_offset > ? ORDER BY m.mark_offset`, log.String(), int64(after))
-}
-
 // complete finds the hours of v that are over with marks, complete and not stored yet, about as many as there is room
 // for.
 func (c conn) complete(log eventlog.ID, v *reach, marks []mark, room int) error {
@@ -321,25 +301,6 @@ func (c conn) beginning(log eventlog.ID, id control.ConnectorID) (at eventlog.Of
 	return at, err
 }
 
-// after gives the hour behind which m ends the hours.
-func (m mark) after() eventlog.Hour {
-	if m.before < 0 {
-		return m.hour - hoursBefore - 1
-	}
-	return m.last
-}
-
-// hoursOf gives the hours that are over with mark m: its own, and those before it in which a workspace had events.
-func (c conn) hoursOf(workspace uint32, m mark) ([]eventlog.Hour, error) {
-	if m.after() >= m.hour-1 {
-		return []eventlog.Hour{m.hour}, nil
-	}
-	hours, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
-		`SELECT DISTINCT n.hour FROM counts n WHERE n.workspace = ? AND n.hour > ? AND n.hour < ? ORDER BY n.hour`,
-		workspace, int32(m.after()), int32(m.hour))
-	return append(hours, m.hour), err
-}
-
 // doneHours gives the hours of a connector that are stored as done, of those that may be over with marks.
 func (c conn) doneHours(id control.ConnectorID, marks []mark) (map[eventlog.Hour]bool, error) {
 	from := marks[0].hour
@@ -375,259 +336,4 @@ func (s *Store) HourDone(ctx context.Context, workspace uint32, id control.Conne
 		return err
 	})
 	return done, ok, err
-}
-
-// belongs fails unless the workspace has the connector, deleted or not.
-func (c conn) belongs(workspace uint32, id control.ConnectorID) error {
-	var n int
-	if err := c.one("SELECT COUNT(*) FROM connectors WHERE id = ? AND workspace = ?", []any{string(id), workspace}, &n); err != nil {
-		return err
-	}
-	if n == 0 {
-		return fault.New(fault.NotFound, "", "there is no connector %s", id)
-	}
-	return nil
-}
-
-// Audit compares what was accepted for a connector with what became of it, by hour and type, for the hours from and
-// later, before until; an until of 0 has no end. Test events are left out, and so are hours and types with nothing.
-//
-// Accepted follows the selection as it stood at each event. Accepted = delivered + dropped + waiting. While an hour
-// is not complete, accepted is at least what is delivered and dropped, because it is counted a little later. In a
-// complete hour waiting is 0, unless the books do not balance. Events that were lost in unknown number are told as
-// dropped once their hour is complete.
-//
-// Errors: not_found, also if the connector belongs to another workspace.
-func (s *Store) Audit(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (out map[eventlog.Hour][]control.HourCount, err error) {
-	err = s.snapshot(ctx, "audit", func(c conn) error {
-		if err := c.belongs(workspace, id); err != nil {
-			return err
-		}
-		if until == 0 {
-			until = math.MaxInt32
-		}
-		out, err = c.audit(workspace, id, from, until)
-		return err
-	})
-	return out, err
-}
-
-// entry is what an audit knows of one type in one hour.
-type entry struct {
-	accepted, delivered, dropped int64
-	unsized                      bool // some were dropped in unknown number
-}
-
-type entryKey struct {
-	hour      eventlog.Hour
-	eventType string
-}
-
-func (c conn) audit(workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour][]control.HourCount, error) {
-	entries := map[entryKey]*entry{}
-	at := func(k entryKey) *entry {
-		if entries[k] == nil {
-			entries[k] = &entry{}
-		}
-		return entries[k]
-	}
-	if err := c.auditAccepted(workspace, id, from, until, at); err != nil {
-		return nil, err
-	}
-	if err := c.auditLedger(id, from, until, at); err != nil {
-		return nil, err
-	}
-	done, err := list(c, func(r scanner) (h eventlog.Hour, err error) { return h, r.Scan(&h) },
-		"SELECT hour FROM hours_done WHERE connector = ? AND hour >= ? AND hour < ?", string(id), int32(from), int32(until))
-	if err != nil {
-		return nil, err
-	}
-	complete := make(map[eventlog.Hour]bool, len(done))
-	for _, h := range done {
-		complete[h] = true
-	}
-	// Drops over all streams, of hours until they were made.
-	var unsized sql.NullInt64
-	if err := c.one("SELECT MAX(at) / 3600000 FROM drops WHERE connector = ? AND event_type = '' AND events <> 0", []any{string(id)}, &unsized); err != nil {
-		return nil, err
-	}
-	out := map[eventlog.Hour][]control.HourCount{}
-	for k, e := range entries {
-		rest := e.accepted - e.delivered - e.dropped
-		switch {
-		case rest < 0 && !complete[k.hour]:
-			e.accepted, rest = e.delivered+e.dropped, 0
-		case rest > 0 && complete[k.hour] && (e.unsized || unsized.Valid && int64(k.hour) <= unsized.Int64):
-			e.dropped, rest = e.dropped+rest, 0
-		}
-		if *e != (entry{unsized: e.unsized}) {
-			out[k.hour] = append(out[k.hour], control.HourCount{EventType: k.eventType, Accepted: e.accepted,
-				Delivered: e.delivered, Dropped: e.dropped, Waiting: rest})
-		}
-	}
-	for _, counts := range out {
-		slices.SortFunc(counts, func(a, b control.HourCount) int { return strings.Compare(a.EventType, b.EventType) })
-	}
-	return out, nil
-}
-
-// auditAccepted adds what was accepted while the connector selected it.
-func (c conn) auditAccepted(workspace uint32, id control.ConnectorID, from, until eventlog.Hour, at func(entryKey) *entry) error {
-	versions, err := c.versions(id)
-	if err != nil {
-		return err
-	}
-	type row struct {
-		entryKey
-		log    string
-		era    eventlog.Offset
-		events int64
-	}
-	rows, err := list(c, func(r scanner) (v row, err error) {
-		return v, r.Scan(&v.hour, &v.eventType, &v.log, &v.era, &v.events)
-	}, "SELECT hour, event_type, log, era, events FROM counts WHERE workspace = ? AND hour >= ? AND hour < ?", workspace, int32(from), int32(until))
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if versions.selects(r.log, r.era, r.hour, r.eventType) {
-			at(r.entryKey).accepted += r.events
-		}
-	}
-	return nil
-}
-
-// auditLedger adds what the ledger says.
-func (c conn) auditLedger(id control.ConnectorID, from, until eventlog.Hour, at func(entryKey) *entry) error {
-	type row struct {
-		entryKey
-		events, unsized int64
-	}
-	scan := func(r scanner) (v row, err error) { return v, r.Scan(&v.hour, &v.eventType, &v.events, &v.unsized) }
-	files, err := list(c, scan, `SELECT hour, event_type, SUM(events), 0 FROM files
-		WHERE connector = ? AND hour >= ? AND hour < ? AND target = 0 GROUP BY hour, event_type`, string(id), int32(from), int32(until))
-	if err != nil {
-		return err
-	}
-	for _, r := range files {
-		at(r.entryKey).delivered += r.events
-	}
-	drops, err := list(c, scan, `SELECT hour, event_type, SUM(CASE WHEN events > 0 THEN events ELSE 0 END), SUM(CASE WHEN events < 0 THEN 1 ELSE 0 END)
-		FROM drops WHERE connector = ? AND hour >= ? AND hour < ? AND target = 0 AND event_type <> '' GROUP BY hour, event_type`,
-		string(id), int32(from), int32(until))
-	for _, r := range drops {
-		e := at(r.entryKey)
-		e.dropped += r.events
-		e.unsized = e.unsized || r.unsized > 0
-	}
-	return err
-}
-
-// versions are the recorded versions of a connector, newest first.
-type versions struct {
-	s    *Store
-	list []version
-}
-
-type version struct {
-	log     string
-	at      eventlog.Offset
-	created int64 // milliseconds
-	config  control.Config
-	chosen  map[string]bool // by event type
-}
-
-func (c conn) versions(id control.ConnectorID) (versions, error) {
-	vs, err := list(c, func(r scanner) (v version, err error) {
-		var config string
-		if err = r.Scan(&v.log, &v.at, &v.created, &config); err == nil {
-			v.config, err = control.DecodeConfig([]byte(config))
-		}
-		v.chosen = map[string]bool{}
-		return v, err
-	}, `SELECT log, recorded_offset, created_at, config FROM connector_configs
-		WHERE connector = ? AND recorded_offset IS NOT NULL ORDER BY version DESC`, string(id))
-	return versions{c.s, vs}, err
-}
-
-// selects reports whether the connector got events of that type that were accepted in an era of a log, in hour h.
-//
-// Of records in the same log the offsets tell. Records in another log were in force if they are older than the hour's
-// end: logs follow one another, and what was counted before eras were is told like this too.
-func (vs versions) selects(log string, era eventlog.Offset, h eventlog.Hour, eventType string) bool {
-	end := (h + 1).Start().UnixMilli()
-	i := slices.IndexFunc(vs.list, func(v version) bool {
-		if v.log == log {
-			return v.at <= era
-		}
-		return v.created < end
-	})
-	if i < 0 || vs.list[i].config.Deleted {
-		return false
-	}
-	v := &vs.list[i]
-	is, known := v.chosen[eventType]
-	if !known {
-		sel, _ := vs.s.types.Select(v.config.Events) // what is gone from the catalogue selects nothing
-		if t, ok := vs.s.types.Type(eventType); ok {
-			is = sel.HasType(t)
-		}
-		v.chosen[eventType] = is
-	}
-	return is
-}
-
-// CapUsed gives how many events stand in files that a workspace's test connectors have written since then. Test
-// events are left out, and so is what was dropped and brought back: that somebody asked for it makes no later event
-// one too many.
-func (s *Store) CapUsed(ctx context.Context, workspace uint32, since time.Time) (n int64, err error) {
-	err = s.reader(ctx).one(`SELECT COALESCE(SUM(f.events), 0) FROM connectors c JOIN files f ON f.connector = c.id
-		WHERE c.workspace = ? AND c.test = 1 AND f.at >= ? AND f.target = 0 AND f.cut <> ?`, []any{workspace, millis(since), control.CutReplay}, &n)
-	return n, s.fail(err, "find what is used of the cap")
-}
-
-// RecoverDrop writes into the ledger that files hold events which stood in it as dropped, and makes the drop's row
-// d, or removes it if d has no events left, in one commit. Doing it again changes nothing.
-//
-// Errors: not_found if there is no such lane; conflict if the drop is not settled yet; stale if its row is gone and a
-// file is new. Nothing is written with any error.
-func (s *Store) RecoverDrop(ctx context.Context, d control.Drop, files []control.File) error {
-	return s.inTx(ctx, "recover drop", func(c conn) error {
-		if _, err := c.lane(d.Lane); err != nil {
-			return err
-		}
-		var settled bool
-		err := c.one("SELECT settled FROM drops WHERE id = ? AND connector = ? AND destination = ?",
-			[]any{d.ID, string(d.Lane.Connector), d.Lane.Destination}, &settled)
-		gone := errors.Is(err, sql.ErrNoRows)
-		switch {
-		case gone:
-		case err != nil:
-			return err
-		case !settled:
-			return fault.New(fault.Conflict, "", "drop %d is not settled yet", d.ID)
-		}
-		if gone {
-			for i := range files {
-				var n int
-				if err := c.one("SELECT COUNT(*) FROM files WHERE connector = ? AND destination = ? AND object_key = ?",
-					[]any{string(d.Lane.Connector), d.Lane.Destination, files[i].Key}, &n); err != nil {
-					return err
-				}
-				if n == 0 {
-					return fault.New(fault.Stale, "", "drop %d is no longer in the ledger", d.ID)
-				}
-			}
-			return nil
-		}
-		if err := c.insertFiles(d.Lane, files); err != nil {
-			return err
-		}
-		if d.Events == 0 {
-			_, err := c.exec("DELETE FROM drops WHERE id = ?", d.ID)
-			return err
-		}
-		d.Settled = true
-		return c.saveDrop(d.Lane, &d)
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -181,4 +182,59 @@ func (s *Store) AcceptedCounts(ctx context.Context, workspace uint32, from, unti
 		return v, r.Scan(&v.Workspace, &v.EventType, &v.Hour, &v.Events)
 	}, query+" GROUP BY workspace, hour, event_type ORDER BY hour, event_type", args...)
 	return cs, s.fail(err, "count accepted events")
+}
+
+// CapUsed gives how many events stand in files that a workspace's test connectors have written since then. Test
+// events are left out, and so is what was dropped and brought back: that somebody asked for it makes no later event
+// one too many.
+func (s *Store) CapUsed(ctx context.Context, workspace uint32, since time.Time) (n int64, err error) {
+	err = s.reader(ctx).one(`SELECT COALESCE(SUM(f.events), 0) FROM connectors c JOIN files f ON f.connector = c.id
+		WHERE c.workspace = ? AND c.test = 1 AND f.at >= ? AND f.target = 0 AND f.cut <> ?`, []any{workspace, millis(since), control.CutReplay}, &n)
+	return n, s.fail(err, "find what is used of the cap")
+}
+
+// RecoverDrop writes into the ledger that files hold events which stood in it as dropped, and makes the drop's row
+// d, or removes it if d has no events left, in one commit. Doing it again changes nothing.
+//
+// Errors: not_found if there is no such lane; conflict if the drop is not settled yet; stale if its row is gone and a
+// file is new. Nothing is written with any error.
+func (s *Store) RecoverDrop(ctx context.Context, d control.Drop, files []control.File) error {
+	return s.inTx(ctx, "recover drop", func(c conn) error {
+		if _, err := c.lane(d.Lane); err != nil {
+			return err
+		}
+		var settled bool
+		err := c.one("SELECT settled FROM drops WHERE id = ? AND connector = ? AND destination = ?",
+			[]any{d.ID, string(d.Lane.Connector), d.Lane.Destination}, &settled)
+		gone := errors.Is(err, sql.ErrNoRows)
+		switch {
+		case gone:
+		case err != nil:
+			return err
+		case !settled:
+			return fault.New(fault.Conflict, "", "drop %d is not settled yet", d.ID)
+		}
+		if gone {
+			for i := range files {
+				var n int
+				if err := c.one("SELECT COUNT(*) FROM files WHERE connector = ? AND destination = ? AND object_key = ?",
+					[]any{string(d.Lane.Connector), d.Lane.Destination, files[i].Key}, &n); err != nil {
+					return err
+				}
+				if n == 0 {
+					return fault.New(fault.Stale, "", "drop %d is no longer in the ledger", d.ID)
+				}
+			}
+			return nil
+		}
+		if err := c.insertFiles(d.Lane, files); err != nil {
+			return err
+		}
+		if d.Events == 0 {
+			_, err := c.exec("DELETE FROM drops WHERE id = ?", d.ID)
+			return err
+		}
+		d.Settled = true
+		return c.saveDrop(d.Lane, &d)
+	})
 }
