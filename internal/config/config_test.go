@@ -100,6 +100,12 @@ sts_endpoint:
 	}
 }
 
+func TestAPersonsTokenIsNoSetting(t *testing.T) {
+	if _, err := config.Load(config.Source{Env: []string{config.TokenVariable + "=mrp_x"}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	for _, row := range []struct {
 		name                string

@@ -11,6 +11,9 @@ import (
 // Prefix begins the name of every setting in the environment.
 const Prefix = "MILLRACE_"
 
+// TokenVariable is a variable of that prefix that is no setting: the personal token of whoever asks a server.
+const TokenVariable = Prefix + "TOKEN"
+
 // Setting is one row of the table.
 type Setting struct {
 	Name    string // snake_case, as in the file
