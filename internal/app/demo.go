@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/bucketserver"
 	"github.com/millrace/millrace/internal/bucket/s3"
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/fault"
@@ -59,6 +61,7 @@ const (
 	demoQuiet  = "2s"
 
 	demoNetworks = "127.0.0.0/8" // of its S3 server
+	demoMember   = "admin@demo.example"
 
 	// The installation, which takes on roles, and the customer's account, which has one.
 	demoAccount = "111122223333"
@@ -72,6 +75,8 @@ type demoState struct {
 	BucketPort string `json:"bucket_port"`
 	SecretKey  string `json:"secret_key"`
 	APIKey     string `json:"api_key"`
+	Password   string `json:"password"` // of demoMember
+	Token      string `json:"token"`    // theirs; empty: not made yet
 }
 
 // The connectors take different events, so that each event is in the bucket once.
@@ -149,11 +154,6 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	defer mails.Close() // what was accepted is kept
 
-	if err := cmd.writeShell(folder, shop, base, state); err != nil {
-		return err
-	}
-	defer folder.Remove(demoShell) // what it opens ends with this process
-
 	// The demo is the same for everybody: of the settings only flags count, not the environment.
 	open := func(listen string) (*system, error) {
 		cfg, err := Settings{Flags: withDefaults(s.Flags,
@@ -174,9 +174,10 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	running := make(chan error, 1)
-	sysCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sysCtx, stop := context.WithCancel(control.WithActor(context.WithoutCancel(ctx), control.Itself()))
 	defer stop()
-	ctx, dead := context.WithCancel(ctx) // a server that ends by itself ends the demo
+	unsettled := cmd.settle(ctx, sys.plane, folder, &state) // before the server misses an administrator
+	ctx, dead := context.WithCancel(ctx)                    // a server that ends by itself ends the demo
 	defer dead()
 	go func() {
 		running <- sys.run(sysCtx)
@@ -191,6 +192,13 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		return errors.Join(err, failed)
 	}
 
+	if unsettled != nil {
+		return end(unsettled)
+	}
+	if err := cmd.writeShell(folder, shop, base, state); err != nil {
+		return end(err)
+	}
+	defer folder.Remove(demoShell) // what it opens ends with this process
 	if err := cmd.launch(ctx, sys.plane, shop, roles, state); err != nil {
 		return end(err)
 	}
@@ -286,18 +294,47 @@ func (cmd Demo) writeShell(folder vfs.FS, x *shop, base secret.Value, state demo
 		{"MILLRACE_DATA_DIR", dir}, {"MILLRACE_ALLOWED_ENDPOINT_NETWORKS", demoNetworks},
 		{"MILLRACE_STS_ENDPOINT", x.url}, {"MILLRACE_AWS_ACCOUNT_ID", demoAccount},
 		{"AWS_ACCESS_KEY_ID", demoBaseID}, {"AWS_SECRET_ACCESS_KEY", base.Reveal()}, {"SECRET_KEY", state.SecretKey},
+		{config.TokenVariable, state.Token},
 	} {
 		text += fmt.Sprintf("export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
 	return vfs.WriteFile(folder, demoShell, []byte(text))
 }
 
-// launch makes the workspace, lets the customer make a role that trusts it, and launches the connectors.
-func (cmd Demo) launch(ctx context.Context, p *plane, x *shop, roles *bucketserver.STS, state demoState) error {
-	env := map[string]string{"API_KEY": state.APIKey, "SECRET_KEY": state.SecretKey}
-	if err := p.applyText(ctx, "demo.yaml", demoWorkspace, env); err != nil {
+// settle makes the workspace and its administrator, with a personal token for a second shell. A folder that goes on has
+// both.
+func (cmd Demo) settle(ctx context.Context, p *plane, folder vfs.FS, state *demoState) error {
+	if err := p.applyText(ctx, "demo.yaml", demoWorkspace, map[string]string{"API_KEY": state.APIKey}); err != nil || state.Token != "" {
 		return err
 	}
+	w, err := p.store.Workspace(ctx, "demo")
+	if err != nil {
+		return err
+	}
+	if state.Password == "" { // the folder is of an older version
+		state.Password = newPassword()
+	}
+	people := p.people()
+	if _, _, err := people.AddMember(ctx, control.AddMember{
+		Email: demoMember, Name: "Demo", Password: secret.New(state.Password), Workspace: w.Number, Role: control.Administrator, Installation: true,
+	}); err != nil {
+		return err
+	}
+	// A demo that was killed before it wrote the token down has one of this name that nobody knows.
+	_, token, err := people.IssueToken(ctx, demoMember, "demo of "+time.Now().UTC().Format(time.RFC3339Nano), false, time.Time{})
+	if err != nil {
+		return err
+	}
+	state.Token = token.Reveal()
+	return state.save(folder)
+}
+
+// newPassword is one to be typed: 70 bits.
+func newPassword() string { return strings.ToLower(crand.Text()[:14]) }
+
+// launch lets the customer make a role that trusts the workspace, and launches the connectors.
+func (cmd Demo) launch(ctx context.Context, p *plane, x *shop, roles *bucketserver.STS, state demoState) error {
+	env := map[string]string{"API_KEY": state.APIKey, "SECRET_KEY": state.SecretKey}
 	w, err := p.store.Workspace(ctx, "demo")
 	if err != nil {
 		return err
@@ -334,6 +371,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("Millrace is running, and a producer posts %s events a second.", thousands(int64(cmd.Rate)))
 	c.Print("")
 	c.Print("  address   %s", sys.URL())
+	c.Print("  sign in   %s, password %s", demoMember, state.Password)
 	c.Print("  API key   %s", state.APIKey)
 	c.Print("  metrics   %s/metrics", sys.metricsURL())
 	c.Print("  files     %s, new ones every %s", filepath.Join(bucketDir, demoBucket, "currents"), demoFlush)
@@ -345,6 +383,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print("Look into it:  %s verify --connector demo/warehouse --data-dir %s --allowed-endpoint-networks %s", c.Program, filepath.Join(cmd.Dir, "data"), demoNetworks)
 	c.Print("Second shell:  . %s; then each command works on this demo, roles included: %s connector check demo/lake", cmd.shellPath(), c.Program)
+	c.Print(`Ask the API:   . %s; curl -H "Authorization: Bearer $%s" %s/api/v1/workspaces`, cmd.shellPath(), config.TokenVariable, sys.URL())
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
 	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
 	c.Print("                 %s/v1/events", sys.URL())
@@ -356,7 +395,7 @@ func loadDemo(folder vfs.FS) (demoState, error) {
 	b, err := vfs.ReadFile(folder, "demo.json", 64<<10)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return demoState{BucketPort: "0", SecretKey: control.NewKey().Reveal(), APIKey: control.NewKey().Reveal()}, nil
+		return demoState{BucketPort: "0", SecretKey: control.NewKey().Reveal(), APIKey: control.NewKey().Reveal(), Password: newPassword()}, nil
 	case err != nil:
 		return state, err
 	}
