@@ -583,12 +583,7 @@ func TestTheCapOfTestConnectorsIsNotPassed(t *testing.T) {
 // mark logs that an hour is over.
 func (w *world) mark(h eventlog.Hour) {
 	w.t.Helper()
-	var b eventlog.Batch
-	b.Reset(eventlog.Header{Kind: eventlog.Control})
-	b.Add(0, control.EncodeRecord(control.Record{Kind: control.RecordHour, Hour: h}))
-	if _, err := w.log.Append(w.t.Context(), &b); err != nil {
-		w.t.Fatal(err)
-	}
+	w.log.control(w.t, control.Record{Kind: control.RecordHour, Hour: h})
 }
 
 func TestACompleteHourIsToldWithinSeconds(t *testing.T) {

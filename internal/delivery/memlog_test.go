@@ -5,8 +5,10 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -55,6 +57,23 @@ func (l *memLog) Append(_ context.Context, b *eventlog.Batch) (eventlog.Receipt,
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return eventlog.Receipt{First: c.First, At: c.Time()}, nil
+}
+
+// control appends a control record.
+func (l *memLog) control(t testing.TB, r control.Record) eventlog.Offset {
+	t.Helper()
+	h := eventlog.Header{Kind: eventlog.Control}
+	if r.Config != nil {
+		h.Workspace = r.Config.Workspace
+	}
+	var b eventlog.Batch
+	b.Reset(h)
+	b.Add(0, control.EncodeRecord(r))
+	at, err := l.Append(context.Background(), &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.First
 }
 
 func (l *memLog) Claim(context.Context, eventlog.KeyHash) (*eventlog.Claim, *eventlog.Answer, error) {

@@ -20,7 +20,7 @@ type memStore struct {
 	rows     map[control.Lane]control.LaneRow
 	pos      map[control.Lane]control.Position
 	configs  map[configKey]control.Config
-	recorded map[configKey]eventlog.Offset
+	recorded map[configKey]record
 	files    map[control.Lane]map[string]control.File
 	drops    map[int64]control.Drop
 	dropID   int64
@@ -54,6 +54,12 @@ type hourKey struct {
 	hour      eventlog.Hour
 }
 
+// record is where a version's control record stands.
+type record struct {
+	log eventlog.ID
+	at  eventlog.Offset
+}
+
 type configKey struct {
 	connector control.ConnectorID
 	version   int
@@ -62,7 +68,7 @@ type configKey struct {
 func newMemStore() *memStore {
 	return &memStore{
 		rows: map[control.Lane]control.LaneRow{}, pos: map[control.Lane]control.Position{},
-		configs: map[configKey]control.Config{}, recorded: map[configKey]eventlog.Offset{}, files: map[control.Lane]map[string]control.File{},
+		configs: map[configKey]control.Config{}, recorded: map[configKey]record{}, files: map[control.Lane]map[string]control.File{},
 		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
 		counts: map[control.Count]int64{}, notices: map[noticeKey]control.Notice{},
 		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{}, toldOf: map[int64]bool{},
@@ -172,19 +178,129 @@ func (s *memStore) Config(_ context.Context, c control.ConnectorID, v int) (cont
 	return cfg, s.fail
 }
 
-func (s *memStore) ConfigAt(_ context.Context, c control.ConnectorID, destination int, _ eventlog.ID, below eventlog.Offset) (control.Config, error) {
+func (s *memStore) ConfigAt(_ context.Context, c control.ConnectorID, destination int, log eventlog.ID, below eventlog.Offset) (control.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	best := control.Config{}
-	for k, cfg := range s.configs {
-		if k.connector == c && cfg.Destination.Number == destination && s.recorded[k] < below && cfg.Version > best.Version {
-			best = cfg
-		}
-	}
+	best := s.newest(c, destination, func(r record) bool { return r.log == log && r.at < below })
 	if best.Version == 0 {
 		return best, fault.New(fault.NotFound, "load configuration", "none below %d", below)
 	}
 	return best, s.fail
+}
+
+// newest is the newest version of a destination whose record is one of those. It needs s.mu.
+func (s *memStore) newest(c control.ConnectorID, destination int, of func(record) bool) (best control.Config) {
+	for k, r := range s.recorded {
+		if cfg := s.configs[k]; k.connector == c && cfg.Destination.Number == destination && of(r) && cfg.Version > best.Version {
+			best = cfg
+		}
+	}
+	return best
+}
+
+// accept brings every lane in line with log, which now holds the offsets from start to below head and was called was
+// before: as store.AcceptLog does. It gives one above the highest offset that anything knew of.
+func (s *memStore) accept(was, log eventlog.ID, start, head eventlog.Offset) (known eventlog.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known = max(s.cursor, s.counted)
+	for _, r := range s.recorded {
+		if r.log == was {
+			known = max(known, r.at+1)
+		}
+	}
+	for _, d := range s.drops {
+		if d.Log == was {
+			known = max(known, d.Last+1)
+		}
+	}
+	high := map[control.Lane]eventlog.Offset{}
+	for l, p := range s.pos {
+		if p.Log != was {
+			continue
+		}
+		high[l] = p.Cursor
+		for _, last := range p.Links {
+			high[l] = max(high[l], last+1)
+		}
+		for _, f := range s.files[l] {
+			if f.Log == was {
+				high[l] = max(high[l], f.Last+1)
+			}
+		}
+		known = max(known, high[l], p.Until)
+	}
+	lose := func(l control.Lane, first, end eventlog.Offset, events int64) {
+		s.dropID++
+		s.drops[s.dropID] = control.Drop{
+			ID: s.dropID, Lane: l, Log: was, First: first, Last: end - 1, Events: events, Reason: control.DropLogLost, At: time.Now(), Settled: true,
+		}
+	}
+	for l, p := range s.pos {
+		if p.Log != was {
+			continue
+		}
+		top := known
+		if p.Until > 0 {
+			top = min(top, p.Until)
+		}
+		p.Seq++
+		if was != log {
+			if s.done[l] {
+				continue
+			}
+			if p.Cursor < top {
+				lose(l, p.Cursor, top, -1)
+			}
+			if s.done[l] = p.Until > 0; !s.done[l] {
+				v := s.newest(l.Connector, l.Destination, func(record) bool { return true }).Version
+				p.Log, p.Cursor, p.Version, p.Links, p.Plans = log, start, max(p.Version, v), nil, nil
+				s.pos[l] = p
+			}
+			continue
+		}
+		cursor := p.Cursor
+		if s.done[l] {
+			cursor = max(cursor, p.Until)
+			top = cursor
+		}
+		if top = max(top, high[l]); top > head {
+			events := int64(0)
+			if cursor < top {
+				events = -1
+			}
+			lose(l, head, top, events)
+		}
+		endLost := p.Until > 0 && p.Until >= head
+		if high[l] <= head && !endLost {
+			continue
+		}
+		version := s.newest(l.Connector, l.Destination, func(r record) bool { return r.log == log && r.at < head }).Version
+		if version == 0 { // its record begins it anew
+			delete(s.rows, l)
+			delete(s.pos, l)
+			delete(s.done, l)
+			continue
+		}
+		if endLost {
+			p.Until, s.done[l] = 0, false
+		}
+		for k, last := range p.Links {
+			p.Links[k] = min(last, head-1) // what of the stream is left is delivered up to there
+		}
+		p.Plans = slices.DeleteFunc(p.Plans, func(x control.Plan) bool { return x.Last >= head })
+		p.Version, p.Cursor = min(p.Version, version), min(p.Cursor, head)
+		s.pos[l] = p
+	}
+	if was != log {
+		s.cursor, s.counted = start, start
+		clear(s.marks)
+		return known
+	}
+	maps.DeleteFunc(s.recorded, func(_ configKey, r record) bool { return r.log == log && r.at >= head })
+	maps.DeleteFunc(s.marks, func(_ eventlog.Hour, at eventlog.Offset) bool { return at >= head })
+	s.cursor, s.counted = min(s.cursor, head), min(s.counted, head)
+	return known
 }
 
 func (s *memStore) Access(_ context.Context, l control.Lane) (bucket.Access, error) {
@@ -260,16 +376,16 @@ func (s *memStore) ApplyControl(_ context.Context, log eventlog.ID, next eventlo
 			continue
 		}
 		k := configKey{c.Connector, c.Version}
-		if _, known := s.configs[k]; known {
+		if _, known := s.recorded[k]; known {
 			continue
 		}
 		newest := 0
-		for o := range s.configs {
+		for o := range s.recorded {
 			if o.connector == c.Connector {
 				newest = max(newest, o.version)
 			}
 		}
-		s.configs[k], s.recorded[k] = *c, r.Offset
+		s.configs[k], s.recorded[k] = *c, record{log, r.Offset}
 		if c.Version < newest {
 			continue // late: it changes nothing
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -69,10 +70,11 @@ func model(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		w := newWorld(t)
-		m := &modelRun{w: w, r: r, seed: seed, faults: r.Float64() * 0.4}
+		m := &modelRun{w: w, r: r, seed: seed, logs: 1, faults: r.Float64() * 0.4}
 		w.spread = func(d time.Duration) time.Duration {
 			return d/2 + time.Duration(m.draw("wait", d).Int64N(int64(d/2+1)))
 		}
+		w.wrap = func(s delivery.Store) delivery.Store { return faultyStore{lateSaves{s, m}, m.call} }
 		for name := range w.buckets {
 			w.buckets[name].Script(func(c buckettest.Call) buckettest.Fault { return m.fault(name, c) })
 		}
@@ -131,6 +133,46 @@ func model(t *testing.T, seed uint64) {
 	})
 }
 
+// call lets calls of the store take their time, fail, or lose their answer after the commit; saves also arrive after their
+// caller has given them up.
+func (m *modelRun) call(op string, do func() error) error {
+	r := m.draw(op)
+	if m.calm || r.Float64() > m.faults {
+		return do()
+	}
+	time.Sleep(time.Duration(r.IntN(700)) * time.Millisecond)
+	busy := fault.New(fault.Unavailable, "sql", "busy")
+	switch r.IntN(4) {
+	case 0:
+		return busy
+	case 1:
+		if err := do(); err != nil {
+			return err
+		}
+		return busy
+	}
+	err := do()
+	time.Sleep(time.Duration(r.IntN(700)) * time.Millisecond)
+	return err
+}
+
+// lateSaves is a store whose saves may arrive after their caller has given them up.
+type lateSaves struct {
+	delivery.Store
+	m *modelRun
+}
+
+func (s lateSaves) Save(ctx context.Context, v control.Save) (int64, error) {
+	if r := s.m.draw("late", v.Position); !s.m.calm && r.Float64() < s.m.faults/4 {
+		go func() {
+			time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond)
+			_, _ = s.Store.Save(context.WithoutCancel(ctx), v) // refused, if another was saved meanwhile
+		}()
+		return 0, fault.New(fault.Unavailable, "sql", "no answer")
+	}
+	return s.Store.Save(ctx, v)
+}
+
 // draw gives the choices for one thing that happens, by what it is and when. So they are the same when the schedule is
 // run again, in whatever order Go runs what happens at one instant.
 func (m *modelRun) draw(what ...any) *rand.Rand {
@@ -145,6 +187,9 @@ type modelRun struct {
 	died    bool // a replay of drops has left a file without its row
 	lossy   bool // events are lost by all the other rules: one worker at a time
 	trimmed bool // the log has forgotten something
+	// replaced: the log was lost or set back once; logs numbers those there were.
+	replaced bool
+	logs     byte
 
 	w       *world
 	seed    uint64
@@ -319,11 +364,11 @@ func (m *modelRun) disaster() {
 	if m.saved == nil {
 		m.saved = w.snapshot()
 	}
-	k := r.IntN(5)
+	k := r.IntN(7)
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && m.trimmed && !m.quota || (m.quota || m.lossy) && (k == 1 || k == 4) {
+	if k == 0 && (m.trimmed && !m.quota || m.replaced) || (m.quota || m.lossy) && (k == 1 || k >= 4) {
 		// What the log has forgotten cannot be compared any more: see FORMAT.md §4 on what settling rests on.
 		return
 	}
@@ -343,6 +388,17 @@ func (m *modelRun) disaster() {
 				w.append(a.schema.Type.Name, 1+r.IntN(3))
 			}
 		}
+	case 5:
+		m.say("the log is lost")
+		m.replaced, m.logs = true, m.logs+1
+		w.replaceLog(newMemLog(m.logs))
+	case 6:
+		if m.saved.log.id != w.log.id {
+			return
+		}
+		m.say("the log is set back alone, from %d to %d", w.log.head, m.saved.log.head)
+		m.replaced = true
+		w.replaceLog(m.saved.log.copy())
 	case 0:
 		m.say("the database forgets every save")
 		old := w.store.copy()

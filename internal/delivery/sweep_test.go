@@ -41,57 +41,58 @@ type storeFault struct {
 	done bool // all the same
 }
 
-// sweptStore is a store of which one call goes wrong.
-type sweptStore struct {
-	delivery.Store
-	f *swept
-}
-
-func (s sweptStore) call(op string, do func() error) error {
-	if !s.f.due(op) {
+// call lets one call of the store go wrong.
+func (f *swept) call(op string, do func() error) error {
+	if !f.due(op) {
 		return do()
 	}
-	if s.f.store.done {
+	if f.store.done {
 		if err := do(); err != nil {
 			return err
 		}
 	}
-	return s.f.store.err
+	return f.store.err
 }
 
-func (s sweptStore) Save(ctx context.Context, v control.Save) (seq int64, err error) {
+// faultyStore is a store whose calls go through a function that decides what becomes of them.
+type faultyStore struct {
+	delivery.Store
+	call func(op string, do func() error) error
+}
+
+func (s faultyStore) Save(ctx context.Context, v control.Save) (seq int64, err error) {
 	return seq, s.call("Save", func() error { seq, err = s.Store.Save(ctx, v); return err })
 }
 
-func (s sweptStore) Position(ctx context.Context, l control.Lane) (p control.Position, err error) {
+func (s faultyStore) Position(ctx context.Context, l control.Lane) (p control.Position, err error) {
 	return p, s.call("Position", func() error { p, err = s.Store.Position(ctx, l); return err })
 }
 
-func (s sweptStore) UnsettledDrops(ctx context.Context, l control.Lane) (d []control.Drop, err error) {
+func (s faultyStore) UnsettledDrops(ctx context.Context, l control.Lane) (d []control.Drop, err error) {
 	return d, s.call("UnsettledDrops", func() error { d, err = s.Store.UnsettledDrops(ctx, l); return err })
 }
 
-func (s sweptStore) Access(ctx context.Context, l control.Lane) (a bucket.Access, err error) {
+func (s faultyStore) Access(ctx context.Context, l control.Lane) (a bucket.Access, err error) {
 	return a, s.call("Access", func() error { a, err = s.Store.Access(ctx, l); return err })
 }
 
-func (s sweptStore) SaveHealth(ctx context.Context, h control.Health) error {
+func (s faultyStore) SaveHealth(ctx context.Context, h control.Health) error {
 	return s.call("SaveHealth", func() error { return s.Store.SaveHealth(ctx, h) })
 }
 
-func (s sweptStore) TellDrops(ctx context.Context, d []control.Drop, n []control.Notice) error {
+func (s faultyStore) TellDrops(ctx context.Context, d []control.Drop, n []control.Notice) error {
 	return s.call("TellDrops", func() error { return s.Store.TellDrops(ctx, d, n) })
 }
 
-func (s sweptStore) ApplyControl(ctx context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error {
+func (s faultyStore) ApplyControl(ctx context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error {
 	return s.call("ApplyControl", func() error { return s.Store.ApplyControl(ctx, log, next, recs) })
 }
 
-func (s sweptStore) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Offset, c []control.Count) error {
+func (s faultyStore) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Offset, c []control.Count) error {
 	return s.call("AddCounts", func() error { return s.Store.AddCounts(ctx, log, next, c) })
 }
 
-func (s sweptStore) FinishLane(ctx context.Context, l control.Lane) error {
+func (s faultyStore) FinishLane(ctx context.Context, l control.Lane) error {
 	return s.call("FinishLane", func() error { return s.Store.FinishLane(ctx, l) })
 }
 
@@ -159,7 +160,7 @@ func TestFaultSweep(t *testing.T) {
 func story(t *testing.T, f *swept) {
 	w := newWorld(t)
 	defer w.killAll()
-	w.wrap = func(s delivery.Store) delivery.Store { return sweptStore{s, f} }
+	w.wrap = func(s delivery.Store) delivery.Store { return faultyStore{s, f.call} }
 	refuse, landed := false, false
 	for _, name := range []string{"b1", "b2"} {
 		w.buckets[name].Script(func(c buckettest.Call) buckettest.Fault {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ import (
 type world struct {
 	t         testing.TB
 	log       *memLog
+	disk      eventlog.Log // in place of log, if there is one: the real log on a disk that crashes
 	store     *memStore
 	buckets   map[string]*buckettest.Memory
 	catalogue *event.Catalogue
@@ -57,6 +59,16 @@ type appended struct {
 	schema *event.Schema
 	offset eventlog.Offset
 	target uint32
+	// refused: its request was not answered with success; the log may hold it all the same.
+	refused bool
+	lost    *lost // the log no longer has it, because it was lost or set back
+}
+
+// lost is what holds of an event whose log was lost.
+type lost struct {
+	log     eventlog.ID
+	want    string // where it had to be
+	unknown bool   // not even the store knew that there was so much, or that it was to be delivered
 }
 
 const connectorID = control.ConnectorID("599f118afbe76a01c513c63c")
@@ -80,6 +92,14 @@ func newWorld(t testing.TB) *world {
 // Open gives the bucket that a lane's access names.
 func (w *world) Open(a bucket.Access) (bucket.Bucket, error) { return w.buckets[a.Bucket], nil }
 
+// source is the log.
+func (w *world) source() eventlog.Log {
+	if w.disk != nil {
+		return w.disk
+	}
+	return w.log
+}
+
 func (w *world) config() control.Config {
 	if n := len(w.history); n > 0 {
 		return w.history[n-1]
@@ -99,14 +119,7 @@ func (w *world) configure(change func(*control.Config)) {
 	if change != nil {
 		change(&c)
 	}
-	var b eventlog.Batch
-	b.Reset(eventlog.Header{Workspace: 1, Kind: eventlog.Control})
-	b.Add(0, control.EncodeRecord(control.Record{Kind: control.RecordConfig, Config: &c}))
-	r, err := w.log.Append(context.Background(), &b)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.history, w.logged = append(w.history, c), append(w.logged, r.First)
+	w.history, w.logged = append(w.history, c), append(w.logged, w.log.control(w.t, control.Record{Kind: control.RecordConfig, Config: &c}))
 }
 
 var someTypes = []string{"users.messages.email.Open", "users.behaviors.app.SessionStart", "users.canvas.Entry"}
@@ -138,12 +151,12 @@ func (w *world) appendIDs(typ string, ids []string, target uint32) {
 		schema = s
 		b.Commit(out, uint32(s.ID))
 	}
-	r, err := w.log.Append(context.Background(), &b)
-	if err != nil {
+	r, err := w.source().Append(context.Background(), &b)
+	if err != nil && w.disk == nil {
 		w.t.Fatal(err)
 	}
 	for i, id := range ids {
-		w.appended = append(w.appended, appended{id, schema, r.First + eventlog.Offset(i), target})
+		w.appended = append(w.appended, appended{id: id, schema: schema, offset: r.First + eventlog.Offset(i), target: target, refused: err != nil})
 	}
 }
 
@@ -178,21 +191,59 @@ var forms sync.Map // of minimal events, by type
 type snapshot struct {
 	log      *memLog
 	store    *memStore
-	appended int
-	history  int
+	appended []appended
+	history  []control.Config
+	logged   []eventlog.Offset
 }
 
 func (w *world) snapshot() *snapshot {
-	return &snapshot{w.log.copy(), w.store.copy(), len(w.appended), len(w.history)}
+	return &snapshot{w.log.copy(), w.store.copy(), slices.Clone(w.appended), slices.Clone(w.history), slices.Clone(w.logged)}
 }
 
 // restore sets the machine back and gives the events that were accepted since: the log no longer has them.
 func (w *world) restore(s *snapshot) []appended {
 	w.log, w.store = s.log.copy(), s.store.copy()
-	gone := slices.Clone(w.appended[s.appended:])
-	w.appended = w.appended[:s.appended]
-	w.history, w.logged = w.history[:s.history], w.logged[:s.history]
+	gone := w.appended[len(s.appended):]
+	w.appended, w.history, w.logged = slices.Clone(s.appended), slices.Clone(s.history), slices.Clone(s.logged)
 	return gone
+}
+
+// replaceLog puts another log, or an old copy of the same, in the place of the log, and accepts it as the operator does:
+// the store is brought in line with it, and versions whose record is gone are logged again.
+func (w *world) replaceLog(log *memLog) {
+	w.t.Helper()
+	was := w.log
+	w.log = log
+	start, head := log.Bounds()
+	begun := map[string]bool{} // buckets of which the store knows that files are to go there
+	for l := range w.store.pos {
+		begun["b"+strconv.Itoa(l.Destination)] = true
+	}
+	known := w.store.accept(was.id, log.id, start, head)
+	kept := head // below, the log holds what it held
+	if was.id != log.id {
+		kept = 0
+	}
+	if head == 0 {
+		w.log.control(w.t, control.Record{Kind: "clock"}) // no lane can end at offset 0, which means that it has no end
+	}
+	sels := w.selections()
+	for i := range w.appended {
+		if a := &w.appended[i]; a.lost == nil && a.offset >= kept {
+			want := w.wanted(*a, sels)
+			a.lost = &lost{was.id, want, a.offset >= known || !begun[want]}
+		}
+	}
+	for i, c := range w.history {
+		if w.logged[i] < kept {
+			continue
+		}
+		if _, is := w.store.recorded[configKey{c.Connector, c.Version}]; is {
+			w.logged[i] = -1 // holds from the beginning
+		} else {
+			w.logged[i] = w.log.control(w.t, control.Record{Kind: control.RecordConfig, Config: &c})
+		}
+	}
 }
 
 // process is a running manager that can be killed at any moment: afterwards nothing it does has an effect, but what
@@ -216,7 +267,7 @@ func (w *world) start() *process {
 		store = w.wrap(store)
 	}
 	p.m = delivery.New(w.cfg, delivery.Deps{
-		Log: w.log, Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
+		Log: w.source(), Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
 		Logger: slog.New(said()), Spread: w.spread,
 		Hooks: delivery.Hooks{
 			OnRetry:   func(control.LaneRow, error) { p.said("retry") },
@@ -414,9 +465,20 @@ func (w *world) objects() []object {
 	return out
 }
 
+func (w *world) selections() (sels []event.Selection) {
+	for _, c := range w.history {
+		sel, _ := w.catalogue.Select(c.Events)
+		sels = append(sels, sel)
+	}
+	return sels
+}
+
 // wanted is where each event must be: by the configuration that held at its offset, of which sels are the selections.
 // Empty: nowhere.
 func (w *world) wanted(a appended, sels []event.Selection) string {
+	if a.lost != nil {
+		return a.lost.want
+	}
 	where := ""
 	for i, c := range w.history {
 		if w.logged[i] > a.offset {
@@ -441,7 +503,7 @@ func (w *world) check() {
 			where[id] = append(where[id], o.bucket+" "+o.key)
 		}
 	}
-	lost, doubled, wrong := 0, 0, 0
+	missed, doubled, wrong := 0, 0, 0
 	missing := map[string]int64{} // per type
 	w.store.mu.Lock()
 	var blanks []control.Drop // ranges of which the ledger cannot tell how many events they lost
@@ -452,13 +514,15 @@ func (w *world) check() {
 	}
 	w.store.mu.Unlock()
 	blank := func(a appended) bool {
-		return slices.ContainsFunc(blanks, func(d control.Drop) bool { return d.First <= a.offset && a.offset <= d.Last })
+		return a.lost != nil && a.lost.unknown || slices.ContainsFunc(blanks, func(d control.Drop) bool {
+			here := d.Events < 0 && d.First <= a.offset && a.offset <= d.Last
+			if a.lost != nil {
+				return here && d.Log == a.lost.log
+			}
+			return here && d.Log == w.source().ID() && d.Reason != control.DropLogLost
+		})
 	}
-	var sels []event.Selection
-	for _, c := range w.history {
-		sel, _ := w.catalogue.Select(c.Events)
-		sels = append(sels, sel)
-	}
+	sels := w.selections()
 	for _, a := range w.appended {
 		want, got := w.wanted(a, sels), where[a.id]
 		switch {
@@ -469,7 +533,7 @@ func (w *world) check() {
 		case len(got) == 0 && blank(a):
 		case len(got) == 0:
 			missing[a.schema.Type.Name]++
-			lost++
+			missed++
 		case len(got) > 1:
 			doubled++
 			w.t.Errorf("promise 2 (exactly once) is broken: event %s at %d is in several objects: %v", a.id, a.offset, got)
@@ -477,7 +541,7 @@ func (w *world) check() {
 			wrong++
 			w.t.Errorf("event %s at %d must be in bucket %s, and is in %v", a.id, a.offset, want, got)
 		}
-		if w.t.Failed() && lost+doubled+wrong > 10 {
+		if w.t.Failed() && missed+doubled+wrong > 10 {
 			w.t.FailNow()
 		}
 	}
@@ -510,29 +574,36 @@ func (w *world) check() {
 	}
 	// Ledger = bucket.
 	rows := map[string]int{}
-	for _, files := range w.store.files {
+	for l, files := range w.store.files {
 		for _, f := range files {
-			rows[f.Key] += f.Events
+			rows["b"+strconv.Itoa(l.Destination)+" "+f.Key] += f.Events
 		}
 	}
-	known := map[string]bool{}
+	known, lost := map[string]bool{}, map[string]bool{}
 	for _, a := range w.appended {
-		known[a.id] = true
+		known[a.id], lost[a.id] = true, a.lost != nil
 	}
 	for _, o := range objects {
-		ours := 0
+		at := o.bucket + " " + o.key
+		ours, orphans := 0, 0
 		for _, id := range o.ids {
 			if known[id] {
 				ours++
 			}
+			if lost[id] {
+				orphans++
+			}
 		}
-		if name, _ := avrofile.ParseKey("currents", o.key); rows[o.key] == 0 && loose[name.EventType] {
+		if rows[at] == 0 && ours == orphans {
+			continue // written before its log was lost, and not saved: nobody can know
+		}
+		if name, _ := avrofile.ParseKey("currents", o.key); rows[at] == 0 && loose[name.EventType] {
 			continue
 		}
-		if rows[o.key] != ours {
-			w.t.Errorf("the ledger says %d events for %s, the bucket holds %d of ours", rows[o.key], o.key, ours)
+		if rows[at] != ours {
+			w.t.Errorf("the ledger says %d events for %s, the bucket holds %d of ours", rows[at], at, ours)
 		}
-		delete(rows, o.key)
+		delete(rows, at)
 	}
 	for key := range rows {
 		w.t.Errorf("the ledger has %s, the bucket does not", key)
@@ -548,7 +619,7 @@ func nonzero(m map[string]int64) map[string]int64 {
 func (w *world) settled(limit time.Duration) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
 		w.store.mu.Lock()
-		_, head := w.log.Bounds()
+		_, head := w.source().Bounds()
 		ok := len(w.store.rows) > 0 && w.store.cursor >= w.lastRecord()
 		for l, p := range w.store.pos {
 			upto := head
