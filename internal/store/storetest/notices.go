@@ -204,9 +204,11 @@ func notices(run runner) {
 		}
 		add(w.Number, control.NoticeFailing)
 		add(0, control.NoticeDiskQuota)
-		ana := e.administrator("ana")
+		ana, bea := e.administrator("ana"), e.member("bea")
 		add(w.Number, control.NoticeFailing)
-		bea := e.member("bea", e.seat(w, control.Viewer))
+		seat := e.seat(w, control.Viewer)
+		seat.Member = bea.ID
+		ok(t, e.SetSeat(ctx, seat))
 		add(w.Number, control.NoticeFailing)
 		add(w.Number, control.NoticeHourComplete) // nobody is shown it
 		add(w.Number, control.NoticeResumed)
