@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store"
 )
 
 type counter interface {
@@ -90,6 +91,84 @@ func together(run runner) {
 			}
 		}
 		equal(t, "connectors made", made, 1)
+	})
+	run("while lanes are saved and connectors changed, each hour is told once, whoever looks for it", func(t *testing.T, e *env) {
+		const connectors, hours, step = 4, 10, 100
+		ctx, w := t.Context(), e.workspace("acme")
+		var all []control.Connector
+		for i := range connectors {
+			all = append(all, e.connector(w, fmt.Sprint("c", i), 9))
+		}
+		for i := range hours {
+			e.ended(eventlog.Offset(i+1)*step, eventlog.HourOf(e.now)+eventlog.Hour(i))
+		}
+		e.counted((hours + 1) * step)
+		stores := []*store.Store{e.open(), e.open()}
+		var wg sync.WaitGroup
+		for i, c := range all {
+			s := stores[i%2]
+			wg.Go(func() {
+				for at := eventlog.Offset(0); at <= hours*step; {
+					p, err := s.Position(ctx, laneOf(c.Config))
+					if err == nil {
+						p.Cursor += 70
+						at = p.Cursor
+						_, err = s.Save(ctx, control.Save{Position: p, Files: []control.File{e.file(p.Lane, p.Cursor, p.Cursor)}})
+					}
+					if err != nil {
+						t.Errorf("save: %v", err)
+						return
+					}
+				}
+			})
+			wg.Go(func() {
+				for n := range 5 {
+					c.ContactEmail = fmt.Sprintf("%d@example.com", n)
+					if err := s.UpdateConnector(ctx, c, nil); err != nil {
+						t.Errorf("change: %v", err)
+						return
+					}
+					c.Rev++
+				}
+			})
+		}
+		var mu sync.Mutex
+		told := map[string]int{}
+		look := func(s *store.Store) (some bool, err error) {
+			done, err := s.CompleteHours(ctx, e.log)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, h := range done {
+				told[fmt.Sprint(h.Connector, h.Hour)]++
+			}
+			return len(told) < connectors*hours, err
+		}
+		var looking sync.WaitGroup
+		for _, s := range stores {
+			looking.Go(func() {
+				for {
+					if some, err := look(s); err != nil || !some || t.Failed() {
+						if err != nil {
+							t.Errorf("complete: %v", err)
+						}
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		looking.Wait()
+		for h, n := range told {
+			if n != 1 {
+				t.Errorf("hour %s is told %d times", h, n)
+			}
+		}
+		equal(t, "hours", len(told), connectors*hours)
+		for _, c := range all {
+			got, err := e.Connector(ctx, w.Number, c.Connector)
+			ok(t, err)
+			equal(t, "changes", got.Rev, 5)
+		}
 	})
 	run("what one saves the other sees at once", func(t *testing.T, e *env) {
 		other := e.open()
