@@ -1,7 +1,8 @@
-// Package store keeps the control plane in SQL: workspaces, keys, connectors and their versions, positions, the
-// ledger, counts.
+// Package store keeps the control plane in SQL: workspaces, members, keys, connectors and their versions, positions, the
+// ledger, counts, the log of changes.
 //
-// It owns the transaction; what a transaction writes is decided by the rooms that call it, in control's nouns.
+// It owns the transaction; what a transaction writes is decided by the rooms that call it, in control's nouns. A line of
+// the log of changes comes with the context (control.WithEntry) and is written by whichever method is called with it.
 // Every method is one transaction: when it returns nil, what it wrote survives a crash of process or machine;
 // when it returns an error, nothing of it was written. All methods are safe for concurrent use, also by several
 // processes on one database.
