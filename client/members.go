@@ -75,6 +75,11 @@ func (c *Client) UpdatePerson(ctx context.Context, id string, e PersonEdit) (Per
 	return ask[Person](ctx, c, patch(path("/installation/members/%s", id), e))
 }
 
+// ResetTwoFactor turns the second factor of a member off who has lost it, and ends their sessions.
+func (c *Client) ResetTwoFactor(ctx context.Context, id string) error {
+	return c.tell(ctx, del(path("/installation/members/%s/two-factor", id)))
+}
+
 // DeletePerson takes a member away, from every workspace. Errors: as UpdatePerson.
 func (c *Client) DeletePerson(ctx context.Context, id string) error {
 	return c.tell(ctx, del(path("/installation/members/%s", id)))
