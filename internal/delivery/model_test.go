@@ -368,7 +368,7 @@ func (m *modelRun) disaster() {
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && (m.trimmed && !m.quota || m.replaced) || (m.quota || m.lossy) && (k == 1 || k >= 4) {
+	if k == 0 && (m.trimmed && !m.quota || m.replaced) || (m.quota || m.lossy) && (k >= 5 || (k == 1 || k == 4) && !m.told(k)) {
 		// What the log has forgotten cannot be compared any more: see FORMAT.md §4 on what settling rests on.
 		return
 	}
@@ -430,6 +430,30 @@ func (m *modelRun) disaster() {
 			b.Set(name.Key(), []byte("not ours"), nil)
 		}
 	}
+}
+
+// told reports whether the ledger has every object of ours, and no drop that is still to be settled: of the store now, and
+// for a machine that is set back (k 4) of its snapshot. Settling believes metadata, so nothing that it may meet can lose
+// them, or be of events whose offsets are given anew.
+func (m *modelRun) told(k int) bool {
+	stores := []*memStore{m.w.store}
+	if k == 4 {
+		stores = append(stores, m.saved.store)
+	}
+	for _, s := range stores {
+		for _, d := range s.drops {
+			if !d.Settled && !s.done[d.Lane] {
+				return false
+			}
+		}
+		for _, o := range m.w.objects() {
+			lane := control.Lane{Connector: connectorID, Destination: int(o.bucket[1] - '0')}
+			if _, is := s.files[lane][o.key]; !is {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // begin is where a lane began: after the record of the first version with its destination.
