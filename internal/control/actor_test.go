@@ -1,6 +1,9 @@
 package control
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestRights(t *testing.T) {
 	seat := func(r Role, export bool) Actor {
@@ -59,6 +62,10 @@ func TestAnEntryShowsWhatDiffers(t *testing.T) {
 		"unchanged":          {thing{1, "x"}, thing{1, "x"}, nil, `{}`, `{}`},
 		"nothing":            {nil, nil, nil, "", ""},
 	} {
+		_, written := EntryOf(logged(t.Context(), time.Time{}, "thing.edit", subject{}, row.before, row.after, row.secrets...))
+		if written == (name == "unchanged") {
+			t.Errorf("%s: an entry is written: %v", name, written)
+		}
 		if b, a := differences(row.before, row.after, row.secrets...); string(b) != row.b || string(a) != row.a {
 			t.Errorf("%s: %s → %s, want %s → %s", name, b, a, row.b, row.a)
 		}

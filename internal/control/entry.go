@@ -58,7 +58,7 @@ type subject struct {
 
 // logged gives a context for the store call that carries action out: with it goes the entry that says what changed.
 // before and after are the thing's state as JSON shows it, without secrets; nil for none. secrets are the names of those
-// that are other ones now.
+// that are other ones now. Where nothing differs there is no entry.
 func logged(ctx context.Context, now time.Time, action string, s subject, before, after any, secrets ...string) context.Context {
 	a := ActorOf(ctx)
 	e := Entry{
@@ -66,6 +66,9 @@ func logged(ctx context.Context, now time.Time, action string, s subject, before
 		Action: action, SubjectID: s.id, SubjectName: s.name,
 	}
 	e.Before, e.After = differences(before, after, secrets...)
+	if string(e.Before) == "{}" && string(e.After) == "{}" {
+		return ctx
+	}
 	return WithEntry(ctx, e)
 }
 

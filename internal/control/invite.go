@@ -347,6 +347,7 @@ func (p *People) addMember(ctx context.Context, in AddMember) (m Member, link se
 		err = p.promote(ctx, m, in, seat)
 	}
 	if err == nil && in.Password.Empty() && !m.Password {
+		ctx := p.logged(ctx, "member.password_link", subject{0, string(m.ID), m.Email}, nil, struct{}{})
 		_, link, err = p.ticket(ctx, Ticket{Kind: TicketReset, Email: m.Email, Member: m.ID, By: ActorOf(ctx).Name}, inviteLife)
 	}
 	return m, link, err

@@ -937,6 +937,9 @@ func TestAMemberIsAddedFromTheCommandLine(t *testing.T) {
 	c.want("to a workspace that is none", err, "not_found")
 	m, link, err := c.AddMember(c.line(), control.AddMember{Email: "Ana@acme.example", Installation: true})
 	ok(t, err)
+	last, err := c.store.Entries(t.Context(), control.EntryFilter{}, 0, 1)
+	ok(t, err)
+	equal(t, "the log of changes", last[0].Actor+" "+last[0].Action+" "+last[0].SubjectName, "command line member.password_link ana@acme.example")
 	c.wait(6 * 24 * time.Hour)
 	ok(t, c.Reset(t.Context(), tokenOf(link), secret.New(password)))
 	if a := control.ActorOf(c.as("ana")); a.Member != m.ID || !a.Installation {
