@@ -39,6 +39,8 @@ type Client struct {
 	token string
 	// HTTP sends the requests; its time-out bounds each. It may be replaced before the first call.
 	HTTP *http.Client
+	// Once leaves it to the caller to ask a busy server again. It may be set before the first call.
+	Once bool
 }
 
 // New gives a client of the server at base, such as https://millrace.example, that shows the personal token. Without one
@@ -146,7 +148,7 @@ func (c *Client) do(ctx context.Context, q request) (answer, error) {
 	wait := firstWait
 	for began := time.Now(); ; {
 		a, err := c.try(ctx, q, key, body)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || c.Once || ctx.Err() != nil {
 			return a, err
 		}
 		pause, limit := wait, silence

@@ -174,6 +174,7 @@ func (a *api) refuse(c *call, w http.ResponseWriter, err error) {
 			err = a.overtaken(c, err)
 		}
 	}
+	leave(c.r.Context(), err)
 	httpd.WriteErrorStatus(w, c.r, status, err)
 }
 

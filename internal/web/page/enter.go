@@ -1,0 +1,239 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/millrace/millrace/client"
+)
+
+// meEdit is a shorter name for what members change of themselves.
+type meEdit = client.MeEdit
+
+// enterPages are about coming in and going out.
+func enterPages() []page {
+	return []page{
+		{"GET /{$}", false, home},
+		{"GET /sign-in", true, showSignIn},
+		{"POST /sign-in", true, signIn},
+		{"POST /sign-out", true, signOut},
+		{"POST /language", true, chooseLanguage},
+		{"GET /password", true, showForgotten},
+		{"POST /password", true, forgotten},
+		{"GET /password/{token}", true, showReset},
+		{"POST /password/{token}", true, reset},
+		{"GET /invitations/{token}", true, showLink},
+		{"POST /invitations/{token}", true, accept},
+		{"GET /start/{token}", true, showLink},
+		{"POST /start/{token}", true, accept},
+	}
+}
+
+// home leads to the first workspace that the member has.
+func home(v *visit) error {
+	switch {
+	case len(v.me.Workspaces) > 0:
+		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace))
+	case v.me.Installation:
+		v.redirect("/installation")
+	default:
+		f := v.frame(v.t("page.home_none"), "")
+		v.show(http.StatusOK, "notice", noticePage{f, banner{Tone: info, Icon: "info", Title: v.t("page.home_none"), Texts: []string{v.t("page.home_none_text")}}})
+	}
+	return nil
+}
+
+func showSignIn(v *visit) error {
+	if v.me != nil {
+		v.redirect(v.r.URL.Query().Get("next"))
+		return nil
+	}
+	return signInAgain(v, nil)
+}
+
+// signInAgain shows the form, with what was wrong. The code is asked for only once the password was right.
+func signInAgain(v *visit, err error) error {
+	problems := v.problems(err)
+	f := v.frame(v.t("page.sign_in"), "")
+	next := v.r.URL.Query().Get("next")
+	signIn := form{
+		Action: "/sign-in?next=" + url.QueryEscape(next), Problem: v.wrong(err),
+		Parts: []part{
+			{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: problems["email"], Required: true}},
+			{Field: &field{Name: "password", Label: v.t("page.password"), Type: "password", Autocomplete: "current-password", Error: problems["password"], Required: true}},
+		},
+		Buttons: []button{{Text: v.t("page.sign_in"), Kind: "primary"}, {Text: v.t("page.forgotten"), Kind: "quiet", Href: "/password"}},
+	}
+	if problems["code"] != "" {
+		code := field{Name: "code", Label: v.t("page.code"), Hint: v.t("page.code_hint"), Autocomplete: "one-time-code", Mono: true, Required: true}
+		if v.form("code") != "" {
+			code.Error = problems["code"]
+		} else {
+			signIn.Problem = &banner{Tone: info, Icon: "shield-check", Title: v.t("page.code_asked")}
+		}
+		signIn.Parts[1].Field.Value = v.form("password") // typed once; the page is kept nowhere
+		signIn.Parts = append(signIn.Parts, part{Field: &code})
+	}
+	status := http.StatusOK
+	if err != nil {
+		status = again(err)
+	}
+	v.show(status, "form", formPage{f, signIn})
+	return nil
+}
+
+func signIn(v *visit) error {
+	_, err := v.api.SignIn(v, client.SignIn{Email: v.form("email"), Password: v.form("password"), Code: v.form("code")})
+	if err = v.said(err); err != nil {
+		if !isInput(err) {
+			return err
+		}
+		return signInAgain(v, err)
+	}
+	v.redirect(v.r.URL.Query().Get("next"))
+	return nil
+}
+
+func signOut(v *visit) error {
+	if err := v.api.SignOut(v); err != nil {
+		return v.said(err)
+	}
+	v.redirect("/sign-in")
+	return nil
+}
+
+// forgottenForm asks for the address that a link is sent to.
+func (v *visit) forgottenForm(err error) formPage {
+	return formPage{v.frame(v.t("page.forgotten"), ""), form{
+		Action: "/password", Intro: []string{v.t("page.forgotten_text")}, Problem: v.wrong(err),
+		Parts:   []part{{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: v.problems(err)["email"], Required: true}}},
+		Buttons: []button{{Text: v.t("page.send_link"), Kind: "primary"}, {Text: v.t("page.back"), Kind: "quiet", Href: "/sign-in"}},
+	}}
+}
+
+func showForgotten(v *visit) error {
+	v.show(http.StatusOK, "form", v.forgottenForm(nil))
+	return nil
+}
+
+func forgotten(v *visit) error {
+	if err := v.said(v.api.RequestPasswordReset(v, client.PasswordReset{Email: v.form("email")})); err != nil {
+		if !isInput(err) {
+			return err
+		}
+		v.show(again(err), "form", v.forgottenForm(err))
+		return nil
+	}
+	v.tell(v.t("page.forgotten_sent"), v.t("page.forgotten_sent_text"), button{Text: v.t("page.back"), Href: "/sign-in"})
+	return nil
+}
+
+// tell answers with a page that says that something is done.
+func (v *visit) tell(title, more string, action button) {
+	f := v.frame(title, "")
+	v.show(http.StatusOK, "notice", noticePage{f, banner{Tone: good, Icon: "circle-check", Title: title, Texts: []string{more}, Actions: []button{action}}})
+}
+
+// newPassword is the field for a password that is to be.
+func (v *visit) newPassword(problems map[string]string) *field {
+	return &field{Name: "password", Label: v.t("page.new_password"), Hint: v.t("page.password_hint"), Type: "password", Autocomplete: "new-password", Error: problems["password"], Required: true}
+}
+
+func (v *visit) resetForm(err error) formPage {
+	return formPage{v.frame(v.t("page.new_password"), ""), form{
+		Intro: []string{v.t("page.reset_text")}, Problem: v.wrong(err), Parts: []part{{Field: v.newPassword(v.problems(err))}},
+		Buttons: []button{{Text: v.t("page.set_password"), Kind: "primary"}},
+	}}
+}
+
+func showReset(v *visit) error {
+	if _, err := v.api.LookAtLink(v, client.LinkToken{Token: v.r.PathValue("token")}); err != nil {
+		return v.said(err)
+	}
+	v.show(http.StatusOK, "form", v.resetForm(nil))
+	return nil
+}
+
+func reset(v *visit) error {
+	err := v.said(v.api.SetPassword(v, client.PasswordSet{Token: v.r.PathValue("token"), Password: v.form("password")}))
+	switch {
+	case err == nil:
+		v.tell(v.t("page.password_set"), v.t("page.password_set_text"), button{Text: v.t("page.sign_in"), Kind: "primary", Href: "/sign-in"})
+		return nil
+	case isInput(err):
+		v.show(again(err), "form", v.resetForm(err))
+		return nil
+	}
+	return err
+}
+
+// showLink shows what an invitation, or the link of the first start, is good for.
+func showLink(v *visit) error { return linkAgain(v, nil) }
+
+func linkAgain(v *visit, wrong error) error {
+	l, err := v.api.LookAtLink(v, client.LinkToken{Token: v.r.PathValue("token")})
+	if err != nil {
+		return v.said(err)
+	}
+	problems := v.problems(wrong)
+	title := v.t("page.invited")
+	f := form{Problem: v.wrong(wrong), Intro: []string{v.t("page.first_text")}, Buttons: []button{{Text: v.t("page.join"), Kind: "primary"}}}
+	switch {
+	case l.Kind == "first":
+		title = v.t("page.first")
+		f.Parts = append(f.Parts, part{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: problems["email"], Required: true}})
+	case l.Workspace != "":
+		f.Intro = []string{v.t("page.invited_text", "by", l.By, "workspace", l.Workspace, "email", l.Email)}
+	default:
+		f.Intro = []string{v.t("page.invited_installation", "by", l.By, "email", l.Email)}
+	}
+	switch {
+	case l.Known && v.me == nil:
+		v.redirect("/sign-in?next=" + url.QueryEscape(v.r.URL.Path))
+		return nil
+	case !l.Known:
+		f.Parts = append(f.Parts,
+			part{Field: &field{Name: "name", Label: v.t("page.your_name"), Autocomplete: "name", Value: v.form("name"), Error: problems["name"], Required: true}},
+			part{Field: v.newPassword(problems)})
+	}
+	frame := v.frame(title, "")
+	frame.Alone = true
+	status := http.StatusOK
+	if wrong != nil {
+		status = again(wrong)
+	}
+	v.show(status, "form", formPage{frame, f})
+	return nil
+}
+
+// accept takes an invitation up: as the member who is signed in where the address is theirs, else as a new one.
+func accept(v *visit) error {
+	token := v.r.PathValue("token")
+	l, err := v.api.LookAtLink(v, client.LinkToken{Token: token})
+	if err != nil {
+		return v.said(err)
+	}
+	if l.Known {
+		_, err = v.api.AcceptAsMember(v, client.LinkToken{Token: token})
+	} else {
+		_, err = v.api.Accept(v, client.Accept{Token: token, Email: v.form("email"), Name: v.form("name"), Password: v.form("password"), Language: string(v.lang), TimeZone: v.browserZone()})
+	}
+	if err = v.said(err); err != nil {
+		if !isInput(err) {
+			return err
+		}
+		return linkAgain(v, err)
+	}
+	v.redirect("/")
+	return nil
+}
+
+// browserZone is the zone that the browser's script told, if it is one.
+func (v *visit) browserZone() string {
+	zone := v.form("time_zone")
+	if _, err := time.LoadLocation(zone); err != nil {
+		return ""
+	}
+	return zone
+}

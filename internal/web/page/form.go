@@ -1,0 +1,74 @@
+package page
+
+// form is fields in their order, sent to a page of ours.
+type form struct {
+	Action  string
+	Intro   []string
+	Problem *banner // what was wrong with the whole
+	Hidden  []hidden
+	Parts   []part
+	Buttons []button
+}
+
+type hidden struct{ Name, Value string }
+
+// part is one thing of a form: the one that is set.
+type part struct {
+	Heading string
+	Text    string
+	Field   *field
+	Pair    []field
+	Choices *choices
+	Check   *check
+	Tree    *tree
+	Code    *code
+	Line    *line
+	Pairs   pairs
+	Help    *help
+	Banner  *banner
+}
+
+// formPage is a page that is one form.
+type formPage struct {
+	Frame frame
+	Form  form
+}
+
+// wrong gives the banner of a form that is shown again; problems of fields stand beside them, so for these it only says
+// that there are some.
+func (v *visit) wrong(err error) *banner {
+	if err == nil {
+		return nil
+	}
+	b := &banner{Tone: bad, Icon: "circle-alert", Title: v.message(err)}
+	if len(v.problems(err)) > 0 {
+		b.Title = v.t("page.form_wrong")
+	}
+	if hint := v.hint(err); hint != "" {
+		b.Texts = []string{hint}
+	}
+	return b
+}
+
+// unplaced adds to the banner the problems of fields that the form does not have, so that none is lost.
+func (f *form) unplaced(problems map[string]string) {
+	for name, message := range problems {
+		if f.Problem != nil && !f.has(name) {
+			f.Problem.Texts = append(f.Problem.Texts, name+": "+message)
+		}
+	}
+}
+
+func (f *form) has(name string) bool {
+	for _, p := range f.Parts {
+		if p.Field != nil && p.Field.Name == name || p.Choices != nil && p.Choices.Name == name || p.Tree != nil && p.Tree.Name == name {
+			return true
+		}
+		for _, x := range p.Pair {
+			if x.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,89 @@
+package page
+
+import (
+	"net/http"
+
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/httpd"
+	"github.com/millrace/millrace/internal/text"
+)
+
+// noticePage says one thing, and what to do now.
+type noticePage struct {
+	Frame  frame
+	Banner banner
+}
+
+// refuse answers with the page of an error: what happened, and what to do.
+func (v *visit) refuse(err error) {
+	if err == errAnswered {
+		return
+	}
+	code := fault.CodeOf(err)
+	if code == fault.Internal || code == fault.Corrupt {
+		v.p.deps.Logger.Error("a page failed", "path", v.r.Pattern, "request_id", httpd.RequestID(v.r), "error", err)
+	}
+	b := banner{Tone: warn, Icon: "triangle-alert", Title: v.message(err), Actions: []button{{Text: v.t("page.to_start"), Href: "/"}}}
+	if hint := v.hint(err); hint != "" {
+		b.Texts = append(b.Texts, hint)
+	}
+	if id := httpd.RequestID(v.r); id != "" && code == fault.Internal {
+		b.Texts = append(b.Texts, v.t("page.request_id", "id", id))
+	}
+	f := v.frame(v.t(refusalTitles[code]), "")
+	v.show(code.HTTP(), "notice", noticePage{f, b})
+}
+
+// refusalTitles head the pages of errors, by code.
+var refusalTitles = map[fault.Code]string{
+	fault.Invalid: "page.error_invalid", fault.Unauthorized: "page.error_unauthorized", fault.Forbidden: "page.error_forbidden",
+	fault.NotFound: "page.error_not_found", fault.Conflict: "page.error_conflict", fault.TooLarge: "page.error_too_large",
+	fault.RateLimited: "page.error_rate_limited", fault.Unavailable: "page.error_unavailable", fault.Corrupt: "page.error_internal",
+	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
+}
+
+// message says err in the visitor's language. Of errors that are ours alone the sentence stays in the log.
+func (v *visit) message(err error) string {
+	if e := fault.As(err); e != nil && e.Code != fault.Internal && e.Code != fault.Corrupt && e.Message() != "" {
+		return text.Say(v.lang, e.Msg, e.Params)
+	}
+	return v.t(refusalTitles[fault.CodeOf(err)])
+}
+
+// hint says what to do about err; empty if there is no advice.
+func (v *visit) hint(err error) string {
+	if e := fault.As(err); e != nil && e.Hint.Text != "" {
+		return text.Say(v.lang, e.Hint, e.Params)
+	}
+	return ""
+}
+
+// problems gives what is wrong with the fields of an input, by field, in the visitor's language.
+func (v *visit) problems(err error) map[string]string {
+	out := map[string]string{}
+	if e := fault.As(err); e != nil {
+		for _, p := range e.Fields {
+			if out[p.Field] == "" {
+				out[p.Field] = p.Message
+			}
+		}
+	}
+	return out
+}
+
+// isInput reports whether err is about what was typed, so that the form is shown again.
+func isInput(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Invalid, fault.Conflict, fault.Stale, fault.Unauthorized, fault.Forbidden, fault.RateLimited, fault.Unavailable:
+		return true
+	}
+	return false
+}
+
+// again is the status of a form that is shown again for err.
+func again(err error) int {
+	if code := fault.CodeOf(err); code != fault.Invalid {
+		return code.HTTP()
+	}
+	return http.StatusUnprocessableEntity
+}

@@ -1,0 +1,163 @@
+package page
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store/storetest"
+	"github.com/millrace/millrace/internal/web"
+)
+
+// world is an installation with its pages, as browsers see it. Nothing of it is a fake but the mail server, which there
+// is none of.
+type world struct {
+	t      *testing.T
+	h      http.Handler
+	people *control.People
+	acme   control.Workspace
+}
+
+const password = "correct horse battery"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s := storetest.Open(t)
+	types, err := event.NewCatalogue(nil)
+	must(t, err)
+	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
+	must(t, err)
+	plane := &control.Plane{Store: s, Catalogue: types}
+	w := &world{t: t, people: control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
+		Send: func(context.Context, control.Letter) error {
+			return fault.New(fault.Unavailable, "", "There is no mail server.")
+		}})}
+	api, err := web.New(web.Config{}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
+		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
+	must(t, err)
+	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	root := control.WithActor(t.Context(), control.CommandLine())
+	w.acme, err = plane.CreateWorkspace(root, control.Workspace{Name: "acme"})
+	must(t, err)
+	_, _, err = w.people.AddMember(root, control.AddMember{Email: "ada@acme.example", Name: "Ada", Password: secret.New(password), Workspace: w.acme.Number, Role: control.Administrator})
+	must(t, err)
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// browser keeps cookies, follows redirects and sends forms.
+type browser struct {
+	w        *world
+	cookies  map[string]string
+	language string
+}
+
+func (w *world) browser(language string) *browser {
+	return &browser{w, map[string]string{}, language}
+}
+
+// seen is a page that came.
+type seen struct {
+	status int
+	at     string // path and query, after redirects
+	body   string
+	header http.Header
+}
+
+func (b *browser) get(path string) seen { return b.ask(http.MethodGet, path, nil) }
+
+// post sends a form as a page of this server does.
+func (b *browser) post(path string, values ...string) seen {
+	f := url.Values{}
+	for i := 0; i < len(values); i += 2 {
+		f.Add(values[i], values[i+1])
+	}
+	return b.ask(http.MethodPost, path, f)
+}
+
+func (b *browser) ask(method, path string, f url.Values) seen {
+	b.w.t.Helper()
+	for range 5 {
+		var body io.Reader
+		if f != nil {
+			body = strings.NewReader(f.Encode())
+		}
+		r := httptest.NewRequest(method, path, body)
+		r.Header.Set("Accept-Language", b.language)
+		if f != nil {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		}
+		for k, v := range b.cookies {
+			r.AddCookie(&http.Cookie{Name: k, Value: v})
+		}
+		w := httptest.NewRecorder()
+		b.w.h.ServeHTTP(w, r)
+		for _, k := range w.Result().Cookies() {
+			b.cookies[k.Name] = k.Value
+			if k.MaxAge < 0 {
+				delete(b.cookies, k.Name)
+			}
+		}
+		if w.Code != http.StatusSeeOther {
+			return seen{w.Code, path, w.Body.String(), w.Header()}
+		}
+		method, path, f = http.MethodGet, w.Header().Get("Location"), nil
+	}
+	b.w.t.Fatal("redirected in a circle")
+	return seen{}
+}
+
+// signedIn is a browser of somebody who is.
+func (w *world) signedIn(language string) *browser {
+	w.t.Helper()
+	b := w.browser(language)
+	if p := b.post("/sign-in?next=/language", "email", "ada@acme.example", "password", password); len(b.cookies) == 0 {
+		w.t.Fatalf("not signed in: %d\n%s", p.status, p.body)
+	}
+	return b
+}
+
+// has fails unless the page came with that status and holds each of want.
+func (s seen) has(t *testing.T, status int, want ...string) {
+	t.Helper()
+	if s.status != status {
+		t.Errorf("%s: status %d, want %d\n%s", s.at, s.status, status, s.body)
+	}
+	for _, x := range want {
+		if !strings.Contains(s.body, x) {
+			t.Errorf("%s lacks %q:\n%s", s.at, x, s.body)
+		}
+	}
+}
+
+// newForeign is a form that a page of another site sends.
+func newForeign(path string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, path, nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	return r
+}
+
+func (w *world) code(r *http.Request) int {
+	a := httptest.NewRecorder()
+	w.h.ServeHTTP(a, r)
+	return a.Code
+}
