@@ -348,13 +348,15 @@ const nobodyElse = "NOT EXISTS (SELECT 1 FROM logs WHERE id <> ? AND lease_owner
 // AcquireLease makes owner the one who works on log until ttl has passed, unless somebody else is, or works on
 // another log of this database: there is one log at a time. A lease that has run out, or that owner holds already, is
 // given. Time is the clock that all processes on the database share.
+//
+// Errors: unavailable also where a newer version has changed the tables since this Store was opened.
 func (s *Store) AcquireLease(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (ok bool, err error) {
 	return s.lease(ctx, "acquire lease", `INSERT INTO logs (id, lease_owner, lease_until)
 		SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT) WHERE `+nobodyElse+`
 		ON CONFLICT (id) DO UPDATE SET lease_owner = excluded.lease_owner, lease_until = excluded.lease_until
 		WHERE logs.lease_owner = excluded.lease_owner OR logs.lease_until <= ?`,
-		func(now time.Time) []any {
-			return []any{log.String(), owner, millis(now.Add(ttl)), log.String(), owner, millis(now), millis(now)}
+		func(c conn, now time.Time) ([]any, error) {
+			return []any{log.String(), owner, millis(now.Add(ttl)), log.String(), owner, millis(now), millis(now)}, c.refuseNewer()
 		})
 }
 
@@ -362,19 +364,19 @@ func (s *Store) AcquireLease(ctx context.Context, log eventlog.ID, owner string,
 // writing; a lease that ran out but was taken by nobody is renewed.
 func (s *Store) RenewLease(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (ok bool, err error) {
 	return s.lease(ctx, "renew lease", "UPDATE logs SET lease_until = ? WHERE id = ? AND lease_owner = ? AND "+nobodyElse,
-		func(now time.Time) []any {
-			return []any{millis(now.Add(ttl)), log.String(), owner, log.String(), owner, millis(now)}
+		func(_ conn, now time.Time) ([]any, error) {
+			return []any{millis(now.Add(ttl)), log.String(), owner, log.String(), owner, millis(now)}, nil
 		})
 }
 
 // ReleaseLease gives owner's lease up, so that the next need not wait. It is no error if owner has none.
 func (s *Store) ReleaseLease(ctx context.Context, log eventlog.ID, owner string) error {
 	_, err := s.lease(ctx, "release lease", "UPDATE logs SET lease_until = 0, lease_owner = '' WHERE id = ? AND lease_owner = ?",
-		func(time.Time) []any { return []any{log.String(), owner} })
+		func(conn, time.Time) ([]any, error) { return []any{log.String(), owner}, nil })
 	return err
 }
 
-func (s *Store) lease(ctx context.Context, op, query string, args func(now time.Time) []any) (ok bool, err error) {
+func (s *Store) lease(ctx context.Context, op, query string, args func(c conn, now time.Time) ([]any, error)) (ok bool, err error) {
 	err = s.inTx(ctx, op, func(c conn) error {
 		now := s.now() // after waiting for the right to write
 		if s.clock != "" {
@@ -384,7 +386,11 @@ func (s *Store) lease(ctx context.Context, op, query string, args func(now time.
 			}
 			now = fromMillis(ms)
 		}
-		n, err := c.exec(query, args(now)...)
+		values, err := args(c, now)
+		if err != nil {
+			return err
+		}
+		n, err := c.exec(query, values...)
 		ok = n > 0
 		return err
 	})

@@ -58,15 +58,14 @@ func (s *Store) migrate(ctx context.Context) error {
 			number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`)); err != nil {
 			return err
 		}
+		if err := c.refuseNewer(); err != nil {
+			return err
+		}
 		done, err := list(c, func(r scanner) (m migration, err error) {
 			return m, r.Scan(&m.number, &m.name, &m.checksum)
 		}, "SELECT number, name, checksum FROM schema_migrations ORDER BY number")
 		if err != nil {
 			return err
-		}
-		if len(done) > len(all) {
-			return fault.New(fault.Unavailable, "", "the database has schema %d, made by a newer version; this version knows schemas up to %d", done[len(done)-1].number, len(all)).
-				WithHint("Start the version that made it, or a newer one. Nothing was changed.")
 		}
 		for i, m := range done {
 			if m.number != all[i].number || m.checksum != all[i].checksum {
@@ -85,4 +84,14 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// refuseNewer fails if the schema is one that this program does not know yet.
+func (c conn) refuseNewer() error {
+	var number int
+	if err := c.one("SELECT COALESCE(MAX(number), 0) FROM schema_migrations", nil, &number); err != nil || number <= NewestSchema() {
+		return err
+	}
+	return fault.New(fault.Unavailable, "", "the database has schema %d, made by a newer version; this version knows schemas up to %d", number, NewestSchema()).
+		WithHint("Start the version that made it, or a newer one. Nothing was changed.")
 }

@@ -123,6 +123,23 @@ func TestADatabaseThisProgramDoesNotUnderstandIsRefusedAndLeftAlone(t *testing.T
 	}
 }
 
+// A server that stood by while a newer version changed the tables does not take over.
+func TestALeaseIsNotForAVersionThatIsTooOld(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		s, err := openAt(t, cfg)
+		ok(t, err)
+		acquire := func() (bool, error) { return s.AcquireLease(t.Context(), eventlog.ID{1}, "a", time.Minute) }
+		got, err := acquire()
+		ok(t, err)
+		equal(t, "lease", got, true)
+		_, err = behind(t, cfg).Exec("INSERT INTO schema_migrations VALUES (1000, '1000_later.sql', 'x', 0)")
+		ok(t, err)
+		if got, err := acquire(); got || !fault.Is(err, fault.Unavailable) || fault.As(err).Retry || fault.HintOf(err) == "" {
+			t.Fatalf("lease %v, error %v; want none, and how to go on", got, err)
+		}
+	})
+}
+
 // schemaOf gives what a database has: tables with their columns, types and defaults, indexes, in one dialect's words.
 func schemaOf(t *testing.T, db *sql.DB, cfg store.Config) (out []string) {
 	t.Helper()
@@ -163,11 +180,11 @@ func schemaOf(t *testing.T, db *sql.DB, cfg store.Config) (out []string) {
 
 func TestBothDatabasesHaveTheSameTables(t *testing.T) {
 	var schemas [][]string
-	each(t, func(t *testing.T, cfg store.Config) {
+	for _, cfg := range []store.Config{{Path: filepath.Join(t.TempDir(), "m.db")}, storetest.EmptyPostgres(t)} {
 		_, err := openAt(t, cfg)
 		ok(t, err)
 		schemas = append(schemas, schemaOf(t, behind(t, cfg), cfg))
-	})
+	}
 	if len(schemas[0]) < 200 {
 		t.Fatalf("only %d lines", len(schemas[0]))
 	}
