@@ -53,7 +53,7 @@ var rooms = []room{
 	{"profile", 3, "control event eventlog", "User profiles and message statistics, kept up from the log.", true},
 	{"export", 3, "bucket control dial event vfs", "One-off exports asked for by a person or a script, as jobs with progress.", true},
 	{"notify", 3, "control dial eventlog secret text vfs", "Telling people: dashboard, e-mail, signed webhook. `outbox/` catches the mails of demo and tests.", false},
-	{"web", 3, "bucket control dial event eventlog httpd secret text", "The control plane for people (pages) and scripts (JSON), from the same actions.", false},
+	{"web", 3, "avrofile bucket control dial event eventlog httpd secret text", "The control plane for people (pages) and scripts (JSON), from the same actions.", false},
 	{"app", 4, "*", "Building every room from config, starting and stopping them in order; the commands as values.", false},
 }
 

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
-	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
 )
 
@@ -23,8 +25,11 @@ func (s *system) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.notifier, err = s.newNotifier(); err != nil {
+		return err
+	}
 	s.people = control.NewPeople(control.PeopleConfig{
-		Store: s.plane.store, Send: s.sendLetter, BaseURL: s.URL,
+		Store: s.plane.store, Send: s.notifier.SendLetter, BaseURL: s.URL,
 		OnUnsent: func(err error) {
 			s.logger.Warn("what was to be done about people in the background failed", "error", err)
 		},
@@ -42,6 +47,7 @@ func (s *system) openAPI(ctx context.Context) error {
 	s.api, err = web.New(cfg, web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
+		Call: s.notifier.Try, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	})
 	return err
 }
@@ -55,11 +61,6 @@ func (s *system) ahead(rest http.Handler) http.Handler {
 		}
 		rest.ServeHTTP(w, r)
 	})
-}
-
-// sendLetter mails a link. Errors: unavailable without a mail server.
-func (s *system) sendLetter(context.Context, control.Letter) error {
-	return fault.New(fault.Unavailable, "send a letter", "No mail can be sent: the setting smtp_url is missing.")
 }
 
 // offerFirstLink says how the first administrator comes in, while there is none. The link works once, and only the

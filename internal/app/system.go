@@ -61,7 +61,8 @@ type system struct {
 	people   *control.People
 	api      http.Handler
 	stopping chan struct{} // closed when run begins to stop
-	asked    bell   // rung for jobs
+	asked    bell          // rung for jobs
+	notifier *notify.Notifier
 
 	// What exists once the log is ours. Before that requests are refused by name.
 	working atomic.Pointer[working]
@@ -247,10 +248,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	if err := s.offerFirstLink(ctx); err != nil {
 		return err
 	}
-	notifier, err := s.newNotifier()
-	if err != nil {
-		return err
-	}
+	notifier := s.notifier
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
 		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,

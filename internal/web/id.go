@@ -34,6 +34,7 @@ const (
 	webhookID
 	entryID
 	checkID
+	pastCheckID
 )
 
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -116,6 +116,9 @@ func TestThingsOfAnotherWorkspaceAreNotThere(t *testing.T) {
 		if strings.HasPrefix(r.path, "/me/") {
 			continue // of the member who asks: see below
 		}
+		if slices.Contains([]string{"getEventType", "getPolicy"}, r.name) {
+			continue // what it names last is of no workspace
+		}
 		rows++
 		x := examples[r.name](editor)
 		there := strings.Replace(x.path, "/acme/", "/globex/", 1)

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // Config is what the installation decides.
@@ -48,11 +49,12 @@ type Deps struct {
 	Store     Store
 	Catalogue *event.Catalogue
 	Rejected  func(control.KeyID) (total int64, last []control.Rejection)
-	Wake      func()                                       // a job waits
-	Account   func(context.Context) (string, error)        // of AWS, that takes on customers' roles; see bucket.Assumer
-	Waiting   func() map[control.ConnectorID]Waiting       // what this process holds, if it works on the log
-	Call      func(context.Context, control.Webhook) error // one signed call, to try a webhook
-	Stopping  <-chan struct{}                              // closed when the server begins to stop: who waits for an hour is answered
+	Wake      func()                                                    // a job waits
+	Account   func(context.Context) (string, error)                     // of AWS, that takes on customers' roles; see bucket.Assumer
+	Waiting   func() map[control.ConnectorID]Waiting                    // what this process holds, if it works on the log
+	Call      func(context.Context, control.Webhook) error              // one signed call, to try a webhook
+	Say       func(text.Language, control.Notice) (title, words string) // what a notice says
+	Stopping  <-chan struct{}                                           // closed when the server begins to stop: who waits for an hour is answered
 	Machine   func(context.Context) (client.Installation, error)
 	IDs       IDs
 	Logger    *slog.Logger
@@ -67,6 +69,7 @@ type Store interface {
 	BeginRepeat(ctx context.Context, r control.Repeat) (had control.Repeat, begun bool, err error)
 	EndRepeat(ctx context.Context, r control.Repeat) error
 	DropRepeat(ctx context.Context, r control.Repeat) error
+	FlowStore
 }
 
 // api answers the addresses of the table.
@@ -129,5 +132,15 @@ func (a *api) routes() []route {
 		a.memberRoutes(),
 		a.keyRoutes(),
 		a.installationRoutes(),
+		a.connectorRoutes(),
+		a.ledgerRoutes(),
+		a.draftRoutes(),
+		a.dataExportRoutes(),
+		a.policyRoutes(),
+		a.noticeRoutes(),
+		a.webhookRoutes(),
+		a.catalogueRoutes(),
+		a.jobRoutes(),
+		a.applyRoutes(),
 	)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store/storetest"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // world is an installation with people in two workspaces, and what answers its API. Nothing of it is a fake but the mail
@@ -54,14 +55,19 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 	must(t, err)
 	ids, err := NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
-	w := &world{t: t, plane: &control.Plane{Store: s, Catalogue: types}}
+	w := &world{t: t, plane: &control.Plane{Store: s, Catalogue: types, Cluster: "prod-01", Zone: "default", Check: passing}}
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" }, Send: func(context.Context, control.Letter) error {
 		return fault.New(fault.Unavailable, "", "There is no mail server.")
 	}})
 	cfg := Config{}
 	deps := Deps{People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
-		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }}
+		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil },
+		Account: func(context.Context) (string, error) { return "123456789012", nil }, Call: func(context.Context, control.Webhook) error { return nil },
+		Waiting: func() map[control.ConnectorID]Waiting { return nil },
+		Say: func(l text.Language, n control.Notice) (title, words string) {
+			return string(l) + " " + string(n.Kind), ""
+		}}
 	if change != nil {
 		change(&cfg, &deps)
 	}

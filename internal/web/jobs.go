@@ -1,0 +1,204 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// jobRoutes are about work that goes on after its answer.
+func (a *api) jobRoutes() []route {
+	return []route{
+		{name: "getCheck", method: http.MethodGet, path: "/checks/{check}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
+			summary: "Says how far a check is, and what waits for it.", op: op(a.getCheck)},
+		{name: "getJob", method: http.MethodGet, path: "/jobs/{job}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
+			summary: "Says how far a job is, and what came of it.", op: op(a.getJob)},
+	}
+}
+
+// isCheck reports whether jobs of a kind are shown as checks.
+func isCheck(k control.JobKind) bool {
+	switch k {
+	case control.JobLaunch, control.JobEdit, control.JobCheck, control.JobExportTest, control.JobExportSave:
+		return true
+	}
+	return false
+}
+
+// job gives a job by its name, if the actor may see it: one of several workspaces is of whom asked for it alone, since
+// it may show keys that it made. Errors: not_found, the same for what is not there and what may not be seen.
+func (a *api) job(c *call, k kind, name string) (control.Job, error) {
+	id, err := a.deps.IDs.number(k, name)
+	if err != nil {
+		return control.Job{}, err
+	}
+	j, err := a.deps.Store.FindJob(c, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return j, err
+	}
+	may := j.Workspace != 0 && c.actor.May(control.RightView, j.Workspace) || j.Workspace == 0 && c.actor.Member != "" && c.actor.Member == j.Actor.Member
+	if err != nil || !may || isCheck(j.Kind) != (k == checkID) {
+		return j, fault.New(fault.NotFound, "", "There is nothing of this name.")
+	}
+	return j, nil
+}
+
+type checkIn struct {
+	Check string `path:"check"`
+}
+
+func (a *api) getCheck(c *call, in checkIn) (client.Check, error) {
+	j, err := a.job(c, checkID, in.Check)
+	if err != nil {
+		return client.Check{}, err
+	}
+	return a.showCheck(c, j)
+}
+
+type jobIn struct {
+	Job string `path:"job"`
+}
+
+func (a *api) getJob(c *call, in jobIn) (client.Job, error) {
+	j, err := a.job(c, jobID, in.Job)
+	if err != nil {
+		return client.Job{}, err
+	}
+	return a.showJob(c, j)
+}
+
+// begun answers with the check that j is, and says where it is watched.
+func (a *api) begun(c *call, j control.Job, err error) (client.Check, error) {
+	if err != nil {
+		return client.Check{}, err
+	}
+	a.deps.Wake()
+	c.location("/checks/%s", a.deps.IDs.name(checkID, j.ID))
+	return a.showCheck(c, j)
+}
+
+// began answers with the job of that number, and says where it is watched.
+func (a *api) began(c *call, id int64, err error) (client.Job, error) {
+	if err != nil {
+		return client.Job{}, err
+	}
+	a.deps.Wake()
+	c.location("/jobs/%s", a.deps.IDs.name(jobID, id))
+	j, err := a.deps.Store.FindJob(c, id)
+	if err != nil {
+		return client.Job{}, err
+	}
+	return a.showJob(c, j)
+}
+
+// note says why j waits, where that is not only its turn.
+func (a *api) note(c *call, j control.Job) (string, error) {
+	if j.State != control.JobWaiting {
+		return "", nil
+	}
+	worked, err := a.deps.Store.Worked(c)
+	if err != nil || worked {
+		return "", err
+	}
+	return "No server works on the log at the moment. This is done as soon as one does.", nil
+}
+
+func (a *api) showJob(c *call, j control.Job) (client.Job, error) {
+	note, err := a.note(c, j)
+	out := client.Job{ID: a.deps.IDs.name(jobID, j.ID), Kind: string(j.Kind), State: string(j.State), Connector: string(j.Connector),
+		Error: showError(j.Failure), Note: note, CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
+	for _, part := range []struct {
+		from json.RawMessage
+		to   *map[string]any
+	}{{j.Progress, &out.Progress}, {j.Result, &out.Result}} {
+		if err == nil && len(part.from) > 0 {
+			err = fault.From(json.Unmarshal(part.from, part.to), fault.Corrupt, "read the job")
+		}
+	}
+	return out, err
+}
+
+func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
+	note, err := a.note(c, j)
+	if err != nil {
+		return client.Check{}, err
+	}
+	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(j.Failure), Note: note,
+		CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
+	out.State = string(j.State)
+	switch j.State {
+	case control.JobDone:
+		out.State = "passed"
+	case control.JobFailed:
+		out.State = "failed"
+	}
+	if len(j.Progress) > 0 {
+		var at control.JobProgress
+		if err := json.Unmarshal(j.Progress, &at); err != nil {
+			return out, fault.From(err, fault.Corrupt, "read the check")
+		}
+		if len(at.Checks) > 0 { // those of earlier folders, if any follow, are told in words among the changes
+			first := at.Checks[0]
+			out.Steps, out.Notes = showSteps(first.Steps), showNotes(first.Notes)
+			if n := len(out.Steps); n > 0 {
+				out.Steps[n-1].LeftSecs = first.Left
+			}
+		}
+	}
+	if len(j.Result) > 0 {
+		var done control.EditDone
+		if err := json.Unmarshal(j.Result, &done); err != nil {
+			return out, fault.From(err, fault.Corrupt, "read the check")
+		}
+		out.Changes = done.Changes
+	}
+	return out, nil
+}
+
+// showError gives a job's failure as an answer would have said it.
+func showError(f *fault.Error) *client.Error {
+	if f == nil {
+		return nil
+	}
+	out := &client.Error{Code: string(f.Code), Message: f.Message(), Hint: f.HintText()}
+	for _, p := range f.Fields {
+		out.Fields = append(out.Fields, client.FieldProblem(p))
+	}
+	if out.Message == "" && len(out.Fields) == 0 {
+		out.Message = "Something went wrong in the server; its log says what."
+	}
+	return out
+}
+
+func showSteps(steps []bucket.Step) []client.CheckStep {
+	out := make([]client.CheckStep, len(steps))
+	for i, s := range steps {
+		said := &fault.Error{Msg: s.Finding.Message, Hint: s.Finding.Hint, Params: s.Finding.Params}
+		out[i] = client.CheckStep{Action: s.Action, State: string(s.State), Problem: string(s.Problem), Message: said.Message(), Hint: said.HintText(),
+			Remedy: showRemedy(s.Finding.Remedy), Statement: s.Statement}
+	}
+	return out
+}
+
+func showNotes(notes []bucket.Finding) []client.CheckNote {
+	out := make([]client.CheckNote, len(notes))
+	for i, n := range notes {
+		out[i] = client.CheckNote{Message: n.Text(), Remedy: showRemedy(n.Remedy)}
+	}
+	return out
+}
+
+func showRemedy(r bucket.Remedy) map[string]string {
+	if len(r) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for f, text := range r {
+		out[string(f)] = text
+	}
+	return out
+}
