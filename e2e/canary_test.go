@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/millrace/millrace/internal/notify/outbox"
 )
@@ -221,6 +225,8 @@ func TestNoSecretComesOut(t *testing.T) {
 	} {
 		run(nil, args...)
 	}
+	secrets = append(secrets, drivePeople(t, w, hay, wrongSecret)...)
+
 	copied := filepath.Join(t.TempDir(), "backup")
 	for _, args := range [][]string{{"backup", copied}, {"restore", copied}, {"secret", "rotate", "--json"}, {"secret", "reseal"}} {
 		run(nil, args...)
@@ -285,4 +291,157 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Error("there is no backup")
 	}
 	hay.search(t, secrets)
+}
+
+// drivePeople signs people in and lets them ask for everything, and gives the secrets that they and the server made: each
+// has its home in the one answer that shows it.
+func drivePeople(t *testing.T, w *world, hay *haystack, wrongSecret string) []planted {
+	t.Helper()
+	const (
+		email    = "ana@acme.example"
+		password = "canary-password-6a5b4c3d"
+		another  = "canary-password-next-2f1e"
+		wrong    = "canary-password-wrong-9d8e"
+	)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Timeout: 20 * time.Second}
+	base := "http://" + w.addr + "/api/v1"
+	// ask keeps an answer under a name and gives its fields.
+	ask := func(name, method, path string, body any, header ...string) (status int, fields map[string]any) {
+		t.Helper()
+		var b []byte
+		if body != nil {
+			if b, err = json.Marshal(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		req, err := http.NewRequest(method, base+path, bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if b, err = io.ReadAll(res.Body); err != nil {
+			t.Fatal(err)
+		}
+		res.Header.Del("Set-Cookie") // the way of a session to the browser
+		hay.add("answer: "+name, []byte(fmt.Sprint(res.StatusCode, res.Header)), b)
+		json.Unmarshal(b, &fields) // what has no fields has no secret of its own
+		return res.StatusCode, fields
+	}
+	must := func(name, method, path string, body any, header ...string) map[string]any {
+		t.Helper()
+		status, fields := ask(name, method, path, body, header...)
+		if status >= 300 {
+			t.Fatalf("%s: %d %v", name, status, fields)
+		}
+		return fields
+	}
+	text := func(fields map[string]any, name string) string {
+		t.Helper()
+		s, _ := fields[name].(string)
+		if s == "" {
+			t.Fatalf("no %s in %v", name, fields)
+		}
+		return s
+	}
+	type object = map[string]any
+
+	_, rest, _ := strings.Cut(w.output(), "/start/")
+	first, _, _ := strings.Cut(rest, " ")
+	must("the first administrator", "POST", "/accept", object{"token": first, "email": email, "name": "Ana", "password": password})
+	found := []planted{
+		{what: "the first link", value: first, home: []string{"what the server said"}},
+		{what: "a member's password", value: password}, {what: "a member's next password", value: another}, {what: "a wrong password", value: wrong},
+	}
+	at, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := jar.Cookies(at)
+	if len(cookies) != 1 {
+		t.Fatalf("cookies: %v", cookies)
+	}
+	found = append(found, planted{what: "a session", value: cookies[0].Value})
+
+	start := must("an authenticator", "POST", "/me/two-factor", nil)
+	key := text(start, "secret")
+	found = append(found, planted{what: "an authenticator's secret", value: key, home: []string{"answer: an authenticator"}})
+	ask("a wrong code", "PUT", "/me/two-factor", object{"code": "000000"})
+	code, err := totp.GenerateCode(key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range must("recovery codes", "PUT", "/me/two-factor", object{"code": code})["codes"].([]any) {
+		found = append(found, planted{what: "a recovery code", value: c.(string), home: []string{"answer: recovery codes"}})
+	}
+	token := text(must("a personal token", "POST", "/me/tokens", object{"name": "canary"}), "secret")
+	found = append(found, planted{what: "a personal token", value: token, home: []string{"answer: a personal token"}})
+	ask("sign in with a wrong password", "POST", "/sign-in", object{"email": email, "password": wrong})
+	ask("sign in without a code", "POST", "/sign-in", object{"email": email, "password": password})
+	ask("sign in as nobody", "POST", "/sign-in", object{"email": "nobody@acme.example", "password": wrong})
+	ask("an unknown field", "POST", "/sign-in", object{"email": email, "pasword": wrong})
+	ask("a broken form", "POST", "/sign-in", wrong)
+	ask("a link that is none", "POST", "/accept", object{"token": wrongSecret, "email": email, "password": wrong})
+	must("another password", "PUT", "/me/password", object{"current": password, "new": another})
+	ask("the same again", "PUT", "/me/password", object{"current": password, "new": wrong})
+
+	// The rest as a program, with the token.
+	as := []string{"Authorization", "Bearer " + token}
+	list, _ := must("workspaces", "GET", "/workspaces", nil, as...)["items"].([]any)
+	if len(list) == 0 {
+		t.Fatal("there is no workspace")
+	}
+	acme := "/workspaces/" + text(list[0].(map[string]any), "id")
+	made := must("an API key that is made", "POST", acme+"/api-keys", object{"name": "made", "scopes": []string{"events.write"}}, append(as, "Idempotency-Key", "canary-1")...)
+	must("an API key that is made, repeated", "POST", acme+"/api-keys", object{"name": "made", "scopes": []string{"events.write"}}, append(as, "Idempotency-Key", "canary-1")...)
+	for _, v := range made {
+		if s, ok := v.(string); ok && strings.HasPrefix(s, "mr_") {
+			found = append(found, planted{what: "an API key that the server made", value: s, home: []string{"answer: an API key that is made"}})
+		}
+	}
+	for _, v := range must("an invitation", "POST", acme+"/invitations", object{"email": "rui@acme.example", "role": "viewer"}, as...) {
+		if s, ok := v.(string); ok && strings.Contains(s, "/invitations/") {
+			_, link, _ := strings.Cut(s, "/invitations/")
+			found = append(found, planted{what: "an invitation's link", value: link, home: []string{"answer: an invitation"}})
+		}
+	}
+	destination := object{"bucket": w.store.bucket, "endpoint": w.store.endpoint, "path_style": true, "access_key_id": w.store.keyID, "secret_access_key": wrongSecret}
+	for name, r := range map[string]struct {
+		method, path string
+		body         object
+	}{
+		"a connector with a wrong secret": {"POST", acme + "/connectors", object{"name": "wrong", "contact_email": email, "destination": destination, "events": []string{"all"}}},
+		"a connector with a wrong field":  {"POST", acme + "/connectors", object{"name": "", "destination": destination, "colour": wrongSecret}},
+		"a draft":                         {"POST", acme + "/drafts", object{"name": "draft", "destination": destination}},
+		"a data export":                   {"PUT", acme + "/data-export", destination},
+		"a webhook":                       {"POST", acme + "/webhooks", object{"url": "https://hook.example/x", "secret": wrongSecret}},
+	} {
+		ask(name, r.method, r.path, r.body, as...)
+	}
+	// Whatever the description has to be looked at.
+	described := must("the description", "GET", "/openapi.json", nil)
+	paths, _ := described["paths"].(map[string]any)
+	looked := 0
+	for path, methods := range paths {
+		at := strings.Replace(path, "/workspaces/{workspace}", acme, 1)
+		if _, reads := methods.(map[string]any)["get"]; reads && !strings.Contains(at, "{") {
+			ask("GET "+path, "GET", at, nil, as...)
+			looked++
+		}
+	}
+	if looked < 10 {
+		t.Errorf("only %d addresses were looked at", looked)
+	}
+	return found
 }
