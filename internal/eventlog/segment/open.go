@@ -48,11 +48,11 @@ func open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := clean(fs, m); err != nil {
+	// What is seen from here on stays: a name that a process saw and built on must not vanish, nor what LOG says of it.
+	if err := fs.SyncDir("."); err != nil {
 		return nil, err
 	}
-	// What is seen from here on stays: a name that a process saw and built on must not vanish.
-	if err := fs.SyncDir("."); err != nil {
+	if err := clean(fs, m); err != nil {
 		return nil, err
 	}
 	segs, err := loadSegments(fs, m)

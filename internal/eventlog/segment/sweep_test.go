@@ -287,6 +287,25 @@ func TestCrashSweep(t *testing.T) {
 			if err := s.recovers(t, disk); err != nil {
 				t.Fatalf("seed %d, killed after %d changes: %v", seed, k, err)
 			}
+			// And the power may go while the next process opens it.
+			for j := 1; j <= 6; j++ {
+				disk := vfstest.New()
+				s := newScript(disk, seed, steps)
+				disk.StopAfter(k)
+				s.run()
+				if s.log != nil {
+					s.log.Close()
+				}
+				disk.Heal()
+				disk.StopAfter(j)
+				if l, err := segment.Open(t.Context(), segment.Config{FS: disk, SegmentBytes: 1500}); err == nil {
+					l.Close()
+				}
+				crashes++
+				if err := s.recovers(t, disk.Crash(vfstest.KeepRandom(seed+uint64(1000*k+j)))); err != nil {
+					t.Fatalf("seed %d, killed after %d changes, and stopped after %d of the next opening: %v", seed, k, j, err)
+				}
+			}
 			if whole {
 				break
 			}
