@@ -172,7 +172,7 @@ func (postgres) explain(cfg Config, retry bool) *fault.Error {
 	}
 	at := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 	if retry {
-		return fault.New(fault.Unavailable, "", "PostgreSQL at %s cannot be reached, or not work now", at).
+		return fault.New(fault.Unavailable, "", "PostgreSQL at %s cannot be reached, or cannot work at the moment", at).
 			WithHint("See whether it runs, and whether MILLRACE_DATABASE_URL names its address.")
 	}
 	return fault.New(fault.Unavailable, "", "PostgreSQL at %s does not let %q work on the database %q", at, c.User, c.Database).
