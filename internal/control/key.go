@@ -101,7 +101,7 @@ func validateKey(field string, key secret.Value) []fault.Problem {
 	return nil
 }
 
-// Validate gives every problem of a key's fields.
+// Validate gives every problem of a key's fields. A key does not end before it was made.
 func (k APIKey) Validate() []fault.Problem {
 	ps := validateName("name", k.Name)
 	if len(k.Scopes) == 0 {
@@ -117,7 +117,7 @@ func (k APIKey) Validate() []fault.Problem {
 	if len(k.Networks) > maxNetworks {
 		ps = append(ps, fault.Problem{Field: "networks", Code: "too_many", Message: "A key has at most 100 networks."})
 	}
-	return ps
+	return append(ps, validateExpiry("expires_at", k.ExpiresAt, k.CreatedAt)...)
 }
 
 // maxNetworks bounds the networks of one key: each request looks through them.

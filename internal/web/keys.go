@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -49,7 +50,7 @@ type createKeyIn struct {
 
 func (a *api) createKey(c *call, in createKeyIn) (client.APIKeyIssued, error) {
 	b := in.Body
-	k := control.APIKey{Workspace: c.workspace.Number, Name: b.Name}
+	k := control.APIKey{Workspace: c.workspace.Number, Name: b.Name, CreatedAt: time.Now()}
 	for _, s := range b.Scopes {
 		k.Scopes = append(k.Scopes, control.Scope(s))
 	}

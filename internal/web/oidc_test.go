@@ -1,15 +1,14 @@
 package web
 
 import (
-	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
-	"math/big"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -27,26 +26,27 @@ import (
 type provider struct {
 	t        *testing.T
 	srv      *httptest.Server
-	key      *rsa.PrivateKey
 	claims   map[string]any // beyond, and in place of, those that it makes
 	userinfo map[string]any // nil: it has none
-	signer   *rsa.PrivateKey
+	signer   *ecdsa.PrivateKey
 	codes    map[string]url.Values // what was asked for, by code; each works once
 }
 
 func newProvider(t *testing.T) *provider {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	p := &provider{t: t, key: key, signer: key, codes: map[string]url.Values{}, claims: map[string]any{}}
+	point, err := key.PublicKey.Bytes() // 4, x, y
+	must(t, err)
+	p := &provider{t: t, signer: key, codes: map[string]url.Values{}, claims: map[string]any{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		p.json(w, map[string]any{"issuer": p.srv.URL, "authorization_endpoint": p.srv.URL + "/authorize", "token_endpoint": p.srv.URL + "/token",
-			"jwks_uri": p.srv.URL + "/keys", "userinfo_endpoint": p.srv.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"RS256"}})
+			"jwks_uri": p.srv.URL + "/keys", "userinfo_endpoint": p.srv.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"ES256"}})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		p.json(w, map[string]any{"keys": []any{map[string]any{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "1",
-			"n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes())}}})
+		p.json(w, map[string]any{"keys": []any{map[string]any{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1",
+			"x": encode(point[1:33]), "y": encode(point[33:])}}})
 	})
 	mux.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
@@ -86,10 +86,11 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
 	body, err := json.Marshal(c)
 	must(p.t, err)
-	text := encode([]byte(`{"alg":"RS256","kid":"1"}`)) + "." + encode(body)
+	text := encode([]byte(`{"alg":"ES256","kid":"1"}`)) + "." + encode(body)
 	sum := sha256.Sum256([]byte(text))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, p.signer, crypto.SHA256, sum[:])
+	a, b, err := ecdsa.Sign(rand.Reader, p.signer, sum[:])
 	must(p.t, err)
+	sig := append(a.FillBytes(make([]byte, 32)), b.FillBytes(make([]byte, 32))...)
 	p.json(w, map[string]any{"access_token": "at", "token_type": "Bearer", "id_token": text + "." + encode(sig)})
 }
 
@@ -130,7 +131,7 @@ func visit(t *testing.T, b *http.Client, address string) (status int, body strin
 }
 
 func TestSigningInElsewhere(t *testing.T) {
-	another, err := rsa.GenerateKey(rand.Reader, 2048)
+	another, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	ed := map[string]any{"email": mailOf(editor), "email_verified": true, "name": "Ed"}
 	but := func(more map[string]any) map[string]any {
