@@ -187,6 +187,7 @@ type modelRun struct {
 	died    bool // a replay of drops has left a file without its row
 	lossy   bool // events are lost by all the other rules: one worker at a time
 	trimmed bool // the log has forgotten something
+	copied  bool // of what was copied a drop cannot be told that it is in the bucket: the ledger may not forget it
 	// replaced: the log was lost or set back once; logs numbers those there were.
 	replaced bool
 	logs     byte
@@ -368,7 +369,7 @@ func (m *modelRun) disaster() {
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && (m.trimmed && !m.quota || m.replaced) || (m.quota || m.lossy) && (k >= 5 || (k == 1 || k == 4) && !m.told(k)) {
+	if k == 0 && (m.trimmed && !m.quota || m.replaced || m.copied) || (m.quota || m.lossy) && (k >= 5 || (k == 1 || k == 4) && !m.told(k)) {
 		// What the log has forgotten cannot be compared any more: see FORMAT.md §4 on what settling rests on.
 		return
 	}
@@ -414,6 +415,7 @@ func (m *modelRun) disaster() {
 		w.store = old
 	case 1:
 		m.say("copy the buckets without metadata")
+		m.copied = m.quota || m.lossy
 		for _, b := range w.buckets {
 			for _, k := range b.Keys() {
 				data, _, _ := b.Object(k)
