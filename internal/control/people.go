@@ -30,6 +30,8 @@ type PeopleStore interface {
 	// SetLock changes what signs a member in from was to next; ends all sessions but keep's if endSessions. Errors:
 	// stale if it is not was any more.
 	SetLock(ctx context.Context, id MemberID, was, next Lock, endSessions bool, keep SessionID) error
+	// LinkIdentity lets a provider sign a member in, and ends what else does: password, second factor, links that set a
+	// password, sessions, tokens. Again it changes nothing. Errors: conflict if the identity is another member's.
 	LinkIdentity(ctx context.Context, id MemberID, i Identity) error
 
 	Seats(ctx context.Context, workspace uint32) ([]Seat, error) // by e-mail

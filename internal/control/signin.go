@@ -268,6 +268,10 @@ type SignInElsewhere struct {
 // whom the identity is linked to from now on; else a new member, if there is an invitation for the address. Only an
 // address that the provider has verified counts. The provider's second factor is taken for ours.
 //
+// Who held an invitation can have made the account of an address that is not theirs, for nothing proves the address
+// there. So linking ends all that signed that member in until then: password, second factor, sessions, personal tokens.
+// They may set a password again by a link that is mailed.
+//
 // Errors: forbidden if there is neither.
 func (p *People) SignInWith(ctx context.Context, in SignInElsewhere) (Session, secret.Value, error) {
 	const op = "sign in"
@@ -301,10 +305,19 @@ func (p *People) introduce(ctx context.Context, in SignInElsewhere) (Member, err
 	if err != nil {
 		return Member{}, err
 	}
+	sessions, err := p.cfg.Store.Sessions(ctx, m.ID)
+	if err != nil {
+		return Member{}, err
+	}
+	tokens, err := p.cfg.Store.Tokens(ctx, m.ID)
+	if err != nil {
+		return Member{}, err
+	}
 	ctx = WithActor(ctx, arriving(ctx, m, "sign-in at "+in.Issuer))
-	ctx = p.logged(ctx, "member.link", subject{0, string(m.ID), m.Email}, nil, map[string]string{"issuer": in.Issuer, "subject": in.Subject})
-	err = p.cfg.Store.LinkIdentity(ctx, m.ID, in.Identity)
-	return m, err
+	ctx = p.logged(ctx, "member.link", subject{0, string(m.ID), m.Email},
+		map[string]any{"password": m.Password, "two_factor": m.TwoFactor, "sessions": len(sessions), "tokens": len(tokens)},
+		map[string]any{"password": false, "two_factor": false, "sessions": 0, "tokens": 0, "issuer": in.Issuer, "subject": in.Subject})
+	return m, p.cfg.Store.LinkIdentity(ctx, m.ID, in.Identity)
 }
 
 // joinInvited makes a member by the oldest invitation for an address, and takes the others up as well. It gives no id if

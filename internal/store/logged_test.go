@@ -309,7 +309,7 @@ func TestEachActionAboutPeopleIsLogged(t *testing.T) {
 		`invitation.revoke new@acme.example: {"email":"new@acme.example","export_user_data":false,"installation_administrator":false,"role":"viewer"} → `,
 		`invitation.create new@acme.example:  → {"email":"new@acme.example","export_user_data":false,"installation_administrator":false,"role":"viewer"}`,
 		`member.join new@acme.example:  → {"by":"command line","email":"new@acme.example","export_user_data":false,"role":"viewer"}`,
-		`member.link ana@acme.example:  → {"issuer":"https://id.example","subject":"7"}`,
+		`member.link ana@acme.example: {"password":true,"sessions":1,"two_factor":true} → {"issuer":"https://id.example","password":false,"sessions":0,"subject":"7","two_factor":false}`,
 		`member.delete ana@acme.example: {"email":"ana@acme.example","installation_administrator":false,"language":"","name":"Ana Souza","time_zone":""} → `,
 	}, "\n"))
 	for _, s := range []string{key, codes[0].Reveal(), token.Reveal(), password, "a new password", "argon2id", link.Reveal()} {

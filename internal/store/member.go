@@ -257,22 +257,36 @@ func (c conn) setLock(id control.MemberID, l control.Lock) error {
 	return nil
 }
 
-// LinkIdentity lets a provider sign a member in under i; doing it again changes nothing. Errors: not_found; conflict
-// if i is another member's.
+// LinkIdentity lets a provider sign a member in under i, and ends what else does: password, second factor, links that set
+// a password, sessions, personal tokens. Doing it again changes nothing. Errors: not_found; conflict if i is another
+// member's.
 func (s *Store) LinkIdentity(ctx context.Context, id control.MemberID, i control.Identity) error {
 	return s.inTx(ctx, "link identity", func(c conn) error {
 		if _, err := c.member("WHERE m.id = ?", string(id)); err != nil {
 			return err
 		}
-		if _, err := c.exec("INSERT INTO identities (issuer, subject, member) VALUES (?, ?, ?) ON CONFLICT (issuer, subject) DO NOTHING",
-			i.Issuer, i.Subject, string(id)); err != nil {
+		made, err := c.exec("INSERT INTO identities (issuer, subject, member) VALUES (?, ?, ?) ON CONFLICT (issuer, subject) DO NOTHING",
+			i.Issuer, i.Subject, string(id))
+		if err != nil {
 			return err
 		}
-		var owner control.MemberID
-		err := c.one("SELECT member FROM identities WHERE issuer = ? AND subject = ?", []any{i.Issuer, i.Subject}, &owner)
-		if err == nil && owner != id {
-			err = fault.New(fault.Conflict, "", "this identity signs another member in")
+		if made == 0 {
+			var owner control.MemberID
+			err := c.one("SELECT member FROM identities WHERE issuer = ? AND subject = ?", []any{i.Issuer, i.Subject}, &owner)
+			if err == nil && owner != id {
+				err = fault.New(fault.Conflict, "", "this identity signs another member in")
+			}
+			return err
 		}
-		return err
+		if _, err := c.exec("DELETE FROM tokens WHERE member = ?", string(id)); err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM tickets WHERE member = ?", string(id)); err != nil {
+			return err
+		}
+		if err := c.setLock(id, control.Lock{}); err != nil {
+			return err
+		}
+		return c.endSessions(id, "")
 	})
 }

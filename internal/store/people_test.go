@@ -927,6 +927,46 @@ func TestSigningInElsewhere(t *testing.T) {
 	c.want("an invitation that is past", err, "forbidden")
 }
 
+// Whoever held an invitation may have made the account of an address that is not theirs. When its owner comes, by a
+// provider that has verified them, nothing of that maker's lets anybody in any more.
+func TestLinkingByAddressEndsWhatElseSignsIn(t *testing.T) {
+	c := sqlite(t)
+	ana := c.add("ana", control.Viewer)
+	session, err := c.signIn(c.process(), "ana", password, "", "192.0.2.77")
+	ok(t, err)
+	ctx := c.with(session)
+	key, codes := c.twoFactor(ctx)
+	_, token, err := c.CreateToken(ctx, "deploy", false, time.Time{})
+	ok(t, err)
+	ok(t, c.store.CreateTicket(t.Context(), control.Ticket{ID: "r", Kind: control.TicketReset, Email: ana.Email, Member: ana.ID,
+		CreatedAt: c.clock(), ExpiresAt: c.clock().Add(time.Hour)}, control.HashKey("reset")))
+
+	elsewhere := control.SignInElsewhere{Identity: control.Identity{Issuer: "https://id.example", Subject: "7"}, Email: ana.Email, Verified: true}
+	_, first, err := c.SignInWith(t.Context(), elsewhere)
+	ok(t, err)
+	c.wait(time.Minute)
+	for name, code := range map[string]string{"password and code": c.code(key, 0), "password and recovery code": codes[0].Reveal(), "password": ""} {
+		_, err := c.signIn(c.process(), "ana", password, code, "192.0.2.77")
+		c.want(name, err, "unauthorized")
+	}
+	_, _, err = c.ActorBySession(t.Context(), session, "192.0.2.77")
+	c.want("a session from before", err, "unauthorized")
+	_, err = c.ActorByToken(t.Context(), token, "192.0.2.77")
+	c.want("a personal token", err, "unauthorized")
+	c.want("a link that sets the password", c.Reset(t.Context(), secret.New("reset"), secret.New("a new password")), "not_found")
+	_, second, err := c.SignInWith(t.Context(), elsewhere)
+	ok(t, err)
+	for _, s := range []secret.Value{first, second} {
+		if a := control.ActorOf(c.with(s)); a.Member != ana.ID || !a.May(control.RightView, 1) {
+			t.Errorf("who signed in elsewhere: %+v", a)
+		}
+	}
+	const linked = `member.link ana@acme.example: {"password":true,"sessions":1,"tokens":1,"two_factor":true} → {"issuer":"https://id.example","password":false,"sessions":0,"subject":"7","tokens":0,"two_factor":false}`
+	if got := c.entries(c.store); !slices.Contains(got, linked) {
+		t.Errorf("the log of changes does not say it:\n%s", strings.Join(got, "\n"))
+	}
+}
+
 func TestAMemberIsAddedFromTheCommandLine(t *testing.T) {
 	c := sqlite(t)
 	_, _, err := c.AddMember(t.Context(), control.AddMember{Email: "ana@acme.example"})
