@@ -34,8 +34,10 @@ func (c *call) language(accepted string) text.Language {
 	if accepted != "" {
 		return text.Match(accepted)
 	}
-	l, _ := text.Parse(c.actor.Language) // the zero value is read as English
-	return l
+	if l, ok := text.Parse(c.actor.Language); ok {
+		return l
+	}
+	return text.English
 }
 
 func (a *api) listNotices(c *call, in noticesIn) (out client.Notices, err error) {

@@ -33,7 +33,10 @@ type policyIn struct {
 func (a *api) getPolicy(c *call, in policyIn) (client.Policy, error) {
 	p := bucket.PolicyInput{Kind: bucket.Kind(in.Kind), Method: bucket.Method(in.Method), Bucket: in.Bucket, Folder: in.Folder, Strict: in.Strict}
 	if p.Method == bucket.RoleMethod {
-		if err := a.fillIn(c, &p); err != nil && !fault.Is(err, fault.Unavailable) { // a document needs no account
+		switch err := a.fillIn(c, &p); {
+		case fault.Is(err, fault.Unavailable) && cmp.Or(in.Format, string(bucket.JSON)) == string(bucket.JSON):
+			p.ExternalIDs = nil // the document names neither
+		case err != nil:
 			return client.Policy{}, err
 		}
 	}

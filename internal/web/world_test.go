@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type world struct {
 	people  *control.People
 	acme    control.Workspace
 	globex  control.Workspace
+
+	statements atomic.Int64 // of SQL
 }
 
 // The people of a world, by what their addresses begin with.
@@ -50,12 +53,13 @@ var everybody = []string{viewer, exporter, editor, admin, stranger, installer}
 // newWorld makes a world that answers the table of the API, or rows in its place. A change of cfg comes by change.
 func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 	t.Helper()
-	s := storetest.Open(t)
+	w := &world{t: t}
+	s := storetest.Open(t, func(string) { w.statements.Add(1) })
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
 	ids, err := NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
-	w := &world{t: t, plane: &control.Plane{Store: s, Catalogue: types, Cluster: "prod-01", Zone: "default", Check: passing}}
+	w.plane = &control.Plane{Store: s, Catalogue: types, Cluster: "prod-01", Zone: "default", Check: passing}
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" }, Send: func(context.Context, control.Letter) error {
 		return fault.New(fault.Unavailable, "", "There is no mail server.")
 	}})

@@ -9,14 +9,19 @@ import (
 	"github.com/millrace/millrace/internal/store"
 )
 
-// Open gives a store over an empty SQLite database, for tests of rooms that work with one.
-func Open(t *testing.T) *store.Store {
+// Open gives a store over an empty SQLite database, for tests of rooms that work with one. Each of onStatement is
+// called before each statement.
+func Open(t *testing.T, onStatement ...func(sql string)) *store.Store {
 	t.Helper()
 	types, err := event.NewCatalogue(nil)
 	ok(t, err)
 	ring, err := secret.NewKeyring()
 	ok(t, err)
-	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "millrace.db"), Keyring: ring, Catalogue: types})
+	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "millrace.db"), Keyring: ring, Catalogue: types, OnStatement: func(sql string) {
+		for _, f := range onStatement {
+			f(sql)
+		}
+	}})
 	ok(t, err)
 	t.Cleanup(func() { ok(t, s.Close()) })
 	return s
