@@ -404,9 +404,9 @@ func people(run runner) {
 		ok(t, e.AddNotice(ctx, e.notice(w.Number, "c", "1")))
 		for _, p := range []control.Member{m, other} {
 			n := p.Name
+			ok(t, e.LinkIdentity(ctx, p.ID, control.Identity{Issuer: "i", Subject: n}))
 			ok(t, e.CreateSession(ctx, e.session(p, n), tokenHash("session of "+n)))
 			ok(t, e.CreateToken(ctx, control.Token{ID: control.TokenID(n), Member: p.ID, Name: "t", CreatedAt: e.now}, tokenHash("token of "+n)))
-			ok(t, e.LinkIdentity(ctx, p.ID, control.Identity{Issuer: "i", Subject: n}))
 			ok(t, e.MarkNoticesRead(ctx, w.Number, p.ID, 1))
 			was, err := e.Lock(ctx, p.ID)
 			ok(t, err)
