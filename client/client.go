@@ -46,7 +46,11 @@ type Client struct {
 // New gives a client of the server at base, such as https://millrace.example, that shows the personal token. Without one
 // it asks as nobody, until SignIn, Accept or AcceptAsMember begin a session, which it keeps as a browser would.
 func New(base, token string) *Client {
-	c := &Client{base: strings.TrimRight(base, "/"), token: token, HTTP: &http.Client{Timeout: 100 * time.Second}}
+	c := &Client{base: strings.TrimRight(base, "/"), token: token, HTTP: &http.Client{
+		Timeout: 100 * time.Second,
+		// The API does not redirect; whoever does shall not get the token, nor have it sent on in clear.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	if token == "" {
 		c.HTTP.Jar, _ = cookiejar.New(nil) // it fails never
 	}
@@ -112,6 +116,7 @@ const (
 
 	firstWait = 200 * time.Millisecond
 	lastWait  = 5 * time.Second
+	lastLook  = 2 * time.Second // between two looks at what goes on
 )
 
 // request is one call.
@@ -232,6 +237,9 @@ func failure(a *http.Response, body []byte) error {
 		e = &Error{}
 	}
 	e.Status = a.StatusCode
+	if at := a.Header.Get("Location"); at != "" && e.Message == "" {
+		e.Message = fmt.Sprintf("the server answered with status %d and points to %s", e.Status, at)
+	}
 	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); err == nil && s > 0 {
 		e.RetryAfter = time.Duration(s) * time.Second
 	}
@@ -297,6 +305,12 @@ func (q request) with(query map[string]string) request {
 // based gives the request for a version.
 func (q request) based(etag string) request {
 	q.match = etag
+	return q
+}
+
+// inLanguage gives the request with the language of the answer; empty: the member's.
+func (q request) inLanguage(language string) request {
+	q.accept = language
 	return q
 }
 

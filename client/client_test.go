@@ -191,3 +191,56 @@ func TestVersionsGoBackAndForth(t *testing.T) {
 		t.Errorf("a change that minds no version is for %q, %v", match, err)
 	}
 }
+
+// What goes on is looked at until it is over, and whoever watches sees each state.
+func TestWaitingForWhatGoesOn(t *testing.T) {
+	states := func(at string, all ...string) handler {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != at {
+				t.Errorf("it asks for %s", r.URL.Path)
+			}
+			fmt.Fprint(w, all[0])
+			all = all[min(1, len(all)-1):]
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		began := time.Now()
+		c := clientOf(states("/api/v1/checks/c1", `{"state":"waiting"}`, `{"state":"running"}`, `{"state":"running"}`, `{"state":"running"}`, `{"state":"running"}`, `{"state":"running"}`, `{"state":"passed","connector":"x"}`))
+		check, err := c.AwaitCheck(t.Context(), "c1", func(x client.Check) { seen = append(seen, x.State) })
+		if err != nil || check.Connector != "x" || len(seen) != 7 || seen[6] != "passed" {
+			t.Errorf("it gives %+v, %v, seen %q", check, err, seen)
+		}
+		if took := time.Since(began); took < 4*time.Second || took > 10*time.Second {
+			t.Errorf("it takes %v", took)
+		}
+	})
+	c := clientOf(states("/api/v1/checks/c1", `{"state":"failed","error":{"code":"invalid","message":"S3 credentials are invalid."}}`))
+	if check, err := c.AwaitCheck(t.Context(), "c1", nil); !client.HasCode(err, "invalid") || check.State != "failed" {
+		t.Errorf("a check that fails gives %+v, %v", check, err)
+	}
+	c = clientOf(states("/api/v1/jobs/j1", `{"state":"done","result":{"changes":[{"kind":"connector","workspace":"acme","name":"w"}],"keys":[],"failures":[]}}`))
+	job, err := c.AwaitJob(t.Context(), "j1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied, err := job.Applied(); err != nil || len(applied.Changes) != 1 || applied.Changes[0].Name != "w" {
+		t.Errorf("it applied %+v, %v", applied, err)
+	}
+	c = clientOf(states("/api/v1/jobs/j1", `{"state":"failed"}`))
+	if _, err := c.AwaitJob(t.Context(), "j1", nil); err == nil {
+		t.Error("a job that fails gives no error")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := clientOf(states("/api/v1/workspaces/acme/connectors/x/hours/2026-11-22T10", `{"complete":false}`, `{"complete":true}`))
+		if h, err := c.AwaitHour(t.Context(), "acme", "x", time.Date(2026, 11, 22, 11, 30, 0, 0, time.FixedZone("", 3600))); err != nil || !h.Complete {
+			t.Errorf("it gives %+v, %v", h, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		c = clientOf(states("/api/v1/jobs/j1", `{"state":"running"}`))
+		if _, err := c.AwaitJob(ctx, "j1", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("who waits no longer is told %v", err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import "time"
 
 // Connector is a flow of events into a bucket: a Current.
 type Connector struct {
+	Versioned
 	ID              string           `json:"id"`
 	Name            string           `json:"name"`
 	Type            string           `json:"type" enum:"s3"`
@@ -103,6 +104,7 @@ type FlushEdit struct {
 
 // DataExport is a workspace's link to a bucket for what is exported on demand.
 type DataExport struct {
+	Versioned
 	Bucket      string    `json:"bucket"`
 	Region      string    `json:"region,omitempty"`
 	Endpoint    string    `json:"endpoint,omitempty"`
