@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -64,4 +65,56 @@ func TestServersOnPostgreSQLWorkOneAtATime(t *testing.T) {
 	if v, err := w.verdict(); err != nil || len(v.Wrong) > 0 || v.Events != 200 || v.Compared != 200 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}
+}
+
+// A database that is gone for longer than the lease ends the server's work, and not the server.
+func TestAServerWorksAgainOnceItsDatabaseIsBack(t *testing.T) {
+	at := storetest.EmptyPostgres(t)
+	w := newWorld(t)
+	w.s.Environ = append(w.s.Environ, "MILLRACE_DATABASE_URL="+at.URL.Reveal())
+	cfg, err := w.s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	console := &Console{Out: t.Output(), Err: t.Output()}
+	opened := make(chan *system)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- keepServing(ctx, newLogger(cfg, console), time.Millisecond, func() (*system, error) {
+			sys, err := openSystem(ctx, cfg, console)
+			if err == nil {
+				sys.lease = time.Second
+				opened <- sys
+			}
+			return sys, err
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	if err := (<-opened).awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back := storetest.Outage(t, at)
+	for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("the server has ended: %v", err)
+		default:
+		}
+	}
+	back()
+	again := <-opened
+	if err := again.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.apply(w.manifest("")); err != nil {
+		t.Fatalf("apply: %s\n%s", Sentence(err), out)
+	}
+	w.produce(again, 50)
 }

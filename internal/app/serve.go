@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"runtime/debug"
+	"time"
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // Serve runs the server.
@@ -33,11 +36,29 @@ func (Serve) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	limitMemory(cfg.MemoryBudget)
 	ctx = control.WithActor(ctx, control.Itself()) // the operator asks for the server, and not for what it does
-	sys, err := openSystem(ctx, cfg, c)
-	if err != nil {
-		return err
+	return keepServing(ctx, newLogger(cfg, c), openAgain, func() (*system, error) { return openSystem(ctx, cfg, c) })
+}
+
+// keepServing runs what open gives until ctx ends or something fails that does not pass. A server whose database is gone
+// for longer than its lease must end; once the database is back it begins anew. The first one has to open at once:
+// whoever starts it looks.
+func keepServing(ctx context.Context, logger *slog.Logger, pause time.Duration, open func() (*system, error)) error {
+	for begun := false; ; begun = true {
+		sys, err := open()
+		if err != nil && !begun {
+			return err
+		}
+		if err == nil {
+			err = sys.run(ctx)
+		}
+		if e := fault.As(err); e == nil || e.Code != fault.Unavailable || !e.Retry || ctx.Err() != nil {
+			return err
+		}
+		logger.Error("the server ended and begins again", "error", err)
+		if !sleep(ctx, pause) {
+			return nil
+		}
 	}
-	return sys.run(ctx)
 }
 
 // besides is what the process needs beyond its budget: code, indexes of the log, its newest commits.

@@ -34,10 +34,9 @@ import (
 const (
 	recordEvery = time.Second      // changes by apply are in the log within this
 	leaseTime   = 15 * time.Second // a machine that went away is followed after this
-	renewEvery  = 5 * time.Second
-	standbyWait = time.Second     // between two tries of a standby to get the log
-	openAgain   = 5 * time.Second // between two tries to open a log that cannot be opened now
-	drainLimit  = time.Minute     // of demo: until every event is at least gathered
+	standbyWait = time.Second      // between two tries of a standby to get the log
+	openAgain   = 5 * time.Second  // between two tries to open what cannot be opened now
+	drainLimit  = time.Minute      // of demo: until every event is at least gathered
 	closeLimit  = 30 * time.Second
 )
 
@@ -57,7 +56,8 @@ type system struct {
 	probes   *httpd.Probes
 	front    *httpd.Server
 	back     *httpd.Server
-	owner    string // of the lease
+	owner    string        // of the lease
+	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	api      http.Handler
 	stopping chan struct{} // closed when run begins to stop
@@ -88,7 +88,7 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	if err != nil {
 		return nil, err
 	}
-	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), asked: newBell(), registry: prometheus.NewRegistry()}
+	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), asked: newBell(), registry: prometheus.NewRegistry(), lease: leaseTime}
 	if info, err := p.data.Stat("."); err == nil && info.Shared {
 		s.logger.Warn("others than this user may read the data folder, which holds personal data and keys", "folder", cfg.DataDir, "hint", "chmod 700")
 	}
@@ -389,7 +389,7 @@ func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
 // other processes on this folder; the lease excludes a copy of the folder on another machine.
 func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
 	for said, worried := false, false; ; {
-		ok, err := s.plane.store.AcquireLease(ctx, log.ID(), s.owner, leaseTime)
+		ok, err := s.plane.store.AcquireLease(ctx, log.ID(), s.owner, s.lease)
 		if e := fault.As(err); ok || e != nil && (e.Code != fault.Unavailable || !e.Retry) {
 			return err
 		}
@@ -410,9 +410,9 @@ func (s *system) takeLease(ctx context.Context, log *segment.Log) error {
 // renewed for so long that it may have.
 func (s *system) keepLease(ctx context.Context, log *segment.Log) error {
 	renewed := time.Now()
-	for sleep(ctx, renewEvery) {
-		inTime, cancel := context.WithDeadline(ctx, renewed.Add(leaseTime)) // later than that the answer is worth nothing
-		ok, err := s.plane.store.RenewLease(inTime, log.ID(), s.owner, leaseTime)
+	for sleep(ctx, s.lease/3) {
+		inTime, cancel := context.WithDeadline(ctx, renewed.Add(s.lease)) // later than that the answer is worth nothing
+		ok, err := s.plane.store.RenewLease(inTime, log.ID(), s.owner, s.lease)
 		cancel()
 		switch {
 		case err == nil && ok:
@@ -423,10 +423,10 @@ func (s *system) keepLease(ctx context.Context, log *segment.Log) error {
 			return nil
 		default:
 			s.logger.Error("lease not renewed", "error", err)
-			if time.Since(renewed) >= leaseTime {
+			if time.Since(renewed) >= s.lease {
 				// Whoever else takes the lease now meets the same chain of files and the same positions; but two
 				// writers of one log must not be.
-				return fault.New(fault.Unavailable, "renew lease", "the lease on the log %s ran out", log.ID()).WithCause(err)
+				return fault.New(fault.Unavailable, "renew lease", "the lease on the log %s ran out", log.ID()).WithRetry(openAgain).WithCause(err)
 			}
 		}
 	}
