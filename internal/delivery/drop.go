@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/avrofile"
@@ -151,21 +152,34 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	last := s.last
 	// Drops of a stream follow each other without a gap, and so do a link's events: a link takes from the drop that
 	// holds its first event and from those after it.
-	slices.SortFunc(drops, func(a, b control.Drop) int { return cmp.Compare(a.First, b.First) })
+	// Links of a log that was lost since are of its drops.
+	slices.SortFunc(drops, func(a, b control.Drop) int {
+		return cmp.Or(strings.Compare(a.Log.String(), b.Log.String()), cmp.Compare(a.First, b.First))
+	})
 	slices.SortFunc(links, func(a, b link) int { return cmp.Compare(a.meta.First, b.meta.First) })
 	for _, w := range links {
-		if w.meta.Target != s.Target || w.meta.Log != l.pos.Log.String() {
+		if w.meta.Target != s.Target {
 			continue
 		}
-		if i := slices.IndexFunc(drops, func(d control.Drop) bool {
-			return int64(d.First) <= w.meta.First && w.meta.First <= int64(d.Last)
-		}); i >= 0 {
-			if err := l.takeOut(l.life, drops[i:], s, w); err != nil {
-				return err
-			}
-			last = max(last, eventlog.Offset(w.meta.Last))
-			save.Files = append(save.Files, l.adopted(s.Stream, s.schema.Type.Name, w))
+		i := slices.IndexFunc(drops, func(d control.Drop) bool {
+			return d.Log.String() == w.meta.Log && int64(d.First) <= w.meta.First && w.meta.First <= int64(d.Last)
+		})
+		if i < 0 {
+			continue
 		}
+		log, end := drops[i].Log, i
+		for end < len(drops) && drops[end].Log == log {
+			end++
+		}
+		if err := l.takeOut(l.life, drops[i:end], s, w); err != nil {
+			return err
+		}
+		if log == l.pos.Log {
+			last = max(last, eventlog.Offset(w.meta.Last))
+		}
+		row := l.adopted(s.Stream, s.schema.Type.Name, w)
+		row.Log = log
+		save.Files = append(save.Files, row)
 	}
 	var borders []eventlog.Offset
 	for _, w := range links {
@@ -200,12 +214,15 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	return l.bordered(s, borders)
 }
 
-// takeOut takes the events of a link out of the drops of its stream. The first of drops holds the link's first event.
+// takeOut takes the events of a link out of the drops of its stream and log. The first of drops holds the link's first event.
 func (l *lane) takeOut(ctx context.Context, drops []control.Drop, s *stream, w link) error {
 	in := make([]int64, len(drops))
 	left := int64(w.meta.Events)
 	first, last := eventlog.Offset(w.meta.First), eventlog.Offset(w.meta.Last)
 	start, _ := l.m.deps.Log.Bounds()
+	if drops[0].Log != l.pos.Log {
+		start = last + 1 // nothing of that log is held any more
+	}
 	if err := l.eachOf(ctx, s, max(first, start), last, func(o eventlog.Offset) {
 		for i := range drops {
 			if o <= drops[i].Last {

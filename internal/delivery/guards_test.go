@@ -394,3 +394,38 @@ func TestNoWriteOutlastsItsAttempt(t *testing.T) {
 		w.check()
 	})
 }
+
+// A log is lost while a drop waits to be settled, and a file that is in the bucket after all is of that log.
+func TestADropOfALostLogIsSettledByTheLinksOfThatLog(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		w.append(someTypes[1], 30)
+		refuse := false
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if refuse = refuse || c.Op == buckettest.OpPut; refuse {
+				return buckettest.Fault{Problem: bucket.AccessDenied, After: true}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(3 * time.Minute)
+		w.log.mu.Lock()
+		w.log.max = 1
+		w.log.mu.Unlock()
+		for w.dropped()[control.DropQuota] < 130 {
+			time.Sleep(time.Second)
+		}
+		p.kill()
+		w.replaceLog(newMemLog(2))
+		w.buckets["b1"].Script(nil)
+		w.append(someTypes[0], 10)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if got := w.dropped()[control.DropQuota]; got != 30 {
+			t.Errorf("%d events are dropped by the ledger; 100 of the 130 are in the bucket", got)
+		}
+	})
+}
