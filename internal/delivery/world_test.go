@@ -600,7 +600,7 @@ func (w *world) check() {
 		if name, _ := avrofile.ParseKey("currents", o.key); rows[at] == 0 && loose[name.EventType] {
 			continue
 		}
-		if rows[at] != ours {
+		if rows[at] > ours || rows[at] < ours-orphans { // of what a lost log held nobody may know that it is there
 			w.t.Errorf("the ledger says %d events for %s, the bucket holds %d of ours", rows[at], at, ours)
 		}
 		delete(rows, at)
