@@ -94,6 +94,9 @@ func (s *system) held() map[control.ConnectorID]web.Waiting {
 		if !st.Oldest.IsZero() && (x.Oldest.IsZero() || st.Oldest.Before(x.Oldest)) {
 			x.Oldest = st.Oldest
 		}
+		if st.LastFile.After(x.LastFile) {
+			x.LastFile = st.LastFile
+		}
 		all[st.Row.Lane.Connector] = x
 	}
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
@@ -62,7 +63,7 @@ func (p *Plane) ask(ctx context.Context, j Job, params any) (Job, error) {
 		}
 		j.Params = b
 	}
-	j.State, j.Actor, j.CreatedAt = JobWaiting, ActorOf(ctx), p.now()
+	j.State, j.Actor, j.CreatedAt = JobWaiting, ActorOf(ctx), p.now().Truncate(time.Millisecond)
 	var err error
 	j.ID, err = p.Store.AddJob(ctx, j)
 	return j, err

@@ -177,6 +177,9 @@ func (a *api) showDelivery(x control.Connector, lanes []control.Health, waiting 
 			lag = max(0, time.Since(w.Oldest).Seconds())
 		}
 		out.Waiting, out.LagSeconds = &w.Events, &lag
+		if out.LastFileAt == nil || w.LastFile.After(*out.LastFileAt) {
+			out.LastFileAt = maybe(w.LastFile)
+		}
 	}
 	return &out
 }

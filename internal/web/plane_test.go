@@ -222,7 +222,7 @@ func TestAListOfConnectorsSaysHowTheyDoPageByPage(t *testing.T) {
 	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
 	must(t, w.db().SaveHealth(t.Context(), control.Health{Lane: control.Lane{Connector: last.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since,
 		Problem: "bad_secret", Message: "The secret is wrong."}))
-	held = map[control.ConnectorID]Waiting{last.Connector: {Events: 7, Oldest: oldest}}
+	held = map[control.ConnectorID]Waiting{last.Connector: {Events: 7, Oldest: oldest, LastFile: oldest}}
 	cursor, names := "", []string{}
 	for range 3 {
 		var page client.Page[client.Connector]
@@ -235,7 +235,7 @@ func TestAListOfConnectorsSaysHowTheyDoPageByPage(t *testing.T) {
 			}
 			d := c.Delivery
 			if c.Status != "failing" || d == nil || d.Problem != "bad_secret" || d.Until == nil || !d.Until.Equal(since.Add(48*time.Hour)) ||
-				d.Waiting == nil || *d.Waiting != 7 || *d.LagSeconds < 60 {
+				d.Waiting == nil || *d.Waiting != 7 || *d.LagSeconds < 60 || d.LastFileAt == nil || !d.LastFileAt.Equal(oldest) {
 				t.Errorf("failing: %+v, %+v", c, d)
 			}
 		}

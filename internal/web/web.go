@@ -38,8 +38,9 @@ type Config struct {
 
 // Waiting is what was read of the log for a connector and is not in its bucket yet.
 type Waiting struct {
-	Events int64
-	Oldest time.Time // when the oldest was accepted; zero: none waits
+	Events   int64
+	Oldest   time.Time // when the oldest was accepted; zero: none waits
+	LastFile time.Time // when the last file was delivered; zero: none since this process began
 }
 
 // Deps are what pages and API work with. All are needed.
