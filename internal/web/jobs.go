@@ -166,7 +166,7 @@ func showError(f *fault.Error) *client.Error {
 	}
 	out := &client.Error{Code: string(f.Code), Message: f.Message(), Hint: f.HintText()}
 	for _, p := range f.Fields {
-		out.Fields = append(out.Fields, client.FieldProblem(p))
+		out.Fields = append(out.Fields, client.FieldProblem{Field: p.Field, Code: p.Code, Message: p.Message})
 	}
 	if out.Message == "" && len(out.Fields) == 0 {
 		out.Message = "Something went wrong in the server; its log says what."

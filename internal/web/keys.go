@@ -106,7 +106,7 @@ func (a *api) listRejected(c *call, in keyIn) (client.RejectedEvents, error) {
 	for _, r := range last {
 		e := client.RejectedEvent{At: r.At, Index: r.Index, Sample: r.Sample}
 		for _, p := range r.Problems {
-			e.Errors = append(e.Errors, client.FieldProblem(p))
+			e.Errors = append(e.Errors, client.FieldProblem{Field: p.Field, Code: p.Code, Message: p.Message})
 		}
 		out.Items = append(out.Items, e)
 	}
