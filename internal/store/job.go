@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -56,13 +57,37 @@ func (s *Store) openJSON(sealed []byte, context string) (json.RawMessage, error)
 	return json.RawMessage(v.Reveal()), nil
 }
 
-// AddJob stores a job for the process that owns the log, and gives its ID.
+// jobsWaiting is how many jobs of a workspace, or of a member where they are of none, may wait at once.
+const jobsWaiting = 100
+
+// roomForJob refuses a job where too many wait. Errors: rate_limited.
+func (c conn) roomForJob(j control.Job) error {
+	actors, err := list(c, func(r scanner) (actor string, err error) { return actor, r.Scan(&actor) },
+		"SELECT actor FROM jobs WHERE workspace = ? AND state IN ('waiting', 'running')", j.Workspace)
+	n := 0
+	for _, text := range actors {
+		var a control.Actor
+		if err := json.Unmarshal([]byte(text), &a); err == nil && (j.Workspace != 0 || a.Member == j.Actor.Member) {
+			n++
+		}
+	}
+	if err == nil && n >= jobsWaiting {
+		err = fault.New(fault.RateLimited, "", "%d jobs wait already.", n).WithRetry(time.Minute)
+	}
+	return err
+}
+
+// AddJob stores a job for the process that owns the log, and gives its ID. Errors: rate_limited if 100 of the
+// workspace wait already, or of the member where it is of none.
 func (s *Store) AddJob(ctx context.Context, j control.Job) (id int64, err error) {
 	actor, err := json.Marshal(j.Actor)
 	if err != nil {
 		return 0, fault.From(err, fault.Internal, "add job")
 	}
 	err = s.inTx(ctx, "add job", func(c conn) error {
+		if err := c.roomForJob(j); err != nil {
+			return err
+		}
 		if err := c.one(`INSERT INTO jobs (kind, workspace, connector, actor, state, progress, error, created_at, done_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, []any{string(j.Kind), j.Workspace, string(j.Connector), string(actor),
 			string(j.State), string(j.Progress), failureText(j.Failure), millis(j.CreatedAt), optMillis(j.DoneAt)}, &id); err != nil {

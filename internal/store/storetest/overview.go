@@ -62,6 +62,34 @@ func overview(run runner) {
 		_, err := e.FindJob(t.Context(), 99)
 		want(t, err, fault.NotFound)
 	})
+	run("a hundred jobs of one workspace or member wait at most", func(t *testing.T, e *env) {
+		w, other := e.workspace("acme"), e.workspace("other")
+		add := func(workspace uint32, m control.MemberID) (int64, error) {
+			return e.AddJob(t.Context(), control.Job{Kind: control.JobCheck, Workspace: workspace, Actor: control.Actor{Member: m}, State: control.JobWaiting, CreatedAt: e.now})
+		}
+		var last int64
+		for range 100 {
+			id, err := add(w.Number, "ann")
+			ok(t, err)
+			_, err = add(0, "ann")
+			ok(t, err)
+			last = id
+		}
+		for _, n := range []uint32{w.Number, 0} {
+			_, err := add(n, "ann")
+			want(t, err, fault.RateLimited)
+		}
+		_, err := add(other.Number, "ann")
+		ok(t, err)
+		_, err = add(0, "bob")
+		ok(t, err)
+		j, err := e.FindJob(t.Context(), last)
+		ok(t, err)
+		j.State = control.JobDone
+		ok(t, e.SaveJob(t.Context(), j))
+		_, err = add(w.Number, "ann")
+		ok(t, err)
+	})
 	run("somebody works on the log while a lease holds", func(t *testing.T, e *env) {
 		worked := func(want bool) {
 			t.Helper()
