@@ -165,6 +165,7 @@ type ApplyFailure struct {
 	Kind      string         `json:"kind"`
 	Workspace string         `json:"workspace"`
 	Name      string         `json:"name,omitempty"`
+	Place     string         `json:"place,omitempty" doc:"Where the manifest speaks of it: name:line:column."`
 	Code      string         `json:"code"`
 	Message   string         `json:"message"`
 	Hint      string         `json:"hint,omitempty"`

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -14,6 +17,10 @@ type Apply struct {
 	File   string `short:"f" required:"" placeholder:"FILE" help:"The file; - for standard input."`
 	DryRun bool   `help:"Print what would change, and change nothing."`
 	JSON   bool   `name:"json" help:"As JSON."`
+
+	Server       string `placeholder:"URL" help:"Ask the server there, in place of working on the data folder."`
+	TokenFile    string `placeholder:"FILE" help:"With --server: the file that holds the personal token, in place of MILLRACE_TOKEN."`
+	InsecureHTTP bool   `name:"insecure-http" help:"With --server: send token and secrets in clear to another machine."`
 }
 
 // Help teaches.
@@ -36,38 +43,9 @@ func (Apply) Help() string {
 
 A connector, or the data export, with "deleted: true" is deleted. What somebody else changes while a check runs is not undone: the file is thought through once more.
 
-It works on the data folder itself, whether or not a server runs on it; a running one takes the change up within 5 seconds.`
-}
+It works on the data folder itself, whether or not a server runs on it; a running one takes the change up within 5 seconds. With --server it asks a server on any machine instead, as the member whose personal token is in MILLRACE_TOKEN: it sends the file with the secrets that it refers to, which are looked up here, and prints the same.
 
-type appliedJSON struct {
-	DryRun   bool          `json:"dry_run,omitempty"`
-	Changes  []changeJSON  `json:"changes"`
-	Keys     []keyJSON     `json:"keys"`
-	Failures []failureJSON `json:"failures"`
-}
-
-type changeJSON struct {
-	Kind      string   `json:"kind"`
-	Workspace string   `json:"workspace"`
-	Name      string   `json:"name,omitempty"`
-	Different []string `json:"different,omitempty"`
-}
-
-type keyJSON struct {
-	Workspace string `json:"workspace"`
-	Name      string `json:"name"`
-	Key       string `json:"key"`
-}
-
-type failureJSON struct {
-	Kind      string          `json:"kind"`
-	Workspace string          `json:"workspace"`
-	Name      string          `json:"name,omitempty"`
-	Place     string          `json:"place,omitempty"` // file:line:column
-	Code      fault.Code      `json:"code"`
-	Message   string          `json:"message"`
-	Hint      string          `json:"hint,omitempty"`
-	Fields    []fault.Problem `json:"fields,omitempty"`
+    MILLRACE_TOKEN=mrp_… millrace apply -f acme.yaml --server https://millrace.example`
 }
 
 // Run applies.
@@ -76,7 +54,8 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
-	m, err := control.ParseManifest(name, data, s.env, readSecretFile)
+	needed := secrets{env: s.env, found: map[string]string{}}
+	m, err := control.ParseManifest(name, data, needed.variable, needed.file)
 	if err != nil {
 		return err
 	}
@@ -84,25 +63,96 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 		return fault.New(fault.Invalid, "apply", "%s names no workspaces", name).
 			WithHint("A file of apply holds at least:\n    workspaces:\n      - name: NAME\nMore of it: millrace apply --help")
 	}
-	p, err := loadPlane(ctx, s)
+	var res client.Applied
+	if cmd.Server != "" {
+		res, err = cmd.ask(ctx, c, s, client.Manifest{Name: name, Text: string(data), Secrets: needed.found, DryRun: cmd.DryRun})
+	} else {
+		res, err = cmd.apply(ctx, c, s, m)
+	}
 	if err != nil {
 		return err
 	}
-	defer p.Close() // commits were synced
-	res := p.watched(c).Apply(ctx, m, cmd.DryRun)
-	if cmd.JSON {
-		if err := c.JSON(showApplied(res, cmd.DryRun)); err != nil {
-			return err
-		}
-	} else {
-		cmd.print(c, res)
+	if err := cmd.print(c, res); err != nil {
+		return err
 	}
 	return applyError(res)
 }
 
+// secrets looks up what a file of apply refers to, and remembers what it found.
+type secrets struct {
+	env   func(string) (string, bool)
+	found map[string]string // as client.Manifest has them
+}
+
+func (x secrets) variable(name string) (string, bool) {
+	v, ok := x.env(name)
+	if ok {
+		x.found["env:"+name] = v
+	}
+	return v, ok
+}
+
+func (x secrets) file(path string) ([]byte, error) {
+	b, err := readSecretFile(path)
+	if err == nil {
+		x.found["file:"+path] = string(b)
+	}
+	return b, err
+}
+
+// apply works on the data folder.
+func (cmd Apply) apply(ctx context.Context, c *Console, s Settings, m control.Manifest) (client.Applied, error) {
+	p, err := loadPlane(ctx, s)
+	if err != nil {
+		return client.Applied{}, err
+	}
+	defer p.Close() // commits were synced
+	rules, end := p.watched(c)
+	defer end()
+	return showApplied(rules.Apply(ctx, m, cmd.DryRun), cmd.DryRun), nil
+}
+
+// ask has a server apply the file, and shows how far it is.
+func (cmd Apply) ask(ctx context.Context, c *Console, s Settings, m client.Manifest) (client.Applied, error) {
+	asked, err := cmd.client(s)
+	if err != nil {
+		return client.Applied{}, err
+	}
+	job, err := asked.Apply(ctx, m)
+	if err != nil {
+		return client.Applied{}, fromServer(cmd.Server, err)
+	}
+	show, end := c.checks()
+	defer end()
+	noted := ""
+	done, err := asked.AwaitJob(ctx, job.ID, func(j client.Job) {
+		if j.Note != noted && j.Note != "" {
+			c.Note("%s", j.Note)
+		}
+		noted = j.Note
+		show(progressOf(j))
+	})
+	if err != nil {
+		end()
+		if done.State == "" || ctx.Err() != nil {
+			c.Note("The server goes on with it, as job %s.", job.ID)
+		}
+		return client.Applied{}, fromServer(cmd.Server, err)
+	}
+	return done.Applied()
+}
+
+// progressOf gives how far the checks of a job are; nothing, if it does not say.
+func progressOf(j client.Job) (at control.JobProgress) {
+	if b, err := json.Marshal(j.Progress); err == nil {
+		_ = json.Unmarshal(b, &at) // a newer server may say it otherwise: then it is not shown
+	}
+	return at
+}
+
 // applyError is the error of an apply. A file that is wrong is invalid; things that were refused make exit code 1,
 // and say why by themselves.
-func applyError(res control.Result) error {
+func applyError(res client.Applied) error {
 	if len(res.Failures) == 0 {
 		return nil
 	}
@@ -111,22 +161,20 @@ func applyError(res control.Result) error {
 	invalid := true
 	hint := ""
 	for _, f := range res.Failures {
-		if hint == "" {
-			hint = Hint(f.Err)
-		}
-		e := fault.As(f.Err)
-		if !fault.Is(f.Err, fault.Invalid) {
+		hint = cmp.Or(hint, f.Hint)
+		if f.Code != string(fault.Invalid) {
 			invalid = false
-		}
-		if e != nil && len(e.Fields) > 0 && fault.Is(f.Err, fault.Invalid) {
-			fields = append(fields, e.Fields...)
+		} else if len(f.Fields) > 0 {
+			for _, p := range f.Fields {
+				fields = append(fields, fault.Problem{Field: p.Field, Code: p.Code, Message: p.Message})
+			}
 			continue
 		}
-		line := f.Thing.String()
+		line := control.Thing{Kind: f.Kind, Workspace: f.Workspace, Name: f.Name}.String()
 		if f.Place != "" {
 			line += " (" + f.Place + ")"
 		}
-		lines = append(lines, line+": "+Sentence(f.Err))
+		lines = append(lines, line+": "+f.Message)
 	}
 	if invalid && len(lines) == 0 {
 		return &fault.Error{Code: fault.Invalid, Op: "apply", Msg: fault.Message{Text: "nothing was changed"}, Fields: fields, Hint: fault.Message{Text: hint}}
@@ -155,34 +203,41 @@ func readSecretFile(path string) ([]byte, error) {
 	return []byte(strings.TrimRight(string(b), "\r\n")), err
 }
 
-func (cmd Apply) print(c *Console, res control.Result) {
+func (cmd Apply) print(c *Console, res client.Applied) error {
+	if cmd.JSON {
+		return c.JSON(res)
+	}
 	would := ""
 	if cmd.DryRun {
 		would = "would change "
 	}
 	for _, x := range res.Changes {
-		c.Print("%s%s", would, x.String())
+		c.Print("%s%s", would, control.Change{Thing: control.Thing{Kind: x.Kind, Workspace: x.Workspace, Name: x.Name}, Words: x.Different})
 	}
 	for _, k := range res.Keys {
-		c.Print("API key %s/%s: %s (shown this once)", k.Workspace, k.Name, k.Key.Reveal())
+		c.Print("API key %s/%s: %s (shown this once)", k.Workspace, k.Name, k.Key)
 	}
 	if len(res.Changes) == 0 && len(res.Failures) == 0 {
 		c.Print("nothing to change")
 	}
+	return nil
 }
 
-func showApplied(res control.Result, dryRun bool) appliedJSON {
-	out := appliedJSON{DryRun: dryRun, Changes: []changeJSON{}, Keys: []keyJSON{}, Failures: []failureJSON{}}
+// showApplied gives what came of an apply as the API and --json show it.
+func showApplied(res control.Result, dryRun bool) client.Applied {
+	out := client.Applied{DryRun: dryRun, Changes: []client.AppliedChange{}, Keys: []client.AppliedKey{}, Failures: []client.ApplyFailure{}}
 	for _, x := range res.Changes {
-		out.Changes = append(out.Changes, changeJSON{x.Kind, x.Workspace, x.Name, x.Words})
+		out.Changes = append(out.Changes, client.AppliedChange{Kind: x.Kind, Workspace: x.Workspace, Name: x.Name, Different: x.Words})
 	}
 	for _, k := range res.Keys {
-		out.Keys = append(out.Keys, keyJSON{k.Workspace, k.Name, k.Key.Reveal()})
+		out.Keys = append(out.Keys, client.AppliedKey{Workspace: k.Workspace, Name: k.Name, Key: k.Key.Reveal()})
 	}
 	for _, f := range res.Failures {
-		j := failureJSON{Kind: f.Kind, Workspace: f.Workspace, Name: f.Name, Place: f.Place, Code: fault.CodeOf(f.Err), Message: Sentence(f.Err), Hint: Hint(f.Err)}
+		j := client.ApplyFailure{Kind: f.Kind, Workspace: f.Workspace, Name: f.Name, Place: f.Place, Code: string(fault.CodeOf(f.Err)), Message: Sentence(f.Err), Hint: Hint(f.Err)}
 		if e := fault.As(f.Err); e != nil {
-			j.Fields = e.Fields
+			for _, p := range e.Fields {
+				j.Fields = append(j.Fields, client.FieldProblem{Field: p.Field, Code: p.Code, Message: p.Message})
+			}
 		}
 		out.Failures = append(out.Failures, j)
 	}
@@ -195,5 +250,5 @@ func (p *plane) applyText(ctx context.Context, name, text string, env map[string
 	if err != nil {
 		return err
 	}
-	return applyError(p.rules().Apply(ctx, m, false))
+	return applyError(showApplied(p.rules().Apply(ctx, m, false), false))
 }

@@ -23,28 +23,49 @@ func (p *plane) check(ctx context.Context, in bucket.CheckInput) (bucket.Report,
 	return bucket.Check(ctx, p.opener, in)
 }
 
-// watched gives the actions on this plane, of which the steps of checks are shown on c as they end.
-func (p *plane) watched(c *Console) *control.Plane {
-	r := p.rules()
-	r.Check = func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
-		place := in.Access.Bucket
-		if in.Folder != "" {
-			place += "/" + in.Folder
-		}
-		c.Note("checking %s", place)
-		step, end := c.steps()
-		in.Progress = step
-		report, err := p.check(ctx, in)
-		end()
-		for _, n := range report.Notes {
-			c.Note("  note     %s", n.Text())
-			if text := n.Remedy[bucket.JSON]; text != "" {
-				c.Note("%s", indent("Put in place:\n"+text))
+// watched gives the actions on this plane, of which the steps of checks are shown on c as they end. end is called when
+// nothing is checked any more.
+func (p *plane) watched(c *Console) (rules *control.Plane, end func()) {
+	show, end := c.checks()
+	return p.rules().Watched(show), end
+}
+
+// checks shows the checks of one job: of each the steps as they end, and then its notes. show is given all that is known,
+// again and again, and shows what is new; end takes away what is drawn.
+func (c *Console) checks() (show func(control.JobProgress), end func()) {
+	step, clear := c.steps()
+	begun, steps, notes := 0, 0, 0 // shown: checks, and what the last of them has
+	return func(at control.JobProgress) {
+		for i := max(begun-1, 0); i < len(at.Checks); i++ {
+			x := at.Checks[i]
+			if i == begun {
+				clear()
+				place := x.Bucket
+				if x.Folder != "" {
+					place += "/" + x.Folder
+				}
+				c.Note("checking %s", place)
+				begun, steps, notes = i+1, 0, 0
+				step, clear = c.steps()
+			}
+			for _, s := range x.Steps[min(steps, len(x.Steps)):] {
+				if s.State == bucket.Trying { // its end takes its place
+					s.Left = time.Duration(x.Left * float64(time.Second))
+				} else {
+					steps++
+				}
+				step(s)
+			}
+			for _, n := range x.Notes[min(notes, len(x.Notes)):] {
+				clear()
+				notes++
+				c.Note("  note     %s", n.Text())
+				if text := n.Remedy[bucket.JSON]; text != "" {
+					c.Note("%s", indent("Put in place:\n"+text))
+				}
 			}
 		}
-		return report, err
-	}
-	return r
+	}, func() { clear() }
 }
 
 // steps shows the steps of one check. That one is tried again is said once with its reason; then how long it goes on is

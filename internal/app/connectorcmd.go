@@ -320,7 +320,9 @@ func (cmd ConnectorCheck) Run(ctx context.Context, c *Console, s Settings) error
 	if err != nil {
 		return err
 	}
-	report, err := p.watched(c).CheckNow(ctx, w.Number, conn.Connector, control.CheckDemand)
+	rules, end := p.watched(c)
+	report, err := rules.CheckNow(ctx, w.Number, conn.Connector, control.CheckDemand)
+	end()
 	if cmd.JSON && len(report.Steps) > 0 {
 		return errors.Join(c.JSON(report), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
@@ -262,9 +263,9 @@ workspaces:
 		e.must(err)
 		e.asked.ring()
 		got := e.become(j, control.JobDone)
-		var out appliedJSON
+		var out client.Applied
 		e.must(json.Unmarshal(got.Result, &out))
-		if len(out.Failures) != 1 || out.Failures[0].Code != fault.Invalid || len(out.Failures[0].Fields) == 0 {
+		if len(out.Failures) != 1 || out.Failures[0].Code != string(fault.Invalid) || len(out.Failures[0].Fields) == 0 {
 			t.Errorf("failures: %s", got.Result)
 		}
 	})
