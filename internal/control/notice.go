@@ -46,6 +46,7 @@ const (
 	NoticePauseLast    NoticeKind = "pause_last"    // the same
 	NoticeHourComplete NoticeKind = "hour_complete" // hour, delivered, dropped, types (JSON); webhooks only
 	NoticeKeyUnused    NoticeKind = "key_unused"    // key, since
+	NoticeKeyExpiring  NoticeKind = "key_expiring"  // key, at: it ends soon
 	NoticeKeyExpired   NoticeKind = "key_expired"   // key, at
 	NoticeDiskQuota    NoticeKind = "disk_quota"    // used, limit (bytes): the installation's
 )

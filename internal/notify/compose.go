@@ -43,7 +43,7 @@ type says struct{ Label, Text string }
 // urgency orders the kinds of a mail: what cannot wait comes first. Kinds that are not here come last.
 var urgency = []control.NoticeKind{
 	control.NoticeDiskQuota, control.NoticeLastCall, control.NoticePauseLast, control.NoticeDropped, control.NoticeFailing,
-	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeKeyExpired, control.NoticeSlow,
+	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
 	control.NoticePauseHalf, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeCheckPassed,
 }
 
@@ -283,7 +283,7 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 		key = "mail.line.since"
 	case control.NoticeDropped:
 		key = "mail.line.dropped"
-	case control.NoticeKeyUnused, control.NoticeKeyExpired:
+	case control.NoticeKeyUnused, control.NoticeKeyExpiring, control.NoticeKeyExpired:
 		key = "mail.line.key"
 	case control.NoticeDiskQuota:
 		key = "notice.disk_quota"

@@ -59,7 +59,8 @@ func keys(run runner) {
 			used  time.Duration // of k3; 0: no more than before
 			want  string
 		}{
-			{time.Hour - time.Millisecond, 0, "[]"},
+			{time.Hour - 16*time.Minute, 0, "[]"},
+			{time.Hour - time.Millisecond, 0, "[acme: key_expiring expires " + at(time.Hour) + "]"},
 			{time.Hour, 0, "[acme: key_expired expires " + at(time.Hour) + "]"},
 			{unusedFor - time.Millisecond, unusedFor - time.Hour, "[]"},
 			{unusedFor, 0, "[other: key_unused never used " + at(0) + "]"},
