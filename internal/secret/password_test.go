@@ -60,7 +60,9 @@ func TestAHashThatIsNoneIsRefusedWithoutBeingShown(t *testing.T) {
 	p := NewPasswords(1)
 	b := base64.RawStdEncoding
 	salt, hash := b.EncodeToString(make([]byte, 16)), b.EncodeToString(make([]byte, 32))
-	phc := func(parameters, salt, hash string) string { return "$argon2id$v=19$" + parameters + "$" + salt + "$" + hash }
+	phc := func(parameters, salt, hash string) string {
+		return "$argon2id$v=19$" + parameters + "$" + salt + "$" + hash
+	}
 	for name, s := range map[string]string{
 		"another kind":         "$2a$10$secretsecretsecretsecret",
 		"a version that was":   "$argon2id$v=16$m=19456,t=2,p=1$" + salt + "$" + hash,
