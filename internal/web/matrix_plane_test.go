@@ -28,6 +28,8 @@ type books interface {
 	SaveJob(ctx context.Context, j control.Job) error
 	JobProgress(ctx context.Context, id int64, progress json.RawMessage) error
 	AddNotice(ctx context.Context, n control.Notice) error
+	CountsCursor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error)
+	AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Offset, counts []control.Count) error
 	CompleteHours(ctx context.Context, log eventlog.ID) ([]control.HourDone, error)
 	AcquireLease(ctx context.Context, log eventlog.ID, owner string, ttl time.Duration) (bool, error)
 }

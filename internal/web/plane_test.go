@@ -343,6 +343,52 @@ func TestAnHourIsWaitedForUntilItIsCompleteOrTheServerStops(t *testing.T) {
 	}
 }
 
+func TestAnHourThatBecomesCompleteEndsTheWait(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.launched(w.acme)
+	w.delivered(c, 100, 1)
+	hour := eventlog.HourOf(c.CreatedAt)
+	header := w.session(viewer)
+	before := w.statements.Load()
+	completed := make(chan error, 1)
+	go func() {
+		for w.statements.Load() < before+6 { // who asks, the workspace, the connector, the hour
+			time.Sleep(time.Millisecond)
+		}
+		completed <- w.complete(c, 200, hour)
+	}()
+	var got client.Hour
+	w.ask("GET", acmes+"/"+string(c.Connector)+"/hours/"+hour.Start().Format(hourForm)+"?wait=30", nil, header).read(200, &got)
+	must(t, <-completed)
+	if !got.Complete || got.CompleteAt == nil || len(got.Counts) != 2 || got.Counts[1].Delivered != 1 || got.Counts[0].Dropped != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// complete lets an hour end at offset at, for a connector that has dealt with everything below.
+func (w *world) complete(c control.Connector, at eventlog.Offset, h eventlog.Hour) error {
+	ctx, db := w.t.Context(), w.db()
+	if err := db.ApplyControl(ctx, theLog, at+1, []control.LoggedRecord{{Offset: at, Record: control.Record{Kind: control.RecordHour, Hour: h}}}); err != nil {
+		return err
+	}
+	p, err := db.Position(ctx, control.Lane{Connector: c.Connector, Destination: c.Destination.Number})
+	if err != nil {
+		return err
+	}
+	p.Cursor = at + 1
+	if _, err := db.Save(ctx, control.Save{Position: p}); err != nil {
+		return err
+	}
+	if _, err := db.CountsCursor(ctx, theLog); err != nil {
+		return err
+	}
+	if err := db.AddCounts(ctx, theLog, at+1, nil); err != nil {
+		return err
+	}
+	_, err = db.CompleteHours(ctx, theLog)
+	return err
+}
+
 func TestDraftsKeepTheirSecretToThemselves(t *testing.T) {
 	w := newWorld(t, nil)
 	const at = "/workspaces/acme/drafts"
