@@ -163,7 +163,8 @@ func PostgresProgram(tb testing.TB, name string) string {
 }
 
 func startPostgres() (_ *Server, err error) {
-	dir, err := os.MkdirTemp(memory(), "pg") // short: a socket's path has at most 108 bytes
+	sweep()
+	dir, err := os.MkdirTemp(memory(), folders) // short: a socket's path has at most 108 bytes
 	if err != nil {
 		return nil, err
 	}
@@ -259,12 +260,33 @@ func (s *Server) migrated(name string) error {
 	return db.Close()
 }
 
-// memory gives a folder in memory, where making a database takes half as long, if there is one with room; else "".
+// folders is how those of the servers begin.
+const folders = "millrace-pg"
+
+// sweep removes the folders of servers whose test could not: it panicked or was killed. They hold memory.
+func sweep() {
+	found, _ := filepath.Glob(filepath.Join(memory(), folders+"*")) // the pattern is well formed
+	for _, dir := range found {
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < 10*time.Minute {
+			continue // it may be about to start
+		}
+		lines, _ := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid")) // none: it has ended
+		first, _, _ := strings.Cut(string(lines), "\n")
+		if pid, err := strconv.Atoi(first); err == nil && syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		_ = os.RemoveAll(dir) // what stays hurts nobody but this machine
+	}
+}
+
+// memory gives a folder in memory, where making a database takes half as long, if there is one with room; else that for
+// temporary files.
 func memory() string {
 	const dir = "/dev/shm"
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil || st.Bavail*uint64(st.Bsize) < 2<<30 {
-		return ""
+		return os.TempDir()
 	}
 	return dir
 }
