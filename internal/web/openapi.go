@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -139,14 +140,18 @@ func (d *description) parameters(r route, s shape) (params []object) {
 		params = append(params, p)
 	}
 	for _, m := range braces.FindAllStringSubmatch(r.path, -1) {
-		doc := "Id of the " + strings.ReplaceAll(m[1], "_", " ") + "."
-		if m[1] == "workspace" {
-			doc = "Id or name of the workspace."
+		p := field{name: m[1], doc: "Id of the " + m[1] + "."}
+		if p.name == "workspace" {
+			p.doc = "Id or name of the workspace."
 		}
-		if i := slices.IndexFunc(s.params, func(p field) bool { return p.in == "path" && p.name == m[1] }); i >= 0 && s.params[i].doc != "" {
-			doc = s.params[i].doc
+		if i := slices.IndexFunc(s.params, func(x field) bool { return x.in == "path" && x.name == p.name }); i >= 0 {
+			p.enum, p.doc = s.params[i].enum, cmp.Or(s.params[i].doc, p.doc)
 		}
-		add(m[1], "path", doc, true, object{"type": "string", "minLength": 1})
+		schema := object{"type": "string", "minLength": 1}
+		if p.enum != nil {
+			schema = enumerated(schema, p.enum)
+		}
+		add(p.name, "path", p.doc, true, schema)
 	}
 	for _, p := range s.params {
 		if p.in != "path" {

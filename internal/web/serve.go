@@ -270,6 +270,7 @@ func (a *api) allow(c *call) error {
 	right := c.row.right
 	ref := c.r.PathValue("workspace")
 	if ref != "" {
+		ref = strings.ToValidUTF8(strings.ReplaceAll(ref, "\x00", "\uFFFD"), "\uFFFD") // PostgreSQL refuses what is no text
 		w, err := a.deps.Store.WorkspaceBy(c, ref)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err

@@ -43,6 +43,7 @@ func TestWhoMayAskIsLookedAtBeforeAnythingElse(t *testing.T) {
 		"a session":                               {change, w.session(editor), 200},
 		"nobody has a foreign workspace":          {"/workspaces/globex/hello/view", w.token(editor, false), 404},
 		"nor one that is not":                     {"/workspaces/nobody/hello/view", w.token(editor, false), 404},
+		"nor one whose name is no text":           {"/workspaces/%00%ff/hello/view", w.token(editor, false), 404},
 		"even where the right would be another's": {"/workspaces/globex/hello/install", w.token(editor, false), 404},
 		"an installation administrator sees all":  {"/workspaces/globex/hello/administer", w.token(installer, false), 200},
 		"but not people":                          {"/workspaces/globex/hello/export_user_data", w.token(installer, false), 403},
