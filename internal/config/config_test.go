@@ -100,8 +100,8 @@ sts_endpoint:
 	}
 }
 
-func TestAPersonsTokenIsNoSetting(t *testing.T) {
-	if _, err := config.Load(config.Source{Env: []string{config.TokenVariable + "=mrp_x"}}); err != nil {
+func TestWhatAPersonNeedsToAskAServerIsNoSetting(t *testing.T) {
+	if _, err := config.Load(config.Source{Env: []string{config.TokenVariable + "=mrp_x", config.URLVariable + "=http://127.0.0.1:8080"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -174,7 +174,7 @@ func (l *loader) env() map[string]value {
 	for _, kv := range env {
 		key, val, _ := strings.Cut(kv, "=")
 		name, ok := strings.CutPrefix(key, Prefix)
-		if !ok || val == "" || key == TokenVariable { // an empty variable is how many tools write "not set"
+		if !ok || val == "" || key == TokenVariable || key == URLVariable { // an empty variable is how many tools write "not set"
 			continue
 		}
 		name = strings.ToLower(name)

@@ -58,7 +58,7 @@ reads and checks.
 
 Sizes: ` + "`256MiB`, `10GB`, `1048576`" + `. Durations: ` + "`30s`, `48h`, `7d`, `1d12h`" + `. Lists: a YAML list, or commas. An empty
 variable in the environment counts as not set. ` + "`MILLRACE_TOKEN`" + ` is no setting but a person's: the token with which
-` + "`millrace apply --server`" + ` asks a server.
+` + "`millrace apply --server`" + ` asks a server; nor is ` + "`MILLRACE_URL`" + `, for scripts.
 
 *Reserved* settings are for parts that are not built yet; giving one is an error.
 

@@ -11,8 +11,12 @@ import (
 // Prefix begins the name of every setting in the environment.
 const Prefix = "MILLRACE_"
 
-// TokenVariable is a variable of that prefix that is no setting: the personal token of whoever asks a server.
-const TokenVariable = Prefix + "TOKEN"
+// Variables of that prefix that are no settings, but what whoever asks a server needs: their personal token, and its address,
+// for scripts.
+const (
+	TokenVariable = Prefix + "TOKEN"
+	URLVariable   = Prefix + "URL"
+)
 
 // Setting is one row of the table.
 type Setting struct {
