@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -612,5 +613,50 @@ func TestTheClientOutlivesItsServer(t *testing.T) {
 		if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != 409 {
 			t.Errorf("a name that is taken: %v", err)
 		}
+	}
+}
+
+// The lines of docs/api.md work as they stand there, with what a reader would fill in.
+func TestTheLinesOfTheGuideToTheAPIWork(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startStore(t)
+	srv := newServer(t, t.TempDir(), quick...)
+	srv.start()
+	api := srv.asks("ana@acme.example", "--installation-administrator")
+	api.want(201, "POST", "/api/v1/workspaces", jsonObject{"name": "acme"})
+	define, calls := "", 0
+	fill := map[string]string{
+		"AKIA…": s.keyID, `"…"`: fmt.Sprintf("%q", s.secret), "wait=60": "wait=1", "2026-11-22T10": time.Now().UTC().Format("2006-01-02T15"),
+		`"bucket": "acme-currents"`: fmt.Sprintf(`"region": "us-east-1", "path_style": true, "endpoint": %q, "bucket": %q`, s.endpoint, s.bucket),
+	}
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(b), -1) {
+		for _, line := range regexp.MustCompile(`(?m)^api`).Split("\n"+block[1], -1)[1:] {
+			if line = "api" + line; strings.HasPrefix(line, "api() ") {
+				define = line
+				continue
+			}
+			calls++
+			for was, is := range fill {
+				line = strings.ReplaceAll(line, was, is)
+			}
+			sh := exec.Command("sh", "-ec", define+line)
+			sh.Env = append(cleanEnv(), "MILLRACE_TOKEN="+api.token, "MILLRACE_URL="+api.base)
+			out, err := sh.CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v\n%s", line, err, out)
+			}
+			var x struct{ ID, Connector string }
+			if json.Unmarshal(out, &x) == nil && x.Connector != "" && fill["CHECK"] == "" {
+				fill["CHECK"], fill["CONNECTOR"] = x.ID, x.Connector
+				api.until("/api/v1/checks/"+x.ID, func(x told) bool { return x.at("state") == "passed" })
+			}
+		}
+	}
+	if define == "" || calls < 10 {
+		t.Errorf("of the guide %d lines were run", calls)
 	}
 }

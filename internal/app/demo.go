@@ -195,7 +195,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	if unsettled != nil {
 		return end(unsettled)
 	}
-	if err := cmd.writeShell(folder, shop, base, state); err != nil {
+	if err := cmd.writeShell(folder, sys.URL(), shop, base, state); err != nil {
 		return end(err)
 	}
 	defer folder.Remove(demoShell) // what it opens ends with this process
@@ -284,7 +284,7 @@ func (cmd Demo) shellPath() string {
 
 // writeShell writes down what a second shell needs, as a file that it reads in: commands find the demo's folder and
 // store, take on roles as its server does, and apply can name the secret of the store's one user.
-func (cmd Demo) writeShell(folder vfs.FS, x *shop, base secret.Value, state demoState) error {
+func (cmd Demo) writeShell(folder vfs.FS, url string, x *shop, base secret.Value, state demoState) error {
 	dir, err := filepath.Abs(filepath.Join(cmd.Dir, "data"))
 	if err != nil {
 		return fault.From(err, fault.Internal, "find the demo's folder")
@@ -294,7 +294,7 @@ func (cmd Demo) writeShell(folder vfs.FS, x *shop, base secret.Value, state demo
 		{"MILLRACE_DATA_DIR", dir}, {"MILLRACE_ALLOWED_ENDPOINT_NETWORKS", demoNetworks},
 		{"MILLRACE_STS_ENDPOINT", x.url}, {"MILLRACE_AWS_ACCOUNT_ID", demoAccount},
 		{"AWS_ACCESS_KEY_ID", demoBaseID}, {"AWS_SECRET_ACCESS_KEY", base.Reveal()}, {"SECRET_KEY", state.SecretKey},
-		{config.TokenVariable, state.Token},
+		{config.TokenVariable, state.Token}, {config.URLVariable, url},
 	} {
 		text += fmt.Sprintf("export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
@@ -383,7 +383,7 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print("Look into it:  %s verify --connector demo/warehouse --data-dir %s --allowed-endpoint-networks %s", c.Program, filepath.Join(cmd.Dir, "data"), demoNetworks)
 	c.Print("Second shell:  . %s; then each command works on this demo, roles included: %s connector check demo/lake", cmd.shellPath(), c.Program)
-	c.Print(`Ask the API:   . %s; curl -H "Authorization: Bearer $%s" %s/api/v1/workspaces`, cmd.shellPath(), config.TokenVariable, sys.URL())
+	c.Print(`Ask the API:   . %s; curl -H "Authorization: Bearer $%s" $%s/api/v1/workspaces/demo/connectors`, cmd.shellPath(), config.TokenVariable, config.URLVariable)
 	c.Print(`Send your own: curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \`, state.APIKey)
 	c.Print(`                 -d '[{"event_type":"users.behaviors.CustomEvent","user_id":"me","name":"hello","properties":{}}]' \`)
 	c.Print("                 %s/v1/events", sys.URL())
