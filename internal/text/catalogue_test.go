@@ -39,7 +39,7 @@ var without = []string{
 }
 
 // same are words that are theirs in another language too.
-var same = []string{"bucket", "Menu"}
+var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance"}
 
 // beside are keys of a family's prefix that are named in full.
 var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types",
@@ -144,6 +144,7 @@ func TestEachSentenceIsWholeAndHasTheSamePlacesInEachLanguage(t *testing.T) {
 type named struct {
 	keys  map[string]string   // key → where it is named first
 	texts map[string][]string // key → English sentences beside it
+	pairs map[string][]string // key of a field problem → the places that the call which says it fills
 }
 
 var keyLike = regexp.MustCompile(`^[a-z_]+(\.[a-z_0-9]+)+$`)
@@ -154,7 +155,7 @@ var inTemplate = regexp.MustCompile(`[{( ]t "([^"]+)"`)
 // readSources finds, in all templates and in all Go files of the program that are not tests, every string that looks like a key of ours and the
 // English sentence that stands after it in the same list, call or message.
 func readSources(t *testing.T) named {
-	got := named{map[string]string{}, map[string][]string{}}
+	got := named{map[string]string{}, map[string][]string{}, map[string][]string{}}
 	spaces := map[string]bool{}
 	for key := range catalogues[English] {
 		space, _, _ := strings.Cut(key, ".")
@@ -231,6 +232,19 @@ func readSources(t *testing.T) named {
 					}
 				case *ast.CallExpr:
 					row(n.Args)
+					for i, e := range n.Args {
+						key, _ := literal(e)
+						if !strings.HasPrefix(key, "field.") || !keyLike.MatchString(key) {
+							continue
+						}
+						names := []string{}
+						for j := i + 2; j < len(n.Args); j += 2 {
+							s, _ := literal(n.Args[j])
+							names = append(names, s)
+						}
+						slices.Sort(names)
+						got.pairs[key] = names
+					}
 				case *ast.BasicLit:
 					s, ok := literal(n)
 					if space, _, _ := strings.Cut(s, "."); ok && keyLike.MatchString(s) && spaces[space] && got.keys[s] == "" && Has(s) {
@@ -323,6 +337,19 @@ func TestEachKeyOfTheProgramIsHereAndNoOther(t *testing.T) {
 	}
 	if len(src.texts) < 30 {
 		t.Errorf("only %d English sentences were found beside their keys; does the test still see them?", len(src.texts))
+	}
+}
+
+func TestAFieldProblemFillsThePlacesOfItsSentence(t *testing.T) {
+	filled := 0
+	for key, names := range readSources(t).pairs {
+		if want := places(catalogues[English][key].forms()...); !slices.Equal(names, want) {
+			t.Errorf("%s has the places %q, and the program fills %q", key, want, names)
+		}
+		filled += len(names)
+	}
+	if filled < 10 {
+		t.Errorf("only %d places were found to be filled; does the test still see them?", filled)
 	}
 }
 

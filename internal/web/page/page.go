@@ -63,7 +63,7 @@ func nothingHere(*visit) error {
 // table is every page there is.
 func (p *pages) table() []page {
 	var rows []page
-	for _, part := range [][]page{enterPages()} {
+	for _, part := range [][]page{enterPages(), currentPages()} {
 		rows = append(rows, part...)
 	}
 	if p.cfg.Components {

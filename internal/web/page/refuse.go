@@ -64,7 +64,7 @@ func (v *visit) problems(err error) map[string]string {
 	if e := fault.As(err); e != nil {
 		for _, p := range e.Fields {
 			if out[p.Field] == "" {
-				out[p.Field] = p.Message
+				out[p.Field] = text.Problem(v.lang, p)
 			}
 		}
 	}

@@ -138,7 +138,7 @@ func (v *visit) form(name string) string { return v.r.PostFormValue(name) }
 type inside struct{ v *visit }
 
 // carried are the headers of the visit that the API needs to know who asks, and whether one of our pages did.
-var carried = []string{"Cookie", "Origin", "Sec-Fetch-Site", "User-Agent", "Accept-Language"}
+var carried = []string{"Cookie", "Origin", "Sec-Fetch-Site", "User-Agent"}
 
 // RoundTrip has the API answer, and gives the browser the cookies that it sets.
 func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -153,6 +153,7 @@ func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 			q.Header[name] = values
 		}
 	}
+	q.Header.Set("Accept-Language", string(t.v.lang))
 	a := &recorded{header: http.Header{}, status: http.StatusOK}
 	t.v.p.deps.API.ServeHTTP(a, q)
 	for _, k := range a.header.Values("Set-Cookie") {

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/web"
 )
@@ -25,8 +27,13 @@ type world struct {
 	t      *testing.T
 	h      http.Handler
 	people *control.People
+	plane  *control.Plane
+	store  *store.Store
 	acme   control.Workspace
 }
+
+// at is the address of a page of acme.
+func (w *world) at(path string) string { return fmt.Sprintf("/w/%d%s", w.acme.Number, path) }
 
 const password = "correct horse battery"
 
@@ -44,8 +51,10 @@ func newWorld(t *testing.T) *world {
 		}})}
 	api, err := web.New(web.Config{}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
+		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
 	must(t, err)
+	w.store, w.plane = s, plane
 	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	root := control.WithActor(t.Context(), control.CommandLine())

@@ -1,0 +1,49 @@
+package page
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
+)
+
+func TestWhatIsWrongWithAFieldIsSaidInTheVisitorsLanguage(t *testing.T) {
+	w := newWorld(t)
+	root := control.WithActor(t.Context(), control.CommandLine())
+	made, err := w.people.Invite(root, control.Invite{Email: "eva@acme.example", Workspace: w.acme.Number, Role: control.Viewer})
+	must(t, err)
+	b := w.browser("es")
+	b.post(strings.TrimPrefix(made.Link.Reveal(), "https://mill.example"), "name", " Eva", "password", "short").has(t, http.StatusUnprocessableEntity,
+		"Un nombre no empieza ni termina con un espacio.", "Una contraseña tiene al menos 10 caracteres.")
+}
+
+func TestTheProblemsOfACurrentAreSaidInTheVisitorsLanguage(t *testing.T) {
+	types, err := event.NewCatalogue(nil)
+	must(t, err)
+	c := control.Connector{}
+	c.Name, c.ContactEmail, c.Codec, c.FlushInterval, c.FlushEvents = "a/b", "nobody", "defalte", control.MinFlushInterval, 2_000_000
+	c.Events, c.Destination.Bucket, c.Destination.Folder = []string{"engagment"}, "sthree-x", strings.Repeat("x", 1200)
+	c.Transformations = []control.Transformation{{Field: "time", Action: control.Hash}}
+	said := (&visit{lang: text.Spanish}).problems(&fault.Error{Code: fault.Invalid, Fields: c.Validate(types)})
+	for field, want := range map[string]string{
+		"name":                     "Un nombre no contiene barras, porque los comandos escriben ESPACIO/NOMBRE.",
+		"contact_email":            "Esto no es una dirección de correo como data@example.com.",
+		"codec":                    "«defalte» no es ninguno de estos: deflate, null, snappy, zstandard. ¿Quiso decir «deflate»?",
+		"flush.events":             "El número de eventos está entre 100 y 100.000; este es 2.000.000.",
+		"events[0]":                "«engagment» no es ni un tipo de evento ni un grupo; el nombre conocido más parecido es «engagement».",
+		"destination.bucket":       "Ningún nombre de bucket empieza con «sthree-».",
+		"destination.folder":       "Una carpeta tiene como máximo 512 bytes; esta tiene 1200.",
+		"transformations[0].field": "El campo time no contiene texto; solo el texto se puede quitar o convertir en hash.",
+	} {
+		if said[field] != want {
+			t.Errorf("%s: %s\nwant %s", field, said[field], want)
+		}
+	}
+	if len(said) != 8 {
+		t.Errorf("said of %d fields: %v", len(said), said)
+	}
+}
