@@ -3,12 +3,15 @@ package client_test
 import (
 	"context"
 	"encoding/json"
+	"go/parser"
+	"go/token"
 	"io"
 	"iter"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -209,6 +212,28 @@ func fill(t *testing.T, v reflect.Value, depth int) {
 	case reflect.Func:
 	default:
 		t.Fatalf("the test has nothing for a %v", v.Type())
+	}
+}
+
+// Whoever takes this package into a program takes nothing else with it.
+func TestTheClientNeedsTheStandardLibraryAlone(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if first, _, _ := strings.Cut(strings.Trim(i.Path.Value, `"`), "/"); strings.Contains(first, ".") {
+				t.Errorf("%s imports %s: the public client has the standard library and nothing else", name, i.Path.Value)
+			}
+		}
 	}
 }
 
