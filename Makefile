@@ -39,12 +39,12 @@ postgres: ## install PostgreSQL's programs for the tests, which start servers of
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
 
 lint: ## formatting and go vet
-	@bad=$$(gofmt -l cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
+	@bad=$$(gofmt -l client cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
 	cd tools/floor && $(GO) vet ./...
 
 fmt: ## format the code
-	gofmt -w cmd internal e2e tools
+	gofmt -w client cmd internal e2e tools
 
 docs: ## write the generated pages: settings, errors, commands, metrics, the API, the table of rooms
 	$(GO) test ./internal -run 'TestArchitectureShowsTheTable' -update
