@@ -135,16 +135,16 @@ func NewPolicy(in PolicyInput) (Policy, error) {
 	folder, p := ParseFolder("folder", in.Folder)
 	problems = append(problems, p...)
 	if strings.ContainsAny(folder, "*?$%'\"\\") && in.Strict {
-		problems = append(problems, fault.Problem{Field: "folder", Code: "invalid", Message: "A policy cannot name a folder with one of * ? $ % ' \" and the backslash."})
+		problems = append(problems, fault.Field("folder", "invalid", "field.folder_policy", "A policy cannot name a folder with one of * ? $ % ' \" and the backslash."))
 	}
 	in.Folder = folder
 	given := in.AccountID != "" || len(in.ExternalIDs) > 0
 	if in.Kind == Trust || given {
 		if !accountID.MatchString(in.AccountID) {
-			problems = append(problems, fault.Problem{Field: "account_id", Code: "invalid", Message: "An AWS account id has 12 digits."})
+			problems = append(problems, fault.Field("account_id", "invalid", "field.account_id", "An AWS account id has 12 digits."))
 		}
 		if len(in.ExternalIDs) == 0 || slices.ContainsFunc(in.ExternalIDs, func(id string) bool { return !externalID.MatchString(id) }) {
-			problems = append(problems, fault.Problem{Field: "external_id", Code: "invalid", Message: "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -."})
+			problems = append(problems, fault.Field("external_id", "invalid", "field.external_id", "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -."))
 		}
 	}
 	if len(problems) > 0 {

@@ -109,7 +109,8 @@ func (r *Report) UnmarshalJSON(b []byte) error {
 }
 
 // Err gives the report as one error: the heading, then a field problem for each step that failed or may lack its
-// right too, named by its action. Nil if OK.
+// right too, named by its action. Nil if OK. Of a problem the catalogues have the finding's message alone: hint and
+// statement are the report's to show.
 //
 // Code: unavailable if the same check may succeed later by itself, else invalid.
 func (r Report) Err() error {
@@ -128,7 +129,8 @@ func (r Report) Err() error {
 		if s.Statement != "" {
 			text += " " + s.Statement
 		}
-		e.Fields = append(e.Fields, fault.Problem{Field: s.Action, Code: string(cmp.Or(s.Problem, untold)), Message: text})
+		e.Fields = append(e.Fields, fault.Problem{Field: s.Action, Code: string(cmp.Or(s.Problem, untold)), Message: text,
+			Key: s.Finding.Message.Key, Params: s.Finding.Params})
 	}
 	return e
 }

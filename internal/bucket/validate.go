@@ -1,7 +1,6 @@
 package bucket
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -25,8 +24,8 @@ func ExportFolders() []string { return []string{"segment-export", "engagement-re
 //
 // problems has at most one entry, for field.
 func ParseFolder(field, s string) (folder string, problems []fault.Problem) {
-	problem := func(code, format string, args ...any) (string, []fault.Problem) {
-		return "", []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
+	problem := func(code, key, message string, pairs ...any) (string, []fault.Problem) {
+		return "", []fault.Problem{fault.Field(field, code, key, message, pairs...)}
 	}
 	folder = strings.Trim(s, "/")
 	if folder == "" {
@@ -35,17 +34,17 @@ func ParseFolder(field, s string) (folder string, problems []fault.Problem) {
 	parts := strings.Split(folder, "/")
 	switch {
 	case len(folder) > MaxFolder:
-		return problem("too_long", "A folder has at most %d bytes; this one has %d.", MaxFolder, len(folder))
+		return problem("too_long", "field.folder_long", "A folder has at most {most} bytes; this one has {given}.", "most", MaxFolder, "given", len(folder))
 	case !utf8.ValidString(folder):
-		return problem("invalid_utf8", "The folder is not valid UTF-8.")
+		return problem("invalid_utf8", "field.folder_utf8", "The folder is not valid UTF-8.")
 	case strings.ContainsFunc(folder, unicode.IsControl):
-		return problem("invalid", "A folder holds no control characters.")
+		return problem("invalid", "field.folder_control", "A folder holds no control characters.")
 	case slices.Contains(parts, ""):
-		return problem("invalid", "A folder holds no two slashes in a row.")
+		return problem("invalid", "field.folder_slashes", "A folder holds no two slashes in a row.")
 	case slices.Contains(parts, "."), slices.Contains(parts, ".."):
-		return problem("invalid", `No part of a folder is "." or "..".`)
+		return problem("invalid", "field.folder_dots", `No part of a folder is "." or "..".`)
 	case slices.Contains(ExportFolders(), parts[0]):
-		return problem("reserved", "The folder %q is kept for data exports.", parts[0])
+		return problem("reserved", "field.folder_reserved", `The folder "{folder}" is kept for data exports.`, "folder", parts[0])
 	}
 	return folder, nil
 }
@@ -72,28 +71,28 @@ var otherKinds = struct{ prefixes, suffixes []string }{
 
 // ValidateName gives the problem of a bucket's name, if it has one.
 func ValidateName(field, name string) []fault.Problem {
-	problem := func(code, format string, args ...any) []fault.Problem {
-		return []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
+	problem := func(code, key, message string, pairs ...any) []fault.Problem {
+		return []fault.Problem{fault.Field(field, code, key, message, pairs...)}
 	}
 	switch {
 	case name == "":
-		return problem("required", "The name of the bucket is needed.")
+		return problem("required", "field.bucket_needed", "The name of the bucket is needed.")
 	case strings.HasPrefix(name, "arn:"), strings.Contains(name, "/"), strings.Contains(name, ":"):
-		return problem("invalid", "Only the bucket's name is needed: no ARN, no address, no path.")
+		return problem("invalid", "field.bucket_name_only", "Only the bucket's name is needed: no ARN, no address, no path.")
 	case !bucketName.MatchString(name), strings.Contains(name, ".."), strings.Contains(name, ".-"), strings.Contains(name, "-."):
-		return problem("invalid", "A bucket's name has 3 to 63 lower-case letters, digits, hyphens and single dots, and begins and ends with a letter or digit.")
+		return problem("invalid", "field.bucket_form", "A bucket's name has 3 to 63 lower-case letters, digits, hyphens and single dots, and begins and ends with a letter or digit.")
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return problem("invalid", "A bucket's name does not look like an IP address.")
+		return problem("invalid", "field.bucket_ip", "A bucket's name does not look like an IP address.")
 	}
 	for _, p := range otherKinds.prefixes {
 		if strings.HasPrefix(name, p) {
-			return problem("invalid", "No bucket's name begins with %q.", p)
+			return problem("invalid", "field.bucket_prefix", `No bucket's name begins with "{prefix}".`, "prefix", p)
 		}
 	}
 	for _, s := range otherKinds.suffixes {
 		if strings.HasSuffix(name, s) {
-			return problem("invalid", "Names that end with %q are not those of general purpose buckets.", s)
+			return problem("invalid", "field.bucket_suffix", `Names that end with "{suffix}" are not those of general purpose buckets.`, "suffix", s)
 		}
 	}
 	return nil
@@ -105,25 +104,25 @@ func ValidateEndpoint(field, endpoint string) []fault.Problem {
 	if endpoint == "" {
 		return nil
 	}
-	problem := func(format string, args ...any) []fault.Problem {
-		return []fault.Problem{{Field: field, Code: "invalid", Message: fmt.Sprintf(format, args...)}}
+	problem := func(key, message string) []fault.Problem {
+		return []fault.Problem{fault.Field(field, "invalid", key, message)}
 	}
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || strings.ContainsFunc(endpoint, unicode.IsSpace):
-		return problem("The endpoint is not an address such as https://storage.example.com.")
+		return problem("field.endpoint_form", "The endpoint is not an address such as https://storage.example.com.")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return problem("The endpoint begins with http:// or https://.")
+		return problem("field.endpoint_scheme", "The endpoint begins with http:// or https://.")
 	case u.Hostname() == "":
-		return problem("The endpoint names a host.")
+		return problem("field.endpoint_host", "The endpoint names a host.")
 	case u.User != nil:
-		return problem("The endpoint holds no user and password; keys have fields of their own.")
+		return problem("field.endpoint_user", "The endpoint holds no user and password; keys have fields of their own.")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return problem("The endpoint ends with the host or a path: no question mark, no number sign.")
+		return problem("field.endpoint_end", "The endpoint ends with the host or a path: no question mark, no number sign.")
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
-			return problem("The endpoint's port lies between 1 and 65535.")
+			return problem("field.endpoint_port", "The endpoint's port lies between 1 and 65535.")
 		}
 	}
 	return nil
@@ -135,42 +134,42 @@ func ValidateAccess(a Access) []fault.Problem {
 	problems := ValidateName("bucket", a.Bucket)
 	problems = append(problems, ValidateEndpoint("endpoint", a.Endpoint)...)
 	if a.Region != "" && !regionName.MatchString(a.Region) {
-		problems = append(problems, fault.Problem{Field: "region", Code: "invalid", Message: "A region looks like us-east-1."})
+		problems = append(problems, fault.Field("region", "invalid", "field.region", "A region looks like us-east-1."))
 	}
 	if a.ByRole() {
 		return append(problems, validateRole(a)...)
 	}
 	switch {
 	case a.AccessKeyID == "":
-		problems = append(problems, fault.Problem{Field: "access_key_id", Code: "required", Message: "The access key id is needed."})
+		problems = append(problems, fault.Field("access_key_id", "required", "field.key_id_needed", "The access key id is needed."))
 	case !keyID.MatchString(a.AccessKeyID):
-		problems = append(problems, fault.Problem{Field: "access_key_id", Code: "invalid", Message: "An access key id has 3 to 128 letters and digits, without spaces."})
+		problems = append(problems, fault.Field("access_key_id", "invalid", "field.key_id", "An access key id has 3 to 128 letters and digits, without spaces."))
 	}
 	if a.SecretAccessKey.Empty() {
-		problems = append(problems, fault.Problem{Field: "secret_access_key", Code: "required", Message: "The secret access key is needed."})
+		problems = append(problems, fault.Field("secret_access_key", "required", "field.secret_key_needed", "The secret access key is needed."))
 	}
 	return problems
 }
 
 // validateRole gives the problems of the role method's own fields.
 func validateRole(a Access) (problems []fault.Problem) {
-	problem := func(field, code, message string) {
-		problems = append(problems, fault.Problem{Field: field, Code: code, Message: message})
+	problem := func(field, code, key, message string) {
+		problems = append(problems, fault.Field(field, code, key, message))
 	}
 	if len(a.RoleARN) > maxRoleARN || !roleARN.MatchString(a.RoleARN) {
-		problem("role_arn", "invalid", "A role's ARN looks like arn:aws:iam::123456789012:role/millrace-currents.")
+		problem("role_arn", "invalid", "field.role_arn", "A role's ARN looks like arn:aws:iam::123456789012:role/millrace-currents.")
 	}
 	if a.AccessKeyID != "" {
-		problem("access_key_id", "conflict", "Either a role or an access key lets us in, not both.")
+		problem("access_key_id", "conflict", "field.role_or_key", "Either a role or an access key lets us in, not both.")
 	}
 	if !a.SecretAccessKey.Empty() {
-		problem("secret_access_key", "conflict", "Either a role or an access key lets us in, not both.")
+		problem("secret_access_key", "conflict", "field.role_or_key", "Either a role or an access key lets us in, not both.")
 	}
 	if a.ExternalID != "" && !externalID.MatchString(a.ExternalID) {
-		problem("external_id", "invalid", "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -.")
+		problem("external_id", "invalid", "field.external_id", "An external id has 2 to 1,000 letters, digits and signs out of + = , . @ : / _ -.")
 	}
 	if a.SessionName != "" && !sessionName.MatchString(a.SessionName) {
-		problem("session_name", "invalid", "A session's name has 2 to 64 letters, digits and signs out of _ + = , . @ -.")
+		problem("session_name", "invalid", "", "A session's name has 2 to 64 letters, digits and signs out of _ + = , . @ -.") // made here, never typed
 	}
 	return problems
 }

@@ -46,7 +46,7 @@ func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 	problems := append(validateAddress("email", in.Email), validateRole("role", in.Role)...)
 	problems = append(problems, validateLanguage("language", in.Language)...)
 	if in.Workspace == 0 && !in.Installation {
-		problems = append(problems, fault.Problem{Field: "workspace", Code: "required", Message: "An invitation is to a workspace, or to be installation administrator."})
+		problems = append(problems, fault.Field("workspace", "required", "field.invitation", "An invitation is to a workspace, or to be installation administrator."))
 	}
 	if err := invalid(op, problems); err != nil {
 		return Invited{}, err

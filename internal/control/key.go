@@ -3,7 +3,6 @@ package control
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -89,14 +88,14 @@ func validateKey(field string, key secret.Value) []fault.Problem {
 	k := key.Reveal()
 	for i := range len(k) {
 		if k[i] <= ' ' || k[i] > '~' {
-			return []fault.Problem{{Field: field, Code: "invalid", Message: "A key consists of visible ASCII characters, without spaces."}}
+			return []fault.Problem{fault.Field(field, "invalid", "field.key_ascii", "A key consists of visible ASCII characters, without spaces.")}
 		}
 	}
 	if len(k) < MinKeyLength {
-		return []fault.Problem{{Field: field, Code: "too_short", Message: "A key has at least 20 characters."}}
+		return []fault.Problem{fault.Field(field, "too_short", "field.key_short", "A key has at least 20 characters.")}
 	}
 	if len(k) > 255 {
-		return []fault.Problem{{Field: field, Code: "too_long", Message: "A key has at most 255 characters."}}
+		return []fault.Problem{fault.Field(field, "too_long", "field.key_long", "A key has at most 255 characters.")}
 	}
 	return nil
 }
@@ -105,17 +104,17 @@ func validateKey(field string, key secret.Value) []fault.Problem {
 func (k APIKey) Validate() []fault.Problem {
 	ps := validateName("name", k.Name)
 	if len(k.Scopes) == 0 {
-		ps = append(ps, fault.Problem{Field: "scopes", Code: "required", Message: "A key needs at least one scope."})
+		ps = append(ps, fault.Field("scopes", "required", "field.scopes_needed", "A key needs at least one scope."))
 	}
 	for i, s := range k.Scopes {
 		if !slices.Contains(Scopes(), s) {
 			ps = append(ps, oneOfScopes(index("scopes", i), s))
 		} else if slices.Contains(k.Scopes[:i], s) {
-			ps = append(ps, fault.Problem{Field: index("scopes", i), Code: "duplicate", Message: "This scope is named twice."})
+			ps = append(ps, fault.Field(index("scopes", i), "duplicate", "field.scope_twice", "This scope is named twice."))
 		}
 	}
 	if len(k.Networks) > maxNetworks {
-		ps = append(ps, fault.Problem{Field: "networks", Code: "too_many", Message: "A key has at most 100 networks."})
+		ps = append(ps, fault.Field("networks", "too_many", "field.networks_many", "A key has at most 100 networks."))
 	}
 	return append(ps, validateExpiry("expires_at", k.ExpiresAt, k.CreatedAt)...)
 }
@@ -134,8 +133,8 @@ func ParseNetworks(field string, list []string) ([]netip.Prefix, []fault.Problem
 			p, err = netip.PrefixFrom(a, a.BitLen()), nil
 		}
 		if err != nil || p.Addr().Zone() != "" {
-			problems = append(problems, fault.Problem{Field: index(field, i), Code: "invalid",
-				Message: fmt.Sprintf("%q is neither a network such as 203.0.113.0/24 nor an address.", s)})
+			problems = append(problems, fault.Field(index(field, i), "invalid",
+				"field.network", `"{value}" is neither a network such as 203.0.113.0/24 nor an address.`, "value", fault.Escaped(s)))
 			continue
 		}
 		out = append(out, p.Masked())
@@ -145,13 +144,13 @@ func ParseNetworks(field string, list []string) ([]netip.Prefix, []fault.Problem
 
 // oneOfScopes is oneOf without the list, which is long.
 func oneOfScopes(field string, got Scope) fault.Problem {
-	p := fault.Problem{Field: field, Code: "unknown_value", Message: fmt.Sprintf("There is no scope %q.", got)}
 	var all []string
 	for _, s := range Scopes() {
 		all = append(all, string(s))
 	}
+	value := fault.Escaped(string(got))
 	if near := fault.Nearest(string(got), all); near != "" {
-		p.Message += fmt.Sprintf(" Did you mean %q?", near)
+		return fault.Field(field, "unknown_value", "field.scope_unknown_near", `There is no scope "{value}". Did you mean "{near}"?`, "value", value, "near", near)
 	}
-	return p
+	return fault.Field(field, "unknown_value", "field.scope_unknown", `There is no scope "{value}".`, "value", value)
 }

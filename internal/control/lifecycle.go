@@ -88,10 +88,10 @@ func (p *Plane) Replay(ctx context.Context, workspace uint32, id ConnectorID, r 
 	const op = "replay"
 	var problems []fault.Problem
 	if r.From.IsZero() {
-		problems = append(problems, fault.Problem{Field: "from", Code: "required", Message: "The time from which on is needed."})
+		problems = append(problems, fault.Field("from", "required", "field.from_needed", "The time from which on is needed."))
 	}
 	if !r.Until.IsZero() && !r.Until.After(r.From) {
-		problems = append(problems, fault.Problem{Field: "until", Code: "out_of_range", Message: "The end lies after the beginning."})
+		problems = append(problems, fault.Field("until", "out_of_range", "field.until", "The end lies after the beginning."))
 	}
 	if err := invalid(op, problems); err != nil {
 		return 0, err

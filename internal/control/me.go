@@ -13,7 +13,7 @@ import (
 func validateMember(m Member) []fault.Problem {
 	ps := append(validatePerson("name", m.Name), validateLanguage("language", m.Language)...)
 	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" {
-		ps = append(ps, fault.Problem{Field: "time_zone", Code: "unknown_value", Message: "This is not a time zone such as Europe/Madrid or America/Sao_Paulo."})
+		ps = append(ps, fault.Field("time_zone", "unknown_value", "field.time_zone", "This is not a time zone such as Europe/Madrid or America/Sao_Paulo."))
 	}
 	return ps
 }

@@ -26,25 +26,25 @@ var commonest string
 
 // validatePassword gives the problem of a password that somebody wants for the account of that address, if it has one.
 func validatePassword(field string, password secret.Value, email string) []fault.Problem {
-	problem := func(code, message string) []fault.Problem {
-		return []fault.Problem{{Field: field, Code: code, Message: message}}
+	problem := func(code, key, message string) []fault.Problem {
+		return []fault.Problem{fault.Field(field, code, key, message)}
 	}
 	p := password.Reveal()
 	lower := strings.ToLower(p)
 	name, _, _ := strings.Cut(email, "@")
 	switch n := utf8.RuneCountInString(p); {
 	case p == "":
-		return problem("required", "A password is needed.")
+		return problem("required", "field.password_needed", "A password is needed.")
 	case !utf8.ValidString(p):
-		return problem("invalid_utf8", "The password is not valid UTF-8.")
+		return problem("invalid_utf8", "field.password_utf8", "The password is not valid UTF-8.")
 	case n < minPassword:
-		return problem("too_short", "A password has at least 10 characters.")
+		return problem("too_short", "field.password_short", "A password has at least 10 characters.")
 	case n > maxPassword:
-		return problem("too_long", "A password has at most 200 characters.")
+		return problem("too_long", "field.password_long", "A password has at most 200 characters.")
 	case lower == email || lower == name:
-		return problem("too_easy", "The password is not the e-mail address.")
+		return problem("too_easy", "field.password_address", "The password is not the e-mail address.")
 	case kinds(lower) < minKinds || slices.Contains(strings.Fields(commonest), lower):
-		return problem("too_easy", "This password is one of the first that are tried.")
+		return problem("too_easy", "field.password_common", "This password is one of the first that are tried.")
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (p *People) proves(ctx context.Context, m Member, l Lock, field string, pas
 	}
 	right, _, err := p.passwords.Verify(ctx, password, l.Password)
 	if err == nil && !right {
-		err = invalid("", []fault.Problem{{Field: field, Code: "wrong", Message: "This is not the password."}})
+		err = invalid("", []fault.Problem{fault.Field(field, "wrong", "field.password_wrong", "This is not the password.")})
 	}
 	return err
 }

@@ -185,7 +185,7 @@ func foldEmail(email string) string { return strings.ToLower(strings.TrimSpace(e
 // validateAddress gives the problem of a member's address, if it has one.
 func validateAddress(field, email string) []fault.Problem {
 	if email == "" {
-		return []fault.Problem{{Field: field, Code: "required", Message: "An e-mail address is needed."}}
+		return []fault.Problem{fault.Field(field, "required", "field.email_needed", "An e-mail address is needed.")}
 	}
 	return validateEmail(field, email)
 }

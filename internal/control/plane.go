@@ -296,8 +296,8 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 		problems = append(problems, validateAccess(pl.access)...)
 	}
 	if had != nil && c.Test && !had.Test {
-		problems = append(problems, fault.Problem{Field: "test", Code: "invalid",
-			Message: "A connector that delivers in full does not become a test connector again."})
+		problems = append(problems, fault.Field("test", "invalid",
+			"field.test_again", "A connector that delivers in full does not become a test connector again."))
 	}
 	if err := invalid("", problems); err != nil {
 		return pl, err
@@ -336,7 +336,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 func (p *Plane) likeOther(ctx context.Context, workspace uint32, e Edit) (Edit, error) {
 	other, err := p.connector(ctx, workspace, *e.SameAs)
 	if fault.Is(err, fault.NotFound) {
-		return e, invalid("", []fault.Problem{{Field: "destination.same_as", Code: "unknown_value", Message: "The workspace has no such connector."}})
+		return e, invalid("", []fault.Problem{fault.Field("destination.same_as", "unknown_value", "field.same_as", "The workspace has no such connector.")})
 	}
 	if err != nil {
 		return e, err

@@ -81,10 +81,10 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 	next := l
 	if !l.TOTP.Empty() {
 		if in.Code == "" {
-			return Session{}, secret.Value{}, codeProblem("required", "The code of your authenticator is needed.")
+			return Session{}, secret.Value{}, codeProblem("required", "field.code_needed", "The code of your authenticator is needed.")
 		}
 		if !next.spend(in.Code, now) {
-			return Session{}, secret.Value{}, codeProblem("wrong", "This is not the code, or it has been used.")
+			return Session{}, secret.Value{}, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
 		}
 	}
 	if old {
@@ -95,7 +95,7 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 	if old || !l.TOTP.Empty() {
 		switch err := p.cfg.Store.SetLock(ctx, m.ID, l, next, false, ""); {
 		case fault.Is(err, fault.Stale) && !l.TOTP.Empty(): // somebody was quicker, with this very code perhaps
-			return Session{}, secret.Value{}, codeProblem("wrong", "This is not the code, or it has been used.")
+			return Session{}, secret.Value{}, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
 		case fault.Is(err, fault.Stale): // the password is hashed anew the next time
 		case err != nil:
 			return Session{}, secret.Value{}, err
@@ -104,8 +104,8 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 	return p.begin(ctx, m, in.Client)
 }
 
-func codeProblem(code, message string) error {
-	return &fault.Error{Code: fault.Unauthorized, Fields: []fault.Problem{{Field: "code", Code: code, Message: message}},
+func codeProblem(code, key, message string) error {
+	return &fault.Error{Code: fault.Unauthorized, Fields: []fault.Problem{fault.Field("code", code, key, message)},
 		Msg: fault.Message{Key: "control.code_needed", Text: "Signing in takes the code of your authenticator as well."}}
 }
 

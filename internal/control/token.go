@@ -51,7 +51,7 @@ func (p *People) createToken(ctx context.Context, m Member, name string, readOnl
 	t := Token{ID: NewTokenID(), Member: m.ID, Name: name, ReadOnly: readOnly, CreatedAt: p.now(), ExpiresAt: expires}
 	problems := append(validatePerson("name", name), validateExpiry("expires_at", expires, t.CreatedAt)...)
 	if len(had) >= maxTokens {
-		problems = append(problems, fault.Problem{Field: "name", Code: "too_many", Message: "A member has at most 100 tokens. Revoke one that is no longer used."})
+		problems = append(problems, fault.Field("name", "too_many", "field.tokens_many", "A member has at most 100 tokens. Revoke one that is no longer used."))
 	}
 	if err := invalid("", problems); err != nil {
 		return Token{}, secret.Value{}, err
@@ -71,7 +71,7 @@ func validateExpiry(field string, at, now time.Time) []fault.Problem {
 	if at.IsZero() || at.After(now) {
 		return nil
 	}
-	return []fault.Problem{{Field: field, Code: "out_of_range", Message: "This time has passed."}}
+	return []fault.Problem{fault.Field(field, "out_of_range", "field.past", "This time has passed.")}
 }
 
 // Tokens gives the actor's personal tokens. Errors: unauthorized.

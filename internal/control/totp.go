@@ -103,7 +103,7 @@ func (p *People) ConfirmTwoFactor(ctx context.Context, code string) ([]secret.Va
 	}
 	next := Lock{Password: l.Password, TOTP: l.Pending}
 	if !next.spend(code, p.now()) {
-		return nil, invalid(op, []fault.Problem{{Field: "code", Code: "wrong", Message: "This is not the code that the authenticator shows now."}})
+		return nil, invalid(op, []fault.Problem{fault.Field("code", "wrong", "field.code_now", "This is not the code that the authenticator shows now.")})
 	}
 	var shown []secret.Value
 	shown, next.Recovery = newRecoveryCodes()
@@ -128,7 +128,7 @@ func (p *People) RemoveTwoFactor(ctx context.Context, password secret.Value, cod
 	if !password.Empty() {
 		err = p.proves(ctx, m, l, "password", password)
 	} else if err = p.proofs.try(string(m.ID), p.now()); err == nil && !used.spend(code, p.now()) {
-		err = invalid("", []fault.Problem{{Field: "code", Code: "wrong", Message: "This is not the code, or it has been used."}})
+		err = invalid("", []fault.Problem{fault.Field("code", "wrong", "field.code_wrong", "This is not the code, or it has been used.")})
 	}
 	if err != nil {
 		return fault.Wrap(err, op)

@@ -23,36 +23,36 @@ func validateName(field, name string) []fault.Problem {
 	if ps := validatePerson(field, name); len(ps) > 0 || !strings.Contains(name, "/") {
 		return ps
 	}
-	return []fault.Problem{{Field: field, Code: "invalid", Message: "A name holds no slash, because commands write WORKSPACE/NAME."}}
+	return []fault.Problem{fault.Field(field, "invalid", "field.name_slash", "A name holds no slash, because commands write WORKSPACE/NAME.")}
 }
 
 // validatePerson gives the problem of the name of a person, or of a thing that no command names, if it has one.
 func validatePerson(field, name string) []fault.Problem {
-	problem := func(code, format string, args ...any) []fault.Problem {
-		return []fault.Problem{{Field: field, Code: code, Message: fmt.Sprintf(format, args...)}}
+	problem := func(code, key, message string, pairs ...any) []fault.Problem {
+		return []fault.Problem{fault.Field(field, code, key, message, pairs...)}
 	}
 	switch {
 	case name == "":
-		return problem("required", "A name is needed.")
+		return problem("required", "field.name_needed", "A name is needed.")
 	case !utf8.ValidString(name):
-		return problem("invalid_utf8", "The name is not valid UTF-8.")
+		return problem("invalid_utf8", "field.name_utf8", "The name is not valid UTF-8.")
 	case utf8.RuneCountInString(name) > maxName:
-		return problem("too_long", "A name has at most %d characters.", maxName)
+		return problem("too_long", "field.name_long", "A name has at most {most} characters.", "most", maxName)
 	case strings.TrimSpace(name) != name:
-		return problem("invalid", "A name neither begins nor ends with a space.")
+		return problem("invalid", "field.name_spaces", "A name neither begins nor ends with a space.")
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return problem("invalid", "A name holds printable characters only.")
+		return problem("invalid", "field.name_unprintable", "A name holds printable characters only.")
 	}
 	return nil
 }
 
 // oneOf is the problem of a value that is none of those that exist; it names the nearest.
 func oneOf(field, got string, valid ...string) fault.Problem {
-	p := fault.Problem{Field: field, Code: "unknown_value", Message: fmt.Sprintf("%q is none of %s.", got, strings.Join(valid, ", "))}
+	value, list := fault.Escaped(got), strings.Join(valid, ", ")
 	if near := fault.Nearest(got, valid); near != "" {
-		p.Message += fmt.Sprintf(" Did you mean %q?", near)
+		return fault.Field(field, "unknown_value", "field.none_of_near", `"{value}" is none of {valid}. Did you mean "{near}"?`, "value", value, "valid", list, "near", near)
 	}
-	return p
+	return fault.Field(field, "unknown_value", "field.none_of", `"{value}" is none of {valid}.`, "value", value, "valid", list)
 }
 
 // Limits of flushing. Source: the product's decided details, "Files".
@@ -85,12 +85,12 @@ func (c Connector) Validate(types *event.Catalogue) []fault.Problem {
 		ps = append(ps, oneOf("codec", c.Codec, Codecs()...))
 	}
 	if c.FlushInterval < MinFlushInterval || c.FlushInterval > MaxFlushInterval {
-		ps = append(ps, fault.Problem{Field: "flush.interval", Code: "out_of_range",
-			Message: fmt.Sprintf("The interval lies between 1s and 1h; this is %s.", c.FlushInterval)})
+		ps = append(ps, fault.Field("flush.interval", "out_of_range",
+			"field.flush_interval", "The interval lies between 1s and 1h; this is {given}.", "given", c.FlushInterval))
 	}
 	if c.FlushEvents < MinFlushEvents || c.FlushEvents > MaxFlushEvents {
-		ps = append(ps, fault.Problem{Field: "flush.events", Code: "out_of_range",
-			Message: fmt.Sprintf("The number of events lies between %d and %d; this is %d.", MinFlushEvents, MaxFlushEvents, c.FlushEvents)})
+		ps = append(ps, fault.Field("flush.events", "out_of_range",
+			"field.flush_events", "The number of events lies between {least} and {most}; this is {given}.", "least", MinFlushEvents, "most", MaxFlushEvents, "given", c.FlushEvents))
 	}
 	return ps
 }
@@ -106,8 +106,8 @@ func validateAccess(a bucket.Access) []fault.Problem {
 	var ps []fault.Problem
 	nothing := a.RoleARN == "" && a.AccessKeyID == "" && a.SecretAccessKey.Empty()
 	if nothing {
-		ps = append(ps, fault.Problem{Field: "destination.access_key_id", Code: "required",
-			Message: "An access key id with its secret access key is needed, or the ARN of a role that trusts this installation."})
+		ps = append(ps, fault.Field("destination.access_key_id", "required",
+			"field.access_needed", "An access key id with its secret access key is needed, or the ARN of a role that trusts this installation."))
 	}
 	for _, p := range bucket.ValidateAccess(a) {
 		if nothing && (p.Field == "access_key_id" || p.Field == "secret_access_key") {
@@ -123,10 +123,10 @@ func validateAccess(a bucket.Access) []fault.Problem {
 
 func validateEmail(field, address string) []fault.Problem {
 	if address == "" {
-		return []fault.Problem{{Field: field, Code: "required", Message: "A contact e-mail address is needed: it is told when delivery fails."}}
+		return []fault.Problem{fault.Field(field, "required", "field.contact_needed", "A contact e-mail address is needed: it is told when delivery fails.")}
 	}
 	if a, err := mail.ParseAddress(address); err != nil || a.Address != address || len(address) > 254 {
-		return []fault.Problem{{Field: field, Code: "invalid", Message: "This is not an e-mail address such as data@example.com."}}
+		return []fault.Problem{fault.Field(field, "invalid", "field.email", "This is not an e-mail address such as data@example.com.")}
 	}
 	return nil
 }
@@ -167,25 +167,25 @@ func validateTransformations(ts []Transformation, types *event.Catalogue) (ps []
 	seen := map[string]bool{}
 	for i, t := range ts {
 		field := index("transformations", i) + ".field"
-		problem := func(code, format string, args ...any) {
-			ps = append(ps, fault.Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+		problem := func(code, key, message string, pairs ...any) {
+			ps = append(ps, fault.Field(field, code, key, message, pairs...))
 		}
 		switch {
 		case t.Field == "":
-			problem("required", "The name of a field is needed.")
+			problem("required", "field.transformation_needed", "The name of a field is needed.")
 		case t.Field == idField:
-			problem("invalid", "The field id stays as it is: it is what tells one event from another.")
+			problem("invalid", "field.transformation_id", "The field id stays as it is: it is what tells one event from another.")
 		case seen[t.Field]:
-			problem("duplicate", "The field %s has a transformation already.", t.Field)
+			problem("duplicate", "field.transformation_twice", "The field {field} has a transformation already.", "field", t.Field)
 		case slices.Contains(texts, t.Field):
 		case slices.Contains(others, t.Field):
-			problem("invalid", "The field %s holds no text; only text can be removed or hashed.", t.Field)
+			problem("invalid", "field.transformation_no_text", "The field {field} holds no text; only text can be removed or hashed.", "field", t.Field)
 		default:
-			message := fmt.Sprintf("No event type has a field %q.", t.Field)
 			if near := fault.Nearest(t.Field, texts); near != "" {
-				message += fmt.Sprintf(" Did you mean %q?", near)
+				problem("unknown_field", "field.transformation_unknown_near", `No event type has a field "{field}". Did you mean "{near}"?`, "field", fault.Escaped(t.Field), "near", near)
+			} else {
+				problem("unknown_field", "field.transformation_unknown", `No event type has a field "{field}".`, "field", fault.Escaped(t.Field))
 			}
-			problem("unknown_field", "%s", message)
 		}
 		seen[t.Field] = true
 		if t.Action != Remove && t.Action != Hash {

@@ -29,28 +29,28 @@ const (
 // Validate gives every problem of a webhook's fields. Where its address leads is checked when it is called, by
 // dial.Guard.
 func (w Webhook) Validate() (ps []fault.Problem) {
-	problem := func(field, code, message string) {
-		ps = append(ps, fault.Problem{Field: field, Code: code, Message: message})
+	problem := func(field, code, key, message string) {
+		ps = append(ps, fault.Field(field, code, key, message))
 	}
 	u, err := url.Parse(w.URL)
 	switch {
 	case w.URL == "":
-		problem("url", "required", "The address that is called is needed.")
+		problem("url", "required", "field.webhook_needed", "The address that is called is needed.")
 	case len(w.URL) > maxWebhookURL:
-		problem("url", "too_long", "An address has at most 2,048 bytes.")
+		problem("url", "too_long", "field.webhook_long", "An address has at most 2,048 bytes.")
 	case err != nil || strings.ContainsFunc(w.URL, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }),
 		u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		problem("url", "invalid", "This is not an address such as https://example.com/millrace.")
+		problem("url", "invalid", "field.webhook_form", "This is not an address such as https://example.com/millrace.")
 	case u.User != nil:
-		problem("url", "invalid", "The address holds no user and password: calls are signed with the secret.")
+		problem("url", "invalid", "field.webhook_user", "The address holds no user and password: calls are signed with the secret.")
 	case u.Fragment != "":
-		problem("url", "invalid", "The address ends before the number sign.")
+		problem("url", "invalid", "field.webhook_end", "The address ends before the number sign.")
 	}
 	switch s := w.Secret.Reveal(); {
 	case s == "":
-		problem("secret", "required", "The secret is needed with which calls are signed.")
+		problem("secret", "required", "field.webhook_secret_needed", "The secret is needed with which calls are signed.")
 	case len(s) < minWebhookSecret:
-		problem("secret", "too_short", "A secret has at least 16 characters.")
+		problem("secret", "too_short", "field.webhook_secret_short", "A secret has at least 16 characters.")
 	}
 	names := make([]string, len(NoticeKinds()))
 	for i, k := range NoticeKinds() {
@@ -60,7 +60,7 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 		if !slices.Contains(names, string(k)) {
 			ps = append(ps, oneOf(index("kinds", i), string(k), names...))
 		} else if slices.Contains(w.Kinds[:i], k) {
-			problem(index("kinds", i), "duplicate", "This kind is named twice.")
+			problem(index("kinds", i), "duplicate", "field.webhook_kind_twice", "This kind is named twice.")
 		}
 	}
 	return ps

@@ -22,7 +22,7 @@ type Selection struct {
 func (c *Catalogue) Select(events []string) (Selection, []fault.Problem) {
 	var problems []fault.Problem
 	if len(events) == 0 {
-		problems = append(problems, fault.Problem{Field: "events", Code: CodeRequired, Message: "at least one event type, group or \"all\" must be selected"})
+		problems = append(problems, fault.Field("events", CodeRequired, "field.events_needed", "at least one event type, group or \"all\" must be selected"))
 	}
 	s := Selection{set: make([]uint64, (len(c.types)+63)/64)}
 	for i, name := range events {
@@ -42,13 +42,18 @@ func (c *Catalogue) Select(events []string) (Selection, []fault.Problem) {
 			for _, g := range Groups() {
 				known = append(known, string(g))
 			}
-			problems = append(problems, fault.Problem{
-				Field: fmt.Sprintf("events[%d]", i), Code: CodeUnknownEventType,
-				Message: fmt.Sprintf("%q is neither an event type nor a group%s", clip(name), suggest(name, append(known, c.typeNames()...))),
-			})
+			problems = append(problems, unknownEvents(fmt.Sprintf("events[%d]", i), name, append(known, c.typeNames()...)))
 		}
 	}
 	return s, problems
+}
+
+func unknownEvents(field, name string, known []string) fault.Problem {
+	if near := fault.Nearest(name, known); near != "" {
+		return fault.Field(field, CodeUnknownEventType, "field.events_unknown_near", `"{value}" is neither an event type nor a group; the nearest known name is "{near}"`,
+			"value", fault.Escaped(clip(name)), "near", near)
+	}
+	return fault.Field(field, CodeUnknownEventType, "field.events_unknown", `"{value}" is neither an event type nor a group`, "value", fault.Escaped(clip(name)))
 }
 
 // Has reports whether the schema's type is selected.

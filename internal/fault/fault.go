@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -42,17 +43,36 @@ type Message struct {
 // Params fills the {name} places of a Message.
 type Params map[string]any
 
-// Problem is what is wrong with one field of an input.
+// Problem is what is wrong with one field of an input. Message is English, with its places filled; Key and Params let
+// a catalogue of another language say the same, where a member may read it on a page.
 type Problem struct {
 	Field   string `json:"field"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	Key     string `json:"-"` // empty: nobody but operators and scripts meets it
+	Params  Params `json:"-"`
 }
 
-// New makes an error of code with an English sentence as both key and text.
+// Field gives the problem of a field that the catalogues say under key. message is the English sentence; pairs are the
+// names of its places and their values in turn.
+func Field(field, code, key, message string, pairs ...any) Problem {
+	params := Params{}
+	for i := 0; i < len(pairs); i += 2 {
+		params[pairs[i].(string)] = pairs[i+1]
+	}
+	return Problem{Field: field, Code: code, Message: fill(message, params), Key: key, Params: params}
+}
+
+// Escaped gives what somebody wrote as %q does, without the quotation marks: those are the sentence's, for languages
+// have their own.
+func Escaped(s string) string {
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// New makes an error of code with an English sentence.
 //
-// Use it where the sentence is for operators and logs. Sentences that a member may read on a page get a key
-// of their own with Say.
+// Use it where the sentence is for operators and logs. One that a member may read on a page has a Message with a key.
 func New(code Code, op, format string, args ...any) *Error {
 	return &Error{Code: code, Op: op, Msg: Message{Text: fmt.Sprintf(format, args...)}}
 }
@@ -127,14 +147,27 @@ func (e *Error) Message() string { return fill(e.Msg.Text, e.Params) }
 // HintText is the English hint with its places filled; empty if there is none.
 func (e *Error) HintText() string { return fill(e.Hint.Text, e.Params) }
 
-func fill(s string, p Params) string {
-	if len(p) == 0 || !strings.Contains(s, "{") {
-		return s
+// fill puts params into the places of s, in one pass: what is filled in is not searched for places again.
+func fill(s string, params Params) string {
+	var b strings.Builder
+	for len(params) > 0 {
+		before, rest, ok := strings.Cut(s, "{")
+		if !ok {
+			break
+		}
+		b.WriteString(before)
+		name, after, ok := strings.Cut(rest, "}")
+		v, known := params[name]
+		if !ok || !known {
+			b.WriteByte('{')
+			s = rest
+			continue
+		}
+		fmt.Fprint(&b, v)
+		s = after
 	}
-	for k, v := range p {
-		s = strings.ReplaceAll(s, "{"+k+"}", fmt.Sprint(v))
-	}
-	return s
+	b.WriteString(s)
+	return b.String()
 }
 
 type wrapped struct {

@@ -1,8 +1,10 @@
 package fault_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -59,6 +61,26 @@ func TestParamsFillPlaces(t *testing.T) {
 	e := &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "bucket.none", Text: "There is no bucket {bucket}."}, Params: fault.Params{"bucket": "b1"}}
 	if e.Error() != "There is no bucket b1." {
 		t.Fatalf("got %q", e.Error())
+	}
+}
+
+func TestWhatIsFilledInHasNoPlaces(t *testing.T) {
+	for range 20 { // the order of a map is another one each time
+		e := &fault.Error{Msg: fault.Message{Text: "{a} {b} {c {d}"}, Params: fault.Params{"a": "{b}", "b": "{a}", "d": 7}}
+		if e.Message() != "{b} {a} {c 7" {
+			t.Fatalf("got %q", e.Message())
+		}
+	}
+}
+
+func TestAProblemSaysInEnglishWhatACatalogueCanSay(t *testing.T) {
+	p := fault.Field("codec", "unknown_value", "field.none_of", `"{value}" is none of {valid}.`, "value", fault.Escaped("a\"\x1b"), "valid", "null")
+	if want := fmt.Sprintf("%q is none of null.", "a\"\x1b"); p.Message != want {
+		t.Errorf("got %s, want %s", p.Message, want)
+	}
+	b, err := json.Marshal(p)
+	if err != nil || strings.Contains(string(b), "none_of") || p.Key != "field.none_of" || p.Params["valid"] != "null" {
+		t.Errorf("in JSON %s, %v; key %s, params %v", b, err, p.Key, p.Params)
 	}
 }
 

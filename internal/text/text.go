@@ -101,6 +101,14 @@ func Say(l Language, m fault.Message, params fault.Params) string {
 	return l.known().fill(m.Text, Params(params))
 }
 
+// Problem gives what is wrong with a field in l: the catalogue's sentence if p has a key that is there, else p's own.
+func Problem(l Language, p fault.Problem) string {
+	if p.Key != "" && Has(p.Key) {
+		return T(l, p.Key, Params(p.Params))
+	}
+	return p.Message
+}
+
 func (l Language) known() Language {
 	if _, ok := catalogues[l]; ok {
 		return l
