@@ -2,8 +2,8 @@ package web
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/fault"
@@ -15,6 +15,9 @@ func (c *call) versioned(rev int64) {
 	c.header.Set("ETag", strconv.Quote(strconv.FormatInt(rev, 10)))
 }
 
+// versionText is how If-Match names a version: an ETag as versioned makes it.
+var versionText = regexp.MustCompile(`^(?:W/)?"(\d{1,18})"$`)
+
 // expected gives the version that the change is meant for, as If-Match has it; given is false if the client does not
 // mind. Errors: invalid.
 func (c *call) expected() (rev int64, given bool, err error) {
@@ -23,9 +26,13 @@ func (c *call) expected() (rev int64, given bool, err error) {
 	if h == "*" || len(c.r.Header.Values("If-Match")) == 0 {
 		return 0, false, nil
 	}
-	rev, err = strconv.ParseInt(strings.Trim(strings.TrimPrefix(h, "W/"), `"`), 10, 64)
-	if err != nil {
+	m := versionText.FindStringSubmatch(h)
+	if m == nil {
 		return 0, false, fault.New(fault.Invalid, "", "If-Match holds no version of this thing.").WithHint("Send the ETag of the answer that the change is based on.")
+	}
+	rev, err = strconv.ParseInt(m[1], 10, 64) // 18 digits fit
+	if err != nil {
+		return 0, false, fault.From(err, fault.Internal, "read If-Match")
 	}
 	return rev, true, nil
 }

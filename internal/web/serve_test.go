@@ -249,6 +249,7 @@ func TestAConflictSaysWhoChangedWhatWhen(t *testing.T) {
 	}
 	edit("seven", "Edward").refused(400)
 	edit("", "Edward").refused(400)
+	edit(strings.Trim(second.header.Get("ETag"), `"`), "Edward").refused(400)
 	edit(second.header.Get("ETag"), "Edward").read(200, nil)
 	edit("*", "Edwin").read(200, nil)
 }
