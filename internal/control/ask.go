@@ -143,7 +143,9 @@ func sameRev(meant *int64, is int64) error {
 	if meant == nil || *meant == is {
 		return nil
 	}
-	return fault.New(fault.Stale, "", "it was changed since the version that this change is based on").WithHint("Load it again.")
+	return &fault.Error{Code: fault.Stale,
+		Msg:  fault.Message{Key: "control.changed_since", Text: "it was changed since the version that this change is based on"},
+		Hint: fault.Message{Key: "control.changed_since_hint", Text: "Load it again."}}
 }
 
 // AskCheck is CheckNow on demand, as a job. Errors: not_found.

@@ -122,7 +122,8 @@ func (p *People) RequestReset(ctx context.Context, email, address string) error 
 	case p.resets <- email:
 		return nil
 	default:
-		return fault.New(fault.RateLimited, op, "too many wait for their letters").WithRetry(everyOfAddress)
+		return (&fault.Error{Code: fault.RateLimited, Op: op,
+			Msg: fault.Message{Key: "control.letters_wait", Text: "too many wait for their letters"}}).WithRetry(everyOfAddress)
 	}
 }
 

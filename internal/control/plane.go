@@ -161,7 +161,7 @@ func (p *Plane) RevokeKey(ctx context.Context, workspace uint32, id KeyID) error
 	}
 	i := slices.IndexFunc(all, func(k APIKey) bool { return k.ID == id })
 	if i < 0 {
-		return fault.New(fault.NotFound, op, "there is no such API key")
+		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_key", Text: "there is no such API key"}}
 	}
 	ctx = p.logged(ctx, "api_key.revoke", subjectKey(all[i]), viewKey(all[i]), nil)
 	return fault.Wrap(p.Store.DeleteKey(ctx, workspace, id), op)
@@ -218,8 +218,9 @@ func (p *Plane) Edit(ctx context.Context, workspace uint32, id ConnectorID, e Ed
 func (p *Plane) connector(ctx context.Context, workspace uint32, id ConnectorID) (Connector, error) {
 	c, err := p.Store.Connector(ctx, workspace, id)
 	if err == nil && c.Deleted {
-		err = fault.New(fault.NotFound, "", "the connector %s is deleted", c.Name).
-			WithHint("It does not come back; a new one may take its name and folder.")
+		err = &fault.Error{Code: fault.NotFound, Params: fault.Params{"name": c.Name},
+			Msg:  fault.Message{Key: "control.connector_deleted", Text: "the connector {name} is deleted"},
+			Hint: fault.Message{Key: "control.connector_deleted_hint", Text: "It does not come back; a new one may take its name and folder."}}
 	}
 	return c, err
 }
