@@ -55,8 +55,8 @@ func (s *Store) CreateWebhook(ctx context.Context, w control.Webhook) (id int64,
 			return err
 		}
 		if had > 0 {
-			return &fault.Error{Code: fault.Conflict, Msg: fault.Message{Text: "The workspace has a webhook to this address already."},
-				Fields: []fault.Problem{{Field: "url", Code: "duplicate", Message: "The workspace has a webhook to this address already."}}}
+			taken := fault.Field("url", "duplicate", "field.webhook_taken", "The workspace has a webhook to this address already.")
+			return &fault.Error{Code: fault.Conflict, Msg: fault.Message{Key: taken.Key, Text: taken.Message}, Fields: []fault.Problem{taken}}
 		}
 		if err := c.saveWebhook(w); err != nil {
 			return err

@@ -249,7 +249,7 @@ func misread(in client.ConnectorEdit, err error) error {
 	if e := fault.As(err); e != nil {
 		for i, p := range e.Fields {
 			if p.Field == "flush.interval" {
-				e.Fields[i].Message = "An interval is written as 90s or 5m, from 1s to 1h."
+				e.Fields[i] = fault.Field(p.Field, p.Code, "field.interval", "An interval is written as 90s or 5m, from 1s to 1h.")
 			}
 		}
 	}

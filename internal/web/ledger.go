@@ -45,7 +45,7 @@ func (h hours) filter(f *control.LedgerFilter) error {
 	if h.Until != nil {
 		f.Until = eventlog.HourOf(*h.Until)
 		if f.Until <= f.From {
-			return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "until", Code: "out_of_range", Message: "The end lies after the beginning."}}}
+			return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("until", "out_of_range", "field.until", "The end lies after the beginning.")}}
 		}
 	}
 	return nil
@@ -157,7 +157,7 @@ func (a *api) getAudit(c *call, in auditIn) (out client.Page[client.AuditHour], 
 		f.From = f.Until - 24
 	}
 	if f.Until <= f.From || f.Until-f.From > 24*auditDays {
-		return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "from", Code: "out_of_range", Message: "An audit begins before its end, and spans at most 31 days."}}}
+		return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("from", "out_of_range", "field.audit", "An audit begins before its end, and spans at most 31 days.")}}
 	}
 	by, err := a.deps.Store.Audit(c, c.workspace.Number, in.Connector, f.From, f.Until)
 	for _, h := range slices.Sorted(maps.Keys(by)) {

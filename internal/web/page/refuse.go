@@ -42,17 +42,23 @@ var refusalTitles = map[fault.Code]string{
 	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
 }
 
-// message says err in the visitor's language. Of errors that are ours alone the sentence stays in the log.
+// message says err in the visitor's language. Of errors that are ours alone the sentence stays in the log. One that has
+// no key is English: whoever reads another language is told by the code.
 func (v *visit) message(err error) string {
-	if e := fault.As(err); e != nil && e.Code != fault.Internal && e.Code != fault.Corrupt && e.Message() != "" {
+	if e := fault.As(err); e != nil && e.Code != fault.Internal && e.Code != fault.Corrupt && v.speaks(e.Msg) {
 		return text.Say(v.lang, e.Msg, e.Params)
 	}
 	return v.t(refusalTitles[fault.CodeOf(err)])
 }
 
+// speaks reports whether there is such a sentence in the visitor's language.
+func (v *visit) speaks(m fault.Message) bool {
+	return m.Text != "" && (m.Key != "" || v.lang == text.English)
+}
+
 // hint says what to do about err; empty if there is no advice.
 func (v *visit) hint(err error) string {
-	if e := fault.As(err); e != nil && e.Hint.Text != "" {
+	if e := fault.As(err); e != nil && v.speaks(e.Hint) {
 		return text.Say(v.lang, e.Hint, e.Params)
 	}
 	return ""

@@ -47,3 +47,22 @@ func TestTheProblemsOfACurrentAreSaidInTheVisitorsLanguage(t *testing.T) {
 		t.Errorf("said of %d fields: %v", len(said), said)
 	}
 }
+
+func TestNobodyReadsEnglishWhoAskedForSpanish(t *testing.T) {
+	untold := fault.New(fault.NotFound, "", "there is no draft %s", "x").WithHint("Look into the log.")
+	told := &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_key", Text: "there is no such API key"}}
+	for _, row := range []struct {
+		lang          text.Language
+		err           error
+		message, hint string
+	}{
+		{text.Spanish, untold, text.T(text.Spanish, "page.error_not_found", nil), ""},
+		{text.English, untold, "there is no draft x", "Look into the log."},
+		{text.Spanish, told, "Esa clave de API no existe.", ""},
+	} {
+		v := &visit{lang: row.lang}
+		if m, h := v.message(row.err), v.hint(row.err); m != row.message || h != row.hint {
+			t.Errorf("%v in %s: %q, %q; want %q, %q", row.err, row.lang, m, h, row.message, row.hint)
+		}
+	}
+}
