@@ -1,10 +1,10 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/client"
@@ -151,22 +151,23 @@ func progressOf(j client.Job) (at control.JobProgress) {
 }
 
 // applyError is the error of an apply. A file that is wrong is invalid; things that were refused make exit code 1,
-// and say why by themselves.
+// and say why by themselves, each with its own hint below it: one refusal's remedy is wrong under another.
 func applyError(res client.Applied) error {
 	if len(res.Failures) == 0 {
 		return nil
 	}
 	fields := []fault.Problem{}
-	var lines []string
+	var lines, hints []string // hints are those of fields
 	invalid := true
-	hint := ""
 	for _, f := range res.Failures {
-		hint = cmp.Or(hint, f.Hint)
 		if f.Code != string(fault.Invalid) {
 			invalid = false
 		} else if len(f.Fields) > 0 {
 			for _, p := range f.Fields {
 				fields = append(fields, fault.Problem{Field: p.Field, Code: p.Code, Message: p.Message})
+			}
+			if f.Hint != "" && !slices.Contains(hints, f.Hint) {
+				hints = append(hints, f.Hint)
 			}
 			continue
 		}
@@ -174,17 +175,18 @@ func applyError(res client.Applied) error {
 		if f.Place != "" {
 			line += " (" + f.Place + ")"
 		}
-		lines = append(lines, line+": "+f.Message)
+		line += ": " + f.Message
+		if f.Hint != "" {
+			line += "\n  → " + f.Hint
+		}
+		lines = append(lines, line)
 	}
-	if invalid && len(lines) == 0 {
-		return &fault.Error{Code: fault.Invalid, Op: "apply", Msg: fault.Message{Text: "nothing was changed"}, Fields: fields, Hint: fault.Message{Text: hint}}
+	e := fault.New(fault.Invalid, "apply", "nothing was changed")
+	if !invalid || len(lines) > 0 {
+		e = fault.New(fault.Internal, "", "refused: %s", strings.Join(lines, "\nrefused: "))
 	}
-	e := fault.New(fault.Internal, "", "refused: %s", strings.Join(lines, "\nrefused: "))
 	e.Fields = fields
-	if hint != "" {
-		e = e.WithHint("%s", hint)
-	}
-	return e
+	return e.WithHint("%s", strings.Join(hints, "\n  → "))
 }
 
 func (cmd Apply) read(c *Console) (name string, data []byte, err error) {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -82,5 +83,18 @@ func TestADryRunOfAnInvalidFileWouldChangeNothing(t *testing.T) {
 		if !fault.Is(err, fault.Invalid) || out != "" || !strings.Contains(Sentence(err), "nothing was changed") {
 			t.Errorf("dry run %t: %v\n%s", dry, err, out)
 		}
+	}
+}
+
+// What to do about one refusal is wrong for another: a role's external id printed under a connector that needs none.
+func TestEachRefusalOfApplyKeepsItsOwnHint(t *testing.T) {
+	err := applyError(client.Applied{Failures: []client.ApplyFailure{
+		{Kind: "connector", Workspace: "acme", Name: "a", Code: "forbidden", Message: "No.", Hint: "Mend a."},
+		{Kind: "connector", Workspace: "acme", Name: "b", Code: "forbidden", Message: "No."},
+		{Kind: "data export", Workspace: "acme", Code: "forbidden", Message: "No.", Hint: "Mend the role."},
+	}})
+	want := "refused: connector acme/a: No.\n  → Mend a.\nrefused: connector acme/b: No.\nrefused: data export acme: No.\n  → Mend the role."
+	if Sentence(err) != want || Hint(err) != "" || ExitCode(err) != 1 {
+		t.Errorf("exit %d, hint %q:\n%s", ExitCode(err), Hint(err), Sentence(err))
 	}
 }
