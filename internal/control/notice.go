@@ -29,6 +29,10 @@ type Notice struct {
 // launch is told of before, and if it fails nothing is.
 const ParamContact = "contact"
 
+// ParamDeleted is the parameter of a notice of losses that says, by "true", that the connector is deleted: they cannot
+// be delivered afterwards.
+const ParamDeleted = "deleted"
+
 // NoticeKind is what a notice is about. Its sentences are those of text under "notice.KIND".
 type NoticeKind string
 
@@ -39,7 +43,7 @@ const (
 	NoticeFailing      NoticeKind = "failing"       // bucket, problem, message, since, until (RFC 3339)
 	NoticeHalfTime     NoticeKind = "half_time"     // as failing
 	NoticeLastCall     NoticeKind = "last_call"     // as failing
-	NoticeDropped      NoticeKind = "dropped"       // reason, events, first_hour, last_hour, types ("type: n, …")
+	NoticeDropped      NoticeKind = "dropped"       // reason, events, first_hour, last_hour, types ("type: n, …"), deleted
 	NoticeResumed      NoticeKind = "resumed"       // bucket, since
 	NoticeSlow         NoticeKind = "slow"          // bucket, problem, message, since
 	NoticePauseHalf    NoticeKind = "pause_half"    // since, until: the pause nears its limit

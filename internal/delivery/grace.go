@@ -229,8 +229,11 @@ func (l *lane) findEnd() error {
 	}
 }
 
+// deleted reports whether the connector is deleted, as far as the log was looked.
+func (l *lane) deleted() bool { return !l.endAt.IsZero() }
+
 // ending reports whether a deleted connector's time is over: nothing more is written.
-func (l *lane) ending() bool { return !l.endAt.IsZero() && !l.endAt.After(l.now) }
+func (l *lane) ending() bool { return l.deleted() && !l.endAt.After(l.now) }
 
 // finalAt is when drops of a lane that has ended stay as they are, settled or not.
 func (l *lane) finalAt() time.Time {

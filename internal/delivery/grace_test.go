@@ -484,6 +484,37 @@ func TestADeletedConnectorWhoseBucketRefusesGivesUpTheRest(t *testing.T) {
 	}
 }
 
+// Nobody can mend a deleted connector: the stages of its last minute are not told, and its losses as what they are.
+func TestADeletedConnectorAsksNobodyToMendIt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = time.Minute
+		w.configure(nil)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		w.append(someTypes[0], 50)
+		p := w.start()
+		time.Sleep(10 * time.Second)
+		w.configure(func(c *control.Config) { c.Deleted = true })
+		time.Sleep(10 * time.Minute)
+		p.stop()
+		var dropped int
+		for k, n := range w.store.notices {
+			switch k.kind {
+			case control.NoticeFailing: // from before
+			case control.NoticeDropped:
+				dropped++
+				if n.Params[control.ParamDeleted] != "true" {
+					t.Errorf("the loss does not say that the connector is deleted: %v", n.Params)
+				}
+			default:
+				t.Errorf("told of %s", k.kind)
+			}
+		}
+		if dropped == 0 || !w.done(lane1) {
+			t.Errorf("told of %d losses, done %t", dropped, w.done(lane1))
+		}
+	})
+}
+
 func TestTheOldDestinationOfADeletedConnectorIsGivenUpToo(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.configure(nil)

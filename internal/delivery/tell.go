@@ -127,11 +127,15 @@ func (l *lane) tellDrops(ctx context.Context) error {
 		for i, t := range types {
 			types[i] = fmt.Sprintf("%s: %d", t, sum.types[t])
 		}
-		notices = append(notices, l.notice(control.NoticeDropped, l.occasion(l.now)+"/"+string(reason), map[string]string{
+		params := map[string]string{
 			"reason": string(reason), "events": strconv.FormatInt(sum.events, 10),
 			"first_hour": sum.first.Start().Format(time.RFC3339), "last_hour": sum.last.Start().Format(time.RFC3339),
 			"types": strings.Join(types, ", "),
-		}))
+		}
+		if l.deleted() {
+			params[control.ParamDeleted] = "true"
+		}
+		notices = append(notices, l.notice(control.NoticeDropped, l.occasion(l.now)+"/"+string(reason), params))
 	}
 	if err := l.m.deps.Store.TellDrops(ctx, drops, notices); err != nil {
 		return err
@@ -148,7 +152,11 @@ func (l *lane) tellDrops(ctx context.Context) error {
 func (l *lane) bucketName() string { return l.hist.last().config.Destination.Bucket }
 
 // tell makes a notice of the lane's connector. It is written by sendNotices, again and again until the store takes it.
+// Of a deleted connector nobody can mend anything any more: of it only losses are told, by tellDrops.
 func (l *lane) tell(kind control.NoticeKind, episode string, params map[string]string) {
+	if l.deleted() {
+		return
+	}
 	l.outbox = append(l.outbox, l.notice(kind, episode, params))
 	l.watchBy(l.now)
 }

@@ -51,13 +51,13 @@ var urgency = []control.NoticeKind{
 func compose(l text.Language, notices []control.Notice, now time.Time, baseURL string) content {
 	type group struct {
 		kind   control.NoticeKind
-		reason string // problem of the store, or reason of a drop: what the advice depends on
+		reason string // problem of the store, or reason of a drop and whether its connector is deleted: what the advice depends on
 	}
 	groups := map[group][]control.Notice{}
 	var order []group
 	notices = stillTrue(notices)
 	for _, n := range notices {
-		g := group{n.Kind, n.Params["problem"] + n.Params["reason"]}
+		g := group{n.Kind, n.Params["problem"] + n.Params["reason"] + "/" + n.Params[control.ParamDeleted]}
 		if groups[g] == nil {
 			order = append(order, g)
 		}
@@ -241,7 +241,10 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 	if text.Has(key + ".meaning") {
 		say("", text.T(l, key+".meaning", p))
 	}
-	if text.Has(key+".action") && canReplay(kind, reason) {
+	if ofDeleted(ns[0]) {
+		say("", text.T(l, "notice.dropped.deleted", nil))
+	}
+	if text.Has(key+".action") && canReplay(ns[0]) {
 		hint = strings.TrimSpace(hint + " " + text.T(l, key+".action", p))
 	}
 	if hint != "" {
@@ -252,15 +255,20 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 
 // canReplay reports whether the advice to replay what was dropped makes sense: what is gone from the log cannot come
 // back, and a deleted connector has no destination any more.
-func canReplay(kind control.NoticeKind, reason string) bool {
-	if kind != control.NoticeDropped {
+func canReplay(n control.Notice) bool {
+	if n.Kind != control.NoticeDropped {
 		return true
 	}
-	switch control.DropReason(reason) {
-	case control.DropDeleted, control.DropLogLost, control.DropTrimmed, control.DropDamaged:
+	switch control.DropReason(n.Params["reason"]) {
+	case control.DropLogLost, control.DropTrimmed, control.DropDamaged:
 		return false
 	}
-	return true
+	return !ofDeleted(n)
+}
+
+// ofDeleted reports whether n tells of losses of a connector that is deleted.
+func ofDeleted(n control.Notice) bool {
+	return n.Kind == control.NoticeDropped && (n.Params[control.ParamDeleted] != "" || n.Params["reason"] == string(control.DropDeleted))
 }
 
 // uncounted reports whether n is a drop of which nobody knows how many events it was.

@@ -150,6 +150,23 @@ func TestADropThatNobodyCounted(t *testing.T) {
 	}
 }
 
+// Replay refuses a deleted connector: whatever the reason of its losses, nobody is sent there.
+func TestLossesOfADeletedConnectorStayLost(t *testing.T) {
+	n := samples()[5]
+	lives := n
+	n.Params = maps.Clone(n.Params)
+	n.Params[control.ParamDeleted] = "true"
+	for l, says := range map[text.Language]string{text.English: "stays dropped", text.Portuguese: "permanece descartado", text.Spanish: "queda descartado"} {
+		if plain := compose(l, []control.Notice{n}, noon, "").Plain(); strings.Contains(plain, "replay") || !strings.Contains(plain, says) {
+			t.Errorf("%s:\n%s", l, plain)
+		}
+		both := compose(l, []control.Notice{lives, n}, noon, "")
+		if plain := both.Plain(); len(both.Parts) != 2 || strings.Count(plain, "--dropped") != 1 || strings.Count(plain, says) != 1 {
+			t.Errorf("%s, with one that lives:\n%s", l, plain)
+		}
+	}
+}
+
 func TestHostileNamesStayText(t *testing.T) {
 	n := failing(1, "x")
 	n.Params["connector"] = "a\r\nBcc: victim@example.test\r\n\r\n<script>alert(1)</script>{bucket}\u202Etxt.exe"

@@ -42,7 +42,7 @@ var without = []string{
 var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance"}
 
 // beside are keys of a family's prefix that are named in full.
-var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types",
+var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types", "notice.dropped.deleted",
 	"notice.check_passed.exports", "notice.check_failed.exports"}
 
 func TestAllCataloguesHaveTheSameKeysInTheSameOrder(t *testing.T) {
