@@ -181,7 +181,7 @@ func (s *memStore) Config(_ context.Context, c control.ConnectorID, v int) (cont
 func (s *memStore) ConfigAt(_ context.Context, c control.ConnectorID, destination int, log eventlog.ID, below eventlog.Offset) (control.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	best := s.newest(c, destination, func(r record) bool { return r.log == log && r.at < below })
+	best := s.newest(c, destination, func(r record) bool { return r.log != log || r.at < below })
 	if best.Version == 0 {
 		return best, fault.New(fault.NotFound, "load configuration", "none below %d", below)
 	}
@@ -275,7 +275,7 @@ func (s *memStore) accept(was, log eventlog.ID, start, head eventlog.Offset) (kn
 		if high[l] <= head && !endLost {
 			continue
 		}
-		version := s.newest(l.Connector, l.Destination, func(r record) bool { return r.log == log && r.at < head }).Version
+		version := s.newest(l.Connector, l.Destination, func(r record) bool { return r.log != log || r.at < head }).Version
 		if version == 0 { // its record begins it anew
 			delete(s.rows, l)
 			delete(s.pos, l)
@@ -289,6 +289,12 @@ func (s *memStore) accept(was, log eventlog.ID, start, head eventlog.Offset) (kn
 			p.Links[k] = min(last, head-1) // what of the stream is left is delivered up to there
 		}
 		p.Plans = slices.DeleteFunc(p.Plans, func(x control.Plan) bool { return x.Last >= head })
+		for id, d := range s.drops {
+			if d.Lane == l && d.Log == log && d.Last >= head {
+				d.Settled = true // what the bucket holds there from now on is other events
+				s.drops[id] = d
+			}
+		}
 		p.Version, p.Cursor = min(p.Version, version), min(p.Cursor, head)
 		s.pos[l] = p
 	}

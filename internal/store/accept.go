@@ -28,8 +28,10 @@ func (s *Store) LanesOutside(ctx context.Context, log eventlog.ID) (n int, err e
 //
 // Where anything that is known of log lies above head, the log was set back. Then each lane that goes on gets a
 // settled drop (log_lost) from head on: the number of its events is not known, or 0 if the lane had come past them
-// all. It also says that ledger rows from before it speak of offsets that have been given anew since. Links above
-// head go, cursors and internal readers are cut to head. Versions whose control record is lost wait in
+// all. It also says that ledger rows from before it speak of offsets that have been given anew since. Cursors, links and
+// internal readers are cut to head: what the log still holds of a link was delivered. Plans that reach head go. Drops that
+// reach it become final with the count they have: the bucket cannot be asked any more, because what it holds from now on
+// under these offsets is other events. Versions whose control record is lost wait in
 // PendingConfigs again; ends that were set by a lost record are taken back, also of lanes that were done, and lanes
 // that it began are done until it comes again. A deleted connector's lane stays done: what is accepted now was
 // accepted after the deletion.
@@ -163,19 +165,27 @@ func (c conn) cutLane(l control.Lane, v laneState, log eventlog.ID, head, known 
 	if v.high <= head && !endLost {
 		return lost, nil
 	}
-	for _, q := range []string{
-		"DELETE FROM links WHERE connector = ? AND destination = ? AND last_offset >= ?",
-		"DELETE FROM plans WHERE connector = ? AND destination = ? AND last_offset >= ?",
-	} {
-		if _, err := c.exec(q, string(l.Connector), l.Destination, int64(head)); err != nil {
-			return lost, err
-		}
-	}
-	// The version in force at the head is the newest of this destination whose record is left; 0: none is.
+	// The version in force at the head is the newest of this destination whose record is left, here or in a log before; 0:
+	// none is.
 	var version int
-	if err := c.one("SELECT COALESCE(MAX(version), 0) FROM connector_configs WHERE connector = ? AND destination = ? AND log = ? AND recorded_offset < ?",
+	if err := c.one(`SELECT COALESCE(MAX(version), 0) FROM connector_configs
+		WHERE connector = ? AND destination = ? AND recorded_offset IS NOT NULL AND (log <> ? OR recorded_offset < ?)`,
 		[]any{string(l.Connector), l.Destination, log.String(), int64(head)}, &version); err != nil {
 		return lost, err
+	}
+	cursor := min(v.cursor, head)
+	for _, st := range []struct {
+		query string
+		args  []any
+	}{
+		{"UPDATE links SET last_offset = ? WHERE last_offset >= ?", []any{int64(head - 1), int64(head)}},
+		{"DELETE FROM links WHERE last_offset < ?", []any{int64(cursor)}},
+		{"DELETE FROM plans WHERE last_offset >= ?", []any{int64(head)}},
+		{"UPDATE drops SET settled = 1 WHERE log = ? AND last_offset >= ?", []any{log.String(), int64(head)}},
+	} {
+		if _, err := c.exec(st.query+" AND connector = ? AND destination = ?", append(st.args, string(l.Connector), l.Destination)...); err != nil {
+			return lost, err
+		}
 	}
 	var deleted sql.NullInt64
 	if err := c.one("SELECT deleted_at FROM connectors WHERE id = ?", []any{string(l.Connector)}, &deleted); err != nil {
@@ -198,7 +208,7 @@ func (c conn) cutLane(l control.Lane, v laneState, log eventlog.ID, head, known 
 	}
 	_, err = c.exec(`UPDATE lanes SET cursor_offset = ?, version = ?, until_offset = ?, high = ?, done_at = ?, seq = seq + 1
 		WHERE connector = ? AND destination = ?`,
-		int64(min(v.cursor, head)), v.version, int64(v.until), int64(min(v.high, head)), done, string(l.Connector), l.Destination)
+		int64(cursor), v.version, int64(v.until), int64(min(v.high, head)), done, string(l.Connector), l.Destination)
 	return lost, err
 }
 

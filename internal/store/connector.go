@@ -218,10 +218,10 @@ func (s *Store) Config(ctx context.Context, id control.ConnectorID, version int)
 }
 
 // ConfigAt gives the configuration of a destination that is in force for what stands in log just below before: the
-// newest of its versions whose control record stands below it. Errors: not_found if there is none.
+// newest of its versions whose control record stands below it, or in a log before. Errors: not_found if there is none.
 func (s *Store) ConfigAt(ctx context.Context, id control.ConnectorID, destination int, log eventlog.ID, before eventlog.Offset) (control.Config, error) {
 	cs, err := list(s.reader(ctx), scanConfig, `SELECT config FROM connector_configs
-		WHERE connector = ? AND destination = ? AND log = ? AND recorded_offset < ? ORDER BY version DESC LIMIT 1`,
+		WHERE connector = ? AND destination = ? AND recorded_offset IS NOT NULL AND (log <> ? OR recorded_offset < ?) ORDER BY version DESC LIMIT 1`,
 		string(id), destination, log.String(), int64(before))
 	if err == nil && len(cs) == 0 {
 		return control.Config{}, fault.New(fault.NotFound, "", "no version of %s stands in log %s below %d",
