@@ -429,3 +429,43 @@ func TestADropOfALostLogIsSettledByTheLinksOfThatLog(t *testing.T) {
 		}
 	})
 }
+
+// A log is set back while a drop waits to be settled. Other events get the offsets of the dropped ones, and are neither
+// taken for them when they stand in the bucket, nor brought back in their place.
+func TestADropOfASetBackLogIsNotTakenForTheEventsThatCameAfter(t *testing.T) {
+	for name, deliver := range map[string]bool{"delivered": true, "waiting": false} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.configure(nil)
+				old := w.log.copy()
+				w.append(someTypes[0], 100)
+				w.buckets["b1"].Deny(bucket.AccessDenied)
+				p := w.start()
+				time.Sleep(3 * time.Minute)
+				w.log.mu.Lock()
+				w.log.max = 1
+				w.log.mu.Unlock()
+				for w.dropped()[control.DropQuota] < 100 {
+					time.Sleep(time.Second)
+				}
+				p.kill()
+				w.replaceLog(old)
+				w.buckets["b1"].Deny("")
+				w.append(someTypes[0], 100)
+				if deliver {
+					p = w.start()
+					must(t, w, time.Hour)
+					p.stop()
+				}
+				out, err := w.recover(nil, nil)
+				if err != nil || out.Events != 0 || len(out.Refused) == 0 {
+					t.Errorf("events of an offset given anew are brought back for those that were dropped: %+v, %v", out, err)
+				}
+				p = w.start()
+				must(t, w, time.Hour)
+				p.stop()
+				w.check()
+			})
+		})
+	}
+}

@@ -149,7 +149,11 @@ func (j *recovery) load(ctx context.Context) (err error) {
 		return err
 	}
 	f := control.LedgerFilter{Connector: j.Connector.Connector, From: j.From, Until: j.Until}
+	var cuts []control.Drop // where the log was set back
 	if err := j.Ledger.EachDrop(ctx, f, func(row control.Drop) error {
+		if row.Reason == control.DropLogLost {
+			cuts = append(cuts, row)
+		}
 		if row.Events == 0 {
 			return nil // an attempt from before had delivered all of it
 		}
@@ -175,8 +179,20 @@ func (j *recovery) load(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	for _, l := range j.drops {
+	for k, l := range j.drops {
+		l = slices.DeleteFunc(l, func(d *lostRange) bool {
+			former := slices.ContainsFunc(cuts, func(c control.Drop) bool {
+				return c.Lane == d.Lane && c.Log == d.Log && c.ID > d.ID && c.First <= d.Last
+			})
+			if former {
+				j.refuse(d, "the log was set back since, and gives its offsets to other events")
+			}
+			return former
+		})
 		slices.SortFunc(l, func(a, b *lostRange) int { return cmp.Compare(a.First, b.First) })
+		if j.drops[k] = l; len(l) == 0 {
+			delete(j.drops, k)
+		}
 	}
 	return j.Ledger.EachFile(ctx, f, func(row control.File) error {
 		if k := placed(row.Lane, row.Stream); j.drops[k] != nil && row.Log == j.Log.ID() {
