@@ -12,9 +12,10 @@ import (
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
+	"github.com/millrace/millrace/internal/web/page"
 )
 
-// openAPI builds what answers the control plane's addresses. It works as soon as the database does, also while this
+// openAPI builds what answers the control plane's addresses, for scripts and, as pages, for people. It works as soon as the database does, also while this
 // process is a standby: what it is asked to do goes into the database, and the process that owns the log does it.
 func (s *system) openAPI(ctx context.Context) error {
 	key, err := s.plane.store.InstallationKey(ctx, "ids")
@@ -49,6 +50,9 @@ func (s *system) openAPI(ctx context.Context) error {
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
 		Call: s.notifier.Try, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	})
+	if err == nil {
+		s.pages, err = page.New(page.Config{}, page.Deps{API: s.api, Logger: s.logger})
+	}
 	return err
 }
 

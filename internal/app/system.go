@@ -60,6 +60,7 @@ type system struct {
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	api      http.Handler
+	pages    http.Handler  // everything else, for people
 	stopping chan struct{} // closed when run begins to stop
 	asked    bell          // rung for jobs
 	notifier *notify.Notifier
@@ -129,7 +130,8 @@ func (s *system) listen() error {
 		httpd.WriteError(w, r, s.waiting.Load())
 	}))
 	s.probes.Register(mux)
-	mux.HandleFunc("/", httpd.NotFound)
+	mux.HandleFunc("/v1/", httpd.NotFound) // a program's mistake: it reads no page
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.ServeHTTP(w, r) })
 
 	conf := httpd.Config{Listen: s.cfg.Server.Listen, TrustedProxies: s.cfg.Server.TrustedProxies, AccessLog: s.cfg.Server.AccessLog}
 	if s.cfg.Server.TLSCertFile != "" {

@@ -13,11 +13,7 @@ const languageCookie = "millrace_language"
 
 // rail is where a workspace's pages are, in the order in which they are listed.
 var rail = []struct{ key, path, icon string }{
-	{"page.rail_overview", "", "gauge"},
 	{"page.rail_currents", "/currents", "waves"},
-	{"page.rail_partners", "/partners", "puzzle"},
-	{"page.rail_events", "/events", "activity"},
-	{"page.rail_settings", "/settings", "settings"},
 }
 
 // frame gives what stands around a page with that title. here is the path of its part of the rail; empty: none.
@@ -27,17 +23,11 @@ func (v *visit) frame(title, here string) frame {
 		f.Alone = true
 		return f
 	}
-	f.Person = menu{Text: v.me.Email, Icon: "user", Items: []menuItem{
-		{Text: v.t("page.me"), Href: "/me", Icon: "settings"},
-	}}
-	if v.me.Installation {
-		f.Person.Items = append(f.Person.Items, menuItem{Text: v.t("page.installation"), Href: "/installation", Icon: "database"})
-	}
-	f.Person.Items = append(f.Person.Items, menuItem{Text: v.t("page.sign_out"), Href: "/sign-out", Post: true, Icon: "log-out", Line: true})
+	f.Person = menu{Text: v.me.Email, Icon: "user", Items: []menuItem{{Text: v.t("page.sign_out"), Href: "/sign-out", Post: true, Icon: "log-out"}}}
 	spaces := menu{Text: v.t("page.workspaces"), Icon: "chevron-down", Left: true}
 	for _, w := range v.me.Workspaces {
 		mine := v.place != nil && w.Workspace == v.place.Workspace
-		item := menuItem{Text: w.Name, Href: "/w/" + w.Workspace, Here: mine}
+		item := menuItem{Text: w.Name, Href: "/w/" + w.Workspace + "/currents", Here: mine}
 		if mine {
 			item.Icon = "check"
 		}

@@ -32,15 +32,12 @@ func enterPages() []page {
 
 // home leads to the first workspace that the member has.
 func home(v *visit) error {
-	switch {
-	case len(v.me.Workspaces) > 0:
-		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace))
-	case v.me.Installation:
-		v.redirect("/installation")
-	default:
-		f := v.frame(v.t("page.home_none"), "")
-		v.show(http.StatusOK, "notice", noticePage{f, banner{Tone: info, Icon: "info", Title: v.t("page.home_none"), Texts: []string{v.t("page.home_none_text")}}})
+	if len(v.me.Workspaces) > 0 {
+		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace) + "/currents")
+		return nil
 	}
+	f := v.frame(v.t("page.home_none"), "")
+	v.show(http.StatusOK, "notice", noticePage{f, banner{Tone: info, Icon: "info", Title: v.t("page.home_none"), Texts: []string{v.t("page.home_none_text")}}})
 	return nil
 }
 

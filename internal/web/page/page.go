@@ -55,6 +55,9 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	return mux, nil
 }
 
+// maxForm is the largest form that is read, in bytes.
+const maxForm = 1 << 20
+
 // nothingHere answers addresses that do not exist.
 func nothingHere(*visit) error {
 	return &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "page.nothing_here", Text: "There is nothing at this address."}}
@@ -78,6 +81,7 @@ func (p *pages) table() []page {
 // serve answers the address of one row.
 func (p *pages) serve(row page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := p.newVisit(w, r)
 		err := v.enter(row.open)
 		if err == nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/web"
 )
@@ -28,7 +27,6 @@ type world struct {
 	h      http.Handler
 	people *control.People
 	plane  *control.Plane
-	store  *store.Store
 	acme   control.Workspace
 }
 
@@ -54,7 +52,7 @@ func newWorld(t *testing.T) *world {
 		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
 	must(t, err)
-	w.store, w.plane = s, plane
+	w.plane = plane
 	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	root := control.WithActor(t.Context(), control.CommandLine())
