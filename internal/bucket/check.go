@@ -289,7 +289,7 @@ func (c *check) location(ctx context.Context, step *Step) error {
 		return err
 	case !regionName.MatchString(region):
 		// Not a name that could be signed for; what was given stands.
-	case asked == "" || c.access.Endpoint == "":
+	case asked == "" || c.access.Endpoint == "" || region != asked && c.outranks(ctx, region, asked):
 		c.access.Region = region
 	}
 	if asked != "" && c.access.Region != asked {
@@ -298,6 +298,30 @@ func (c *check) location(ctx context.Context, step *Step) error {
 	c.report.Region = c.access.Region
 	return nil
 }
+
+// outranks tells whether what a store at an endpoint says of the bucket's region is right and what was given is not.
+// Stores without regions say the default, or nothing, which is the same: then what was given stands if requests for it
+// are answered, be it by way of the right region.
+func (c *check) outranks(ctx context.Context, told, given string) bool {
+	return c.answersIn(ctx, told) && (told != defaultRegion || !c.answersIn(ctx, given))
+}
+
+// answersIn tells whether the store takes requests that are signed for region. Others are followed where their answer
+// says the region; that to a HEAD has no words for it.
+func (c *check) answersIn(ctx context.Context, region string) bool {
+	b, err := c.bucket(func(a *Access) { a.Region = region })
+	if err == nil {
+		err = insist(ctx, func() error { _, err := b.Head(ctx, c.key(probeName)); return err })
+	}
+	switch ProblemOf(err) {
+	case "", NotFound, AccessDenied:
+		return true
+	}
+	return false
+}
+
+// defaultRegion is what a bucket without a region is in. Source: Amazon S3 API reference, GetBucketLocation.
+const defaultRegion = "us-east-1"
 
 func (c *check) list(ctx context.Context, _ *Step) error {
 	b, err := c.bucket(nil)

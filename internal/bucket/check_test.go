@@ -348,6 +348,12 @@ func TestCheckTellsTheRegion(t *testing.T) {
 			t.Errorf("given %q: %+v %v", given, r, err)
 		}
 	}
+	// A store without regions says the default and takes any: what was given stands, without a word.
+	in = input(bucket.Currents)
+	in.Access.Region = "eu-west-1"
+	if r, err := bucket.Check(t.Context(), buckettest.NewMemory(), in); err != nil || !r.OK || r.Region != "eu-west-1" || len(r.Notes) != 0 {
+		t.Errorf("at a store without regions: %+v %v", r, err)
+	}
 }
 
 func TestCheckRefusesBadInputAndTriesNothing(t *testing.T) {

@@ -70,6 +70,21 @@ func TestOnBucketServer(t *testing.T) {
 	refusals(t, a, opener)
 }
 
+// Wrong regions are followed call by call, but for HEAD where the refusal says nothing: it has no body.
+func TestTheCheckFollowsTheRegionThatAStoreAtAnEndpointTells(t *testing.T) {
+	_, _, a := startServer(t, bucketserver.Config{Region: "eu-central-1"})
+	for given, notes := range map[string]int{"": 0, "eu-central-1": 0, "us-east-1": 1} {
+		a.Region = given
+		r, err := bucket.Check(t.Context(), opener, bucket.CheckInput{Kind: bucket.Currents, Folder: "currents", Access: a})
+		if err != nil || !r.OK || r.Region != "eu-central-1" || len(r.Notes) != notes {
+			t.Errorf("given %q: ok %t, region %s, notes %+v, %v", given, r.OK, r.Region, r.Notes, err)
+		}
+		if notes > 0 && r.Notes[0].Message.Key != "check.region" {
+			t.Errorf("given %q: %+v", given, r.Notes)
+		}
+	}
+}
+
 func TestOnVersity(t *testing.T) {
 	t.Parallel() // it mostly waits: for the gateway, and for rights to be felt
 	v := buckettest.StartVersity(t)
