@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/avrofile"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/event"
@@ -305,6 +307,50 @@ func TestAnotherLogIsRefusedUntilItIsAccepted(t *testing.T) {
 				t.Errorf("after it: %+v, %v", v, err)
 			}
 		})
+	}
+}
+
+// A change of folder waits for its record while the log is lost: the record is the first thing that the new log is told.
+func TestAChangeThatWaitsWhileTheLogIsLostEndsTheFormerDestination(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(50)
+	moved := strings.Replace(w.manifest(""), "bucket: acme-currents,", "bucket: acme-currents, folder: moved,", 1)
+	if out, err := w.apply(moved); err != nil {
+		t.Fatalf("apply: %s\n%s", Sentence(err), out)
+	}
+	if err := os.RemoveAll(w.data("log")); err != nil {
+		t.Fatal(err)
+	}
+	w.must(LogAccept{})
+	sys, stop := w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := sys.plane.awaitRecorded(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(sys, 50)
+	if _, err := sys.drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string]int{}
+	for _, name := range w.objects() {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel, _ := filepath.Rel(filepath.Join(w.dir, "bucket", "acme-currents"), name) // it lies there
+		folder, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
+		if err := avrofile.EventIDs(f, func([]byte) bool { folders[folder]++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		f.Close() // only read
+	}
+	if want := map[string]int{"currents": 50, "moved": 50}; !maps.Equal(folders, want) {
+		t.Errorf("events by folder: %v, want %v", folders, want)
 	}
 }
 

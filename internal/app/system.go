@@ -367,7 +367,7 @@ func (s *system) patiently(ctx context.Context, open func(context.Context) (*seg
 	}
 }
 
-// openLog opens the log and makes sure that it is the one that the database knows.
+// openLog opens the log, makes sure that it is the one that the database knows, and begins it if it is new.
 func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
 	folder := vfs.OS(filepath.Join(s.cfg.DataDir, logFolder))
 	limit := s.cfg.Log.MaxBytes
@@ -381,7 +381,10 @@ func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.plane.checkIdentity(ctx, log); err != nil {
+	if err = s.plane.checkIdentity(ctx, log); err == nil {
+		err = ingest.Begin(ctx, log)
+	}
+	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	return log, nil

@@ -225,7 +225,7 @@ func (w *world) replaceLog(log *memLog) {
 		kept = 0
 	}
 	if head == 0 {
-		w.log.control(w.t, control.Record{Kind: "clock"}) // no lane can end at offset 0, which means that it has no end
+		w.log.control(w.t, control.Record{Kind: "clock"}) // as ingest.Begin does: no lane can end at offset 0
 	}
 	sels := w.selections()
 	for i := range w.appended {

@@ -13,6 +13,21 @@ import (
 // readers pass over it.
 const recordClock control.RecordKind = "clock"
 
+// Begin appends a record without content to a log that is empty. So no record that means something ever has offset 0,
+// which positions and counts keep for "none". It is called once a log is opened, before anything else is appended.
+//
+// Durable: when err is nil. Errors: as eventlog.Log.Append, and a repetition is safe.
+func Begin(ctx context.Context, log eventlog.Log) error {
+	if _, head := log.Bounds(); head > 0 {
+		return nil
+	}
+	b := new(eventlog.Batch)
+	b.Reset(eventlog.Header{Kind: eventlog.Control})
+	b.Add(0, control.EncodeRecord(control.Record{Kind: recordClock}))
+	_, err := log.Append(ctx, b)
+	return fault.Wrap(err, "begin the log")
+}
+
 // AppendHourMark appends the control record which says that no later record of the log has hour h or an earlier one.
 //
 // That is so by construction, whatever the machine's clock does: a time of acceptance is never before that of an

@@ -14,6 +14,28 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
+func TestALogBeginsOnceWithARecordThatMeansNothing(t *testing.T) {
+	log := newMemoryLog()
+	log.fail(func() error { return fault.New(fault.Unavailable, "append", "full") })
+	if err := Begin(t.Context(), log); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	log.fail(nil)
+	for range 2 {
+		if err := Begin(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := log.records(); n != 1 || log.commits[0].Kind != eventlog.Control {
+		t.Fatalf("%d records", n)
+	}
+	for r := range log.commits[0].Records() {
+		if d, err := control.DecodeRecord(r.Value); err != nil || d.Kind != recordClock || d.Config != nil {
+			t.Errorf("the log begins with %+v, %v", d, err)
+		}
+	}
+}
+
 func TestAnHourIsMarkedOnlyWhenItHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, Config{})
