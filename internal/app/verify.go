@@ -20,7 +20,7 @@ type Verify struct {
 func (Verify) Help() string {
 	return `Three things are compared. The bucket with the ledger: every recorded file is there, is as long as recorded, says of itself what the ledger says, holds as many events; nothing else lies among them. The ledger with itself: no two files cover the same events. The log with the ledger, as far back as the log still goes: every event that the connector selected is in a file, or listed as dropped.
 
-Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference, and 4 where the bucket cannot be looked at any more, because the connector is deleted and its credentials are erased with it. It can be run while the server runs, and again after an alarm.`
+Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference, and 4 where events that the log still holds are in a bucket that cannot be looked at any more: the credentials of a connector that is deleted are erased, and so are those of a bucket that it has left. It can be run while the server runs, and again after an alarm.`
 }
 
 // verdict is what Verify found.
@@ -45,7 +45,7 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
-	// A lane of the past may be closed for good; without the newest nothing that counts was compared.
+	// A lane of the past may be closed for good, which is no error once the log has forgotten what it delivered.
 	_, closed := p.store.Access(ctx, control.Lane{Connector: conn.Connector, Destination: conn.Destination.Number})
 	if closed != nil && !fault.Is(closed, fault.Forbidden) {
 		return closed
@@ -56,10 +56,15 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 			return err
 		}
 	} else {
-		v.print(c, closed == nil)
+		v.print(c)
 	}
 	if len(v.Wrong) > 0 {
 		return errDiffers{"verify found " + quantity(int64(len(v.Wrong)), "difference", "differences")}
+	}
+	if closed == nil && v.Unseen > 0 {
+		return fault.New(fault.Forbidden, "verify", "not all of %s was compared: %s in a bucket that it has left, whose credentials are erased",
+			cmd.Connector, quantity(v.Unseen, "event is", "events are")).
+			WithHint("The ledger has what was delivered there: millrace ledger --connector %s --files. This ends once the log has forgotten those events.", cmd.Connector)
 	}
 	if closed != nil {
 		e := fault.New(fault.Forbidden, "verify", "the bucket of %s was not compared: its credentials are erased", cmd.Connector)
@@ -71,9 +76,11 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 	return nil
 }
 
-func (v *verdict) print(c *Console, whole bool) {
-	c.Print("%s, %s, %s", quantity(v.Files, "file", "files"), quantity(v.Events, "event", "events"), size(v.Bytes))
-	if v.LogFrom != nil {
+func (v *verdict) print(c *Console) {
+	if v.Files > 0 || len(v.Unreadable) == 0 {
+		c.Print("%s, %s, %s", quantity(v.Files, "file", "files"), quantity(v.Events, "event", "events"), size(v.Bytes))
+	}
+	if v.LogFrom != nil && (v.Compared > 0 || v.Unseen == 0) {
 		c.Print("%s compared with the log, which goes back to %s", quantity(v.Compared, "event", "events"), v.LogFrom.Format(time.RFC3339))
 	}
 	if v.Dropped > 0 {
@@ -88,13 +95,20 @@ func (v *verdict) print(c *Console, whole bool) {
 	for _, d := range v.Unreadable {
 		c.Print("not looked at: %s", d)
 	}
+	if v.Unseen > 0 {
+		c.Print("not compared: %s of the log, delivered there by what the ledger says", quantity(v.Unseen, "event", "events"))
+	}
 	for _, f := range v.Uncompared {
 		c.Print("not compared with the log: %s", f)
 	}
 	for _, d := range v.Wrong {
 		c.Print("%s: %s %s", d.Kind, d.Key, d.Detail)
 	}
-	if len(v.Wrong) == 0 && whole {
+	switch {
+	case len(v.Wrong) > 0:
+	case len(v.Unreadable) == 0:
 		c.Print("no difference")
+	case v.Files > 0:
+		c.Print("no difference in what was looked at")
 	}
 }

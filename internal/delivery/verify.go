@@ -32,7 +32,8 @@ type Verdict struct {
 	Events     int64        `json:"events"`
 	Bytes      int64        `json:"bytes"`
 	Compared   int64        `json:"events_compared_with_log"`
-	LogFrom    *time.Time   `json:"log_from,omitempty"` // how far back that goes
+	Unseen     int64        `json:"events_not_compared"` // events of the log that the ledger has in buckets that cannot be looked at
+	LogFrom    *time.Time   `json:"log_from,omitempty"`  // how far back that goes
 	TakenAway  []string     `json:"taken_away"`
 	Dropped    int64        `json:"dropped"`
 	Repeated   int64        `json:"repeated_ids"` // that producers sent more than once
@@ -71,7 +72,7 @@ const settleTime = 3 * time.Second
 // the ledger.
 // Errors: what keeps it from comparing: those of buckets, log and ledger. Differences are not errors.
 func Verify(ctx context.Context, in VerifyInput) (Verdict, error) {
-	v := &verify{VerifyInput: in, Verdict: Verdict{TakenAway: []string{}, Unreadable: []string{}, Uncompared: []string{}, Wrong: []Difference{}}}
+	v := &verify{VerifyInput: in, erased: map[int]bool{}, Verdict: Verdict{TakenAway: []string{}, Unreadable: []string{}, Uncompared: []string{}, Wrong: []Difference{}}}
 	destinations, err := in.destinations(ctx, in.Connector)
 	if err != nil {
 		return v.Verdict, err
@@ -93,6 +94,7 @@ func Verify(ctx context.Context, in VerifyInput) (Verdict, error) {
 type verify struct {
 	VerifyInput
 	Verdict
+	erased map[int]bool // destinations that cannot be looked at
 }
 
 func (v *verify) wrong(kind DifferenceKind, key, format string, args ...any) {
@@ -104,6 +106,7 @@ func (v *verify) bucket(ctx context.Context, d control.Destination) error {
 	lane := control.Lane{Connector: v.Connector.Connector, Destination: d.Number}
 	a, err := v.Ledger.Access(ctx, lane)
 	if fault.Is(err, fault.Forbidden) {
+		v.erased[d.Number] = true
 		v.Unreadable = append(v.Unreadable, fmt.Sprintf("destination %d (bucket %s): its credentials are erased", d.Number, d.Bucket))
 		return nil
 	}
@@ -315,9 +318,14 @@ func (v *verify) log(ctx context.Context, destinations []control.Destination) er
 			if !ok || !e.takes(schema, c.Target) {
 				continue
 			}
-			v.Compared++
 			k := placedStream{e.config.Destination.Number, control.Stream{Schema: r.Schema, Hour: c.Hour(), Target: c.Target}}
-			if s := covering(spans[k], r.Offset); s != nil {
+			s := covering(spans[k], r.Offset)
+			if s != nil && s.file != nil && v.erased[e.config.Destination.Number] {
+				v.Unseen++
+			} else {
+				v.Compared++
+			}
+			if s != nil {
 				s.events++
 				if s.file != nil {
 					s.hash.Add(int64(r.Offset), r.Value)
