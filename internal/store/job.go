@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,9 +109,34 @@ func (s *Store) AddJob(ctx context.Context, j control.Job) (id int64, err error)
 
 // WaitingJobs gives the jobs of all workspaces that are not done, oldest first; also those that are said to run: the
 // owner of the log is alone, so one that it does not know of was running when its process ended.
+//
+// Errors: corrupt where one of them cannot be read, beside the jobs that can: it has failed then, and is not met again.
 func (s *Store) WaitingJobs(ctx context.Context) ([]control.Job, error) {
-	js, err := list(s.reader(ctx), s.scanJob, jobQuery+"WHERE state IN ('waiting', 'running') ORDER BY id")
-	return js, s.fail(err, "list waiting jobs")
+	const op = "list waiting jobs"
+	type row struct {
+		job control.Job
+		err error
+	}
+	rows, err := list(s.reader(ctx), func(r scanner) (v row, err error) {
+		if v.job, v.err = s.scanJob(r); !fault.Is(v.err, fault.Corrupt) {
+			err = v.err
+		}
+		return v, err
+	}, jobQuery+"WHERE state IN ('waiting', 'running') ORDER BY id")
+	if err != nil {
+		return nil, s.fail(err, op)
+	}
+	var jobs []control.Job
+	for _, v := range rows {
+		if v.err == nil {
+			jobs = append(jobs, v.job)
+			continue
+		}
+		v.job.State, v.job.DoneAt = control.JobFailed, s.now()
+		v.job.Failure = fault.New(fault.Corrupt, "", "What was asked for cannot be read any more.").WithHint("Ask for it again.")
+		err = errors.Join(err, fault.Wrap(v.err, fmt.Sprintf("read job %d, which failed by it", v.job.ID)), s.SaveJob(ctx, v.job))
+	}
+	return jobs, s.fail(err, op)
 }
 
 // SaveJob writes state, result, error and end of a job; its parameters are erased once it is done or has failed.

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
 )
 
 const role = "arn:aws:iam::123456789012:role/millrace"
@@ -281,6 +282,36 @@ func access(run runner) {
 		hs, err = e.Healths(t.Context(), w.Number+1, failing.Connector)
 		ok(t, err)
 		equal(t, "health for another workspace", len(hs), 0)
+	})
+	run("a job that cannot be read fails, and the others go on", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		add := func(s *store.Store) control.Job {
+			t.Helper()
+			j := control.Job{Kind: control.JobReplay, Workspace: w.Number, Connector: "c", State: control.JobWaiting, CreatedAt: e.now, Params: []byte(`{"from":"x"}`)}
+			id, err := s.AddJob(t.Context(), j)
+			ok(t, err)
+			j.ID = id
+			return j
+		}
+		first := add(e.Store)
+		ring, err := secret.NewKeyring()
+		ok(t, err)
+		own := e.cfg.Keyring
+		e.cfg.Keyring = ring
+		sealed := add(e.open()) // under a master key that is lost since
+		e.cfg.Keyring = own
+		last := add(e.Store)
+		got, err := e.WaitingJobs(t.Context())
+		want(t, err, fault.Corrupt) // whoever asks is told, once
+		equal(t, "waiting", got, []control.Job{first, last})
+		got, err = e.WaitingJobs(t.Context())
+		ok(t, err)
+		equal(t, "waiting", got, []control.Job{first, last})
+		one, err := e.Job(t.Context(), w.Number, sealed.ID)
+		ok(t, err)
+		if one.State != control.JobFailed || one.Failure == nil || one.Failure.Message() == "" || !one.DoneAt.Equal(e.now) {
+			t.Errorf("the job that cannot be read: %+v", one)
+		}
 	})
 	run("a job waits until it is done, for whoever owns the log", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
