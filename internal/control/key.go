@@ -122,17 +122,19 @@ func (k APIKey) Validate() []fault.Problem {
 // maxNetworks bounds the networks of one key: each request looks through them.
 const maxNetworks = 100
 
-// ParseNetworks reads networks as 203.0.113.0/24 or single addresses. What lies outside the prefix is cut off. It gives a
-// problem for each that is none.
+// ParseNetworks reads networks as 203.0.113.0/24 or single addresses. What lies outside the prefix is cut off, and IPv4 that
+// is written as IPv6 becomes IPv4. It gives a problem for each that is none.
 func ParseNetworks(field string, list []string) ([]netip.Prefix, []fault.Problem) {
 	out, problems := []netip.Prefix{}, []fault.Problem(nil)
 	for i, s := range list {
 		p, err := netip.ParsePrefix(s)
-		if a, err2 := netip.ParseAddr(s); err2 == nil {
-			a = a.Unmap()
+		if a, none := netip.ParseAddr(s); none == nil && a.Zone() == "" {
 			p, err = netip.PrefixFrom(a, a.BitLen()), nil
 		}
-		if err != nil || p.Addr().Zone() != "" {
+		if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96) // as clients' addresses are written
+		}
+		if err != nil {
 			problems = append(problems, fault.Field(index(field, i), "invalid",
 				"field.network", `"{value}" is neither a network such as 203.0.113.0/24 nor an address.`, "value", fault.Escaped(s)))
 			continue
