@@ -783,3 +783,20 @@ func TestDurationsInJSONLogsSayTheirUnit(t *testing.T) {
 		}
 	}
 }
+
+// A loss is brought back by the command as mails and guides give it, which name no time.
+func TestWhatWasDroppedIsReplayedWithoutATime(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(20)
+	if _, err := w.play(Replay{Connector: "warehouse"}); !fault.Is(err, fault.Invalid) || !strings.Contains(Sentence(err), "--from") || Hint(err) == "" {
+		t.Errorf("recorded files of any time: %v", err)
+	}
+	again := Replay{Connector: "warehouse", Dropped: true}
+	if out := w.must(again); !strings.Contains(out, "0 rows of the ledger") {
+		t.Errorf("of a connector that lost nothing: %s", out)
+	}
+	w.must(ConnectorPause{"warehouse"})
+	if _, err := w.play(again); !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "millrace connector resume acme/warehouse") {
+		t.Errorf("of a paused connector: %v", err)
+	}
+}

@@ -41,7 +41,7 @@ type connectorJSON struct {
 	Bucket      string     `json:"bucket"`
 	Folder      string     `json:"folder"`
 	Endpoint    string     `json:"endpoint,omitempty"`
-	Method      string     `json:"method"` // key, role
+	Method      string     `json:"method,omitempty"` // key, role; none of what is deleted: it went with the credentials
 	Problem     string     `json:"problem,omitempty"`
 	Message     string     `json:"message,omitempty"`
 	FailingFor  string     `json:"failing_for,omitempty"` // counted failing time, which the grace period goes by
@@ -188,10 +188,13 @@ func timeOf(t *time.Time) time.Time {
 }
 
 func methodOf(c control.Connector) string {
-	if c.RoleARN != "" {
+	switch {
+	case c.RoleARN != "":
 		return string(bucket.RoleMethod)
+	case c.AccessKeyID != "":
+		return string(bucket.KeyMethod)
 	}
-	return string(bucket.KeyMethod)
+	return ""
 }
 
 // ConnectorShow shows one connector.

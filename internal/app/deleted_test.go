@@ -67,6 +67,11 @@ func TestADeletedConnectorIsStillFoundByItsName(t *testing.T) {
 	if out := w.must(ConnectorList{Deleted: true}); !strings.Contains(out, "acme/warehouse  deleted") {
 		t.Errorf("list --deleted prints\n%s", out)
 	}
+	// What it delivered with was erased: of a role nothing is left that would tell it from a key.
+	var all struct{ Connectors []map[string]any }
+	if err := json.Unmarshal([]byte(w.must(ConnectorList{Deleted: true, JSON: true})), &all); err != nil || len(all.Connectors) != 1 || all.Connectors[0]["method"] != nil {
+		t.Errorf("list --deleted knows its method: %v %v", all, err)
+	}
 	listed := strings.Fields(w.must(ConnectorList{Deleted: true}))
 	var shown struct{ ID, Status string }
 	if err := json.Unmarshal([]byte(w.must(ConnectorShow{Connector: "acme/warehouse", JSON: true})), &shown); err != nil || shown.Status != "deleted" {

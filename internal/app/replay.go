@@ -12,7 +12,7 @@ import (
 // Replay makes a connector's recorded files again from the log.
 type Replay struct {
 	Connector string `required:"" placeholder:"[WORKSPACE/]NAME" help:"Whose files."`
-	From      string `required:"" placeholder:"TIME" help:"Files of this hour of acceptance and later: 2026-11-22T10, or a date."`
+	From      string `placeholder:"TIME" help:"Files of this hour of acceptance and later: 2026-11-22T10, or a date. Needed, but with --dropped, where it begins with the oldest loss."`
 	To        string `placeholder:"TIME" help:"Files of hours before this one; without it, all."`
 	Dropped   bool   `help:"Deliver what was dropped and the log still holds, in place of making recorded files again."`
 	DryRun    bool   `help:"Say what would be written, and write nothing."`
@@ -27,13 +27,17 @@ func (Replay) Help() string {
 
 What the log has forgotten is refused by name before anything is written. A file that another version of the encoder made holds the same records afterwards; that its bytes are the same is not promised, and such files are named.
 
-With --dropped, what the ledger lists as dropped is delivered after all, as far as the log still holds it: into files of their own, with the transformations that were in force, to the bucket it was meant for. The ledger then counts it as delivered. A running server does it, and the command waits; interrupting the command leaves it to the server. What cannot be brought back is named and stays in the ledger, with exit code 1.
+With --dropped, what the ledger lists as dropped is delivered after all, as far as the log still holds it: into files of their own, with the transformations that were in force, to the bucket it was meant for. The ledger then counts it as delivered. A running server does it, and the command waits; interrupting the command leaves it to the server. A paused connector has to be resumed before. What cannot be brought back is named and stays in the ledger, with exit code 1.
 
-    millrace replay --connector acme/warehouse --from 2026-11-22 --dropped`
+    millrace replay --connector acme/warehouse --dropped`
 }
 
 // Run replays.
 func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
+	if cmd.From == "" && !cmd.Dropped {
+		return fault.New(fault.Invalid, "replay", "--from is missing").
+			WithHint("Say from which hour on files are made again: --from 2026-11-22T10. What was dropped is delivered with --dropped.")
+	}
 	from, until, err := parseHours(cmd.From, cmd.To)
 	if err != nil {
 		return err
@@ -51,6 +55,10 @@ func (cmd Replay) Run(ctx context.Context, c *Console, s Settings) error {
 		if err := cmd.afterDeletion(ctx, p, conn); err != nil {
 			return err
 		}
+	}
+	if cmd.Dropped && conn.Paused && !cmd.DryRun {
+		return fault.New(fault.Conflict, "replay", "the connector %s is paused, so that nothing is uploaded for it", conn.Name).
+			WithHint("Resume it first: millrace connector resume %s/%s", w.Name, conn.Name)
 	}
 	if !cmd.Dropped {
 		return cmd.again(ctx, c, p, conn)
