@@ -172,6 +172,9 @@ func showConnector(w control.Workspace, c control.Connector, lanes []control.Hea
 		}
 		if h.State == control.LaneFailing || h.State == control.LaneRetrying && j.Problem == "" {
 			j.Problem, j.Message, j.Since = h.Problem, h.Message, &h.Since
+			if bucket.Problem(h.Problem).Owner() == bucket.Ours {
+				j.Message = "this installation itself is in the way: " + h.Message
+			}
 			if h.Failing > 0 {
 				j.FailingFor = h.Failing.Round(time.Second).String()
 			}

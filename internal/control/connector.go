@@ -193,7 +193,7 @@ type LaneState string
 // The states.
 const (
 	LaneActive   LaneState = "active"
-	LaneRetrying LaneState = "retrying" // passing errors for more than 15 minutes
+	LaneRetrying LaneState = "retrying" // passing errors for more than 15 minutes, or a trouble of this installation itself
 	LaneFailing  LaneState = "failing"  // parked on an error that only the customer can mend
 	LanePaused   LaneState = "paused"
 	LaneDone     LaneState = "done" // ended at Until, all delivered or settled

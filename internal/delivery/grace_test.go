@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -482,6 +483,51 @@ func TestADeletedConnectorWhoseBucketRefusesGivesUpTheRest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lines counts what is logged at a level.
+type lines struct {
+	slog.Handler
+	level slog.Level
+	n     *atomic.Int64
+}
+
+func (h lines) Enabled(context.Context, slog.Level) bool { return true }
+func (h lines) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h lines) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == h.level {
+		h.n.Add(1)
+	}
+	return nil
+}
+
+// The installation's own trouble is everybody's: it is shown at once, and logged once for all.
+func TestTheInstallationsOwnTroubleIsSaidOnceAndShownAtOnce(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		var errors atomic.Int64
+		w.logger = slog.New(lines{slog.DiscardHandler, slog.LevelError, &errors})
+		w.configure(nil)
+		p := w.start()
+		for episode := range int64(2) {
+			w.buckets["b1"].Deny(bucket.OwnCredentials)
+			w.append(someTypes[0], 50)
+			w.append(someTypes[1], 50)
+			time.Sleep(10 * time.Minute)
+			if h := w.store.health[lane1]; h.State != control.LaneRetrying || h.Problem != string(bucket.OwnCredentials) || h.Message == "" {
+				t.Errorf("it says %s, %q %q", h.State, h.Problem, h.Message)
+			}
+			if n := errors.Load(); n != episode+1 {
+				t.Errorf("%d lines in episode %d", n, episode)
+			}
+			w.buckets["b1"].Deny("")
+			must(t, w, 2*time.Hour)
+			if h := w.store.health[lane1]; h.State != control.LaneActive || h.Problem != "" {
+				t.Errorf("after it: %s, %q", h.State, h.Problem)
+			}
+		}
+		p.stop()
+		w.check()
+	})
 }
 
 // Nobody can mend a deleted connector: the stages of its last minute are not told, and its losses as what they are.

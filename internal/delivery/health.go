@@ -40,10 +40,13 @@ func (l *lane) failed(err error) {
 		l.rest(l.probeInterval())
 		return
 	case bucket.Ours:
-		if l.health.State == control.LaneFailing && l.health.Problem != string(problem) {
+		switch st := l.health.State; {
+		case st == control.LaneActive || st == control.LaneRetrying && l.health.Problem != string(problem):
+			l.setHealth(control.LaneRetrying, string(problem), err)
+		case st == control.LaneFailing && l.health.Problem != string(problem):
 			l.show(string(problem), err) // what the customer refused is not the trouble now
 		}
-		l.log.Error("this installation itself is in the way: its credentials, its clock, or MILLRACE_ALLOWED_ENDPOINT_NETWORKS", "problem", problem, "error", err)
+		l.hinder(problem, err)
 	default:
 		l.log.Info("attempt failed; trying again", "problem", problem, "error", err, "failures", l.failures)
 	}
@@ -63,6 +66,41 @@ func (l *lane) failed(err error) {
 	}
 }
 
+// hindrance is a trouble of this installation itself. Its credentials and its clock are those of all lanes, which
+// networks it may reach is the matter of one.
+type hindrance struct {
+	problem bucket.Problem
+	lane    control.Lane // zero: of all
+}
+
+// hinder says in the log that this installation is in the way: one line for an episode, however many lanes and attempts
+// meet it, and another for each hour that it lasts.
+func (l *lane) hinder(problem bucket.Problem, err error) {
+	h := hindrance{problem: problem}
+	if problem == bucket.AddressForbidden {
+		h.lane = l.row.Lane
+	}
+	l.hindrance = h
+	l.m.mu.Lock()
+	said, known := l.m.hindered[h]
+	again := !known || l.now.Sub(said) >= tellAgain
+	if again {
+		l.m.hindered[h] = l.now
+	}
+	l.m.mu.Unlock()
+	if again {
+		l.log.Error("this installation itself is in the way: its credentials, its clock, or MILLRACE_ALLOWED_ENDPOINT_NETWORKS", "problem", problem, "error", err)
+	}
+}
+
+// unhinder ends the episode that the lane met, since the store answers it.
+func (l *lane) unhinder() {
+	l.m.mu.Lock()
+	delete(l.m.hindered, l.hindrance)
+	l.m.mu.Unlock()
+	l.hindrance = hindrance{}
+}
+
 // ownerOf says who can mend what stops a lane.
 func ownerOf(err error) bucket.Owner {
 	if e, ok := errors.AsType[*bucket.Error](err); ok {
@@ -77,6 +115,7 @@ func ownerOf(err error) bucket.Owner {
 // succeeded takes a file that was written: an episode of failing ends with it. A probe that was answered well only
 // ends the rest.
 func (l *lane) succeeded(wrote bool) {
+	l.unhinder()
 	l.failures, l.failedAt = 0, time.Time{}
 	l.resting = time.Time{}
 	if wrote && l.health.State == control.LanePaused {

@@ -31,8 +31,9 @@ type Manager struct {
 	// pressed: the log is near its quota, and what keeps retention back is to be saved now.
 	pressed atomic.Bool
 
-	mu    sync.Mutex
-	lanes map[control.Lane]*lane
+	mu       sync.Mutex
+	lanes    map[control.Lane]*lane
+	hindered map[hindrance]time.Time // when the log was told of it; see hinder
 }
 
 const (
@@ -63,6 +64,7 @@ func New(cfg Config, deps Deps) *Manager {
 	return &Manager{
 		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
 		caps: newCaps(d, deps.Store), made: now, wall: now.Round(0), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
+		hindered: map[hindrance]time.Time{},
 	}
 }
 

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type world struct {
 	reader    *event.Reader
 	cfg       delivery.Config
 	spread    delivery.Spread
+	logger    *slog.Logger                        // nil: as said
 	wrap      func(delivery.Store) delivery.Store // what processes see of the store; may be nil
 	history   []control.Config                    // of the one connector, as logged
 	logged    []eventlog.Offset
@@ -268,7 +270,7 @@ func (w *world) start() *process {
 	}
 	p.m = delivery.New(w.cfg, delivery.Deps{
 		Log: w.source(), Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
-		Logger: slog.New(said()), Spread: w.spread,
+		Logger: cmp.Or(w.logger, slog.New(said())), Spread: w.spread,
 		Hooks: delivery.Hooks{
 			OnRetry:   func(control.LaneRow, error) { p.said("retry") },
 			OnParked:  func(control.LaneRow, error) { p.said("parked") },
