@@ -57,7 +57,7 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 	needed := secrets{env: s.env, found: map[string]string{}}
 	m, err := control.ParseManifest(name, data, needed.variable, needed.file)
 	if err != nil {
-		return err
+		return cmd.problems(ctx, s, m, err)
 	}
 	if len(m.Workspaces) == 0 {
 		return fault.New(fault.Invalid, "apply", "%s names no workspaces", name).
@@ -110,6 +110,19 @@ func (cmd Apply) apply(ctx context.Context, c *Console, s Settings, m control.Ma
 	rules, end := p.watched(c)
 	defer end()
 	return showApplied(rules.Apply(ctx, m, cmd.DryRun), cmd.DryRun), nil
+}
+
+// problems adds to err what else is wrong with the file, as far as that can be told here.
+func (cmd Apply) problems(ctx context.Context, s Settings, m control.Manifest, err error) error {
+	if cmd.Server != "" || len(m.Workspaces) == 0 {
+		return err
+	}
+	p, failed := loadPlane(ctx, s)
+	if failed != nil {
+		return err // what the file is to be compared with is another matter
+	}
+	defer p.Close() // nothing was changed
+	return p.rules().Problems(ctx, m, err)
 }
 
 // ask has a server apply the file, and shows how far it is.
@@ -185,6 +198,7 @@ func applyError(res client.Applied) error {
 	if !invalid || len(lines) > 0 {
 		e = fault.New(fault.Internal, "", "refused: %s", strings.Join(lines, "\nrefused: "))
 	}
+	slices.SortStableFunc(fields, control.ByPlace)
 	e.Fields = fields
 	return e.WithHint("%s", strings.Join(hints, "\n  → "))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,5 +97,45 @@ func TestEachRefusalOfApplyKeepsItsOwnHint(t *testing.T) {
 	want := "refused: connector acme/a: No.\n  → Mend a.\nrefused: connector acme/b: No.\nrefused: data export acme: No.\n  → Mend the role."
 	if Sentence(err) != want || Hint(err) != "" || ExitCode(err) != 1 {
 		t.Errorf("exit %d, hint %q:\n%s", ExitCode(err), Hint(err), Sentence(err))
+	}
+}
+
+// What is no key and what is no valid value are told together, in the order of the file.
+func TestAFileOfApplyIsMendedInOneRound(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.apply(`workspaces:
+  - name: acme
+    api_keys: [{name: producer, scopes: [events.wrote], secret_env: KEY}]
+    webhooks:
+      - {url: nowhere, secret_env: NOBODYS}
+    connectors:
+      - name: warehouse
+        contact_mail: data@acme.example
+        destination: {bucket: A_B, access_key_id: AKIAWORLD, secret_access_key_env: SECRET}
+        events: [nothing]
+    unknown_fields: perhaps
+`)
+	e := fault.As(err)
+	if e == nil || e.Code != fault.Invalid {
+		t.Fatal(err)
+	}
+	var at []string
+	for _, p := range e.Fields {
+		line, path, _ := strings.Cut(strings.TrimPrefix(p.Field, "apply.yaml:"), ":")
+		at = append(at, line+path[strings.LastIndexAny(path, ".[ "):])
+	}
+	want := []string{"3[0]", "5.url", "5.secret_env", "8.contact_mail", "9.bucket", "10[0]", "11.unknown_fields"}
+	if !slices.Equal(at, want) {
+		t.Errorf("it tells of %q, want %q\n%s", at, want, Sentence(err))
+	}
+}
+
+func TestWhatIsToBeGoneMakesNoWorkspace(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		out, err := w.apply("workspaces: [{name: nobodys, connectors: [{name: x, deleted: true}], data_export: {deleted: true}}]")
+		if err != nil || out != "nothing to change\n" {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }

@@ -85,6 +85,35 @@ func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
 	return a.res
 }
 
+// Problems adds to err, with which ParseManifest gave m, what is wrong with the fields that it could read, so that a
+// file is mended in one round. What is missing is left out: it may be what could not be read. Errors: always one.
+func (p *Plane) Problems(ctx context.Context, m Manifest, err error) error {
+	read := fault.As(err)
+	if read == nil || read.Code != fault.Invalid || len(m.Workspaces) == 0 {
+		return err
+	}
+	said := func(q fault.Problem) bool {
+		_, path, _ := strings.Cut(q.Field, ": ")
+		return slices.ContainsFunc(read.Fields, func(r fault.Problem) bool {
+			_, at, _ := strings.Cut(r.Field, ": ")
+			return strings.HasPrefix(at, path)
+		})
+	}
+	all := *read
+	all.Fields = slices.Clone(read.Fields)
+	for _, f := range p.Apply(ctx, m, true).Failures {
+		if e := fault.As(f.Err); e != nil && e.Code == fault.Invalid {
+			for _, q := range e.Fields {
+				if q.Code != "required" && !said(q) {
+					all.Fields = append(all.Fields, q)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all.Fields, ByPlace)
+	return &all
+}
+
 type applier struct {
 	*Plane
 	m      Manifest
@@ -146,6 +175,9 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 	thing := Thing{Kind: "workspace", Workspace: w.Name}
 	ws, err := a.Store.Workspace(ctx, w.Name)
 	made := fault.Is(err, fault.NotFound)
+	if made && w.onlyDeletes() {
+		return Workspace{Name: w.Name}, true // it is not made for what is to be gone
+	}
 	if made {
 		ws, err = Workspace{Name: w.Name, UnknownFields: RejectUnknown, Language: DefaultLanguage}, nil
 	}
@@ -175,6 +207,12 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		return ws, a.dryRun && fault.Is(err, fault.Invalid)
 	}
 	return ws, true
+}
+
+// onlyDeletes reports whether nothing is wanted of w but that something of it is gone.
+func (w WorkspaceSpec) onlyDeletes() bool {
+	lives := slices.ContainsFunc(w.Connectors, func(c ConnectorSpec) bool { return !c.Deleted }) || w.DataExport != nil && !w.DataExport.Deleted
+	return !lives && (len(w.Connectors) > 0 || w.DataExport != nil) && len(w.Keys)+len(w.Webhooks) == 0 && w.UnknownFields == nil && w.Language == nil
 }
 
 func (a *applier) key(ctx context.Context, ws Workspace, spec KeySpec) {

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,9 +111,26 @@ func ParseManifest(name string, data []byte, env func(string) (string, bool), re
 		unique(&r.yamlReader, w.Connectors, func(c ConnectorSpec) (string, string) { return c.path, *c.Name })
 	}
 	if len(r.problems) > 0 {
-		return Manifest{}, &fault.Error{Code: fault.Invalid, Op: "read " + name, Fields: r.problems}
+		slices.SortStableFunc(r.problems, ByPlace)
+		return m, &fault.Error{Code: fault.Invalid, Op: "read " + name, Fields: r.problems}
 	}
 	return m, nil
+}
+
+// placed finds line and column in what stands before a problem.
+var placed = regexp.MustCompile(`:(\d+):(\d+)(?:: |$)`)
+
+// ByPlace orders problems of one file as their places stand in it; those without one come first.
+func ByPlace(a, b fault.Problem) int {
+	at := func(p fault.Problem) (at [2]int) {
+		if m := placed.FindStringSubmatch(p.Field); m != nil {
+			at[0], _ = strconv.Atoi(m[1]) // digits, and few
+			at[1], _ = strconv.Atoi(m[2])
+		}
+		return at
+	}
+	x, y := at(a), at(b)
+	return slices.Compare(x[:], y[:])
 }
 
 // locate gives problems of the thing at path with their places in the file.
