@@ -106,8 +106,8 @@ func Open(cfg Config, h http.Handler, probes *Probes, log *slog.Logger, hooks Ho
 		if _, ok := errors.AsType[*net.AddrError](err); ok {
 			code = fault.Invalid
 		}
-		return nil, fault.New(code, "listen on "+cfg.Listen, "The address cannot be listened on.").
-			WithHint("Another process may hold it; choose another one with the settings listen and metrics_listen.").WithCause(err)
+		return nil, fault.New(code, "listen on "+cfg.Listen, "the address cannot be listened on").
+			WithHint("Another process may hold it; choose another one with --listen or --metrics-listen.").WithCause(err)
 	}
 	if cert != nil {
 		ln = tls.NewListener(ln, cert.config())

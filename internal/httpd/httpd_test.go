@@ -626,3 +626,16 @@ func TestAProbeThatIsNotReadyIsNoWarning(t *testing.T) {
 		t.Errorf("logged %q", l)
 	}
 }
+
+func TestAnAddressThatIsTakenIsRefusedWithWhatToDo(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	at := ln.Addr().String()
+	_, err = Open(Config{Listen: at}, http.HandlerFunc(NotFound), nil, slog.New(slog.DiscardHandler), Hooks{})
+	if !fault.Is(err, fault.Unavailable) || !strings.HasPrefix(err.Error(), "listen on "+at+": the address cannot be listened on: listen tcp") || !strings.Contains(fault.HintOf(err), "--listen") {
+		t.Errorf("%v (%s)", err, fault.HintOf(err))
+	}
+}
