@@ -741,6 +741,26 @@ func TestCatReadsFilesFoldersAndBuckets(t *testing.T) {
 	}
 }
 
+// The control plane is in PostgreSQL and the setting that says so is forgotten, or the file is lost.
+func TestALogWithoutItsDatabaseGetsNoNewOneInSilence(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(20)
+	if err := os.Remove(w.data(databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.apply(w.manifest(""))
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "MILLRACE_DATABASE_URL") || !strings.Contains(Hint(err), "millrace restore") {
+		t.Fatalf("a new database beside the log: %v %s", err, out)
+	}
+	if _, err := os.Stat(w.data(databaseName)); err == nil {
+		t.Error("it was made all the same")
+	}
+	if err := os.WriteFile(w.data(databaseName), nil, 0o600); err != nil { // as the hint says
+		t.Fatal(err)
+	}
+	w.deliver(20)
+}
+
 func TestALostMasterKeyIsNotReplacedInSilence(t *testing.T) {
 	w := newWorld(t)
 	w.deliver(10)

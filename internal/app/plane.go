@@ -56,6 +56,9 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 	where := store.Config{URL: cfg.Database.URL, Keyring: keyring, Catalogue: catalogue}
 	if where.URL.Empty() {
 		where.Path = filepath.Join(cfg.DataDir, databaseName)
+		if err := missDatabase(data, cfg.DataDir); err != nil {
+			return nil, err
+		}
 		if err := reserveDatabase(data); err != nil {
 			return nil, fault.Wrap(err, "make the database in "+cfg.DataDir)
 		}
@@ -65,6 +68,19 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 		return nil, err
 	}
 	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, guard: guard, opener: newOpener(cfg, guard, own)}, nil
+}
+
+// missDatabase refuses a data folder, dir, that has a log and no database: it is elsewhere, or lost, and a new one would know
+// of no connector. Errors: conflict.
+func missDatabase(data vfs.FS, dir string) error {
+	if _, err := data.Stat(databaseName); !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if _, err := data.Stat(logFolder); err != nil {
+		return nil // nothing was begun here; what else is wrong with the folder shows where the database is made
+	}
+	return fault.New(fault.Conflict, "open the data folder", "%s has a log, and no database", dir).
+		WithHint("If its control plane is in PostgreSQL, set MILLRACE_DATABASE_URL as before; if %s is lost, put a backup back with `millrace restore`. To begin with nothing but the log, make an empty file of that name there.", databaseName)
 }
 
 // reserveDatabase makes the database's file before SQLite does: only its owner may read it, and SQLite gives the files
