@@ -78,7 +78,7 @@ type WebhookCreate struct {
 // WebhookIssued is a new webhook.
 type WebhookIssued struct {
 	Webhook
-	Secret string `json:"secret" doc:"Shown this once."`
+	Secret string `json:"secret,omitempty" doc:"Shown this once; absent if it was brought."`
 }
 
 // WebhookTest is what came of a trial call.

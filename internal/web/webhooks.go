@@ -54,7 +54,11 @@ func (a *api) createWebhook(c *call, in createWebhookIn) (client.WebhookIssued, 
 	if err != nil {
 		return client.WebhookIssued{}, err
 	}
-	return client.WebhookIssued{Webhook: a.showWebhook(w), Secret: w.Secret.Reveal()}, nil
+	out := client.WebhookIssued{Webhook: a.showWebhook(w)}
+	if in.Body.Secret == "" { // who brought one has it
+		out.Secret = w.Secret.Reveal()
+	}
+	return out, nil
 }
 
 type webhookIn struct {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -48,30 +49,56 @@ func (v *visit) frame(title, here string) frame {
 // path gives the address of a page of the visit's workspace.
 func (v *visit) path(path string) string { return "/w/" + url.PathEscape(v.place.Workspace) + path }
 
-// languages gives the menu that changes the language.
+// languages gives the menu that changes the language. Who is not signed in asks for the same page anew, by an address
+// that is relative: that of the page may be a secret, which works once.
 func (v *visit) languages() menu {
 	m := menu{Text: strings.ToUpper(string(v.lang[:2])), Label: v.t("page.language"), Icon: "globe"}
 	for _, l := range text.Languages() {
-		m.Items = append(m.Items, menuItem{Text: languageNames[l], Post: true, Href: "/language?next=" + url.QueryEscape(v.back()), Name: "language", Value: string(l), Here: l == v.lang})
+		item := menuItem{Text: languageNames[l], Here: l == v.lang}
+		if v.me == nil || v.r.PathValue("token") != "" {
+			q := v.r.URL.Query()
+			q.Set(languageParam, string(l))
+			item.Href = "?" + q.Encode()
+		} else {
+			item.Post, item.Href, item.Name, item.Value = true, "/language?next="+url.QueryEscape(v.back()), "language", string(l)
+		}
+		m.Items = append(m.Items, item)
 	}
 	return m
+}
+
+// languageParam is the language of one request; it is kept for the next ones.
+const languageParam = "language"
+
+// wish gives the language that the visitor has asked for: now, or earlier.
+func (v *visit) wish() (text.Language, bool) {
+	if l, ok := text.Parse(v.r.URL.Query().Get(languageParam)); ok {
+		v.keepLanguage(l)
+		return l, true
+	}
+	k, err := v.r.Cookie(languageCookie)
+	if err != nil {
+		return "", false
+	}
+	return text.Parse(k.Value)
+}
+
+func (v *visit) keepLanguage(l text.Language) {
+	http.SetCookie(v.w, &http.Cookie{Name: languageCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 // languageNames are the languages as their readers call them.
 var languageNames = map[text.Language]string{text.English: "English", text.Portuguese: "Português", text.Spanish: "Español"}
 
-// chooseLanguage keeps a visitor's choice: with the member, or in a cookie.
+// chooseLanguage keeps a member's choice.
 func chooseLanguage(v *visit) error {
 	l, ok := text.Parse(v.form("language"))
 	if !ok {
 		return nothingHere(v)
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: languageCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	if v.me != nil {
-		chosen := string(l)
-		if _, err := v.api.UpdateMe(v, meEdit{Language: &chosen}, ""); err != nil {
-			return v.said(err)
-		}
+	chosen := string(l)
+	if _, err := v.api.UpdateMe(v, client.MeEdit{Language: &chosen}, ""); err != nil {
+		return v.said(err)
 	}
 	v.redirect(v.r.URL.Query().Get("next"))
 	return nil

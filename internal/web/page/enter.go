@@ -8,9 +8,6 @@ import (
 	"github.com/millrace/millrace/client"
 )
 
-// meEdit is a shorter name for what members change of themselves.
-type meEdit = client.MeEdit
-
 // enterPages are about coming in and going out.
 func enterPages() []page {
 	return []page{
@@ -18,7 +15,7 @@ func enterPages() []page {
 		{"GET /sign-in", true, showSignIn},
 		{"POST /sign-in", true, signIn},
 		{"POST /sign-out", true, signOut},
-		{"POST /language", true, chooseLanguage},
+		{"POST /language", false, chooseLanguage},
 		{"GET /password", true, showForgotten},
 		{"POST /password", true, forgotten},
 		{"GET /password/{token}", true, showReset},

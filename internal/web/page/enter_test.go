@@ -54,6 +54,9 @@ func TestAnInvitationMakesAMember(t *testing.T) {
 	must(t, err)
 	link := strings.TrimPrefix(made.Link.Reveal(), "https://mill.example")
 	b := w.browser("pt-BR")
+	if p := b.get(link); strings.Contains(p.body, strings.TrimPrefix(link, "/invitations/")) {
+		t.Errorf("the page holds its link, which works once:\n%s", p.body)
+	}
 	b.get(link).has(t, http.StatusOK, "bob@acme.example", "acme", `name="password"`)
 	b.post(link, "name", "Bob <script>", "password", "short").has(t, http.StatusUnprocessableEntity, `value="Bob &lt;script&gt;"`, `id="password-error"`)
 	if b.post(link, "name", "Bob", "password", password); len(b.cookies) == 0 {
@@ -65,9 +68,11 @@ func TestAnInvitationMakesAMember(t *testing.T) {
 func TestALanguageIsKept(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser("en")
-	b.post("/language?next=/password", "language", "pt-BR").has(t, http.StatusOK, `<html lang="pt-BR">`, "Esqueci a senha")
-	b.post("/language", "language", "xx").has(t, http.StatusNotFound)
+	b.get("/password?language=pt-BR").has(t, http.StatusOK, `<html lang="pt-BR">`, "Esqueci a senha", `href="?language=es"`)
+	b.get("/password").has(t, http.StatusOK, `<html lang="pt-BR">`)
+	b.get("/password?language=xx").has(t, http.StatusOK, `<html lang="pt-BR">`)
 	s := w.signedIn("en")
+	s.post("/language", "language", "xx").has(t, http.StatusNotFound)
 	s.post("/language?next=/nowhere", "language", "es")
 	s.cookies["millrace_language"] = "en"
 	s.get("/nowhere").has(t, http.StatusNotFound, `<html lang="es">`)

@@ -34,10 +34,8 @@ type visit struct {
 
 func (p *pages) newVisit(w http.ResponseWriter, r *http.Request) *visit {
 	v := &visit{p: p, w: w, r: r, lang: text.Match(r.Header.Get("Accept-Language")), zone: time.UTC, now: p.deps.Now()}
-	if k, err := r.Cookie(languageCookie); err == nil {
-		if l, ok := text.Parse(k.Value); ok {
-			v.lang = l
-		}
+	if l, ok := v.wish(); ok {
+		v.lang = l
 	}
 	v.Context, v.refusal = web.CatchRefusal(r.Context())
 	v.api = client.New("http://api", "")
@@ -82,7 +80,7 @@ func (v *visit) enter(open bool) error {
 // know takes up who visits, and how they want to be addressed.
 func (v *visit) know(me client.Me) {
 	v.me = &me
-	if l, ok := text.Parse(me.Language); ok {
+	if l, ok := text.Parse(me.Language); ok && v.r.URL.Query().Get(languageParam) == "" {
 		v.lang = l
 	}
 	if z, err := time.LoadLocation(me.TimeZone); err == nil {

@@ -137,7 +137,7 @@ func (b *browser) ask(method, path string, f url.Values) seen {
 func (w *world) signedIn(language string) *browser {
 	w.t.Helper()
 	b := w.browser(language)
-	if p := b.post("/sign-in?next=/language", "email", "ada@acme.example", "password", password); len(b.cookies) == 0 {
+	if p := b.post("/sign-in?next=/_components", "email", "ada@acme.example", "password", password); len(b.cookies) == 0 {
 		w.t.Fatalf("not signed in: %d\n%s", p.status, p.body)
 	}
 	return b
