@@ -139,3 +139,21 @@ func TestWhatIsToBeGoneMakesNoWorkspace(t *testing.T) {
 		}
 	}
 }
+
+// Such a webhook would never be called: who makes it learns that now, and not from deliveries that fail.
+func TestAWebhookAtAnAddressInsideIsRefusedWhenItIsMade(t *testing.T) {
+	w := newWorld(t)
+	file := func(url string) string {
+		return "workspaces: [{name: acme, webhooks: [{url: '" + url + "', secret: a-secret-of-many-characters}]}]"
+	}
+	for _, url := range []string{"http://10.1.2.3/hook", "https://[fd00::1]:8443/hook"} {
+		if out, err := w.apply(file(url)); !fault.Is(err, fault.Invalid) || !strings.Contains(Sentence(err), "MILLRACE_ALLOWED_ENDPOINT_NETWORKS") {
+			t.Errorf("%s: %v\n%s", url, err, out)
+		}
+	}
+	for _, url := range []string{"http://127.0.0.1/hook", "https://hook.example/hook"} { // an allowed network, and a name
+		if out, err := w.apply(file(url)); err != nil {
+			t.Errorf("%s: %v\n%s", url, err, out)
+		}
+	}
+}

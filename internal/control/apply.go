@@ -315,7 +315,11 @@ func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSp
 		next.Secret = spec.Secret
 		words = append(words, "secret: new")
 	}
-	err = invalid("", next.Validate())
+	problems := next.Validate()
+	if made {
+		problems = a.validateNewWebhook(next)
+	}
+	err = invalid("", problems)
 	if err == nil && (made || len(words) > 0) && !a.dryRun {
 		err = a.SaveWebhook(ctx, next)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -66,7 +67,9 @@ type Plane struct {
 	Store Store
 	// Check tries credentials on a bucket, before they are stored. Access by role comes with external id and session
 	// name. It adds what the installation decides: what opens buckets, its patience, who is shown the steps.
-	Check     func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error)
+	Check func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error)
+	// MayCall gives an error for an address of a webhook that will never be connected to; nil: any may be.
+	MayCall   func(netip.Addr) error
 	Catalogue *event.Catalogue
 	Cluster   string           // frozen into a connector when it is launched
 	Zone      string           // likewise

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/rand"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -66,6 +67,21 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 	return ps
 }
 
+// validateNewWebhook is Validate, and looks at an address that stands in w itself. What a name leads to is looked at
+// whenever it is called.
+func (p *Plane) validateNewWebhook(w Webhook) []fault.Problem {
+	problems := w.Validate()
+	u, err := url.Parse(w.URL)
+	if err != nil || p.MayCall == nil {
+		return problems
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil && p.MayCall(a) != nil {
+		problems = append(problems, fault.Field("url", "address_forbidden", "field.webhook_inside",
+			"{address} lies inside the operator's own network, which may not be called. The operator can allow the network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS.", "address", a.String()))
+	}
+	return problems
+}
+
 // SaveWebhook makes the webhook of w's workspace and address as w says. Errors: invalid with every problem.
 func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
 	const op = "save webhook"
@@ -96,7 +112,7 @@ func (p *Plane) CreateWebhook(ctx context.Context, w Webhook) (Webhook, error) {
 	if w.Secret.Empty() {
 		w.Secret = secret.New(webhookSecretPrefix + strings.ToLower(rand.Text()))
 	}
-	if err := invalid(op, w.Validate()); err != nil {
+	if err := invalid(op, p.validateNewWebhook(w)); err != nil {
 		return w, err
 	}
 	w.CreatedAt = p.now()
