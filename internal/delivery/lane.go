@@ -213,6 +213,11 @@ func (l *lane) round(ctx context.Context) error {
 		if err := l.watch(work); err != nil {
 			return err
 		}
+		if l.stopping {
+			for _, s := range l.streams {
+				l.cut(s, cutShutdown) // also what was gathered again behind an object that was found
+			}
+		}
 		l.cutDue()
 		if l.m.budget.full() && l.held.Load() > l.m.budget.share() {
 			l.cutLargest()
@@ -268,9 +273,6 @@ func (l *lane) round(ctx context.Context) error {
 			done = nil
 			l.stopping = true
 			deadline = time.After(shutdownTime)
-			for _, s := range l.streams {
-				l.cut(s, cutShutdown)
-			}
 			if l.dirty.IsZero() && l.cursor() > l.pos.Cursor {
 				l.dirty = l.now
 			}
