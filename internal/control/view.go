@@ -79,13 +79,16 @@ func viewTime(t time.Time) string {
 // secretOfDestination is how a connector's secret access key is called in the log of changes.
 const secretOfDestination = "destination.secret_access_key"
 
+// DataExportID is what the log of changes calls a workspace's data export: it has one, without an id of its own.
+const DataExportID = "data-export"
+
 func subjectWorkspace(w Workspace) subject {
 	return subject{w.Number, strconv.FormatUint(uint64(w.Number), 10), w.Name}
 }
 func subjectKey(k APIKey) subject          { return subject{k.Workspace, string(k.ID), k.Name} }
 func subjectConnector(c Connector) subject { return subject{c.Workspace, string(c.Connector), c.Name} }
 func subjectDraft(d Draft) subject         { return subject{d.Workspace, string(d.ID), d.Name()} }
-func subjectExport(d DataExport) subject   { return subject{d.Workspace, "", exportName} }
+func subjectExport(d DataExport) subject   { return subject{d.Workspace, DataExportID, exportName} }
 
 // The id of a webhook is its address: a new one has no other yet.
 func subjectWebhook(w Webhook) subject { return subject{w.Workspace, w.URL, w.URL} }

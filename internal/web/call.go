@@ -44,7 +44,7 @@ func (c *call) location(format string, args ...any) {
 
 // mustBeVersioned holds the table to what functions do: the description of the API is made from it.
 func (r route) mustBeVersioned() {
-	if !r.versioned {
+	if r.versioned == nil {
 		panic("web: " + r.name + " answers versions or heeds them: its row has to say versioned")
 	}
 }

@@ -11,9 +11,9 @@ import (
 func (a *api) dataExportRoutes() []route {
 	const group, at = "data-export", "/workspaces/{workspace}/data-export"
 	return []route{
-		{name: "getDataExport", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK, versioned: true,
+		{name: "getDataExport", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfExport,
 			summary: "Gives the data export integration.", op: op(a.getDataExport)},
-		{name: "saveDataExport", method: http.MethodPut, path: at, right: control.RightChange, group: group, status: http.StatusAccepted, versioned: true,
+		{name: "saveDataExport", method: http.MethodPut, path: at, right: control.RightChange, group: group, status: http.StatusAccepted, versioned: versionsOfExport,
 			summary: "Links the workspace to a bucket, or changes the link, once the check that this begins has passed.", op: op(a.saveDataExport)},
 		{name: "testDataExport", method: http.MethodPost, path: at + "/test", right: control.RightChange, group: group, status: http.StatusAccepted,
 			summary: "Tries what the data export would be, and saves nothing.", op: op(a.testDataExport)},

@@ -127,7 +127,7 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 	if err != nil {
 		return client.Check{}, err
 	}
-	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(j.Failure), Note: note,
+	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(a.late(c, j)), Note: note,
 		CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
 	out.State = string(j.State)
 	switch j.State {
@@ -157,6 +157,19 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 		out.Changes = done.Changes
 	}
 	return out, nil
+}
+
+// late gives the failure of a check; of one whose change was overtaken, with who was quicker, for who may change the thing.
+func (a *api) late(c *call, j control.Job) *fault.Error {
+	f := j.Failure
+	if f == nil || f.Code != fault.Stale || !c.actor.May(control.RightChange, j.Workspace) {
+		return f
+	}
+	v, id := versionsOfConnector, string(j.Connector)
+	if j.Kind == control.JobExportSave {
+		v, id = versionsOfExport, control.DataExportID
+	}
+	return fault.As(a.overtaken(c, v, j.Workspace, id, j.DoneAt, f))
 }
 
 // showError gives a job's failure as an answer would have said it.

@@ -14,9 +14,9 @@ import (
 func (a *api) meRoutes() []route {
 	const group = "me"
 	return []route{
-		{name: "getMe", method: http.MethodGet, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: true,
+		{name: "getMe", method: http.MethodGet, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
 			summary: "Gives the member who asks, and what they may do where.", op: op(func(c *call, _ struct{}) (client.Me, error) { return a.me(c) })},
-		{name: "updateMe", method: http.MethodPatch, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: true,
+		{name: "updateMe", method: http.MethodPatch, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
 			summary: "Changes name, language or time zone.", op: op(a.updateMe)},
 		{name: "changePassword", method: http.MethodPut, path: "/me/password", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Replaces the password, and ends all other sessions.", op: op(a.changePassword)},
@@ -62,7 +62,7 @@ func (a *api) showMe(c *call, m control.Member) (client.Me, error) {
 			out.Workspaces = append(out.Workspaces, client.Place{Workspace: workspaceID(w.Number), Name: w.Name, Role: string(s.Role), ExportUserData: s.ExportUserData})
 		}
 	}
-	if c.row.versioned {
+	if c.row.versioned != nil {
 		c.versioned(m.Rev)
 	}
 	return out, nil

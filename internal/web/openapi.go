@@ -162,7 +162,7 @@ func (d *description) parameters(r route, s shape) (params []object) {
 		add(keyHeader, "header", "Chosen by the client: the same request under the same key makes nothing twice.", false,
 			object{"type": "string", "minLength": 1, "maxLength": maxKey, "pattern": "^[!-~]+$"})
 	}
-	if r.versioned && r.changes() {
+	if r.versioned != nil && r.changes() {
 		add("If-Match", "header", "The ETag of the answer that the change is based on.", false, object{"type": "string", "pattern": `^(\*|(W/)?"\d{1,18}")$`})
 	}
 	return params
@@ -183,7 +183,7 @@ func (d *description) responses(r route) object {
 				header(replayedHeader, "true: this is the answer of an earlier request under the same key.")
 			}
 		}
-		if r.versioned && status != http.StatusNoContent {
+		if r.versioned != nil && status != http.StatusNoContent {
 			header("ETag", "The version of what is answered, for If-Match.")
 		}
 		if len(headers) > 0 {

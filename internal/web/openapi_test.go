@@ -136,7 +136,7 @@ func TestADescriptionSaysWhatAnInputTakes(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]map[string]any }
 	}
-	in := route{name: "in", method: http.MethodPut, path: "/things/{thing}", right: "anyone", group: "work", summary: "Takes.", status: 204, versioned: true,
+	in := route{name: "in", method: http.MethodPut, path: "/things/{thing}", right: "anyone", group: "work", summary: "Takes.", status: 204, versioned: versionsOfMe,
 		op: op(func(*call, nestedIn) (none, error) { return none{}, nil })}
 	b, err := json.Marshal(describe([]route{in}))
 	must(t, err)

@@ -154,8 +154,17 @@ func TestAChangeHeedsItsVersion(t *testing.T) {
 		t.Errorf("paused: %+v", got)
 	}
 	w.follow(editor, a, &check)
-	if check.State != "failed" || check.Error.Code != "stale" {
-		t.Errorf("%+v", check)
+	if check.State != "failed" || check.Error.Code != "stale" || !strings.HasPrefix(check.Error.Message, mailOf(editor)+" changed it at ") || !strings.HasSuffix(check.Error.Message, ": paused.") {
+		t.Errorf("overtaken while it ran: %+v", check.Error)
+	}
+	w.as(editor, "POST", at+"/resume", nil).read(200, nil) // after the check: it overtook nothing
+	w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).read(200, &check)
+	if !strings.HasSuffix(check.Error.Message, ": paused.") {
+		t.Errorf("later: %+v", check.Error)
+	}
+	w.as(viewer, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).read(200, &check)
+	if strings.Contains(check.Error.Message, mailOf(editor)) {
+		t.Errorf("who may not change it is told who did: %+v", check.Error)
 	}
 	a = patch(client.ConnectorEdit{Destination: &client.DestinationEdit{Folder: new("elsewhere")}}, "*").read(202, &check)
 	w.follow(editor, a, &check)
@@ -449,6 +458,9 @@ func TestADataExportIsTestedThenSaved(t *testing.T) {
 	w.follow(editor, w.ask("PUT", at, client.DataExportEdit{Bucket: new("acme-others")}, with(w.session(editor), "If-Match", a.header.Get("ETag"))), &check)
 	if check.State != "failed" {
 		t.Errorf("%+v", check)
+	}
+	if e := w.ask("PUT", at, client.DataExportEdit{Bucket: new("acme-others")}, with(w.session(editor), "If-Match", `"0"`)).refused(412); !strings.HasPrefix(e.Message, mailOf(editor)+" made it at ") || strings.Contains(e.Message, "bucket") {
+		t.Errorf("the first version is overtaken by its making: %q", e.Message)
 	}
 	var past client.Page[client.PastCheck]
 	w.as(viewer, "GET", at+"/checks?limit=2", nil).read(200, &past)

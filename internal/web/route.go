@@ -24,7 +24,7 @@ type route struct {
 
 	maxBody   int64        // bytes of the body; 0: 1 MiB
 	also      []fault.Code // errors that rows like this do not have: see route.fails
-	versioned bool         // the thing has versions: answers carry its ETag, changes heed If-Match
+	versioned *versions    // of the thing that it is about: answers carry its ETag, changes heed If-Match; nil: it has none
 }
 
 // operation is what a row takes, gives and does.
@@ -77,15 +77,27 @@ type paged struct {
 	Limit  *int   `query:"limit" doc:"Items at most: 1 to 500; 100 if it is left out."`
 }
 
-// subject is the id of what the path names last; of the workspace where it names nothing else.
-func (c *call) subject() string {
-	last := c.row.path[strings.LastIndexByte(c.row.path, '{')+1:]
-	name, _, _ := strings.Cut(last, "}")
-	if name == "workspace" {
-		return workspaceID(c.workspace.Number)
-	}
-	return c.r.PathValue(name)
+// versions are those of a thing, as the log of changes tells of them.
+type versions struct {
+	actions []string             // by which a version comes about, in the log's words; all on one kind of thing
+	id      func(c *call) string // of the thing that a call is about
 }
+
+// kind is that of the thing in the log of changes.
+func (v *versions) kind() string {
+	kind, _, _ := strings.Cut(v.actions[0], ".")
+	return kind
+}
+
+// The things that have versions.
+var (
+	versionsOfMe = &versions{[]string{"member.edit"}, func(c *call) string { return string(c.actor.Member) }}
+
+	versionsOfConnector = &versions{[]string{"connector.edit", "connector.launch", "connector.pause", "connector.resume", "connector.upgrade", "connector.delete"},
+		func(c *call) string { return c.r.PathValue("connector") }}
+
+	versionsOfExport = &versions{[]string{"data_export.save", "data_export.unlink"}, func(*call) string { return control.DataExportID }}
+)
 
 // workspaceID is how a workspace's number stands in answers and addresses, where its name does as well.
 func workspaceID(number uint32) string { return strconv.FormatUint(uint64(number), 10) }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -170,26 +171,40 @@ func (a *api) refuse(c *call, w http.ResponseWriter, err error) {
 		switch {
 		case e.Code == fault.Invalid && len(e.Fields) > 0:
 			status = http.StatusUnprocessableEntity
-		case e.Code == fault.Stale:
-			err = a.overtaken(c, err)
+		case e.Code == fault.Stale && c.row.versioned != nil:
+			err = a.overtaken(c, c.row.versioned, c.workspace.Number, c.row.versioned.id(c), time.Now(), err)
 		}
 	}
 	leave(c.r.Context(), err)
 	httpd.WriteErrorStatus(w, c.r, status, err)
 }
 
-// overtaken says of what was changed meanwhile who did it, what and when, as the log of changes has it.
-func (a *api) overtaken(c *call, err error) error {
-	last, failed := a.deps.Store.Entries(c, control.EntryFilter{Workspace: c.workspace.Number, SubjectID: c.subject()}, 0, 1)
-	if failed != nil || len(last) == 0 {
+// overtakenBy is how many of the newest lines about a thing are looked through for the one that made its version.
+const overtakenBy = 50
+
+// overtaken says of the thing with that id, for which a change came too late at a time, who was quicker, when, and in
+// which fields: what the log of changes has of it and no other thing, without values. It is for who may change the thing.
+func (a *api) overtaken(ctx context.Context, v *versions, workspace uint32, id string, at time.Time, err error) error {
+	if id == "" {
+		return err
+	}
+	all, failed := a.deps.Store.Entries(ctx, control.EntryFilter{Workspace: workspace, Kind: v.kind(), SubjectID: id}, 0, overtakenBy)
+	i := slices.IndexFunc(all, func(e control.Entry) bool { return slices.Contains(v.actions, e.Action) && !e.At.After(at) })
+	if failed != nil || i < 0 {
 		return err // it is stale all the same
 	}
-	e := last[0]
+	did, e := "changed", all[i]
+	switch {
+	case e.Before == nil:
+		did = "made"
+	case e.After == nil:
+		did = "removed"
+	}
 	what := ""
-	if fields := changed(e); len(fields) > 0 {
+	if fields := changed(e); did == "changed" && len(fields) > 0 {
 		what = ": " + strings.Join(fields, ", ")
 	}
-	return fault.New(fault.Stale, "", "%s changed it at %s%s.", e.Actor, e.At.UTC().Format(time.RFC3339), what).
+	return fault.New(fault.Stale, "", "%s %s it at %s%s.", e.Actor, did, e.At.UTC().Format(time.RFC3339), what).
 		WithHint("Load it again and see whether your change still fits.").WithCause(err)
 }
 

@@ -254,6 +254,22 @@ func TestAConflictSaysWhoChangedWhatWhen(t *testing.T) {
 	edit("*", "Edwin").read(200, nil)
 }
 
+func TestAConflictShowsNothingOfOthers(t *testing.T) {
+	w := newWorld(t, nil)
+	w.as(installer, "DELETE", "/installation/members/"+string(w.newcomer().ID), nil).read(204, nil)
+	me := string(w.member(viewer).ID)
+	edit := func() string {
+		return w.ask("PATCH", "/me", client.MeEdit{Name: new("V")}, with(w.session(viewer), "If-Match", `"77"`)).refused(412).Message
+	}
+	if said := edit(); strings.Contains(said, mailOf(installer)) || !strings.Contains(said, "Somebody else") {
+		t.Errorf("of what was never changed: %q", said)
+	}
+	w.as(installer, "PATCH", "/installation/members/"+me, client.PersonEdit{Installation: new(true)}).read(200, nil)
+	if said := edit(); !strings.Contains(said, mailOf(installer)) || !strings.HasSuffix(said, "Z: installation_administrator.") {
+		t.Errorf("of their own: %q", said)
+	}
+}
+
 func TestEveryRowIsWhole(t *testing.T) {
 	var names []string
 	for _, r := range (&api{}).routes() {
@@ -271,6 +287,13 @@ func TestEveryRowIsWhole(t *testing.T) {
 		}
 		if (r.status == http.StatusNoContent) != (r.op.out == noneType) {
 			t.Errorf("%s: 204 has no output, others have one", r.name)
+		}
+		if v := r.versioned; v != nil {
+			for _, action := range v.actions {
+				if !strings.HasPrefix(action, v.kind()+".") || v.id == nil {
+					t.Errorf("%s: its versions are counted by %q, which is no action on one thing", r.name, action)
+				}
+			}
 		}
 		names = append(names, r.name)
 	}
