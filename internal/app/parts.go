@@ -21,6 +21,8 @@ const (
 	lockSuffix    = ".lock" // of the file beside the master key: servers with folders of their own may share a key
 	// serverLockName is locked by the process that works on the folder: a server, or a command that changes the log.
 	serverLockName = "millrace.lock"
+	// ownerFileName has a word drawn for the folder, see ownerName.
+	ownerFileName = "millrace.owner"
 )
 
 // Limits of files that the operator gives.

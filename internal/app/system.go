@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,7 @@ type system struct {
 	probes   *httpd.Probes
 	front    *httpd.Server
 	back     *httpd.Server
-	owner    string        // of the lease
+	owner    string        // of the lease; known once the log is opened
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	api      http.Handler
@@ -96,10 +97,7 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
 	s.stopping = make(chan struct{})
-	if s.owner, err = ownerName(cfg); err == nil {
-		err = s.openAPI(ctx)
-	}
-	if err == nil {
+	if err = s.openAPI(ctx); err == nil {
 		err = s.listen()
 	}
 	if err != nil {
@@ -369,10 +367,13 @@ func (s *system) patiently(ctx context.Context, open func(context.Context) (*seg
 
 // openLog opens the log, makes sure that it is the one that the database knows, and begins it if it is new.
 func (s *system) openLog(ctx context.Context) (*segment.Log, error) {
+	var err error
+	if s.owner, err = ownerName(s.cfg.DataDir, s.plane.data); err != nil {
+		return nil, err
+	}
 	folder := vfs.OS(filepath.Join(s.cfg.DataDir, logFolder))
 	limit := s.cfg.Log.MaxBytes
 	if limit == 0 {
-		var err error
 		if limit, err = defaultQuota(folder); err != nil {
 			return nil, err
 		}
@@ -604,15 +605,24 @@ func millisByName(_ []string, a slog.Attr) slog.Attr {
 	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration())/float64(time.Millisecond))
 }
 
-// ownerName names this installation's process towards the lease. It is the same after a restart, so that a process
-// that was killed does not have to wait for its own lease.
-func ownerName(cfg *config.Config) (string, error) {
+// ownerName names the data folder dir, which is data, towards the lease: by machine, path, and a word drawn for the folder,
+// since containers have the first two in common. It is the same after a restart, so that a process that was killed does not
+// have to wait for its own lease. The caller holds the folder's lock.
+func ownerName(dir string, data vfs.FS) (string, error) {
+	const op = "name the owner of the lease"
 	host, err := os.Hostname()
 	if err != nil {
-		return "", fault.From(err, fault.Internal, "ask for the host's name")
+		return "", fault.From(err, fault.Internal, op)
 	}
-	dir, err := filepath.Abs(cfg.DataDir)
-	return host + ":" + dir, fault.From(err, fault.Internal, "find the data folder")
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", fault.From(err, fault.Internal, op)
+	}
+	word, err := vfs.ReadFile(data, ownerFileName, 1<<10)
+	if fault.Is(err, fault.NotFound) {
+		word = []byte(crand.Text())
+		err = vfs.WriteFile(data, ownerFileName, word)
+	}
+	return host + ":" + dir + ":" + string(word), fault.Wrap(err, op)
 }
 
 // leastQuota is a log that takes anything worth the name: what the setting itself may be at least.

@@ -80,3 +80,19 @@ func TestALogThatCannotBeOpenedNowIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// Containers often have one host name and one path, each with a volume of its own.
+func TestTwoFoldersAreTwoOwnersOfTheLeaseWhateverTheyAreCalled(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	names := map[string]bool{}
+	for _, folder := range []string{first, first, second, second} {
+		name, err := ownerName("/data", vfs.OS(folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[name] = true
+	}
+	if len(names) != 2 {
+		t.Errorf("two folders, each started twice, are %d owners: %v", len(names), names)
+	}
+}
