@@ -158,6 +158,7 @@ func TestALaunchThatWasInterruptedHappensOnceInTheNameOfWhoAsked(t *testing.T) {
 		j := e.launch(7, "warehouse", "bucket")
 		stop := e.work()
 		e.become(j, control.JobRunning)
+		synctest.Wait() // it is written down as running before its check begins, which is what is interrupted
 		stop()
 		if got := e.job(j); got.State != control.JobRunning || len(got.Params) == 0 {
 			t.Fatalf("after the first process it is %s, with %d bytes of parameters", got.State, len(got.Params))
