@@ -121,7 +121,7 @@ func fixed(folder vfs.FS, name string) (n int64, sum string, err error) {
 
 // Restore puts a backup in the place of a control plane that is gone.
 type Restore struct {
-	Dir  string `arg:"" name:"dir" placeholder:"DIR" help:"Folder of the backup."`
+	Dir  string `arg:"" optional:"" name:"dir" placeholder:"DIR" help:"Folder of the backup. With PostgreSQL: none."`
 	JSON bool   `name:"json" help:"As JSON."`
 }
 
@@ -133,6 +133,8 @@ func (Restore) Help() string {
 
 Sessions and open invitations end, since they may have ended since the backup; whoever and whatever was taken away since then is there again.
 
+With PostgreSQL its own tools put a copy back. Then run "millrace restore" without DIR, with every server stopped: it sees that the master key opens what is sealed there, and ends leases, sessions and open invitations.
+
 Then start the server. It finds in the buckets what was delivered since the backup, and writes nothing twice. If the log was lost, or is an older copy, it refuses to start and names "millrace log accept", which lists as lost what nobody can bring back.`
 }
 
@@ -143,9 +145,14 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
-	if !cfg.Database.URL.Empty() {
+	switch sql := !cfg.Database.URL.Empty(); {
+	case sql && cmd.Dir == "":
+		return cmd.revive(ctx, c, s)
+	case sql:
 		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools put a copy back").
-			WithHint("Run pg_restore, as docs/operator.md says.")
+			WithHint("Run pg_restore, as docs/operator.md says, and then millrace restore without DIR.")
+	case cmd.Dir == "":
+		return fault.New(fault.Invalid, op, "which backup?").WithHint("Name its folder: millrace restore DIR.")
 	}
 	from, data := vfs.OS(cmd.Dir), vfs.OS(cfg.DataDir)
 	b, err := readBackup(from, cmd.Dir)
@@ -213,8 +220,37 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 		return c.JSON(map[string]any{"data_dir": cfg.DataDir, "backup": b})
 	}
 	c.Print("restored to %s: the control plane of %s, made by version %s", cfg.DataDir, b.MadeAt.Format(time.RFC3339), b.Version)
-	c.Note("Members sign in again, and open invitations have to be sent again. Members, API keys and tokens that were taken away since then are there again: look through them.")
+	c.Note(restored)
 	c.Note("Start the server. If the log is not there any more, or an older one, it names millrace log accept.")
+	return nil
+}
+
+// restored says what follows a restore.
+const restored = "Members sign in again, and open invitations have to be sent again. Members, API keys and tokens that were taken away since then are there again: look through them."
+
+// revive makes a database of PostgreSQL fit for use that its own tools have put back.
+func (cmd Restore) revive(ctx context.Context, c *Console, s Settings) error {
+	p, err := existingPlane(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer p.Close() // the commit was synced
+	lock, err := p.takeFolder()
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // an empty file
+	if err = p.store.CheckSealed(ctx); err == nil {
+		err = p.store.Revive(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.JSON(map[string]any{"data_dir": p.cfg.DataDir})
+	}
+	c.Print("the database is fit for use again")
+	c.Note(restored)
 	return nil
 }
 

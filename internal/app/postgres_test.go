@@ -67,6 +67,37 @@ func TestServersOnPostgreSQLWorkOneAtATime(t *testing.T) {
 	}
 }
 
+// A snapshot of the whole PostgreSQL holds the lease of the server that was there, and whoever was signed in.
+func TestADatabaseThatPostgreSQLPutBackIsMadeFitForUse(t *testing.T) {
+	at := storetest.EmptyPostgres(t)
+	w := newWorld(t)
+	w.s.Environ = append(w.s.Environ, "MILLRACE_DATABASE_URL="+at.URL.Reveal())
+	w.deliver(20)
+	cfg, err := w.s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := openPlane(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	log, _, err := p.store.CurrentLog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := p.store.AcquireLease(t.Context(), log, "the server that was there", time.Hour); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	w.must(Restore{})
+	if ok, err := p.store.AcquireLease(t.Context(), log, "another", time.Second); !ok || err != nil {
+		t.Errorf("the lease of the server that was there goes on: %v", err)
+	}
+	if _, err := w.play(Restore{Dir: w.dir}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a folder with PostgreSQL: %v", err)
+	}
+}
+
 // A database that is gone for longer than the lease ends the server's work, and not the server.
 func TestAServerWorksAgainOnceItsDatabaseIsBack(t *testing.T) {
 	at := storetest.EmptyPostgres(t)
