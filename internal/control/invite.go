@@ -221,7 +221,7 @@ func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (S
 	if err != nil {
 		return Session{}, secret.Value{}, err
 	}
-	if err := p.join(ctx, t, m, &Lock{Password: hash}); err != nil {
+	if err := p.join(ctx, t, m, &LockChange{Next: Lock{Password: hash}}); err != nil {
 		return Session{}, secret.Value{}, err
 	}
 	return p.begin(ctx, m, in.Client)
@@ -230,46 +230,53 @@ func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (S
 // AcceptAsMember takes an invitation up as the member who is signed in, whatever address it was sent to. What they may
 // do already stays. Errors: unauthorized; not_found if the link is past; forbidden if they invited themselves.
 func (p *People) AcceptAsMember(ctx context.Context, token secret.Value) error {
-	const op = "accept"
+	return fault.Wrap(anew(func() error { return p.acceptAsMember(ctx, token) }), "accept")
+}
+
+func (p *People) acceptAsMember(ctx context.Context, token secret.Value) error {
 	a, m, _, err := p.own(ctx)
 	if err != nil {
-		return fault.Wrap(err, op)
+		return err
 	}
 	t, err := p.open(ctx, token, TicketInvitation)
 	if err == nil && t.By == a.Name {
 		err = ownRights()
 	}
 	if err != nil {
-		return fault.Wrap(err, op)
+		return err
 	}
-	return fault.Wrap(p.join(ctx, t, m, nil), op)
+	return p.join(ctx, t, m, nil)
 }
 
-// join spends t for m, a new member or one who is there.
-func (p *People) join(ctx context.Context, t Ticket, m Member, l *Lock) error {
+// join spends t for m, a new member or one who is there. Errors: stale if m or their place was changed meanwhile.
+func (p *People) join(ctx context.Context, t Ticket, m Member, l *LockChange) error {
 	before, after := any(nil), map[string]any{"email": m.Email, "by": t.By}
 	if t.Installation {
 		m.Installation = true
 		after["installation_administrator"] = true
 	}
-	var seat *Membership
+	var seat *SeatChange
 	if t.Workspace != 0 {
-		seat = &Membership{Workspace: t.Workspace, Member: m.ID, Role: t.Role, ExportUserData: t.ExportUserData, CreatedAt: p.now()}
 		had, err := p.seat(ctx, t.Workspace, m.ID)
-		switch {
-		case err == nil:
-			seat.CreatedAt, seat.ExportUserData = had.CreatedAt, seat.ExportUserData || had.ExportUserData
-			if rank(had.Role) > rank(seat.Role) {
-				seat.Role = had.Role
-			}
-		case !fault.Is(err, fault.NotFound):
+		if ended(err) != nil {
 			return err
 		}
-		after["role"], after["export_user_data"] = seat.Role, seat.ExportUserData
+		next := atLeast(had, Membership{Workspace: t.Workspace, Member: m.ID, Role: t.Role, ExportUserData: t.ExportUserData, CreatedAt: p.now()})
+		seat = &SeatChange{had, next}
+		after["role"], after["export_user_data"] = next.Role, next.ExportUserData
 	}
 	ctx = WithActor(ctx, arriving(ctx, m, string(t.Kind)))
 	ctx = p.logged(ctx, "member.join", subject{t.Workspace, string(m.ID), m.Email}, before, after)
 	return gone(p.cfg.Store.UseTicket(ctx, t.ID, m, l, seat))
+}
+
+// atLeast gives next with what had allows beyond it.
+func atLeast(had, next Membership) Membership {
+	next.ExportUserData = next.ExportUserData || had.ExportUserData
+	if rank(had.Role) > rank(next.Role) {
+		next.Role = had.Role
+	}
+	return next
 }
 
 // administrated reports whether there is an installation administrator.
@@ -375,15 +382,13 @@ func (p *People) promote(ctx context.Context, m Member, in AddMember, seat *Memb
 		}
 	}
 	if seat != nil {
-		had, err := p.seat(ctx, seat.Workspace, m.ID)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
-		}
-		seat.ExportUserData = seat.ExportUserData || had.ExportUserData
-		if rank(had.Role) > rank(seat.Role) {
-			seat.Role = had.Role
-		}
-		if err := p.setSeat(ctx, m, had, *seat); err != nil {
+		if err := anew(func() error {
+			had, err := p.seat(ctx, seat.Workspace, m.ID)
+			if ended(err) != nil {
+				return err
+			}
+			return p.setSeat(ctx, m, had, atLeast(had, *seat))
+		}); err != nil {
 			return err
 		}
 	}

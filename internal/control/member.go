@@ -34,6 +34,13 @@ type Membership struct {
 	CreatedAt      time.Time
 }
 
+// SeatChange is what becomes of a place. It holds only for the place that was thought through: who is removed or lowered
+// meanwhile does not come back by it.
+type SeatChange struct {
+	Was  Membership // no role: there is none. When it was made does not count
+	Next Membership // of the same member and workspace
+}
+
 // Seat is a member with their place, as a workspace lists its people.
 type Seat struct {
 	Member
@@ -48,6 +55,9 @@ type Lock struct {
 	Recovery []RecoveryHash // of the codes that are left
 	LastStep int64          // newest step of TOTP that was used: no code works twice
 }
+
+// LockChange is what becomes of a lock, if it still is what it was. The order of recovery codes means nothing.
+type LockChange struct{ Was, Next Lock }
 
 // RecoveryHash is the SHA-256 of a recovery code: 80 random bits, so a plain hash will do, as for KeyHash.
 type RecoveryHash [32]byte

@@ -148,26 +148,31 @@ func (p *People) sendReset(ctx context.Context, email string) error {
 //
 // Errors: not_found if the link is past; invalid with the field password.
 func (p *People) Reset(ctx context.Context, token, password secret.Value) error {
-	const op = "set password"
+	// Once more if the lock was changed meanwhile: nothing of that is undone.
+	return fault.Wrap(anew(func() error { return p.reset(ctx, token, password) }), "set password")
+}
+
+func (p *People) reset(ctx context.Context, token, password secret.Value) error {
 	t, err := p.open(ctx, token, TicketReset)
 	if err != nil {
-		return fault.Wrap(err, op)
+		return err
 	}
 	m, err := p.cfg.Store.Member(ctx, t.Member)
 	if err != nil {
-		return fault.Wrap(err, op)
-	}
-	if err := invalid(op, validatePassword("password", password, m.Email)); err != nil {
 		return err
 	}
-	l, err := p.cfg.Store.Lock(ctx, m.ID)
-	if err == nil {
-		l.Password, err = p.passwords.Hash(ctx, password)
+	if err := invalid("", validatePassword("password", password, m.Email)); err != nil {
+		return err
 	}
+	had, err := p.cfg.Store.Lock(ctx, m.ID)
 	if err != nil {
-		return fault.Wrap(err, op)
+		return err
+	}
+	next := had
+	if next.Password, err = p.passwords.Hash(ctx, password); err != nil {
+		return err
 	}
 	ctx = WithActor(ctx, arriving(ctx, m, "link"))
 	ctx = p.logged(ctx, "member.password", subject{0, string(m.ID), m.Email}, struct{}{}, struct{}{}, "password")
-	return fault.Wrap(gone(p.cfg.Store.UseTicket(ctx, t.ID, m, &l, nil)), op)
+	return gone(p.cfg.Store.UseTicket(ctx, t.ID, m, &LockChange{had, next}, nil))
 }

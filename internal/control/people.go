@@ -36,9 +36,9 @@ type PeopleStore interface {
 
 	Seats(ctx context.Context, workspace uint32) ([]Seat, error) // by e-mail
 	SeatsOf(ctx context.Context, id MemberID) ([]Membership, error)
-	// SetSeat writes a membership. SetSeat and RemoveSeat: conflict if the workspace would be left without an
-	// administrator.
-	SetSeat(ctx context.Context, m Membership) error
+	// SetSeat makes a member's place what c says. Errors: stale if it is not c.Was any more. SetSeat and RemoveSeat:
+	// conflict if the workspace would be left without an administrator.
+	SetSeat(ctx context.Context, c SeatChange) error
 	RemoveSeat(ctx context.Context, workspace uint32, id MemberID) error
 
 	CreateSession(ctx context.Context, s Session, hash KeyHash) error
@@ -60,9 +60,9 @@ type PeopleStore interface {
 	DeleteTicket(ctx context.Context, workspace uint32, id TicketID) error
 	TicketsFor(ctx context.Context, email string) ([]Ticket, error) // open invitations sent to that address, the oldest first
 	// UseTicket spends a ticket and does what it is good for, in one transaction: m is made if its Rev is 0, else
-	// written as UpdateMember does; it gets lock if that is not nil, and seat if that is not nil, in place of the one it
-	// has. A reset ends all sessions. Errors: not_found if it was spent meanwhile; stale, conflict.
-	UseTicket(ctx context.Context, id TicketID, m Member, lock *Lock, seat *Membership) error
+	// written as UpdateMember does; lock and seat change if they are not nil. A reset ends all sessions. Errors: not_found
+	// if it was spent meanwhile; stale, also if lock or seat are not what they were; conflict.
+	UseTicket(ctx context.Context, id TicketID, m Member, lock *LockChange, seat *SeatChange) error
 
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)
 	// Sweep takes away sessions, tickets and answers that are past.

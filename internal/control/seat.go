@@ -60,20 +60,24 @@ type SeatEdit struct {
 // Errors: unauthorized, forbidden: nobody gives themselves more, and only an installation administrator changes the
 // place of one; not_found if they have none; invalid; conflict if the workspace would be left without an administrator.
 func (p *People) SetSeat(ctx context.Context, workspace uint32, id MemberID, e SeatEdit) error {
-	const op = "change member"
+	// Once more if the place was changed meanwhile: rights are looked at again then.
+	return fault.Wrap(anew(func() error { return p.editSeat(ctx, workspace, id, e) }), "change member")
+}
+
+func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e SeatEdit) error {
 	a, m, had, err := p.seated(ctx, workspace, id)
 	if err != nil {
-		return fault.Wrap(err, op)
+		return err
 	}
 	next := had
 	next.Role, next.ExportUserData = *orElse(e.Role, had.Role), *orElse(e.ExportUserData, had.ExportUserData)
-	if err := invalid(op, validateRole("role", next.Role)); err != nil {
+	if err := invalid("", validateRole("role", next.Role)); err != nil {
 		return err
 	}
 	if a.Member == id && (rank(next.Role) > rank(had.Role) || next.ExportUserData && !had.ExportUserData) {
-		return fault.Wrap(ownRights(), op)
+		return ownRights()
 	}
-	return fault.Wrap(p.setSeat(ctx, m, had, next), op)
+	return p.setSeat(ctx, m, had, next)
 }
 
 // RemoveSeat takes a member out of a workspace; members may leave by themselves. Errors: as SetSeat.
@@ -124,7 +128,7 @@ func (p *People) setSeat(ctx context.Context, m Member, had, next Membership) er
 		return nil
 	}
 	ctx = p.logged(ctx, "member.edit", subject{next.Workspace, string(m.ID), m.Email}, before, viewSeat(next))
-	return p.cfg.Store.SetSeat(ctx, next)
+	return p.cfg.Store.SetSeat(ctx, SeatChange{had, next})
 }
 
 // SetInstallation makes a member an installation administrator, or no longer one.

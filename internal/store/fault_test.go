@@ -315,8 +315,8 @@ func life(ctx context.Context) []step {
 			return s.CreateTicket(ctx, control.Ticket{ID: "t", Kind: control.TicketInvitation, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}, control.KeyHash{3})
 		}, ""},
 		{"accept the invitation", func(s *Store) error {
-			return s.UseTicket(ctx, "t", control.Member{ID: "m2", CreatedAt: at}, &control.Lock{Password: secret.New("p")},
-				&control.Membership{Workspace: 1, Member: "m2", Role: control.Administrator, CreatedAt: at})
+			return s.UseTicket(ctx, "t", control.Member{ID: "m2", CreatedAt: at}, &control.LockChange{Next: control.Lock{Password: secret.New("p")}},
+				&control.SeatChange{Next: control.Membership{Workspace: 1, Member: "m2", Role: control.Administrator, CreatedAt: at}})
 		}, fault.NotFound},
 		{"change a member, and log it", func(s *Store) error {
 			return s.UpdateMember(control.WithEntry(ctx, control.Entry{At: at, Action: "member.update"}), control.Member{ID: "m2", Email: "c@d.example", Rev: 1})

@@ -106,8 +106,8 @@ func (s peopleStore) DeleteMember(ctx context.Context, id control.MemberID) erro
 func (s peopleStore) LinkIdentity(ctx context.Context, id control.MemberID, i control.Identity) error {
 	return s.saw(ctx, "LinkIdentity", s.Store.LinkIdentity(ctx, id, i))
 }
-func (s peopleStore) SetSeat(ctx context.Context, m control.Membership) error {
-	return s.saw(ctx, "SetSeat", s.Store.SetSeat(ctx, m))
+func (s peopleStore) SetSeat(ctx context.Context, v control.SeatChange) error {
+	return s.saw(ctx, "SetSeat", s.Store.SetSeat(ctx, v))
 }
 func (s peopleStore) RemoveSeat(ctx context.Context, w uint32, id control.MemberID) error {
 	return s.saw(ctx, "RemoveSeat", s.Store.RemoveSeat(ctx, w, id))
@@ -121,7 +121,7 @@ func (s peopleStore) DeleteToken(ctx context.Context, m control.MemberID, id con
 func (s peopleStore) DeleteTicket(ctx context.Context, w uint32, id control.TicketID) error {
 	return s.saw(ctx, "DeleteTicket", s.Store.DeleteTicket(ctx, w, id))
 }
-func (s peopleStore) UseTicket(ctx context.Context, id control.TicketID, m control.Member, l *control.Lock, seat *control.Membership) error {
+func (s peopleStore) UseTicket(ctx context.Context, id control.TicketID, m control.Member, l *control.LockChange, seat *control.SeatChange) error {
 	return s.saw(ctx, "UseTicket", s.Store.UseTicket(ctx, id, m, l, seat))
 }
 

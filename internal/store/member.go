@@ -69,13 +69,13 @@ func (s *Store) CreateMember(ctx context.Context, m control.Member, l control.Lo
 		if err := c.insertMember(m); err != nil {
 			return err
 		}
-		if err := c.setLock(m.ID, l); err != nil {
+		if err := c.writeLock(m.ID, l); err != nil {
 			return err
 		}
 		if seat == nil {
 			return nil
 		}
-		return c.setSeat(*seat)
+		return c.setSeat(control.SeatChange{Next: *seat})
 	})
 }
 
@@ -206,22 +206,26 @@ func (c conn) lock(id control.MemberID) (l control.Lock, err error) {
 	return l, err
 }
 
-// SetLock changes what signs a member in from was to next; ends all sessions but keep's if endSessions. The order of
-// recovery codes means nothing. Errors: not_found; stale if it is not was any more.
+// SetLock changes what signs a member in from was to next; ends all sessions but keep's if endSessions. Errors: not_found; stale if it is not was any more.
 func (s *Store) SetLock(ctx context.Context, id control.MemberID, was, next control.Lock, endSessions bool, keep control.SessionID) error {
 	return s.inTx(ctx, "change what signs a member in", func(c conn) error {
-		had, err := c.lock(id)
-		if err != nil {
-			return err
-		}
-		if !sameLock(had, was) {
-			return errChanged()
-		}
-		if err := c.setLock(id, next); err != nil || !endSessions {
+		if err := c.setLock(id, control.LockChange{Was: was, Next: next}); err != nil || !endSessions {
 			return err
 		}
 		return c.endSessions(id, keep)
 	})
+}
+
+// setLock makes a lock what v says. Errors: not_found; stale.
+func (c conn) setLock(id control.MemberID, v control.LockChange) error {
+	had, err := c.lock(id)
+	if err != nil {
+		return err
+	}
+	if !sameLock(had, v.Was) {
+		return errChanged()
+	}
+	return c.writeLock(id, v.Next)
 }
 
 func sameLock(a, b control.Lock) bool {
@@ -233,7 +237,8 @@ func sorted(codes []control.RecoveryHash) []control.RecoveryHash {
 	return slices.SortedFunc(slices.Values(codes), func(a, b control.RecoveryHash) int { return bytes.Compare(a[:], b[:]) })
 }
 
-func (c conn) setLock(id control.MemberID, l control.Lock) error {
+// writeLock makes a lock l, whatever it was.
+func (c conn) writeLock(id control.MemberID, l control.Lock) error {
 	totp, err := c.s.sealOptional(l.TOTP, sealTOTP(id))
 	if err != nil {
 		return err
@@ -284,7 +289,7 @@ func (s *Store) LinkIdentity(ctx context.Context, id control.MemberID, i control
 		if _, err := c.exec("DELETE FROM tickets WHERE member = ?", string(id)); err != nil {
 			return err
 		}
-		if err := c.setLock(id, control.Lock{}); err != nil {
+		if err := c.writeLock(id, control.Lock{}); err != nil {
 			return err
 		}
 		return c.endSessions(id, "")

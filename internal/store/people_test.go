@@ -53,8 +53,10 @@ func newCrowd(t *testing.T, cfg store.Config) *crowd {
 }
 
 // process gives the actions as another process has them.
-func (c *crowd) process() *control.People {
-	return control.NewPeople(control.PeopleConfig{Store: peopleStore{c.store, c.witness}, Now: c.clock, BaseURL: func() string { return "https://millrace.example" },
+func (c *crowd) process() *control.People { return c.over(peopleStore{c.store, c.witness}) }
+
+func (c *crowd) over(s control.PeopleStore) *control.People {
+	return control.NewPeople(control.PeopleConfig{Store: s, Now: c.clock, BaseURL: func() string { return "https://millrace.example" },
 		OnUnsent: func(err error) { c.t.Errorf("in the background: %v", err) },
 		Send: func(_ context.Context, l control.Letter) error {
 			c.mu.Lock()
@@ -876,6 +878,101 @@ func TestWhoDecidesAboutWhom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// raced is the real store, where something happens once beside an action: after it read what it goes by, before it writes.
+type raced struct {
+	peopleStore
+	once *sync.Once
+	do   func()
+}
+
+func (s raced) SeatsOf(ctx context.Context, id control.MemberID) ([]control.Membership, error) {
+	all, err := s.peopleStore.SeatsOf(ctx, id)
+	s.once.Do(s.do)
+	return all, err
+}
+
+func (s raced) Lock(ctx context.Context, id control.MemberID) (control.Lock, error) {
+	l, err := s.peopleStore.Lock(ctx, id)
+	s.once.Do(s.do)
+	return l, err
+}
+
+// beside gives the actions of a process that do is quicker than.
+func (c *crowd) beside(do func()) *control.People {
+	return c.over(raced{peopleStore{c.store, c.witness}, new(sync.Once), do})
+}
+
+func TestNobodyKeepsAPlaceByAnEditThatIsUnderWay(t *testing.T) {
+	viewer, administrator, no := control.Viewer, control.Administrator, false
+	remove := func(c *crowd, id control.MemberID) error { return c.RemoveSeat(c.line(), 1, id) }
+	set := func(e control.SeatEdit) func(*crowd, control.MemberID) error {
+		return func(c *crowd, id control.MemberID) error { return c.SetSeat(c.line(), 1, id, e) }
+	}
+	for _, row := range []struct {
+		name       string
+		meanwhile  func(*crowd, control.MemberID) error
+		edit       control.SeatEdit
+		want, left string
+	}{
+		{"who is removed", remove, control.SeatEdit{ExportUserData: &no}, "not_found", "[]"},
+		{"who is lowered", set(control.SeatEdit{Role: &viewer}), control.SeatEdit{ExportUserData: &no}, "ok", "[viewer false]"},
+		{"who is lowered, with the role", set(control.SeatEdit{Role: &viewer}), control.SeatEdit{Role: &administrator, ExportUserData: &no}, "forbidden", "[viewer true]"},
+		{"whose export ends", set(control.SeatEdit{ExportUserData: &no}), control.SeatEdit{Role: &viewer}, "ok", "[viewer false]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			each(t, func(t *testing.T, cfg store.Config) {
+				c := newCrowd(t, cfg)
+				c.add("abel", administrator)
+				m, _, err := c.AddMember(c.line(), control.AddMember{Email: "adam@acme.example", Password: secret.New(password), Workspace: 1, Role: administrator, ExportUserData: true})
+				ok(t, err)
+				p := c.beside(func() { ok(t, row.meanwhile(c, m.ID)) })
+				c.want(row.name, p.SetSeat(c.as("adam"), 1, m.ID, row.edit), row.want)
+				var left []string
+				seats, err := c.store.SeatsOf(t.Context(), m.ID)
+				ok(t, err)
+				for _, s := range seats {
+					left = append(left, fmt.Sprint(s.Role, " ", s.ExportUserData))
+				}
+				equal(t, "what is left", fmt.Sprint(left), row.left)
+			})
+		})
+	}
+}
+
+func TestNobodyKeepsAPlaceByTakingUpAnInvitation(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		c.add("abel", control.Administrator)
+		adam := c.add("adam", control.Administrator)
+		_, err := c.Invite(c.line(), control.Invite{Email: "other@acme.example", Workspace: 1})
+		ok(t, err)
+		viewer := control.Viewer
+		p := c.beside(func() { ok(t, c.SetSeat(c.line(), 1, adam.ID, control.SeatEdit{Role: &viewer})) })
+		c.want("lowered meanwhile", p.AcceptAsMember(c.as("adam"), tokenOf(c.mailed()[0].Link)), "ok")
+		seats, err := c.store.SeatsOf(t.Context(), adam.ID)
+		ok(t, err)
+		equal(t, "what is left", fmt.Sprint(len(seats), seats[0].Role), "1viewer")
+	})
+}
+
+// A link that sets the password undoes nothing of the second factor that happens beside it.
+func TestAResetLeavesTheSecondFactorAsItIs(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		ana := c.add("ana", control.Viewer)
+		ctx := c.as("ana")
+		ok(t, c.store.CreateTicket(t.Context(), control.Ticket{ID: "r", Kind: control.TicketReset, Email: ana.Email, Member: ana.ID,
+			CreatedAt: c.clock(), ExpiresAt: c.clock().Add(time.Hour)}, control.HashKey("reset")))
+		var recovery []secret.Value
+		p := c.beside(func() { _, recovery = c.twoFactor(ctx) })
+		c.want("the reset", p.Reset(t.Context(), secret.New("reset"), secret.New("a new password")), "ok")
+		for _, code := range []string{"", recovery[0].Reveal()} {
+			_, err := c.signIn(c.process(), "ana", "a new password", code, "192.0.2.1")
+			c.want("with the code "+code, err, map[bool]string{true: "unauthorized code:required", false: "ok"}[code == ""])
+		}
+	})
 }
 
 func TestTheLastAdministratorStays(t *testing.T) {

@@ -32,14 +32,16 @@ func (s *Store) SeatsOf(ctx context.Context, id control.MemberID) ([]control.Mem
 	return seats, s.fail(err, "list workspaces of a member")
 }
 
-// SetSeat writes a membership; the time at which it was first made stays. Errors: not_found if there is no such member
-// or workspace; conflict if the workspace would be left without an administrator. Installation administrators do not
-// count as one; a workspace that never had one needs none.
-func (s *Store) SetSeat(ctx context.Context, m control.Membership) error {
-	return s.inTx(ctx, "set membership", func(c conn) error { return c.setSeat(m) })
+// SetSeat makes a member's place what v says; the time at which it was first made stays. Errors: not_found if there is no
+// such member or workspace; stale if the place is not v.Was any more, also if it is gone; conflict if the workspace would
+// be left without an administrator. Installation administrators do not count as one; a workspace that never had one needs
+// none.
+func (s *Store) SetSeat(ctx context.Context, v control.SeatChange) error {
+	return s.inTx(ctx, "set membership", func(c conn) error { return c.setSeat(v) })
 }
 
-func (c conn) setSeat(m control.Membership) error {
+func (c conn) setSeat(v control.SeatChange) error {
+	m, was := v.Next, v.Was
 	var name string
 	if err := c.one("SELECT name FROM workspaces WHERE number = ?", []any{m.Workspace}, &name); err != nil {
 		return c.s.fail(err, "find workspace")
@@ -52,9 +54,19 @@ func (c conn) setSeat(m control.Membership) error {
 			return err
 		}
 	}
-	_, err := c.exec(`INSERT INTO seats (workspace, member, role, export_user_data, created_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (workspace, member) DO UPDATE SET role = excluded.role, export_user_data = excluded.export_user_data`,
-		m.Workspace, string(m.Member), string(m.Role), m.ExportUserData, millis(m.CreatedAt))
+	var n int64
+	var err error
+	if was.Role == "" {
+		n, err = c.exec(`INSERT INTO seats (workspace, member, role, export_user_data, created_at) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (workspace, member) DO NOTHING`, m.Workspace, string(m.Member), string(m.Role), m.ExportUserData, millis(m.CreatedAt))
+	} else {
+		n, err = c.exec(`UPDATE seats SET role = ?, export_user_data = ?
+			WHERE workspace = ? AND member = ? AND role = ? AND export_user_data = ?`,
+			string(m.Role), m.ExportUserData, m.Workspace, string(m.Member), string(was.Role), was.ExportUserData)
+	}
+	if err == nil && n == 0 {
+		err = errChanged()
+	}
 	return err
 }
 

@@ -69,9 +69,9 @@ func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.T
 // UseTicket spends a ticket and does what it is good for, in one commit: m is made if its Rev is 0, else updated; gets
 // lock if that is not nil, and seat if that is not nil. A reset ends all sessions.
 //
-// Errors: not_found if it was spent meanwhile or is past; what CreateMember, UpdateMember and SetSeat give. The ticket
-// is good for another try then.
-func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Member, lock *control.Lock, seat *control.Membership) error {
+// Errors: not_found if it was spent meanwhile or is past; what CreateMember, UpdateMember, SetLock and SetSeat give. The
+// ticket is good for another try then.
+func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Member, lock *control.LockChange, seat *control.SeatChange) error {
 	return s.inTx(ctx, "use ticket", func(c conn) error {
 		var kind control.TicketKind
 		err := c.one("DELETE FROM tickets WHERE id = ? AND expires_at > ? RETURNING kind", []any{string(id), millis(s.now())}, &kind)

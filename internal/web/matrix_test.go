@@ -200,6 +200,20 @@ func (w *world) withoutFactor(who string) {
 	must(w.t, w.records().SetLock(w.t.Context(), id, l, control.Lock{Password: l.Password}, false, ""))
 }
 
+// seat gives somebody a place, whatever they have there.
+func (w *world) seat(next control.Membership) {
+	w.t.Helper()
+	all, err := w.records().SeatsOf(w.t.Context(), next.Member)
+	must(w.t, err)
+	var was control.Membership
+	for _, s := range all {
+		if s.Workspace == next.Workspace {
+			was = s
+		}
+	}
+	must(w.t, w.records().SetSeat(w.t.Context(), control.SeatChange{Was: was, Next: next}))
+}
+
 // pending begins a second factor and gives its secret.
 func (w *world) pending(who string) (key string) {
 	w.t.Helper()
@@ -289,12 +303,12 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 			if i := slices.IndexFunc(seats, func(s control.Membership) bool { return s.Workspace == had.Workspace }); i >= 0 {
 				had = seats[i]
 			} else if who == installer {
-				must(w.t, w.records().SetSeat(w.t.Context(), had))
+				w.seat(had)
 			}
-			must(w.t, w.records().SetSeat(w.t.Context(), control.Membership{Workspace: w.acme.Number, Member: w.newcomer().ID, Role: control.Administrator, CreatedAt: time.Now()}))
+			w.seat(control.Membership{Workspace: w.acme.Number, Member: w.newcomer().ID, Role: control.Administrator, CreatedAt: time.Now()})
 			return example{path: "/me/workspaces/acme", undo: func() {
 				if who != installer && who != stranger {
-					must(w.t, w.records().SetSeat(w.t.Context(), had))
+					w.seat(had)
 				}
 			}}
 		},

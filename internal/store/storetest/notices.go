@@ -180,7 +180,9 @@ func notices(run runner) {
 		equal(t, "of a workspace without an administrator", who(own), machine)
 		seat := e.seat(w, control.Administrator)
 		seat.Member = bea.ID
-		ok(t, e.SetSeat(t.Context(), seat))
+		was := e.seat(w, control.Editor)
+		was.Member = bea.ID
+		ok(t, e.SetSeat(t.Context(), control.SeatChange{Was: was, Next: seat}))
 		e.member("carl", e.seat(w, control.Viewer))
 		chosen := []control.Recipient{{Email: "bea@example.com", Language: "es"}}
 		equal(t, "of the workspace itself", who(own), chosen)
@@ -208,7 +210,7 @@ func notices(run runner) {
 		add(w.Number, control.NoticeFailing)
 		seat := e.seat(w, control.Viewer)
 		seat.Member = bea.ID
-		ok(t, e.SetSeat(ctx, seat))
+		ok(t, e.SetSeat(ctx, control.SeatChange{Next: seat}))
 		add(w.Number, control.NoticeFailing)
 		add(w.Number, control.NoticeHourComplete) // nobody is shown it
 		add(w.Number, control.NoticeResumed)

@@ -23,7 +23,7 @@ func (e *env) member(name string, seats ...control.Membership) control.Member {
 	ok(e.t, e.CreateMember(e.t.Context(), m, control.Lock{Password: secret.New("hash of " + name)}, nil))
 	for _, s := range seats {
 		s.Member = m.ID
-		ok(e.t, e.SetSeat(e.t.Context(), s))
+		ok(e.t, e.SetSeat(e.t.Context(), control.SeatChange{Next: s}))
 	}
 	m.Rev, m.Password = 1, true
 	return m
@@ -122,7 +122,7 @@ func people(run runner) {
 		for i := range ms {
 			seat := e.seat(w, control.Administrator)
 			seat.Member = ms[i].ID
-			ok(t, e.SetSeat(ctx, seat))
+			ok(t, e.SetSeat(ctx, control.SeatChange{Next: seat}))
 		}
 		errs := make([]error, 4)
 		var wg sync.WaitGroup
@@ -150,12 +150,16 @@ func people(run runner) {
 		bea := e.member("bea", e.seat(w, control.Viewer))
 		seat := e.seat(w, control.Editor)
 		seat.Member = ana.ID
-		want(t, e.SetSeat(ctx, seat), fault.Conflict)
+		was := e.seat(w, control.Administrator)
+		was.Member = ana.ID
+		want(t, e.SetSeat(ctx, control.SeatChange{Was: was, Next: seat}), fault.Conflict)
 		want(t, e.RemoveSeat(ctx, w.Number, ana.ID), fault.Conflict)
 
 		higher := control.Membership{Workspace: w.Number, Member: bea.ID, Role: control.Administrator, ExportUserData: true, CreatedAt: e.now.Add(time.Hour)}
-		ok(t, e.SetSeat(ctx, higher))
-		ok(t, e.SetSeat(ctx, seat))
+		lower := e.seat(w, control.Viewer)
+		lower.Member = bea.ID
+		ok(t, e.SetSeat(ctx, control.SeatChange{Was: lower, Next: higher}))
+		ok(t, e.SetSeat(ctx, control.SeatChange{Was: was, Next: seat}))
 		want(t, e.RemoveSeat(ctx, w.Number, bea.ID), fault.Conflict)
 		higher.CreatedAt = e.now // when it was first made
 		got, err := e.Seats(ctx, w.Number)
@@ -172,12 +176,30 @@ func people(run runner) {
 		want(t, e.RemoveSeat(ctx, w.Number, ana.ID), fault.NotFound)
 		want(t, e.RemoveSeat(ctx, 12345, ana.ID), fault.NotFound)
 		seat.Workspace = 12345
-		want(t, e.SetSeat(ctx, seat), fault.NotFound)
+		want(t, e.SetSeat(ctx, control.SeatChange{Next: seat}), fault.NotFound)
 		seat.Workspace, seat.Member = w.Number, "nobody"
-		want(t, e.SetSeat(ctx, seat), fault.NotFound)
+		want(t, e.SetSeat(ctx, control.SeatChange{Next: seat}), fault.NotFound)
 		empty := e.seat(e.workspace("empty"), control.Viewer)
 		empty.Member = bea.ID
-		ok(t, e.SetSeat(ctx, empty)) // it never had one
+		ok(t, e.SetSeat(ctx, control.SeatChange{Next: empty})) // it never had one
+	})
+	run("a place changes only from what it was, and is made only where there is none", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		e.member("root", e.seat(w, control.Administrator))
+		was := e.seat(w, control.Administrator)
+		m := e.member("ana", was)
+		was.Member = m.ID
+		next, wrong, given := was, was, was
+		next.Role, wrong.Role, given.ExportUserData = control.Editor, control.Viewer, true
+		for _, v := range []control.Membership{{}, wrong, given} {
+			want(t, e.SetSeat(ctx, control.SeatChange{Was: v, Next: next}), fault.Stale)
+		}
+		ok(t, e.RemoveSeat(ctx, w.Number, m.ID))
+		want(t, e.SetSeat(ctx, control.SeatChange{Was: was, Next: next}), fault.Stale)
+		seats, err := e.SeatsOf(ctx, m.ID)
+		ok(t, err)
+		equal(t, "seats", len(seats), 0)
 	})
 	run("a lock changes only from what it was, and can end the sessions", func(t *testing.T, e *env) {
 		ctx := t.Context()
@@ -339,7 +361,7 @@ func people(run runner) {
 			s, m, seat := e.open(), e.person(fmt.Sprint("new", i)), e.seat(w, control.Viewer)
 			seat.Member = m.ID
 			wg.Go(func() {
-				errs[i] = s.UseTicket(ctx, "new@example.com", m, &control.Lock{Password: secret.New("p")}, &seat)
+				errs[i] = s.UseTicket(ctx, "new@example.com", m, &control.LockChange{Next: control.Lock{Password: secret.New("p")}}, &control.SeatChange{Next: seat})
 			})
 		}
 		wg.Wait()
@@ -354,7 +376,11 @@ func people(run runner) {
 		invite("ana@example.com")
 		lower := e.seat(w, control.Viewer)
 		lower.Member = ana.ID
-		want(t, e.UseTicket(ctx, "ana@example.com", ana, nil, &lower), fault.Conflict) // the last administrator
+		had := lower
+		had.Role = control.Administrator
+		want(t, e.UseTicket(ctx, "ana@example.com", ana, nil, &control.SeatChange{Was: had, Next: lower}), fault.Conflict) // the last administrator
+		want(t, e.UseTicket(ctx, "ana@example.com", ana, nil, &control.SeatChange{Next: had}), fault.Stale)
+		want(t, e.UseTicket(ctx, "ana@example.com", ana, &control.LockChange{}, nil), fault.Stale)
 		taken := e.person("ana")
 		want(t, e.UseTicket(ctx, "ana@example.com", taken, nil, nil), fault.Conflict)
 		stale := ana
@@ -374,9 +400,9 @@ func people(run runner) {
 		ok(t, e.CreateTicket(ctx, control.Ticket{ID: "r", Kind: control.TicketReset, Email: m.Email, Member: m.ID, CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}, tokenHash("r")))
 		l, err := e.Lock(ctx, m.ID)
 		ok(t, err)
-		l.Password = secret.New("new")
-		ok(t, e.UseTicket(ctx, "r", m, &l, nil))
-		want(t, e.UseTicket(ctx, "r", m, &l, nil), fault.NotFound)
+		next := control.LockChange{Was: l, Next: control.Lock{Password: secret.New("new")}}
+		ok(t, e.UseTicket(ctx, "r", m, &next, nil))
+		want(t, e.UseTicket(ctx, "r", m, &next, nil), fault.NotFound)
 		_, err = e.SessionByHash(ctx, tokenHash("s"))
 		want(t, err, fault.NotFound)
 		l, err = e.Lock(ctx, m.ID)
