@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -181,7 +182,7 @@ func showFiles(v *visit) error {
 		if err != nil {
 			return v.said(err)
 		}
-		t.Rows = append(t.Rows, row{[]cell{{Time: v.moment(x.At)}, {Text: x.EventType, Mono: true}, {Text: x.Key, Mono: true}, {Text: v.lang.Number(int64(x.Events))}, {Text: v.lang.Bytes(x.Bytes)}}})
+		t.Rows = append(t.Rows, row{[]cell{{Time: v.moment(x.At)}, {Text: x.EventType, Mono: true}, {Text: strings.TrimPrefix(x.Key, c.Destination.Prefix), Mono: true}, {Text: v.lang.Number(int64(x.Events))}, {Text: v.lang.Bytes(x.Bytes)}}})
 		if len(t.Rows) == pageRows {
 			break
 		}
