@@ -4,6 +4,7 @@ import "time"
 
 // Workspace is a tenant.
 type Workspace struct {
+	Versioned
 	ID            string    `json:"id"`
 	Name          string    `json:"name"`
 	UnknownFields string    `json:"unknown_fields" enum:"reject,ignore" doc:"What becomes of fields of events that their type does not have."`

@@ -20,9 +20,9 @@ func (c *Client) GetWorkspace(ctx context.Context, workspace string) (Workspace,
 	return ask[Workspace](ctx, c, get(path("/workspaces/%s", workspace)))
 }
 
-// UpdateWorkspace changes a workspace.
-func (c *Client) UpdateWorkspace(ctx context.Context, workspace string, e WorkspaceEdit) (Workspace, error) {
-	return ask[Workspace](ctx, c, patch(path("/workspaces/%s", workspace), e))
+// UpdateWorkspace changes a workspace. Errors: stale, if etag is not empty.
+func (c *Client) UpdateWorkspace(ctx context.Context, workspace string, e WorkspaceEdit, etag string) (Workspace, error) {
+	return ask[Workspace](ctx, c, patch(path("/workspaces/%s", workspace), e).based(etag))
 }
 
 // ChangeFilter chooses entries of the log of changes. Fields that are empty choose all.

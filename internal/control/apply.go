@@ -191,7 +191,7 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		case made:
 			ws, err = a.CreateWorkspace(ctx, ws)
 		case len(words) > 0:
-			err = a.UpdateWorkspace(ctx, ws)
+			ws, err = a.UpdateWorkspace(ctx, ws.Number, WorkspaceEdit{UnknownFields: w.UnknownFields, Language: w.Language})
 		}
 		switch {
 		case err != nil:

@@ -41,13 +41,23 @@ type entryKey struct{}
 
 // WithEntry has the one store call that is given ctx write e in its transaction.
 func WithEntry(ctx context.Context, e Entry) context.Context {
-	return context.WithValue(ctx, entryKey{}, e)
+	return context.WithValue(ctx, entryKey{}, &e)
+}
+
+// NameEntry says which thing the entry is about that the transaction under ctx has to write, if there is one: for what is
+// given its id by the transaction itself. For store.
+func NameEntry(ctx context.Context, id string) {
+	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
+		e.SubjectID = id
+	}
 }
 
 // EntryOf gives the entry that the transaction under ctx has to write, if there is one. For store.
 func EntryOf(ctx context.Context) (Entry, bool) {
-	e, ok := ctx.Value(entryKey{}).(Entry)
-	return e, ok
+	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
+		return *e, true
+	}
+	return Entry{}, false
 }
 
 // subject is the thing that an action changes.

@@ -41,7 +41,7 @@ type MeEdit struct {
 	Name     *string
 	Language *string // one of Languages; empty: as the browser asks
 	TimeZone *string // IANA name; empty: UTC
-	Rev      int64   // of the member that it was thought through on; 0: whatever it is now
+	Rev      *int64  // of the member that it was thought through on; nil: whatever it is now
 }
 
 // UpdateMe changes what members decide about themselves. Errors: unauthorized; forbidden with a token that only reads;
@@ -57,14 +57,14 @@ func (p *People) UpdateMe(ctx context.Context, e MeEdit) (Member, error) {
 	}
 	next := had
 	next.Name, next.Language, next.TimeZone = *orElse(e.Name, had.Name), *orElse(e.Language, had.Language), *orElse(e.TimeZone, had.TimeZone)
-	if e.Rev != 0 {
-		next.Rev = e.Rev
-	}
 	if err := invalid(op, validateMember(next)); err != nil {
 		return Member{}, err
 	}
 	if next == had {
 		return had, nil
+	}
+	if err := sameRev(e.Rev, had.Rev); err != nil {
+		return Member{}, fault.Wrap(err, op)
 	}
 	ctx = p.logged(ctx, "member.edit", subject{0, string(had.ID), had.Email}, viewMember(had), viewMember(next))
 	if err := p.cfg.Store.UpdateMember(ctx, next); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
@@ -19,6 +20,7 @@ import (
 type Store interface {
 	Workspaces(ctx context.Context) ([]Workspace, error)
 	Workspace(ctx context.Context, name string) (Workspace, error)
+	WorkspaceBy(ctx context.Context, ref string) (Workspace, error) // by number or name
 	CreateWorkspace(ctx context.Context, w Workspace) error
 	UpdateWorkspace(ctx context.Context, w Workspace) error
 
@@ -109,22 +111,33 @@ func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, er
 	return w, p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, viewWorkspace(w)), w)
 }
 
-// UpdateWorkspace changes a workspace's name, its policy on unknown fields and its language to those of w. Errors:
-// invalid, not_found; conflict if the name is taken.
-func (p *Plane) UpdateWorkspace(ctx context.Context, w Workspace) error {
-	const op = "update workspace"
-	if err := invalid(op, w.Validate()); err != nil {
+// UpdateWorkspace changes a workspace as e wants it, and gives it as it is then; nothing to change is no error. Errors:
+// invalid, not_found; conflict if the name is taken; stale, as AskEdit.
+func (p *Plane) UpdateWorkspace(ctx context.Context, number uint32, e WorkspaceEdit) (w Workspace, err error) {
+	err = p.based(e.Rev, func() error {
+		w, err = p.updateWorkspace(ctx, number, e)
 		return err
-	}
-	name, err := p.Store.WorkspaceName(ctx, w.Number)
+	})
+	return w, fault.Wrap(err, "update workspace")
+}
+
+func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceEdit) (Workspace, error) {
+	had, err := p.Store.WorkspaceBy(ctx, strconv.FormatUint(uint64(number), 10))
 	if err != nil {
-		return fault.Wrap(err, op)
+		return had, err
 	}
-	had, err := p.Store.Workspace(ctx, name)
-	if err != nil {
-		return fault.Wrap(err, op)
+	next := had
+	next.Name, next.UnknownFields = *orElse(e.Name, had.Name), *orElse(e.UnknownFields, had.UnknownFields)
+	next.Language = cmp.Or(*orElse(e.Language, had.Language), DefaultLanguage)
+	if err := invalid("", next.Validate()); err != nil || next == had {
+		return had, err
 	}
-	return p.Store.UpdateWorkspace(p.logged(ctx, "workspace.update", subjectWorkspace(w), viewWorkspace(had), viewWorkspace(w)), w)
+	if err := sameRev(e.Rev, had.Rev); err != nil {
+		return had, err
+	}
+	err = p.Store.UpdateWorkspace(p.logged(ctx, "workspace.update", subjectWorkspace(next), viewWorkspace(had), viewWorkspace(next)), next)
+	next.Rev++
+	return next, err
 }
 
 // CreateKey makes the API key that k says: its workspace, name, scopes, networks and expiry. If brought is empty a secret

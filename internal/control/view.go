@@ -90,5 +90,7 @@ func subjectConnector(c Connector) subject { return subject{c.Workspace, string(
 func subjectDraft(d Draft) subject         { return subject{d.Workspace, string(d.ID), d.Name()} }
 func subjectExport(d DataExport) subject   { return subject{d.Workspace, DataExportID, exportName} }
 
-// The id of a webhook is its address: a new one has no other yet.
-func subjectWebhook(w Webhook) subject { return subject{w.Workspace, w.URL, w.URL} }
+// A webhook that is made has no id yet: store names it.
+func subjectWebhook(w Webhook) subject {
+	return subject{w.Workspace, strconv.FormatInt(w.ID, 10), w.URL}
+}

@@ -17,6 +17,15 @@ type Workspace struct {
 	UnknownFields UnknownFields
 	Language      string // in which its people are sent mails: one of Languages; empty: DefaultLanguage
 	CreatedAt     time.Time
+	Rev           int64 // counts the changes, see Connector.Rev
+}
+
+// WorkspaceEdit is what somebody wants of a workspace. Fields that are nil stay as they are.
+type WorkspaceEdit struct {
+	Name          *string
+	UnknownFields *UnknownFields
+	Language      *string
+	Rev           *int64 // of the workspace that it was thought through on; nil: whatever it is now
 }
 
 // UnknownFields is what becomes of an event's fields that its schema does not have.

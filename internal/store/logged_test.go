@@ -170,8 +170,8 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 
 	ws, err := b.CreateWorkspace(ctx, control.Workspace{Name: "acme"})
 	ok(t, err)
-	ws.Language = "es"
-	ok(t, b.UpdateWorkspace(ctx, ws))
+	_, err = b.UpdateWorkspace(ctx, ws.Number, control.WorkspaceEdit{Language: text("es")})
+	ok(t, err)
 	k, _, err := b.CreateKey(ctx, control.APIKey{Workspace: ws.Number, Name: "backend", Scopes: []control.Scope{"events.write"},
 		Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, ExpiresAt: b.now.Add(time.Hour)}, secret.New(s1))
 	ok(t, err)

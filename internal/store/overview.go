@@ -58,10 +58,8 @@ func (s *Store) CreateWebhook(ctx context.Context, w control.Webhook) (id int64,
 			taken := fault.Field("url", "duplicate", "field.webhook_taken", "The workspace has a webhook to this address already.")
 			return &fault.Error{Code: fault.Conflict, Msg: fault.Message{Key: taken.Key, Text: taken.Message}, Fields: []fault.Problem{taken}}
 		}
-		if err := c.saveWebhook(w); err != nil {
-			return err
-		}
-		return c.one("SELECT id FROM webhooks WHERE workspace = ? AND url = ?", []any{w.Workspace, w.URL}, &id)
+		id, err = c.saveWebhook(w)
+		return err
 	})
 	return id, err
 }

@@ -1110,7 +1110,7 @@ func TestMembersDecideAboutThemselves(t *testing.T) {
 	if now, err := c.Me(ctx); err != nil || now != m || now.Name != name || now.TimeZone != zone {
 		t.Errorf("she is %+v, was told %+v, %v", now, m, err)
 	}
-	_, err = c.UpdateMe(ctx, control.MeEdit{Language: new(string), Rev: m.Rev - 1})
+	_, err = c.UpdateMe(ctx, control.MeEdit{Language: new(string), Rev: new(m.Rev - 1)})
 	c.want("a change of what she was before", err, "stale")
 	_, err = c.Me(t.Context())
 	c.want("nobody", err, "unauthorized")

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/internal/control"
@@ -35,22 +36,27 @@ func (s *Store) Webhooks(ctx context.Context, workspace uint32) ([]control.Webho
 
 // SaveWebhook makes the webhook of w's workspace and URL as w says; its ID stays, or is made.
 func (s *Store) SaveWebhook(ctx context.Context, w control.Webhook) error {
-	return s.inTx(ctx, "save webhook", func(c conn) error { return c.saveWebhook(w) })
+	return s.inTx(ctx, "save webhook", func(c conn) error {
+		_, err := c.saveWebhook(w)
+		return err
+	})
 }
 
-func (c conn) saveWebhook(w control.Webhook) error {
+// saveWebhook gives the webhook's id, and names it in the log of changes.
+func (c conn) saveWebhook(w control.Webhook) (id int64, err error) {
 	sealed, err := c.s.ring.Seal(w.Secret, sealWebhook(w.Workspace, w.URL))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	kinds := make([]string, len(w.Kinds))
 	for i, k := range w.Kinds {
 		kinds[i] = string(k)
 	}
-	_, err = c.exec(`INSERT INTO webhooks (workspace, url, secret, kinds, created_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (workspace, url) DO UPDATE SET secret = excluded.secret, kinds = excluded.kinds`,
-		w.Workspace, w.URL, sealed, strings.Join(kinds, " "), millis(w.CreatedAt))
-	return err
+	err = c.one(`INSERT INTO webhooks (workspace, url, secret, kinds, created_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (workspace, url) DO UPDATE SET secret = excluded.secret, kinds = excluded.kinds RETURNING id`,
+		[]any{w.Workspace, w.URL, sealed, strings.Join(kinds, " "), millis(w.CreatedAt)}, &id)
+	control.NameEntry(c.ctx, strconv.FormatInt(id, 10))
+	return id, err
 }
 
 // DeleteWebhook removes a webhook and gives up what waits to be sent to it. Errors: not_found.

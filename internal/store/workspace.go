@@ -11,11 +11,11 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const workspaceColumns = "number, name, unknown_fields, language, created_at"
+const workspaceColumns = "number, name, unknown_fields, language, created_at, rev"
 
 func scanWorkspace(r scanner) (w control.Workspace, err error) {
 	var created int64
-	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &created)
+	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &created, &w.Rev)
 	w.CreatedAt = fromMillis(created)
 	return w, err
 }
@@ -71,17 +71,25 @@ func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace) error 
 }
 
 func (c conn) insertWorkspace(w control.Workspace) error {
-	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?)",
+	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, 0)",
 		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), millis(w.CreatedAt))
 	return err
 }
 
-// UpdateWorkspace writes everything of w but its number and the time it was made. Errors: not_found; conflict if
-// the name is taken.
+// UpdateWorkspace writes everything of w but its number and the time it was made, and counts Rev up. Errors: not_found;
+// stale (Rev); conflict if the name is taken.
 func (s *Store) UpdateWorkspace(ctx context.Context, w control.Workspace) error {
 	return s.inTx(ctx, "update workspace", func(c conn) error {
-		return must(c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ? WHERE number = ?",
-			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), w.Number))
+		var rev int64
+		if err := c.one("SELECT rev FROM workspaces WHERE number = ?", []any{w.Number}, &rev); err != nil {
+			return err
+		}
+		if rev != w.Rev {
+			return errChanged()
+		}
+		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, rev = rev + 1 WHERE number = ?",
+			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), w.Number)
+		return err
 	})
 }
 

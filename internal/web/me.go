@@ -73,7 +73,7 @@ type updateMeIn struct {
 }
 
 func (a *api) updateMe(c *call, in updateMeIn) (client.Me, error) {
-	rev, _, err := c.expected()
+	rev, err := meant(c)
 	if err != nil {
 		return client.Me{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -296,6 +297,64 @@ func TestTheLogOfChangesComesInPages(t *testing.T) {
 	w.as(installer, "GET", "/installation/changes?limit=500", nil).read(200, &all)
 	if len(all.Items) <= len(names) {
 		t.Errorf("the installation has %d changes", len(all.Items))
+	}
+}
+
+func TestTheLogOfChangesNamesThingsAsTheAPIDoes(t *testing.T) {
+	w := newWorld(t, nil)
+	var hook client.WebhookIssued
+	w.as(editor, "POST", "/workspaces/acme/webhooks", client.WebhookCreate{URL: "https://acme.example/hook"}).read(201, &hook)
+	w.as(editor, "POST", "/workspaces/acme/webhooks", client.WebhookCreate{URL: "https://acme.example/other"}).read(201, nil)
+	w.as(editor, "DELETE", "/workspaces/acme/webhooks/"+hook.ID, nil).read(204, nil)
+	var check client.Check
+	w.follow(editor, w.as(editor, "PUT", "/workspaces/acme/data-export", client.DataExportEdit{Bucket: new("acme-exports"), AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}), &check)
+	for subject, want := range map[string][]string{
+		hook.ID: {"webhook.delete", "webhook.create"}, hook.ID + "&kind=webhook": {"webhook.delete", "webhook.create"}, hook.ID + "&kind=connector": nil,
+		"data-export": {"data_export.save"}, workspaceID(w.acme.Number): {"workspace.create"},
+	} {
+		var p client.Page[client.ChangeEntry]
+		w.as(admin, "GET", "/workspaces/acme/changes?subject="+subject, nil).read(200, &p)
+		var got []string
+		for _, e := range p.Items {
+			got = append(got, e.Action)
+			if id, _, _ := strings.Cut(subject, "&"); e.SubjectID != id {
+				t.Errorf("%s is named %q, want %q", e.Action, e.SubjectID, id)
+			}
+		}
+		same(t, "of "+subject, got, want)
+	}
+}
+
+func TestChangesOfAWorkspaceUndoNoneThatOvertookThem(t *testing.T) {
+	w := newWorld(t, nil)
+	const at = "/workspaces/acme"
+	first := w.as(admin, "GET", at, nil).read(200, nil).header.Get("ETag")
+	stale := func(e client.WorkspaceEdit, tag string) answer {
+		return w.ask("PATCH", at, e, with(w.session(admin), "If-Match", tag))
+	}
+	second := stale(client.WorkspaceEdit{Language: new("es")}, first).read(200, nil).header.Get("ETag")
+	if e := stale(client.WorkspaceEdit{UnknownFields: new("ignore")}, first).refused(412); !strings.HasPrefix(e.Message, mailOf(admin)+" changed it at ") || !strings.HasSuffix(e.Message, ": language.") {
+		t.Errorf("got %q", e.Message)
+	}
+	if got := w.as(viewer, "GET", at, nil).header.Get("ETag"); got != second || second == first {
+		t.Errorf("ETag %s, after %s and %s", got, first, second)
+	}
+	for range 10 {
+		var all sync.WaitGroup
+		for _, e := range []client.WorkspaceEdit{{Language: new("pt-BR")}, {UnknownFields: new("ignore")}} {
+			h := w.session(admin)
+			all.Go(func() {
+				if a := w.ask("PATCH", at, e, h); a.status != 200 {
+					t.Errorf("%d: %s", a.status, a.body)
+				}
+			})
+		}
+		all.Wait()
+		var got client.Workspace
+		if w.as(admin, "GET", at, nil).read(200, &got); got.Language != "pt-BR" || got.UnknownFields != "ignore" {
+			t.Fatalf("one of two changes is lost: %+v", got)
+		}
+		w.as(admin, "PATCH", at, client.WorkspaceEdit{Language: new("en"), UnknownFields: new("reject")}).read(200, nil)
 	}
 }
 

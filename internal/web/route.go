@@ -93,6 +93,8 @@ func (v *versions) kind() string {
 var (
 	versionsOfMe = &versions{[]string{"member.edit"}, func(c *call) string { return string(c.actor.Member) }}
 
+	versionsOfWorkspace = &versions{[]string{"workspace.update", "workspace.create"}, func(c *call) string { return workspaceID(c.workspace.Number) }}
+
 	versionsOfConnector = &versions{[]string{"connector.edit", "connector.launch", "connector.pause", "connector.resume", "connector.upgrade", "connector.delete"},
 		func(c *call) string { return c.r.PathValue("connector") }}
 

@@ -1,8 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -16,9 +19,9 @@ func (a *api) workspaceRoutes() []route {
 			summary: "Lists the workspaces that the member may see.", op: op(a.listWorkspaces)},
 		{name: "createWorkspace", method: http.MethodPost, path: "/workspaces", right: control.RightInstall, group: group, status: http.StatusCreated,
 			summary: "Makes a workspace.", op: op(a.createWorkspace)},
-		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK,
-			summary: "Gives a workspace.", op: op(func(c *call, _ struct{}) (client.Workspace, error) { return showWorkspace(c.workspace), nil })},
-		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK,
+		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
+			summary: "Gives a workspace.", op: op(a.getWorkspace)},
+		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
 			summary: "Changes name, language or what becomes of unknown fields.", op: op(a.updateWorkspace)},
 		{name: "listChanges", method: http.MethodGet, path: "/workspaces/{workspace}/changes", right: control.RightAdminister, group: group, status: http.StatusOK,
 			summary: "Lists who changed what in the workspace, newest first.", op: op(a.listChanges)},
@@ -57,18 +60,23 @@ type updateWorkspaceIn struct {
 	Body client.WorkspaceEdit `body:""`
 }
 
+func (a *api) getWorkspace(c *call, _ struct{}) (client.Workspace, error) {
+	c.versioned(c.workspace.Rev)
+	return showWorkspace(c.workspace), nil
+}
+
 func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, error) {
-	w, b := c.workspace, in.Body
-	if b.Name != nil {
-		w.Name = *b.Name
+	rev, err := meant(c)
+	if err != nil {
+		return client.Workspace{}, err
 	}
-	if b.UnknownFields != nil {
-		w.UnknownFields = control.UnknownFields(*b.UnknownFields)
+	w, err := a.deps.Plane.UpdateWorkspace(c, c.workspace.Number, control.WorkspaceEdit{Name: in.Body.Name,
+		UnknownFields: (*control.UnknownFields)(in.Body.UnknownFields), Language: in.Body.Language, Rev: rev})
+	if err != nil {
+		return client.Workspace{}, err
 	}
-	if b.Language != nil {
-		w.Language = *b.Language
-	}
-	return showWorkspace(w), a.deps.Plane.UpdateWorkspace(c, w)
+	c.versioned(w.Rev)
+	return showWorkspace(w), nil
 }
 
 type changesIn struct {
@@ -84,16 +92,26 @@ func (a *api) listChanges(c *call, in changesIn) (client.Page[client.ChangeEntry
 
 func (a *api) changes(c *call, in changesIn, f control.EntryFilter) (client.Page[client.ChangeEntry], error) {
 	f.Kind, f.SubjectID, f.Member = in.Kind, in.Subject, in.Member
+	if n, err := a.deps.IDs.number(webhookID, in.Subject); err == nil { // the log has the number of its row, which other things may have too
+		f.Kind, f.SubjectID = cmp.Or(in.Kind, webhookKind), strconv.FormatInt(n, 10)
+	}
 	return page(a, in.paged, func(before int64, limit int) ([]control.Entry, error) {
 		return a.deps.Store.Entries(c, f, before, limit)
 	},
 		func(e control.Entry) int64 { return e.ID }, a.showEntry)
 }
 
+// webhookKind is what the log of changes calls webhooks.
+const webhookKind = "webhook"
+
 func (a *api) showEntry(e control.Entry) client.ChangeEntry {
 	out := client.ChangeEntry{
 		ID: a.deps.IDs.name(entryID, e.ID), At: e.At, Actor: e.Actor, Via: e.Via, Address: e.Address, RequestID: e.Request,
 		Action: e.Action, SubjectID: e.SubjectID, SubjectName: e.SubjectName, Before: anyObject(e.Before), After: anyObject(e.After),
+	}
+	if kind, _, _ := strings.Cut(e.Action, "."); kind == webhookKind {
+		n, _ := strconv.ParseInt(e.SubjectID, 10, 64) // of this program's making
+		out.SubjectID = a.deps.IDs.name(webhookID, n)
 	}
 	if e.Workspace != 0 {
 		out.Workspace = workspaceID(e.Workspace)

@@ -94,6 +94,8 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_workspace ON tickets (workspace);
 CREATE INDEX tickets_expiry ON tickets (expires_at);
 
+ALTER TABLE workspaces ADD COLUMN rev INTEGER NOT NULL DEFAULT 0; -- counts the changes
+
 ALTER TABLE api_keys ADD COLUMN networks TEXT NOT NULL DEFAULT ''; -- separated by spaces; empty: anywhere
 ALTER TABLE api_keys ADD COLUMN expires_at INTEGER;
 ALTER TABLE api_keys ADD COLUMN used_at INTEGER;

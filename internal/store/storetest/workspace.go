@@ -56,6 +56,8 @@ func workspaces(run runner) {
 		want(t, e.UpdateWorkspace(t.Context(), w), fault.Conflict)
 		w.Name, w.UnknownFields = "renamed", control.IgnoreUnknown
 		ok(t, e.UpdateWorkspace(t.Context(), w))
+		want(t, e.UpdateWorkspace(t.Context(), w), fault.Stale) // it was read before
+		w.Rev++
 		got, err := e.Workspace(t.Context(), "renamed")
 		ok(t, err)
 		equal(t, "workspace", got, w)
