@@ -97,6 +97,15 @@ func (a Actor) May(r Right, workspace uint32) bool {
 	return ok && sits && slices.Index(Roles(), seat.Role) >= slices.Index(Roles(), least)
 }
 
+// As gives the actor with the rights of a member who has these places.
+func (a Actor) As(m Member, seats []Membership) Actor {
+	a.Member, a.Name, a.Language, a.Installation, a.Seats = m.ID, m.Email, m.Language, m.Installation, map[uint32]Membership{}
+	for _, s := range seats {
+		a.Seats[s.Workspace] = s
+	}
+	return a
+}
+
 type actorKey struct{}
 
 // WithActor lets the actions below ctx know who asks.

@@ -28,17 +28,21 @@ type Invited struct {
 }
 
 // Invite makes an invitation in place of an earlier one for the same address, and mails its link. It works once, for a
-// week.
+// week, and as long as who made it may give what it gives.
 //
 // Errors: unauthorized, forbidden: it takes an administrator of the workspace, or an installation administrator for
-// another one; invalid with every problem; conflict if the address is a member's there; rate_limited.
+// another one, and nobody gives the right to export user data who has not got it, but an installation administrator;
+// invalid with every problem; conflict if the address is a member's there; rate_limited.
 func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 	const op = "invite"
-	right := RightAdminister
-	if in.Installation || in.Workspace == 0 {
+	right := administers(in.Workspace)
+	if in.Installation {
 		right = RightInstall
 	}
 	a, err := need(ctx, right, in.Workspace)
+	if err == nil && in.ExportUserData && !a.mayGiveData(in.Workspace) {
+		err = dataRights()
+	}
 	if err != nil {
 		return Invited{}, fault.Wrap(err, op)
 	}
@@ -64,7 +68,7 @@ func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 		return Invited{}, fault.Wrap(err, op)
 	}
 	t := Ticket{Kind: TicketInvitation, Email: in.Email, Workspace: in.Workspace, Role: in.Role,
-		ExportUserData: in.ExportUserData, Installation: in.Installation, By: a.Name}
+		ExportUserData: in.ExportUserData, Installation: in.Installation, By: a.Name, Maker: a.Member}
 	t, link, err := p.ticket(p.logged(ctx, "invitation.create", subject{in.Workspace, "", in.Email}, nil, viewTicket(t)), t, inviteLife)
 	if err != nil {
 		return Invited{}, fault.Wrap(err, op)
@@ -239,7 +243,7 @@ func (p *People) acceptAsMember(ctx context.Context, token secret.Value) error {
 		return err
 	}
 	t, err := p.open(ctx, token, TicketInvitation)
-	if err == nil && t.By == a.Name {
+	if err == nil && t.Maker == a.Member {
 		err = ownRights()
 	}
 	if err != nil {

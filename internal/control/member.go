@@ -120,8 +120,23 @@ type Ticket struct {
 	ExportUserData bool
 	Installation   bool   // an invitation to be an installation administrator
 	By             string // name of who made it
-	CreatedAt      time.Time
-	ExpiresAt      time.Time
+	// Maker is the member who made it: an invitation is worth what they may give when it is used. Of a reset it is who
+	// asked for it themselves. Empty: the command line, or the installation.
+	Maker     MemberID
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// MayGive reports whether the actor may invite to what t is good for.
+func (a Actor) MayGive(t Ticket) bool {
+	return (!t.Installation || a.May(RightInstall, 0)) && a.May(administers(t.Workspace), t.Workspace) &&
+		(!t.ExportUserData || a.mayGiveData(t.Workspace))
+}
+
+// mayGiveData reports whether the actor may let others see and take out personal data: who may do so themselves, or an
+// installation administrator.
+func (a Actor) mayGiveData(workspace uint32) bool {
+	return a.Installation || a.May(RightExportUserData, workspace)
 }
 
 // Letter is a mail to one person that carries a link which works once. It is not a Notice: those are kept.

@@ -61,7 +61,7 @@ type PeopleStore interface {
 	TicketsFor(ctx context.Context, email string) ([]Ticket, error) // open invitations sent to that address, the oldest first
 	// UseTicket spends a ticket and does what it is good for, in one transaction: m is made if its Rev is 0, else
 	// written as UpdateMember does; lock and seat change if they are not nil. A reset ends all sessions. Errors: not_found
-	// if it was spent meanwhile; stale, also if lock or seat are not what they were; conflict.
+	// if it was spent meanwhile, or its maker may not give it any more; stale, also if lock or seat are not what they were; conflict.
 	UseTicket(ctx context.Context, id TicketID, m Member, lock *LockChange, seat *SeatChange) error
 
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)

@@ -57,8 +57,8 @@ type SeatEdit struct {
 
 // SetSeat changes what a member of a workspace may do there.
 //
-// Errors: unauthorized, forbidden: nobody gives themselves more, and only an installation administrator changes the
-// place of one; not_found if they have none; invalid; conflict if the workspace would be left without an administrator.
+// Errors: unauthorized, forbidden: nobody gives themselves more, only an installation administrator changes the place of
+// one, and only they give the right to export user data without having it; not_found if they have none; invalid; conflict if the workspace would be left without an administrator.
 func (p *People) SetSeat(ctx context.Context, workspace uint32, id MemberID, e SeatEdit) error {
 	// Once more if the place was changed meanwhile: rights are looked at again then.
 	return fault.Wrap(anew(func() error { return p.editSeat(ctx, workspace, id, e) }), "change member")
@@ -76,6 +76,9 @@ func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e 
 	}
 	if a.Member == id && (rank(next.Role) > rank(had.Role) || next.ExportUserData && !had.ExportUserData) {
 		return ownRights()
+	}
+	if next.ExportUserData && !had.ExportUserData && !a.mayGiveData(workspace) {
+		return dataRights()
 	}
 	return p.setSeat(ctx, m, had, next)
 }
@@ -116,6 +119,11 @@ func (p *People) seated(ctx context.Context, workspace uint32, id MemberID) (Act
 func ownRights() error {
 	return &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.own_rights", Text: "Nobody can give themselves more rights."},
 		Hint: fault.Message{Key: "control.own_rights_hint", Text: "Ask another administrator."}}
+}
+
+func dataRights() error {
+	return &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.data_rights", Text: "Who may not export user data cannot let others do so."},
+		Hint: fault.Message{Key: "control.data_rights_hint", Text: "Ask a member who may, or an installation administrator."}}
 }
 
 // setSeat makes a place what it is next. had is empty for a new one.

@@ -248,11 +248,7 @@ func (p *People) actor(ctx context.Context, id MemberID, address string) (Actor,
 		return Actor{}, err
 	}
 	seats, err := p.cfg.Store.SeatsOf(ctx, id)
-	a := Actor{Member: m.ID, Name: m.Email, Address: address, Language: m.Language, Installation: m.Installation, Seats: map[uint32]Membership{}}
-	for _, s := range seats {
-		a.Seats[s.Workspace] = s
-	}
-	return a, err
+	return Actor{Address: address}.As(m, seats), err
 }
 
 // SignInElsewhere is what an OpenID Connect provider says of somebody who signed in there.
@@ -320,8 +316,8 @@ func (p *People) introduce(ctx context.Context, in SignInElsewhere) (Member, err
 	return m, p.cfg.Store.LinkIdentity(ctx, m.ID, in.Identity)
 }
 
-// joinInvited makes a member by the oldest invitation for an address, and takes the others up as well. It gives no id if
-// there is none.
+// joinInvited makes a member by the oldest invitation for an address, and takes the others up as well; those whose makers
+// may not give them any more are left out. It gives no id if there is none.
 func (p *People) joinInvited(ctx context.Context, email, name string) (m Member, err error) {
 	ts, err := p.cfg.Store.TicketsFor(ctx, email)
 	if err != nil {
@@ -331,12 +327,16 @@ func (p *People) joinInvited(ctx context.Context, email, name string) (m Member,
 		name = email
 	}
 	for _, t := range ts {
-		if m.ID == "" {
-			m = Member{ID: NewMemberID(), Email: email, Name: name, CreatedAt: p.now()}
-		} else if m, err = p.cfg.Store.Member(ctx, m.ID); err != nil {
-			return Member{}, err
+		next := Member{ID: NewMemberID(), Email: email, Name: name, CreatedAt: p.now()}
+		if m.ID != "" {
+			if next, err = p.cfg.Store.Member(ctx, m.ID); err != nil {
+				return Member{}, err
+			}
 		}
-		if err = p.join(ctx, t, m, nil); err != nil {
+		switch err := p.join(ctx, t, next, nil); {
+		case err == nil:
+			m = next
+		case !fault.Is(err, fault.NotFound):
 			return Member{}, err
 		}
 	}

@@ -113,6 +113,9 @@ func (c conn) updateMember(m control.Member) error {
 		m.Email, m.Name, m.Language, m.TimeZone, m.Installation, string(m.ID)); err != nil {
 		return err
 	}
+	if err := c.endVoid(m.ID); err != nil {
+		return err
+	}
 	return c.endFirst(m)
 }
 
@@ -137,8 +140,8 @@ func (c conn) keepInstallationAdministrator(had control.Member) error {
 	return err
 }
 
-// DeleteMember takes a member away with seats, sessions, tokens, identities, tickets, and invitations to their
-// address. Errors: not_found; conflict if it is the last installation administrator.
+// DeleteMember takes a member away with seats, sessions, tokens, identities, tickets, and open invitations that are to
+// their address or of their making. Errors: not_found; conflict if it is the last installation administrator.
 func (s *Store) DeleteMember(ctx context.Context, id control.MemberID) error {
 	return s.inTx(ctx, "delete member", func(c conn) error {
 		had, err := c.member("WHERE m.id = ?", string(id))
@@ -151,7 +154,10 @@ func (s *Store) DeleteMember(ctx context.Context, id control.MemberID) error {
 		if _, err := c.exec("DELETE FROM tickets WHERE member = ? OR email = ?", string(id), had.Email); err != nil {
 			return err
 		}
-		return must(c.exec("DELETE FROM members WHERE id = ?", string(id))) // the rest refers to it and goes too
+		if err := must(c.exec("DELETE FROM members WHERE id = ?", string(id))); err != nil { // the rest refers to it and goes too
+			return err
+		}
+		return c.endVoid(id)
 	})
 }
 

@@ -120,6 +120,15 @@ func (c *crowd) add(name string, role control.Role) control.Member {
 	return m
 }
 
+// addGiver makes an administrator of acme who may export user data, and so give that right.
+func (c *crowd) addGiver(name string) control.Member {
+	c.t.Helper()
+	m, _, err := c.AddMember(c.line(), control.AddMember{Email: name + "@acme.example", Password: secret.New(password), Workspace: 1,
+		Role: control.Administrator, ExportUserData: true})
+	ok(c.t, err)
+	return m
+}
+
 func (c *crowd) signIn(p *control.People, name, password, code, address string) (secret.Value, error) {
 	_, token, err := p.SignIn(c.t.Context(), control.SignIn{Email: name + "@acme.example", Password: secret.New(password), Code: code,
 		Client: control.Client{Address: address, Agent: "a test"}})
@@ -569,7 +578,7 @@ func newcomer() control.Newcomer {
 
 func TestAnInvitationIsAccepted(t *testing.T) {
 	c := sqlite(t)
-	c.add("ana", control.Administrator)
+	c.addGiver("ana")
 	ctx := c.as("ana")
 	made, err := c.Invite(ctx, control.Invite{Email: " New@Acme.example", Workspace: 1, Role: control.Editor, ExportUserData: true, Language: "es"})
 	ok(t, err)
@@ -674,7 +683,7 @@ func TestOfTwoWhoAcceptAtOnceOneJoins(t *testing.T) {
 
 func TestAMemberTakesAnInvitationUp(t *testing.T) {
 	c := sqlite(t)
-	c.add("ana", control.Administrator)
+	c.addGiver("ana")
 	c.add("ben", control.Administrator)
 	_, _, err := c.AddMember(c.line(), control.AddMember{Email: "root@acme.example", Password: secret.New(password), Installation: true})
 	ok(t, err)
@@ -812,7 +821,11 @@ func TestWhoDecidesAboutWhom(t *testing.T) {
 	}{
 		{"an administrator makes a viewer an editor", "adam", "vera", set(control.SeatEdit{Role: &editor}), "ok"},
 		{"an administrator makes a viewer an administrator", "adam", "vera", set(control.SeatEdit{Role: &administrator}), "ok"},
-		{"an administrator gives the right to export", "adam", "vera", set(control.SeatEdit{ExportUserData: &yes}), "ok"},
+		{"an administrator gives a right to export that they have not", "adam", "vera", set(control.SeatEdit{ExportUserData: &yes}), "forbidden"},
+		{"an administrator who may export gives the right to", "gina", "vera", set(control.SeatEdit{ExportUserData: &yes}), "ok"},
+		{"the installation's administrator gives the right to export", "root", "vera", set(control.SeatEdit{ExportUserData: &yes}), "ok"},
+		{"an administrator invites with a right to export that they have not", "adam", "", invite(control.Invite{Workspace: 1, ExportUserData: true}), "forbidden"},
+		{"an administrator who may export invites with the right to", "gina", "", invite(control.Invite{Workspace: 1, ExportUserData: true}), "ok"},
 		{"an administrator gives a role that is none", "adam", "vera", set(control.SeatEdit{Role: new(control.Role)}), "invalid role:unknown_value"},
 		{"an administrator gives themselves the right to export", "adam", "adam", set(control.SeatEdit{ExportUserData: &yes}), "forbidden"},
 		{"an administrator steps down", "adam", "adam", set(control.SeatEdit{Role: &viewer}), "ok"},
@@ -849,6 +862,7 @@ func TestWhoDecidesAboutWhom(t *testing.T) {
 			for name, add := range map[string]control.AddMember{
 				"vera": {Workspace: 1, ExportUserData: row.who == "vera" && row.want == "ok"}, "edith": {Workspace: 1, Role: editor},
 				"adam": {Workspace: 1, Role: administrator}, "abel": {Workspace: 1, Role: administrator},
+				"gina": {Workspace: 1, Role: administrator, ExportUserData: true},
 				"root": {Workspace: 1, Role: administrator, Installation: true}, "olga": {Workspace: 2, Role: administrator},
 			} {
 				add.Email = name + "@acme.example"
@@ -876,6 +890,74 @@ func TestWhoDecidesAboutWhom(t *testing.T) {
 			} else if more == 1 && after[0].Actor != row.who+"@acme.example" {
 				t.Errorf("the log of changes names %q", after[0].Actor)
 			}
+		})
+	}
+}
+
+func TestAnInvitationIsWorthWhatItsMakerMayGive(t *testing.T) {
+	viewer, no := control.Viewer, false
+	remove := func(c *crowd, id control.MemberID) error { return c.RemoveSeat(c.line(), 1, id) }
+	erase := func(c *crowd, id control.MemberID) error { return c.DeleteMember(c.line(), id) }
+	demote := func(c *crowd, id control.MemberID) error {
+		return c.SetSeat(c.line(), 1, id, control.SeatEdit{Role: &viewer})
+	}
+	withdraw := func(c *crowd, id control.MemberID) error {
+		return c.SetSeat(c.line(), 1, id, control.SeatEdit{ExportUserData: &no})
+	}
+	uninstall := func(c *crowd, id control.MemberID) error { return c.SetInstallation(c.line(), id, false) }
+	place, data := control.Invite{Workspace: 1}, control.Invite{Workspace: 1, ExportUserData: true}
+	elsewhere, whole := control.Invite{Workspace: 2}, control.Invite{Installation: true}
+	for _, row := range []struct {
+		name, maker string
+		in          control.Invite
+		then        func(*crowd, control.MemberID) error
+		want        string
+	}{
+		{"whose maker stays", "gina", data, func(*crowd, control.MemberID) error { return nil }, "ok"},
+		{"whose maker is removed", "gina", place, remove, "not_found"},
+		{"whose maker is lowered", "gina", place, demote, "not_found"},
+		{"whose maker is deleted", "gina", place, erase, "not_found"},
+		{"to export, whose maker may no longer", "gina", data, withdraw, "not_found"},
+		{"to a place, whose maker may no longer export", "gina", place, withdraw, "ok"},
+		{"to the installation, whose maker is deleted", "root", whole, erase, "not_found"},
+		{"to the installation, whose maker administers it no longer", "root", whole, uninstall, "not_found"},
+		{"to another workspace, whose maker administers the installation no longer", "root", elsewhere, uninstall, "not_found"},
+		{"to another workspace, whose maker lost a place in this one", "root", elsewhere, demote, "ok"},
+		{"of the command line", "", whole, func(*crowd, control.MemberID) error { return nil }, "ok"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			each(t, func(t *testing.T, cfg store.Config) {
+				c := newCrowd(t, cfg)
+				c.add("abel", control.Administrator)
+				ids := map[string]control.MemberID{"gina": c.addGiver("gina").ID}
+				for _, name := range []string{"root", "boss"} {
+					m, _, err := c.AddMember(c.line(), control.AddMember{Email: name + "@acme.example", Password: secret.New(password), Workspace: 1, Role: control.Administrator, Installation: true})
+					ok(t, err)
+					ids[name] = m.ID
+				}
+				ctx := c.line()
+				if row.maker != "" {
+					ctx = c.as(row.maker)
+				}
+				row.in.Email = "new@acme.example"
+				_, err := c.Invite(ctx, row.in)
+				ok(t, err)
+				ok(t, row.then(c, ids[row.maker]))
+				open, err := c.Invitations(c.line(), row.in.Workspace)
+				ok(t, err)
+				if (len(open) == 1) != (row.want == "ok") {
+					t.Errorf("open: %+v", open)
+				}
+				_, _, err = c.Accept(t.Context(), tokenOf(c.mailed()[0].Link), newcomer())
+				c.want("an invitation "+row.name, err, row.want)
+
+				// One that was being made meanwhile is listed, and void.
+				late := control.Ticket{ID: "late", Kind: control.TicketInvitation, Email: "late@acme.example", Workspace: row.in.Workspace, Role: viewer,
+					ExportUserData: row.in.ExportUserData, Installation: row.in.Installation, Maker: ids[row.maker], CreatedAt: c.clock(), ExpiresAt: c.clock().Add(time.Hour)}
+				ok(t, c.store.CreateTicket(t.Context(), late, control.HashKey("late")))
+				_, _, err = c.SignInWith(t.Context(), control.SignInElsewhere{Identity: control.Identity{Issuer: "i", Subject: "s"}, Email: late.Email, Verified: true})
+				c.want("elsewhere", err, map[string]string{"ok": "ok", "not_found": "forbidden"}[row.want])
+			})
 		})
 	}
 }

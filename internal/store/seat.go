@@ -23,13 +23,17 @@ func (s *Store) Seats(ctx context.Context, workspace uint32) ([]control.Seat, er
 
 // SeatsOf gives the memberships of a member, by the number of the workspace.
 func (s *Store) SeatsOf(ctx context.Context, id control.MemberID) ([]control.Membership, error) {
-	seats, err := list(s.reader(ctx), func(r scanner) (p control.Membership, err error) {
+	seats, err := s.reader(ctx).seatsOf(id)
+	return seats, s.fail(err, "list workspaces of a member")
+}
+
+func (c conn) seatsOf(id control.MemberID) ([]control.Membership, error) {
+	return list(c, func(r scanner) (p control.Membership, err error) {
 		var created int64
 		err = r.Scan(&p.Workspace, &p.Member, &p.Role, &p.ExportUserData, &created)
 		p.CreatedAt = fromMillis(created)
 		return p, err
 	}, "SELECT "+seatColumns+" FROM seats s WHERE s.member = ? ORDER BY s.workspace", string(id))
-	return seats, s.fail(err, "list workspaces of a member")
 }
 
 // SetSeat makes a member's place what v says; the time at which it was first made stays. Errors: not_found if there is no
@@ -67,16 +71,22 @@ func (c conn) setSeat(v control.SeatChange) error {
 	if err == nil && n == 0 {
 		err = errChanged()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.endVoid(m.Member)
 }
 
-// RemoveSeat takes a member out of a workspace. Errors: not_found; conflict as SetSeat.
+// RemoveSeat takes a member out of a workspace, and with it their open invitations there. Errors: not_found; conflict as SetSeat.
 func (s *Store) RemoveSeat(ctx context.Context, workspace uint32, id control.MemberID) error {
 	return s.inTx(ctx, "remove membership", func(c conn) error {
 		if err := c.keepAdministrator(workspace, id); err != nil {
 			return err
 		}
-		return must(c.exec("DELETE FROM seats WHERE workspace = ? AND member = ?", workspace, string(id)))
+		if err := must(c.exec("DELETE FROM seats WHERE workspace = ? AND member = ?", workspace, string(id))); err != nil {
+			return err
+		}
+		return c.endVoid(id)
 	})
 }
 

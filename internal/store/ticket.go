@@ -2,19 +2,17 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const ticketQuery = `SELECT id, kind, email, member, workspace, role, export_user_data, installation, made_by, created_at, expires_at
-	FROM tickets `
+const ticketQuery = `SELECT id, kind, email, member, workspace, role, export_user_data, installation, made_by, maker,
+	created_at, expires_at FROM tickets `
 
 func scanTicket(r scanner) (v control.Ticket, err error) {
 	var created, expires int64
-	err = r.Scan(&v.ID, &v.Kind, &v.Email, &v.Member, &v.Workspace, &v.Role, &v.ExportUserData, &v.Installation, &v.By, &created, &expires)
+	err = r.Scan(&v.ID, &v.Kind, &v.Email, &v.Member, &v.Workspace, &v.Role, &v.ExportUserData, &v.Installation, &v.By, &v.Maker, &created, &expires)
 	v.CreatedAt, v.ExpiresAt = fromMillis(created), fromMillis(expires)
 	return v, err
 }
@@ -33,9 +31,9 @@ func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control
 		if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ?", string(v.Kind), v.Email, v.Workspace); err != nil {
 			return err
 		}
-		_, err := c.exec(`INSERT INTO tickets (id, hash, kind, email, member, workspace, role, export_user_data, installation, made_by, created_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(v.ID), hash[:], string(v.Kind), v.Email, string(v.Member), v.Workspace,
-			string(v.Role), v.ExportUserData, v.Installation, v.By, millis(v.CreatedAt), millis(v.ExpiresAt))
+		_, err := c.exec(`INSERT INTO tickets (id, hash, kind, email, member, workspace, role, export_user_data, installation, made_by, maker, created_at, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(v.ID), hash[:], string(v.Kind), v.Email, string(v.Member), v.Workspace,
+			string(v.Role), v.ExportUserData, v.Installation, v.By, string(v.Maker), millis(v.CreatedAt), millis(v.ExpiresAt))
 		return err
 	})
 }
@@ -69,16 +67,21 @@ func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.T
 // UseTicket spends a ticket and does what it is good for, in one commit: m is made if its Rev is 0, else updated; gets
 // lock if that is not nil, and seat if that is not nil. A reset ends all sessions.
 //
-// Errors: not_found if it was spent meanwhile or is past; what CreateMember, UpdateMember, SetLock and SetSeat give. The
+// Errors: not_found if it was spent meanwhile, is past, or its maker may not give it any more; what CreateMember, UpdateMember, SetLock and SetSeat give. The
 // ticket is good for another try then.
 func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Member, lock *control.LockChange, seat *control.SeatChange) error {
 	return s.inTx(ctx, "use ticket", func(c conn) error {
-		var kind control.TicketKind
-		err := c.one("DELETE FROM tickets WHERE id = ? AND expires_at > ? RETURNING kind", []any{string(id), millis(s.now())}, &kind)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = fault.New(fault.NotFound, "", "there is no such ticket")
-		}
+		vs, err := list(c, scanTicket, ticketQuery+"WHERE id = ? AND expires_at > ?", string(id), millis(s.now()))
+		v, err := single(s, vs, err, "ticket")
 		if err != nil {
+			return err
+		}
+		if void, err := c.void(v); err != nil {
+			return err
+		} else if void {
+			return fault.New(fault.NotFound, "", "who made this ticket may not give any more what it gives")
+		}
+		if err := must(c.exec("DELETE FROM tickets WHERE id = ?", string(id))); err != nil {
 			return err
 		}
 		if m.Rev == 0 {
@@ -92,9 +95,43 @@ func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Me
 		if err == nil && seat != nil {
 			err = c.setSeat(*seat)
 		}
-		if err == nil && kind == control.TicketReset {
+		if err == nil && v.Kind == control.TicketReset {
 			err = c.endSessions(m.ID, "")
 		}
 		return err
 	})
+}
+
+// void reports whether a ticket is an invitation whose maker may not give any more what it gives.
+func (c conn) void(v control.Ticket) (bool, error) {
+	if v.Kind != control.TicketInvitation || v.Maker == "" {
+		return false, nil
+	}
+	m, err := c.member("WHERE m.id = ?", string(v.Maker))
+	if fault.Is(err, fault.NotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	seats, err := c.seatsOf(v.Maker)
+	return !control.Actor{}.As(m, seats).MayGive(v), err
+}
+
+// endVoid takes the tickets of a maker away who may not give them any more.
+func (c conn) endVoid(maker control.MemberID) error {
+	vs, err := list(c, scanTicket, ticketQuery+"WHERE maker = ?", string(maker))
+	if err != nil {
+		return err
+	}
+	for _, v := range vs {
+		void, err := c.void(v)
+		if err == nil && void {
+			_, err = c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -323,7 +323,8 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 		"listChanges": at("/workspaces/acme/changes"),
 		"listMembers": at("/workspaces/acme/members"),
 		"updateMember": func(string) example {
-			return example{path: "/workspaces/acme/members/" + string(w.newcomer().ID), body: client.MemberEdit{ExportUserData: &yes}}
+			editor := "editor"
+			return example{path: "/workspaces/acme/members/" + string(w.newcomer().ID), body: client.MemberEdit{Role: &editor}}
 		},
 		"removeMember": func(string) example {
 			return example{path: "/workspaces/acme/members/" + string(w.newcomer().ID)}

@@ -87,10 +87,12 @@ CREATE TABLE tickets (
   export_user_data INTEGER NOT NULL,
   installation     INTEGER NOT NULL,
   made_by          TEXT    NOT NULL,
+  maker            TEXT    NOT NULL, -- member; empty: the command line
   created_at       INTEGER NOT NULL,
   expires_at       INTEGER NOT NULL,
   UNIQUE (kind, email, workspace)
 ) STRICT;
+CREATE INDEX tickets_maker ON tickets (maker);
 CREATE INDEX tickets_workspace ON tickets (workspace);
 CREATE INDEX tickets_expiry ON tickets (expires_at);
 

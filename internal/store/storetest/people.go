@@ -312,7 +312,7 @@ func people(run runner) {
 		ctx := t.Context()
 		w, other := e.workspace("acme"), e.workspace("other")
 		v := control.Ticket{ID: control.NewTicketID(), Kind: control.TicketInvitation, Email: "new@example.com", Workspace: w.Number, Role: control.Editor,
-			ExportUserData: true, Installation: true, By: "ana@example.com", CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}
+			ExportUserData: true, Installation: true, By: "ana@example.com", Maker: "ana", CreatedAt: e.now, ExpiresAt: e.now.Add(time.Hour)}
 		ok(t, e.CreateTicket(ctx, v, tokenHash("1")))
 		elsewhere := v
 		elsewhere.ID, elsewhere.Workspace = control.NewTicketID(), other.Number
