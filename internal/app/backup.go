@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
@@ -183,32 +184,9 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 			return fault.New(fault.Conflict, op, "the data folder %s has a database: %s", cfg.DataDir, e.Name).
 				WithHint("Name another data folder, or move the database and the files beside it away; restore overwrites nothing.")
 		}
-		if strings.HasPrefix(e.Name, restoring) { // of a restore that did not come to its end
-			if err := data.Remove(e.Name); err != nil {
-				return err
-			}
-		}
 	}
-	if err := copyChecked(from, data, b); err != nil {
-		return err
-	}
-	catalogue, err := openCatalogue(cfg)
-	if err != nil {
-		return err
-	}
-	keyring, err := openKeyring(ctx, cfg, data)
-	if err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, restoring), Keyring: keyring, Catalogue: catalogue})
-	if err != nil {
-		return err
-	}
-	if err = db.CheckSealed(ctx); err == nil {
-		err = db.Revive(ctx)
-	}
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
+	if err := errors.Join(removeRestoring(data), prepare(ctx, cfg, from, data, b)); err != nil {
+		return errors.Join(err, removeRestoring(data))
 	}
 	if err := data.Rename(restoring, databaseName); err != nil {
 		return err
@@ -256,6 +234,40 @@ func (cmd Restore) revive(ctx context.Context, c *Console, s Settings) error {
 
 // restoring is the database's name until all of it is checked.
 const restoring = databaseName + ".restoring"
+
+// removeRestoring takes away what a restore left that did not come to its end: a whole copy, with what is sealed in it.
+func removeRestoring(data vfs.FS) error {
+	had, err := data.List(".")
+	for _, e := range had {
+		if strings.HasPrefix(e.Name, restoring) {
+			err = errors.Join(err, data.Remove(e.Name))
+		}
+	}
+	return err
+}
+
+// prepare puts the backup's database beside its place and sees that it is whole and that the master key opens it.
+func prepare(ctx context.Context, cfg *config.Config, from, data vfs.FS, b backup) error {
+	if err := copyChecked(from, data, b); err != nil {
+		return err
+	}
+	catalogue, err := openCatalogue(cfg)
+	if err != nil {
+		return err
+	}
+	keyring, err := openKeyring(ctx, cfg, data)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, restoring), Keyring: keyring, Catalogue: catalogue})
+	if err != nil {
+		return err
+	}
+	if err = db.CheckSealed(ctx); err == nil {
+		err = db.Revive(ctx)
+	}
+	return errors.Join(err, db.Close())
+}
 
 // readBackup reads what a backup says of itself.
 func readBackup(folder vfs.FS, dir string) (b backup, err error) {

@@ -206,6 +206,9 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(data, databaseName)); err == nil {
 				t.Error("a database stands in the data folder")
 			}
+			if left, err := filepath.Glob(filepath.Join(data, restoring+"*")); err != nil || len(left) > 0 {
+				t.Errorf("a copy stays: %v, %v", left, err)
+			}
 			// What it left is not in the way of the next.
 			if c.key == "" {
 				if out, err := m.play(Restore{Dir: good}); err != nil {
