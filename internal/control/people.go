@@ -132,11 +132,12 @@ func (p *People) Run(ctx context.Context) error {
 	}
 }
 
+// now is as exact as times are kept, so that what is made is read later as it was answered.
 func (p *People) now() time.Time {
 	if p.cfg.Now != nil {
-		return p.cfg.Now().UTC()
+		return p.cfg.Now().UTC().Truncate(time.Millisecond)
 	}
-	return time.Now().UTC()
+	return time.Now().UTC().Truncate(time.Millisecond)
 }
 
 func (p *People) logged(ctx context.Context, action string, s subject, before, after any, secrets ...string) context.Context {

@@ -78,11 +78,12 @@ type Plane struct {
 	Now       func() time.Time // nil: time.Now
 }
 
+// now is as exact as times are kept, so that what is made is read later as it was answered.
 func (p *Plane) now() time.Time {
 	if p.Now != nil {
-		return p.Now().UTC()
+		return p.Now().UTC().Truncate(time.Millisecond)
 	}
-	return time.Now().UTC()
+	return time.Now().UTC().Truncate(time.Millisecond)
 }
 
 // logged gives a context for the store call that carries action out, see the function of that name.

@@ -57,8 +57,8 @@ const (
 
 // page gives a page of a list in the order of ids, ascending or descending as fetch does: fetch gives up to limit items
 // beyond the one with id after, 0 being the begin.
-func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, error), id func(T) int64, show func(T) W) (client.Page[W], error) {
-	out := client.Page[W]{Items: []W{}}
+func page[T, W any](c *call, p paged, fetch func(after int64, limit int) ([]T, error), id func(T) int64, show func(T) W) (client.Page[W], error) {
+	out, ids, kind := client.Page[W]{Items: []W{}}, c.api.deps.IDs, cursorOf(c.row.name)
 	limit := defaultPage
 	if p.Limit != nil {
 		limit = *p.Limit
@@ -69,7 +69,7 @@ func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, er
 	var after int64
 	if p.Cursor != "" {
 		var err error
-		if after, err = a.deps.IDs.number(cursorID, p.Cursor); err != nil {
+		if after, err = ids.number(kind, p.Cursor); err != nil {
 			return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "invalid", Message: "This is no cursor of a page of this list."}}}
 		}
 	}
@@ -79,7 +79,7 @@ func page[T, W any](a *api, p paged, fetch func(after int64, limit int) ([]T, er
 	}
 	if len(items) > limit {
 		items = items[:limit]
-		out.Next = a.deps.IDs.name(cursorID, id(items[limit-1]))
+		out.Next = ids.name(kind, id(items[limit-1]))
 	}
 	for _, x := range items {
 		out.Items = append(out.Items, show(x))

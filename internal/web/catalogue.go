@@ -34,7 +34,7 @@ func showType(t *event.Type) client.EventType {
 }
 
 func (a *api) listTypes(c *call, in paged) (client.Page[client.EventType], error) {
-	return pageOf(a, in, a.deps.Catalogue.Types(), func(t *event.Type) int64 { return int64(t.Versions[0].ID) }, showType)
+	return pageOf(c, in, a.deps.Catalogue.Types(), func(t *event.Type) int64 { return int64(t.Versions[0].ID) }, showType)
 }
 
 type typeIn struct {

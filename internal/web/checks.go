@@ -20,7 +20,7 @@ func (a *api) pastChecks(c *call, connector control.ConnectorID, p paged) (out c
 		return out, err
 	}
 	var failed error
-	out, err = pageOf(a, p, rows, func(r control.CheckRow) int64 { return r.ID }, func(r control.CheckRow) client.PastCheck {
+	out, err = pageOf(c, p, rows, func(r control.CheckRow) int64 { return r.ID }, func(r control.CheckRow) client.PastCheck {
 		shown, err := a.showPast(r)
 		failed = errors.Join(failed, err)
 		return shown

@@ -79,8 +79,8 @@ func idNumber(id control.ConnectorID) int64 {
 }
 
 // pageOf is page for a list that is at hand. Errors: invalid; also if what the cursor names is gone.
-func pageOf[T, W any](a *api, p paged, all []T, id func(T) int64, show func(T) W) (client.Page[W], error) {
-	return page(a, p, func(after int64, limit int) ([]T, error) {
+func pageOf[T, W any](c *call, p paged, all []T, id func(T) int64, show func(T) W) (client.Page[W], error) {
+	return page(c, p, func(after int64, limit int) ([]T, error) {
 		i := 0
 		if after != 0 {
 			if i = slices.IndexFunc(all, func(x T) bool { return id(x) == after }) + 1; i == 0 {
@@ -114,7 +114,7 @@ func (a *api) listConnectors(c *call, in listConnectorsIn) (out client.Page[clie
 		by[h.Lane.Connector] = append(by[h.Lane.Connector], h)
 	}
 	waiting := a.waiting()
-	return pageOf(a, in.paged, all, func(x control.Connector) int64 { return idNumber(x.Connector) },
+	return pageOf(c, in.paged, all, func(x control.Connector) int64 { return idNumber(x.Connector) },
 		func(x control.Connector) client.Connector { return a.showConnector(x, by[x.Connector], waiting) })
 }
 

@@ -253,7 +253,7 @@ func (d *decoder) time(at, text string, v reflect.Value) {
 		d.problem(at, "invalid_time", "A time is written as 2026-11-22T10:00:00Z.")
 		return
 	}
-	v.Set(reflect.ValueOf(t.UTC()))
+	v.Set(reflect.ValueOf(t.UTC().Truncate(time.Millisecond))) // as it is kept: what is answered now is what is read later
 }
 
 func (d *decoder) integer(at, text string, v reflect.Value) {

@@ -57,7 +57,7 @@ func (a *api) listDrafts(c *call, in paged) (client.Page[client.Draft], error) {
 	if err != nil {
 		return client.Page[client.Draft]{}, err
 	}
-	return pageOf(a, in, all, func(d control.Draft) int64 { return idNumber(d.ID) }, showDraft)
+	return pageOf(c, in, all, func(d control.Draft) int64 { return idNumber(d.ID) }, showDraft)
 }
 
 type draftIn struct {

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"encoding/base32"
 	"encoding/binary"
+	"hash/fnv"
 	"strings"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -36,6 +37,13 @@ const (
 	checkID
 	pastCheckID
 )
+
+// cursorOf gives the kind of the cursors of one list: a cursor of another is refused, since its number counts other rows.
+func cursorOf(operation string) kind {
+	h := fnv.New32a()
+	h.Write([]byte(operation)) // never fails
+	return kind(h.Sum32())<<32 | cursorID
+}
 
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 

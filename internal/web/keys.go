@@ -22,7 +22,7 @@ func (a *api) keyRoutes() []route {
 		{name: "getAPIKey", method: http.MethodGet, path: at + "/{key}", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives an API key, without the key itself.", op: op(a.getKey)},
 		{name: "revokeAPIKey", method: http.MethodDelete, path: at + "/{key}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
-			summary: "Ends an API key. Nothing that comes under it is taken any more.", op: op(a.revokeKey)},
+			summary: "Ends an API key: after at most 5 seconds nothing that comes under it is taken any more.", op: op(a.revokeKey)},
 		{name: "listRejectedEvents", method: http.MethodGet, path: at + "/{key}/rejected-events", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives the last events of a key that were not taken, with the reason and a masked sample.", op: op(a.listRejected)},
 	}

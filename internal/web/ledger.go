@@ -95,7 +95,7 @@ func (a *api) listFiles(c *call, in ledgerIn) (out client.Page[client.File], err
 	if err != nil {
 		return out, err
 	}
-	return page(a, in.paged, func(after int64, limit int) ([]control.File, error) { return a.deps.Store.Files(c, f, after, limit) },
+	return page(c, in.paged, func(after int64, limit int) ([]control.File, error) { return a.deps.Store.Files(c, f, after, limit) },
 		func(x control.File) int64 { return x.ID }, func(x control.File) client.File { return a.showFile(x, buckets) })
 }
 
@@ -129,7 +129,7 @@ func (a *api) listLosses(c *call, in ledgerIn) (out client.Page[client.Loss], er
 	if err != nil {
 		return out, err
 	}
-	return page(a, in.paged, func(after int64, limit int) ([]control.Drop, error) { return a.deps.Store.Drops(c, f, after, limit) },
+	return page(c, in.paged, func(after int64, limit int) ([]control.Drop, error) { return a.deps.Store.Drops(c, f, after, limit) },
 		func(d control.Drop) int64 { return d.ID }, func(d control.Drop) client.Loss {
 			l := client.Loss{ID: a.deps.IDs.name(dropID, d.ID), EventType: d.EventType, First: int64(d.First), Last: int64(d.Last), Events: d.Events,
 				Reason: string(d.Reason), Settled: d.Settled, At: d.At}

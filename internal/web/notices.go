@@ -49,7 +49,7 @@ func (a *api) listNotices(c *call, in noticesIn) (out client.Notices, err error)
 	if out.Unread, err = a.deps.Store.UnreadNotices(c, workspace, c.actor.Member); err != nil {
 		return out, err
 	}
-	out.Page, err = page(a, in.paged, func(before int64, limit int) ([]control.Notice, error) {
+	out.Page, err = page(c, in.paged, func(before int64, limit int) ([]control.Notice, error) {
 		return a.deps.Store.Notices(c, workspace, before, limit)
 	},
 		func(n control.Notice) int64 { return n.ID }, func(n control.Notice) client.Notice {

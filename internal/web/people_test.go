@@ -325,6 +325,24 @@ func TestTheLogOfChangesNamesThingsAsTheAPIDoes(t *testing.T) {
 	}
 }
 
+func TestWhatIsMadeIsReadAsItWasAnswered(t *testing.T) {
+	w := newWorld(t, nil)
+	var ws, read client.Workspace
+	w.as(installer, "POST", "/workspaces", client.WorkspaceCreate{Name: "initech"}).read(201, &ws)
+	w.as(installer, "GET", "/workspaces/initech", nil).read(200, &read)
+	if !ws.CreatedAt.Equal(read.CreatedAt) {
+		t.Errorf("made at %v, read %v", ws.CreatedAt, read.CreatedAt)
+	}
+	var k client.APIKeyIssued
+	var again client.APIKey
+	end := time.Now().Add(time.Hour).Truncate(time.Second).Add(123456789)
+	at := w.as(admin, "POST", "/workspaces/acme/api-keys", client.APIKeyCreate{Name: "p", Scopes: []string{"events.write"}, ExpiresAt: &end}).read(201, &k).header.Get("Location")
+	w.as(admin, "GET", strings.TrimPrefix(at, prefix), nil).read(200, &again)
+	if !k.CreatedAt.Equal(again.CreatedAt) || !k.ExpiresAt.Equal(*again.ExpiresAt) {
+		t.Errorf("made %+v, read %+v", k.APIKey, again)
+	}
+}
+
 func TestChangesOfAWorkspaceUndoNoneThatOvertookThem(t *testing.T) {
 	w := newWorld(t, nil)
 	const at = "/workspaces/acme"

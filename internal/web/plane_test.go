@@ -293,6 +293,9 @@ func TestTheLedgerIsReadPageByPage(t *testing.T) {
 		var page client.Page[client.File]
 		w.as(viewer, "GET", at+"/files?limit=2&cursor="+next, nil).read(200, &page)
 		files, next = append(files, page.Items...), page.Next
+		if next != "" {
+			w.as(viewer, "GET", at+"/losses?cursor="+next, nil).refused(422) // it is of another list
+		}
 	}
 	if len(files) != 5 || files[0].Key != "key0" || files[4].Key != "key4" || files[0].Bucket != "acme-currents" || files[0].SHA == "" {
 		t.Fatalf("%+v", files)

@@ -38,7 +38,7 @@ func (a *api) listWebhooks(c *call, in paged) (client.Page[client.Webhook], erro
 	if err != nil {
 		return client.Page[client.Webhook]{}, err
 	}
-	return pageOf(a, in, all, func(w control.Webhook) int64 { return w.ID }, a.showWebhook)
+	return pageOf(c, in, all, func(w control.Webhook) int64 { return w.ID }, a.showWebhook)
 }
 
 type createWebhookIn struct {

@@ -95,7 +95,7 @@ func (a *api) changes(c *call, in changesIn, f control.EntryFilter) (client.Page
 	if n, err := a.deps.IDs.number(webhookID, in.Subject); err == nil { // the log has the number of its row, which other things may have too
 		f.Kind, f.SubjectID = cmp.Or(in.Kind, webhookKind), strconv.FormatInt(n, 10)
 	}
-	return page(a, in.paged, func(before int64, limit int) ([]control.Entry, error) {
+	return page(c, in.paged, func(before int64, limit int) ([]control.Entry, error) {
 		return a.deps.Store.Entries(c, f, before, limit)
 	},
 		func(e control.Entry) int64 { return e.ID }, a.showEntry)
