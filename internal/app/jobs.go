@@ -134,14 +134,7 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 	err := s.plane.store.SaveJob(ctx, j)
 	var out any
 	if err == nil {
-		switch j.Kind {
-		case control.JobTestEvents:
-			out, err = s.sendTestEvents(ctx, w, j)
-		case control.JobReplay:
-			out, err = s.replay(ctx, w, j)
-		default:
-			out, err = s.change(ctx, j)
-		}
+		out, err = s.carryOut(ctx, w, j)
 	}
 	if ctx.Err() != nil {
 		return
@@ -165,6 +158,20 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 		return
 	}
 	s.logger.Info("job done", "kind", j.Kind, "job", j.ID)
+}
+
+func (s *system) carryOut(ctx context.Context, w *working, j control.Job) (any, error) {
+	ctx, err := s.rules.May(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	switch j.Kind {
+	case control.JobTestEvents:
+		return s.sendTestEvents(ctx, w, j)
+	case control.JobReplay:
+		return s.replay(ctx, w, j)
+	}
+	return s.change(ctx, j)
 }
 
 // change does a job that is an action of the plane; how far its checks are can be seen meanwhile.

@@ -39,6 +39,7 @@ func withErrands(t *testing.T, f func(t *testing.T, e *errands)) {
 		for n, name := range map[uint32]string{7: "acme", 8: "other"} {
 			e.must(db.CreateWorkspace(t.Context(), control.Workspace{Number: n, Name: name, UnknownFields: control.RejectUnknown, Language: "en", CreatedAt: time.Now()}))
 		}
+		e.must(db.CreateMember(t.Context(), control.Member{ID: ann.Member, Email: ann.Name, Installation: true, CreatedAt: time.Now()}, control.Lock{}, nil))
 		f(t, e)
 	})
 }

@@ -248,12 +248,41 @@ func (p *Plane) mayApply(ctx context.Context, m Manifest) error {
 	return nil
 }
 
+// May gives a context in which whoever asked for a job acts, with the rights that they have now: a job may wait for long,
+// and is done by nobody's former rights. What the command line asked for stays its.
+//
+// Errors: forbidden if they may not ask for it any more.
+func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
+	if j.Actor.Member == "" {
+		return WithActor(ctx, j.Actor), nil
+	}
+	m, err := p.Store.Member(ctx, j.Actor.Member)
+	if ended(err) != nil {
+		return nil, err
+	}
+	if err != nil { // they are gone, and their name stays
+		m = Member{ID: j.Actor.Member, Email: j.Actor.Name, Language: j.Actor.Language}
+	}
+	seats, err := p.Store.SeatsOf(ctx, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	ctx = WithActor(ctx, j.Actor.As(m, seats))
+	if j.Kind != JobApply { // that asks for the rights of what the manifest names
+		_, err = need(ctx, RightChange, j.Workspace)
+	}
+	return ctx, err
+}
+
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone or
 // ApplyDone, or nil. It is safe to do a job again, however far it came before, but not beside itself.
 //
-// Errors: those of the action, also those of its check; internal for a job of another kind.
+// Errors: as May; those of the action, also those of its check; internal for a job of another kind.
 func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
-	ctx = WithActor(ctx, j.Actor)
+	ctx, err := p.May(ctx, j)
+	if err != nil {
+		return nil, err
+	}
 	switch j.Kind {
 	case JobLaunch, JobEdit:
 		var in editParams
@@ -286,7 +315,7 @@ func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 		}
 		m, err := in.manifest()
 		if err == nil {
-			err = p.mayApply(ctx, m) // a name may stand for another workspace by now
+			err = p.mayApply(ctx, m) // also a name may stand for another workspace by now
 		}
 		if err != nil {
 			return nil, fault.Wrap(err, "apply")

@@ -14,7 +14,7 @@ type Job struct {
 	Workspace uint32          // 0: of several, or one that is to be made; it is of whom Actor says
 	Connector ConnectorID     // of JobLaunch: the one that is to be
 	Params    json.RawMessage // what the kind needs; kept sealed, since it may hold credentials, and erased at the end
-	Actor     Actor           // who asked; their rights were looked at then
+	Actor     Actor           // who asked, with their rights of then; what they may do is looked at again, see Plane.May
 	State     JobState
 	Progress  json.RawMessage // how far it is, and at its end what its checks found; nil: nothing to tell
 	Result    json.RawMessage // what came out; nil until done. Kept sealed like Params: an apply may have made keys

@@ -49,6 +49,9 @@ type Store interface {
 	SaveDataExport(ctx context.Context, d DataExport, k Credentials) error
 	DeleteDataExport(ctx context.Context, workspace uint32) error
 
+	Member(ctx context.Context, id MemberID) (Member, error)
+	SeatsOf(ctx context.Context, id MemberID) ([]Membership, error)
+
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)
 	AddCheck(ctx context.Context, r CheckRow) error
 	ChecksDue(ctx context.Context, before time.Time, limit int) ([]CheckDue, error)

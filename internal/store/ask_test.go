@@ -273,6 +273,48 @@ func TestAManifestNeedsTheRightsOfWhatItNames(t *testing.T) {
 	}
 }
 
+func TestAJobIsDoneWithTheRightsOfItsDay(t *testing.T) {
+	b := newBench(t)
+	acme := b.workspace("acme")
+	eve := control.Member{ID: control.NewMemberID(), Email: "eve@acme.example", Name: "Eve", CreatedAt: b.now}
+	seat := func(r control.Role) control.Membership {
+		return control.Membership{Workspace: acme.Number, Member: eve.ID, Role: r, CreatedAt: b.now}
+	}
+	ok(t, b.store.CreateMember(t.Context(), eve, control.Lock{}, new(seat(control.Administrator))))
+	spare := eve
+	spare.ID, spare.Email = control.NewMemberID(), "spare@acme.example"
+	ok(t, b.store.CreateMember(t.Context(), spare, control.Lock{}, &control.Membership{Workspace: acme.Number, Member: spare.ID, Role: control.Administrator, CreatedAt: b.now}))
+	ctx := control.WithActor(t.Context(), control.Actor{}.As(eve, []control.Membership{seat(control.Administrator)}))
+
+	launch, err := b.AskLaunch(ctx, acme.Number, wish("backdoor", "currents"))
+	ok(t, err)
+	const manifest = "workspaces: [{name: acme, api_keys: [{name: backdoor, scopes: [events.write]}]}]"
+	apply, err := b.AskApply(ctx, "apply.yaml", manifest, nil, false)
+	ok(t, err)
+	export, err := b.AskSaveDataExport(ctx, acme.Number, control.ExportEdit{Bucket: new("acme-exports"), RoleARN: new("arn:aws:iam::123456789012:role/x")}, nil)
+	ok(t, err)
+	own, err := b.AskApply(control.WithActor(t.Context(), control.CommandLine()), "apply.yaml", "workspaces: [{name: acme, language: es}]", nil, false)
+	ok(t, err)
+	refused := func(jobs ...control.Job) {
+		t.Helper()
+		for _, j := range jobs {
+			_, err := b.Do(t.Context(), b.fetched(j))
+			code(t, err, fault.Forbidden)
+		}
+	}
+	ok(t, b.store.SetSeat(t.Context(), control.SeatChange{Was: seat(control.Administrator), Next: seat(control.Editor)}))
+	refused(apply)
+	ok(t, b.store.SetSeat(t.Context(), control.SeatChange{Was: seat(control.Editor), Next: seat(control.Viewer)}))
+	refused(apply, launch, export)
+	ok(t, b.store.DeleteMember(t.Context(), eve.ID))
+	refused(apply, launch, export)
+	if len(b.checks) > 0 {
+		t.Errorf("it went out to %v", b.checks)
+	}
+	_, err = b.Do(t.Context(), b.fetched(own))
+	ok(t, err)
+}
+
 func TestStepsAreTold(t *testing.T) {
 	b := newBench(t)
 	b.Check = func(_ context.Context, in bucket.CheckInput) (bucket.Report, error) {
