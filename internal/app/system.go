@@ -22,6 +22,7 @@ import (
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
+	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/event/sample"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/eventlog/segment"
@@ -91,6 +92,9 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 		return nil, err
 	}
 	s := &system{cfg: cfg, console: c, logger: newLogger(cfg, c), plane: p, rules: p.rules(), asked: newBell(), registry: prometheus.NewRegistry(), lease: leaseTime}
+	p.guard.Refused = func(host string, f *dial.Forbidden) {
+		s.logger.Warn("an address inside was not connected to", "host", host, "address", f.Addr.String(), "kind", f.Kind)
+	}
 	if info, err := p.data.Stat("."); err == nil && info.Shared {
 		s.logger.Warn("others than this user may read the data folder, which holds personal data and keys", "folder", cfg.DataDir, "hint", "chmod 700")
 	}

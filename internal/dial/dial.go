@@ -10,6 +10,7 @@ package dial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,6 +27,10 @@ const connectTimeout = 10 * time.Second
 
 // Guard connects to public addresses and to those that are allowed. It is immutable and safe for concurrent use.
 type Guard struct {
+	// Refused is told of each connection that was refused: the error does not name the address, since customers read it who
+	// shall not learn what names mean inside. Set before the first use; nil: nobody is told.
+	Refused func(host string, f *Forbidden)
+
 	allowed []netip.Prefix
 	dialer  net.Dialer
 }
@@ -45,12 +50,19 @@ func New(allowed []netip.Prefix) *Guard {
 
 // DialContext connects to addr, a host and a port, over tcp.
 //
-// Errors: *Forbidden in the chain if the host resolves to nothing but addresses that are refused; nothing was
+// Errors: *Forbidden if the host resolves to nothing but addresses that are refused; nothing was
 // sent to any of them. Otherwise those of net.Dialer.
 func (g *Guard) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
-		return g.dialer.DialContext(ctx, network, addr)
+		c, err := g.dialer.DialContext(ctx, network, addr)
+		if f, ok := errors.AsType[*Forbidden](err); ok {
+			if g.Refused != nil {
+				g.Refused(addr, f)
+			}
+			return nil, f // what stands around it names the address
+		}
+		return c, err
 	}
 	return nil, net.UnknownNetworkError(network)
 }
@@ -80,9 +92,9 @@ type Forbidden struct {
 	Kind string // loopback, private network, …
 }
 
-// Error names address, kind and the setting that would allow it.
-func (f *Forbidden) Error() string {
-	return fmt.Sprintf("address %s (%s) may not be connected to; the operator can allow its network with %s", f.Addr, f.Kind, Setting)
+// Error names the setting that would allow it, and not the address: see Guard.Refused.
+func (*Forbidden) Error() string {
+	return "it has no public address; the operator can allow its network with " + Setting
 }
 
 // inside are the ranges that are not public. Source: the IANA special-purpose address registries for IPv4 and

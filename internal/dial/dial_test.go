@@ -61,9 +61,15 @@ func TestARefusedAddressIsNeverConnected(t *testing.T) {
 	defer srv.Close()
 	addr := srv.Listener.Addr().String()
 
-	_, err := New(nil).DialContext(t.Context(), "tcp", addr)
-	if _, ok := errors.AsType[*Forbidden](err); !ok || !strings.Contains(err.Error(), Setting) {
-		t.Fatalf("got %v, want a refusal that names the setting", err)
+	var told string
+	g := New(nil)
+	g.Refused = func(host string, f *Forbidden) { told = host + " " + f.Addr.String() }
+	_, err := g.DialContext(t.Context(), "tcp", addr)
+	if _, ok := errors.AsType[*Forbidden](err); !ok || !strings.Contains(err.Error(), Setting) || strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "loopback") {
+		t.Fatalf("got %v, want a refusal that names the setting and not the address", err)
+	}
+	if told != addr+" 127.0.0.1" {
+		t.Errorf("the log was told %q", told)
 	}
 	if seen.Load() != 0 {
 		t.Fatal("the server saw a connection")
