@@ -93,7 +93,7 @@ type People struct {
 	known     *pairs
 	resets    chan string // addresses that wait for a letter
 
-	addresses, accounts, familiar, proofs, letters, invites *limits
+	addresses, accounts, accountsFrom, late, proofs, letters, invites *limits
 }
 
 // hashesAtOnce bounds the memory of passwords that are being looked at: 19 MiB each.
@@ -104,7 +104,7 @@ func NewPeople(cfg PeopleConfig) *People {
 	return &People{
 		cfg: cfg, passwords: secret.NewPasswords(hashesAtOnce), known: newPairs(), resets: make(chan string, 100),
 		addresses: newLimits(triesOfAddress, everyOfAddress), accounts: newLimits(triesOfAccount, everyOfAccount),
-		familiar: newLimits(triesOfAccount, everyOfAccount), proofs: newLimits(triesOfAccount, everyOfAccount),
+		accountsFrom: newLimits(triesOfAccount, everyOfAccount), late: newLimits(triesLate, everyLate), proofs: newLimits(triesOfAccount, everyOfAccount),
 		letters: newLimits(resetsAtOnce, everyReset), invites: newLimits(invitesAtOnce, everyInvite),
 	}
 }

@@ -36,11 +36,13 @@ type SignIn struct {
 // SignIn begins a session for whoever knows the password, and the code if the member has a second factor. It gives the
 // session with its token.
 //
-// Tries are counted: those of a network, those into an account by strangers, and, apart, those into an account from a
-// network that the member has signed in from. So strangers can slow an account down for other strangers only.
+// Tries are counted: those of a network, those into an account, and those into an account from one network. Where one of
+// the first two is spent, the right password still lets a member in from a network that they have signed in from: so
+// strangers can slow an account down for other strangers only. Every try counts alike and is looked at alike, whether or
+// not there is such an account and whoever has signed in from there: what is answered, and when, tells nobody.
 //
 // Errors: unauthorized, in one sentence for an unknown account and a wrong password and after the same time; with the
-// field problem code "required" or "wrong" if the password was right; rate_limited, nothing was looked at.
+// field problem code "required" or "wrong" if the password was right; rate_limited.
 func (p *People) SignIn(ctx context.Context, in SignIn) (Session, secret.Value, error) {
 	s, token, err := p.signIn(ctx, in)
 	return s, token, fault.Wrap(err, "sign in")
@@ -61,17 +63,24 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 	if err != nil {
 		return Session{}, secret.Value{}, err
 	}
-	if known {
-		err = p.familiar.try(string(m.ID)+" "+network, now)
-	} else if err = p.addresses.try(network, now); err == nil {
-		err = p.accounts.try(email, now)
+	spent := p.addresses.try(network, now)
+	if spent == nil {
+		spent = p.accounts.try(email, now)
 	}
-	if err != nil {
+	if err := p.accountsFrom.try(email+" "+network, now); err != nil {
 		return Session{}, secret.Value{}, err
+	}
+	if spent != nil {
+		if err := p.late.try(network, now); err != nil {
+			return Session{}, secret.Value{}, err
+		}
 	}
 	right, old, err := p.passwords.Verify(ctx, in.Password, l.Password)
 	if err != nil {
 		return Session{}, secret.Value{}, err
+	}
+	if spent != nil && !(right && known) {
+		return Session{}, secret.Value{}, spent
 	}
 	if !right {
 		return Session{}, secret.Value{}, &fault.Error{Code: fault.Unauthorized,

@@ -14,7 +14,8 @@ import (
 // How often something may be tried: so many at once after a rest, and one more each time that so long has passed.
 const (
 	triesOfAddress, everyOfAddress = 30, 10 * time.Second // sign-ins from one network: an office that begins its day
-	triesOfAccount, everyOfAccount = 10, time.Minute      // sign-ins into one account, by strangers or by one known network
+	triesOfAccount, everyOfAccount = 10, time.Minute      // sign-ins into one account, from anywhere and from one network
+	triesLate, everyLate           = 100, time.Second     // sign-ins from one network that are looked at though they are too many
 	resetsAtOnce, everyReset       = 3, 20 * time.Minute  // letters with a link for one account
 	invitesAtOnce, everyInvite     = 50, time.Minute      // invitations of one member
 )

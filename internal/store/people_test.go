@@ -279,6 +279,70 @@ func TestStrangersSlowAnAccountForStrangersOnly(t *testing.T) {
 	c.want("an hour later, from a new network", err, "ok")
 }
 
+// In a network from which ana has signed in her address gets the answers of one without an account, however the counts
+// were spent.
+func TestTriesTellNobodyWhichAccountsThereAre(t *testing.T) {
+	const own = "192.0.2.1"
+	others := func(c *crowd, p *control.People, from string, n int) {
+		for i := range n {
+			_, _ = c.signIn(p, fmt.Sprint("somebody", i), "another password", "", from)
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		before func(*crowd, *control.People, string)
+	}{
+		{"at rest", func(*crowd, *control.People, string) {}},
+		{"of a network whose tries are spent", func(c *crowd, p *control.People, _ string) { others(c, p, own, 31) }},
+		{"of a network that tries the address among others", func(c *crowd, p *control.People, name string) {
+			for range 5 {
+				_, _ = c.signIn(p, name, "another password", "", own)
+			}
+			others(c, p, own, 20)
+		}},
+		{"of an account whose tries strangers have spent", func(c *crowd, p *control.People, name string) {
+			for i := range 12 {
+				_, _ = c.signIn(p, name, "another password", "", fmt.Sprint("203.0.113.", 10+i))
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := sqlite(t)
+			c.add("ana", control.Viewer)
+			_, err := c.signIn(c.process(), "ana", password, "", own)
+			ok(t, err)
+			answers := map[string][]string{}
+			for _, name := range []string{"ana", "nobody"} {
+				p := c.process() // ana's session tells that she has signed in from there
+				row.before(c, p, name)
+				for range 12 {
+					_, err := c.signIn(p, name, "another password", "", own)
+					answers[name] = append(answers[name], verdict(err))
+					c.wait(time.Second)
+				}
+				c.wait(24 * time.Hour)
+			}
+			equal(t, "with an account", strings.Join(answers["ana"], " "), strings.Join(answers["nobody"], " "))
+		})
+	}
+}
+
+func TestASpentNetworkStillLetsItsMembersIn(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	c.add("ben", control.Viewer)
+	_, err := c.signIn(c.People, "ana", password, "", "192.0.2.1")
+	ok(t, err)
+	for i := range 40 {
+		_, err = c.signIn(c.People, fmt.Sprint("somebody", i), "another password", "", "192.0.2.1")
+	}
+	c.want("the last of many", err, "rate_limited")
+	_, err = c.signIn(c.People, "ana", password, "", "192.0.2.1")
+	c.want("who has signed in from there", err, "ok")
+	_, err = c.signIn(c.People, "ben", password, "", "192.0.2.1")
+	c.want("who has not", err, "rate_limited")
+}
+
 func TestANetworkIsSlowedOverAllAccounts(t *testing.T) {
 	c := sqlite(t)
 	p, limited := c.People, 0
