@@ -76,6 +76,18 @@ func (p *Plane) AskLaunch(ctx context.Context, workspace uint32, e Edit) (Job, e
 	return p.askLaunch(ctx, workspace, NewConnectorID(), e)
 }
 
+// LookAtLaunch says what AskLaunch would refuse, and does nothing. Errors: as that.
+func (p *Plane) LookAtLaunch(ctx context.Context, workspace uint32, e Edit) error {
+	_, err := p.plan(ctx, workspace, nil, e)
+	return err
+}
+
+// LookAtEdit says what AskEdit would refuse, whatever the version, and does nothing. Errors: as that.
+func (p *Plane) LookAtEdit(ctx context.Context, workspace uint32, id ConnectorID, e Edit) error {
+	_, err := p.planEdit(ctx, workspace, id, e, nil)
+	return err
+}
+
 // AskLaunchDraft is LaunchDraft as a job: what the draft says now is launched. Errors: not_found; as AskLaunch.
 func (p *Plane) AskLaunchDraft(ctx context.Context, workspace uint32, id ConnectorID) (Job, error) {
 	d, err := p.Store.Draft(ctx, workspace, id)

@@ -27,6 +27,16 @@ type Invited struct {
 	Unsent error        // why it was not mailed; nil if it was
 }
 
+// Validate gives every problem of an invitation's fields.
+func (in Invite) Validate() []fault.Problem {
+	ps := append(validateAddress("email", foldEmail(in.Email)), validateRole("role", cmp.Or(in.Role, Viewer))...)
+	ps = append(ps, validateLanguage("language", in.Language)...)
+	if in.Workspace == 0 && !in.Installation {
+		ps = append(ps, fault.Field("workspace", "required", "field.invitation", "An invitation is to a workspace, or to be installation administrator."))
+	}
+	return ps
+}
+
 // Invite makes an invitation in place of an earlier one for the same address, and mails its link. It works once, for a
 // week, and as long as who made it may give what it gives.
 //
@@ -47,12 +57,7 @@ func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 		return Invited{}, fault.Wrap(err, op)
 	}
 	in.Email, in.Role = foldEmail(in.Email), cmp.Or(in.Role, Viewer)
-	problems := append(validateAddress("email", in.Email), validateRole("role", in.Role)...)
-	problems = append(problems, validateLanguage("language", in.Language)...)
-	if in.Workspace == 0 && !in.Installation {
-		problems = append(problems, fault.Field("workspace", "required", "field.invitation", "An invitation is to a workspace, or to be installation administrator."))
-	}
-	if err := invalid(op, problems); err != nil {
+	if err := invalid(op, in.Validate()); err != nil {
 		return Invited{}, err
 	}
 	name := ""

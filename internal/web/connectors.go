@@ -48,11 +48,17 @@ func (a *api) connectorRoutes() []route {
 		{name: "listConnectors", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists the workspace's connectors by name, with how they do.", op: op(a.listConnectors)},
 		{name: "launchConnector", method: http.MethodPost, path: at, right: control.RightChange, group: group, status: http.StatusAccepted,
-			summary: "Launches a connector: it is made once its credentials have passed the check that this begins.", op: op(a.launchConnector)},
+			summary: "Launches a connector: it is made once its credentials have passed the check that this begins.", op: op(a.launchConnector),
+			rules: look(func(c *call, in launchConnectorIn) error {
+				return misread(in.Body, a.deps.Plane.LookAtLaunch(c, c.workspace.Number, editOf(in.Body)))
+			})},
 		{name: "getConnector", method: http.MethodGet, path: atConnector, right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfConnector,
 			summary: "Gives a connector, a deleted one too.", op: op(a.getConnector)},
 		{name: "updateConnector", method: http.MethodPatch, path: atConnector, right: control.RightChange, group: group, status: http.StatusOK, versioned: versionsOfConnector,
-			summary: "Changes a connector, after a check where access, bucket or folder change.", op: opOr[updateConnectorIn, client.Connector, client.Check](http.StatusAccepted, a.updateConnector)},
+			summary: "Changes a connector, after a check where access, bucket or folder change.", op: opOr[updateConnectorIn, client.Connector, client.Check](http.StatusAccepted, a.updateConnector),
+			rules: look(func(c *call, in updateConnectorIn) error {
+				return misread(in.Body, a.deps.Plane.LookAtEdit(c, c.workspace.Number, in.Connector, editOf(in.Body)))
+			})},
 		{name: "deleteConnector", method: http.MethodDelete, path: atConnector, right: control.RightChange, group: group, status: http.StatusAccepted,
 			summary: "Ends a connector: what was accepted before is delivered for up to a minute, the rest is lost and listed.", op: op(a.act((*control.Plane).Delete))},
 		{name: "pauseConnector", method: http.MethodPost, path: atConnector + "/pause", right: control.RightChange, group: group, status: http.StatusOK,

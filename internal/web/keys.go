@@ -18,7 +18,10 @@ func (a *api) keyRoutes() []route {
 		{name: "listAPIKeys", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists the workspace's API keys, without the keys themselves.", op: op(a.listKeys)},
 		{name: "createAPIKey", method: http.MethodPost, path: at, right: control.RightAdminister, group: group, status: http.StatusCreated,
-			summary: "Makes an API key, shown once.", op: op(a.createKey)},
+			summary: "Makes an API key, shown once.", op: op(a.createKey), rules: look(func(c *call, in createKeyIn) error {
+				_, err := keyOf(c, in.Body)
+				return err
+			})},
 		{name: "getAPIKey", method: http.MethodGet, path: at + "/{key}", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives an API key, without the key itself.", op: op(a.getKey)},
 		{name: "revokeAPIKey", method: http.MethodDelete, path: at + "/{key}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
@@ -48,8 +51,8 @@ type createKeyIn struct {
 	Body client.APIKeyCreate `body:""`
 }
 
-func (a *api) createKey(c *call, in createKeyIn) (client.APIKeyIssued, error) {
-	b := in.Body
+// keyOf gives the key that is asked for, and what is wrong with it.
+func keyOf(c *call, b client.APIKeyCreate) (control.APIKey, error) {
 	k := control.APIKey{Workspace: c.workspace.Number, Name: b.Name, CreatedAt: time.Now()}
 	for _, s := range b.Scopes {
 		k.Scopes = append(k.Scopes, control.Scope(s))
@@ -59,8 +62,16 @@ func (a *api) createKey(c *call, in createKeyIn) (client.APIKeyIssued, error) {
 	}
 	networks, problems := control.ParseNetworks("networks", b.Networks)
 	k.Networks = networks
-	if len(problems) > 0 {
-		return client.APIKeyIssued{}, &fault.Error{Code: fault.Invalid, Fields: append(k.Validate(), problems...)}
+	if problems = append(k.Validate(), problems...); len(problems) > 0 {
+		return k, &fault.Error{Code: fault.Invalid, Fields: problems}
+	}
+	return k, nil
+}
+
+func (a *api) createKey(c *call, in createKeyIn) (client.APIKeyIssued, error) {
+	k, err := keyOf(c, in.Body)
+	if err != nil {
+		return client.APIKeyIssued{}, err
 	}
 	k, key, err := a.deps.Plane.CreateKey(c, k, secret.Value{})
 	if err != nil {

@@ -23,7 +23,10 @@ func (a *api) memberRoutes() []route {
 		{name: "listInvitations", method: http.MethodGet, path: "/workspaces/{workspace}/invitations", right: control.RightAdminister, group: group, status: http.StatusOK,
 			summary: "Lists the workspace's open invitations.", op: op(a.listInvitations)},
 		{name: "invite", method: http.MethodPost, path: "/workspaces/{workspace}/invitations", right: control.RightAdminister, group: group, status: http.StatusCreated,
-			summary: "Invites somebody into the workspace by a mail with a link; where no mail can be sent the answer has the link.", op: op(a.invite)},
+			summary: "Invites somebody into the workspace by a mail with a link; where no mail can be sent the answer has the link.", op: op(a.invite),
+			rules: look(func(c *call, in inviteIn) error {
+				return &fault.Error{Code: fault.Invalid, Fields: in.of(c.workspace.Number).Validate()}
+			})},
 		{name: "revokeInvitation", method: http.MethodDelete, path: "/workspaces/{workspace}/invitations/{invitation}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
 			summary: "Ends an invitation.", op: op(a.revokeInvitation)},
 	}
@@ -91,11 +94,13 @@ type inviteIn struct {
 	Body client.Invite `body:""`
 }
 
-func (a *api) invite(c *call, in inviteIn) (client.InvitationIssued, error) {
+func (in inviteIn) of(workspace uint32) control.Invite {
 	b := in.Body
-	made, err := a.deps.People.Invite(c, control.Invite{
-		Email: b.Email, Workspace: c.workspace.Number, Role: control.Role(b.Role), ExportUserData: b.ExportUserData, Installation: b.Installation, Language: b.Language,
-	})
+	return control.Invite{Email: b.Email, Workspace: workspace, Role: control.Role(b.Role), ExportUserData: b.ExportUserData, Installation: b.Installation, Language: b.Language}
+}
+
+func (a *api) invite(c *call, in inviteIn) (client.InvitationIssued, error) {
+	made, err := a.deps.People.Invite(c, in.of(c.workspace.Number))
 	return a.issued(c, made, err)
 }
 

@@ -39,7 +39,7 @@ or its name; one that does not exist and one that may not be seen are answered a
 Lists come in pages: ` + "`next`" + ` of one is ` + "`cursor`" + ` of the next. What is created under an ` + "`Idempotency-Key`" + ` is created once, however
 often the request is repeated within a day. Things with an ` + "`ETag`" + ` are changed under ` + "`If-Match`" + `: if somebody else was quicker, the
 answer is 412 and says who. Work that goes on after its answer is 202 with the address of what to watch in ` + "`Location`" + `.
-Unknown fields and parameters are refused by name, and every problem of an input is said at once.`
+Unknown fields and parameters are refused by name, and every problem of what can be read of an input is said at once.`
 
 // groups are the groups of operations, in the order in which they are shown.
 var groups = []struct{ name, about string }{

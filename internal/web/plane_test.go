@@ -117,6 +117,29 @@ func TestEveryProblemOfALaunchIsToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeReadHidesNoRule(t *testing.T) {
+	w := newWorld(t, nil)
+	at := acmes + "/" + string(w.launched(w.acme).Connector)
+	for _, row := range []struct {
+		method, path, body string
+		want               []string
+	}{
+		{"POST", acmes, `{"name":"lake","contact_email":"nope","events":["nothing"],"foo":1,"destination":{"access_key_id":"AKIAIOSFODNN7EXAMPLE","secret_access_key":7,"buckt":"b"},"flush":[]}`,
+			[]string{"foo unknown_field", "destination.secret_access_key wrong_type", "destination.buckt unknown_field", "flush wrong_type",
+				"contact_email invalid", "destination.bucket required", "events[0] unknown_event_type"}},
+		{"PATCH", at, `{"codec":7,"contact_email":"nope","foo":1}`, []string{"codec wrong_type", "foo unknown_field", "contact_email invalid"}},
+		{"POST", "/workspaces/acme/api-keys", `{"name":"p","scopes":["event.write",7],"networks":["home"],"foo":1}`,
+			[]string{"scopes[1] wrong_type", "foo unknown_field", "scopes[0] unknown_value", "networks[0] invalid"}},
+		{"POST", "/workspaces/acme/invitations", `{"email":"nope","language":"fr","foo":1}`, []string{"language unknown_value", "foo unknown_field", "email invalid"}},
+	} {
+		same(t, row.method+" "+row.path, problems(w.as(admin, row.method, row.path, row.body).refused(422)), row.want)
+	}
+	var all client.Page[client.Connector]
+	if w.as(viewer, "GET", acmes, nil).read(200, &all); len(all.Items) != 1 {
+		t.Errorf("%d connectors: looking made one", len(all.Items))
+	}
+}
+
 func TestAFailedCheckSaysWhatIsMissing(t *testing.T) {
 	w := newWorld(t, nil)
 	w.plane.Check = refusing

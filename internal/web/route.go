@@ -22,6 +22,10 @@ type route struct {
 	status  int           // of the answer when all is well; 204: without a body
 	op      operation
 
+	// rules are those that the operation holds its input to, without doing it, and may be nil. They are asked where the input
+	// could not be read whole, so that all that is wrong with it is said at once. They give invalid, or whatever else.
+	rules func(c *call, in any) error
+
 	maxBody   int64        // bytes of the body; 0: 1 MiB
 	also      []fault.Code // errors that rows like this do not have: see route.fails
 	versioned *versions    // of the thing that it is about: answers carry its ETag, changes heed If-Match; nil: it has none
@@ -46,6 +50,11 @@ type operation struct {
 // op makes an operation of a function.
 func op[In, Out any](do func(c *call, in In) (Out, error)) operation {
 	return operation{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), run: func(c *call, in any) (any, error) { return do(c, in.(In)) }}
+}
+
+// look makes rules of a function.
+func look[In any](rules func(c *call, in In) error) func(*call, any) error {
+	return func(c *call, in any) error { return rules(c, in.(In)) }
 }
 
 // opOr makes an operation of a function that gives an Out, or else an Or, which is answered with a status of its own:

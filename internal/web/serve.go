@@ -100,7 +100,7 @@ func (a *api) do(c *call, s shape, w http.ResponseWriter) (reply, error) {
 	}
 	in, body, err := s.read(w, c.r, limit)
 	if err != nil {
-		return reply{}, err
+		return reply{}, c.wholly(in, err)
 	}
 	return a.once(c, body, func() (reply, error) {
 		out, err := c.row.op.run(c, in)
@@ -109,6 +109,29 @@ func (a *api) do(c *call, s shape, w http.ResponseWriter) (reply, error) {
 		}
 		return c.reply(out), nil
 	})
+}
+
+// wholly adds to what could not be read of an input what the row's rules say of the rest. Of a field that was refused
+// already, and of what lies in it, nothing more is said.
+func (c *call) wholly(in any, err error) error {
+	e := fault.As(err)
+	if e == nil || len(e.Fields) == 0 || c.row.rules == nil {
+		return err
+	}
+	more := fault.As(c.row.rules(c, in))
+	if more == nil || more.Code != fault.Invalid {
+		return err
+	}
+	read := e.Fields
+	for _, p := range more.Fields {
+		if !slices.ContainsFunc(read, func(had fault.Problem) bool {
+			below, inside := strings.CutPrefix(p.Field, had.Field)
+			return inside && (below == "" || below[0] == '.' || below[0] == '[')
+		}) {
+			e.Fields = append(e.Fields, p)
+		}
+	}
+	return err
 }
 
 // reply makes the answer of what the row's function gave.
