@@ -236,8 +236,9 @@ func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (S
 	return p.begin(ctx, m, in.Client)
 }
 
-// AcceptAsMember takes an invitation up as the member who is signed in, whatever address it was sent to. What they may
-// do already stays. Errors: unauthorized; not_found if the link is past; forbidden if they invited themselves.
+// AcceptAsMember takes an invitation up, or the link of the first start, as the member who is signed in, whatever address
+// it was sent to. What they may do already stays. Errors: unauthorized; not_found if the link is past; forbidden if they
+// invited themselves.
 func (p *People) AcceptAsMember(ctx context.Context, token secret.Value) error {
 	return fault.Wrap(anew(func() error { return p.acceptAsMember(ctx, token) }), "accept")
 }
@@ -247,13 +248,14 @@ func (p *People) acceptAsMember(ctx context.Context, token secret.Value) error {
 	if err != nil {
 		return err
 	}
-	t, err := p.open(ctx, token, TicketInvitation)
+	t, err := p.open(ctx, token, TicketInvitation, TicketFirst)
 	if err == nil && t.Maker == a.Member {
 		err = ownRights()
 	}
 	if err != nil {
 		return err
 	}
+	t.Installation = t.Installation || t.Kind == TicketFirst // which ends with whoever is one first, see UseTicket
 	return p.join(ctx, t, m, nil)
 }
 

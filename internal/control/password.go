@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -106,7 +107,8 @@ func (p *People) setPassword(ctx context.Context, m Member, l Lock, password sec
 }
 
 // RequestReset has a link that sets the password sent to a member's address, later and in the background: whether there
-// is such a member cannot be told from the answer. The link works once, for an hour.
+// is such a member cannot be told from the answer. The link works once, for an hour; once it has left it ends the one that
+// was mailed before it, and never one that the command line made.
 //
 // Errors: invalid if it is no address; rate_limited by the client's address, or if too many wait.
 func (p *People) RequestReset(ctx context.Context, email, address string) error {
@@ -136,11 +138,13 @@ func (p *People) sendReset(ctx context.Context, email string) error {
 	if err != nil {
 		return err
 	}
-	t, link, err := p.ticket(ctx, Ticket{Kind: TicketReset, Email: m.Email, Member: m.ID, By: m.Email}, resetLife)
+	t, link, err := p.ticket(ctx, Ticket{Kind: TicketReset, Email: m.Email, Member: m.ID, By: m.Email, Maker: m.ID}, resetLife)
 	if err != nil {
 		return err
 	}
-	return p.cfg.Send(ctx, Letter{Kind: TicketReset, To: m.Email, Language: m.Language, Link: link, ExpiresAt: t.ExpiresAt})
+	// Anybody may ask: what was not mailed ends no link that was.
+	unsent := p.cfg.Send(ctx, Letter{Kind: TicketReset, To: m.Email, Language: m.Language, Link: link, ExpiresAt: t.ExpiresAt})
+	return errors.Join(unsent, p.cfg.Store.SettleReset(ctx, t, unsent == nil))
 }
 
 // Reset sets the password of the member whom the link with that token was sent to, and ends all their sessions. It signs

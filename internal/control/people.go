@@ -53,8 +53,10 @@ type PeopleStore interface {
 	Tokens(ctx context.Context, id MemberID) ([]Token, error)
 	DeleteToken(ctx context.Context, member MemberID, id TokenID) error
 
-	// CreateTicket makes a ticket in place of others of its kind for the same address and workspace.
+	// CreateTicket makes a ticket in place of others of its kind for the same address and workspace. A reset that a member
+	// asked for takes no place until it is settled, and only that of others they asked for.
 	CreateTicket(ctx context.Context, t Ticket, hash KeyHash) error
+	SettleReset(ctx context.Context, t Ticket, sent bool) error      // ends what it takes the place of, or itself
 	TicketByHash(ctx context.Context, hash KeyHash) (Ticket, error)  // not_found: used, replaced or past
 	Tickets(ctx context.Context, workspace uint32) ([]Ticket, error) // that are not past
 	DeleteTicket(ctx context.Context, workspace uint32, id TicketID) error

@@ -32,6 +32,8 @@ type crowd struct {
 	now     time.Time
 	letters []control.Letter
 	noMail  error
+
+	onUnsent func(error) // nil: nothing may stay unsent
 }
 
 const password = "a horse of the right colour"
@@ -57,7 +59,13 @@ func (c *crowd) process() *control.People { return c.over(peopleStore{c.store, c
 
 func (c *crowd) over(s control.PeopleStore) *control.People {
 	return control.NewPeople(control.PeopleConfig{Store: s, Now: c.clock, BaseURL: func() string { return "https://millrace.example" },
-		OnUnsent: func(err error) { c.t.Errorf("in the background: %v", err) },
+		OnUnsent: func(err error) {
+			if c.onUnsent == nil {
+				c.t.Errorf("in the background: %v", err)
+				return
+			}
+			c.onUnsent(err)
+		},
 		Send: func(_ context.Context, l control.Letter) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -858,6 +866,70 @@ func TestAPasswordIsResetByMail(t *testing.T) {
 	last := c.arrived(4)[3]
 	c.wait(time.Hour)
 	c.want("a link that is an hour old", c.Reset(t.Context(), tokenOf(last.Link), secret.New("a new password")), "not_found")
+}
+
+func TestNobodyEndsALinkByAskingForAnother(t *testing.T) {
+	for name, mail := range map[string]error{"without a mail server": fault.New(fault.Unavailable, "", "no mail server is set"), "with one": nil} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, cfg store.Config) {
+				c := newCrowd(t, cfg)
+				_, link, err := c.AddMember(c.line(), control.AddMember{Email: "carl@acme.example"})
+				ok(t, err)
+				unsent := make(chan error, 9)
+				ask := func(before error) error {
+					c.mu.Lock()
+					c.noMail = before
+					c.mu.Unlock()
+					mailed := len(c.mailed())
+					p := c.process()
+					ctx, end := context.WithCancel(t.Context())
+					c.onUnsent = func(err error) { unsent <- err }
+					done := make(chan error)
+					go func() { done <- p.Run(ctx) }()
+					defer func() { end(); ok(t, <-done) }()
+					ok(t, p.RequestReset(t.Context(), "carl@acme.example", "192.0.2.1"))
+					if before != nil {
+						return <-unsent
+					}
+					c.arrived(mailed + 1)
+					return nil
+				}
+				if mail == nil {
+					ok(t, ask(nil))
+				}
+				if err := ask(fault.New(fault.Unavailable, "", "it takes none")); !fault.Is(err, fault.Unavailable) {
+					t.Errorf("what did not leave: %v", err)
+				}
+				for _, l := range c.mailed() {
+					_, err := c.Look(t.Context(), tokenOf(l.Link))
+					c.want("the letter that left", err, "ok")
+				}
+				_, err = c.Look(t.Context(), tokenOf(link))
+				c.want("the link of the command line", err, "ok")
+				c.want("the link of the command line, used", c.Reset(t.Context(), tokenOf(link), secret.New(password)), "ok")
+				for _, l := range c.mailed() {
+					_, err := c.Look(t.Context(), tokenOf(l.Link))
+					c.want("another link, once there is a password", err, "not_found")
+				}
+			})
+		})
+	}
+}
+
+func TestTheFirstAdministratorIsAMemberAlready(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	link, _, err := c.FirstLink(t.Context())
+	ok(t, err)
+	first := newcomer()
+	first.Email = "ana@acme.example"
+	_, _, err = c.Accept(t.Context(), tokenOf(link), first)
+	c.want("as somebody new", err, "conflict")
+	c.want("signed in", c.AcceptAsMember(c.as("ana"), tokenOf(link)), "ok")
+	if a := control.ActorOf(c.as("ana")); !a.May(control.RightInstall, 0) || a.Seats[1].Role != control.Viewer {
+		t.Errorf("she is %+v", a)
+	}
+	c.want("again", c.AcceptAsMember(c.as("ana"), tokenOf(link)), "not_found")
 }
 
 func TestWhoDecidesAboutWhom(t *testing.T) {

@@ -17,7 +17,8 @@ func scanTicket(r scanner) (v control.Ticket, err error) {
 	return v, err
 }
 
-// CreateTicket makes a ticket in place of others of its kind for the same address and workspace. Errors: conflict if it
+// CreateTicket makes a ticket in place of others of its kind for the same address and workspace; a reset only in place of
+// those of the command line, and none if a member asked for it: then SettleReset ends others. Errors: conflict if it
 // is for the first installation administrator and there is one.
 func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control.KeyHash) error {
 	return s.inTx(ctx, "create ticket", func(c conn) error {
@@ -28,12 +29,29 @@ func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control
 				return fault.New(fault.Conflict, "", "there is an installation administrator")
 			}
 		}
-		if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ?", string(v.Kind), v.Email, v.Workspace); err != nil {
-			return err
+		if v.Kind != control.TicketReset || v.Maker == "" {
+			if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ? AND (kind <> ? OR maker = '')",
+				string(v.Kind), v.Email, v.Workspace, string(control.TicketReset)); err != nil {
+				return err
+			}
 		}
 		_, err := c.exec(`INSERT INTO tickets (id, hash, kind, email, member, workspace, role, export_user_data, installation, made_by, maker, created_at, expires_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(v.ID), hash[:], string(v.Kind), v.Email, string(v.Member), v.Workspace,
 			string(v.Role), v.ExportUserData, v.Installation, v.By, string(v.Maker), millis(v.CreatedAt), millis(v.ExpiresAt))
+		return err
+	})
+}
+
+// SettleReset ends the other resets that the same member asked for, once v was sent; else v itself, as if it had not been
+// asked for.
+func (s *Store) SettleReset(ctx context.Context, v control.Ticket, sent bool) error {
+	return s.inTx(ctx, "settle ticket", func(c conn) (err error) {
+		if sent {
+			_, err = c.exec("DELETE FROM tickets WHERE kind = ? AND member = ? AND maker = ? AND id <> ?",
+				string(control.TicketReset), string(v.Member), string(v.Maker), string(v.ID))
+		} else {
+			_, err = c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID))
+		}
 		return err
 	})
 }
@@ -65,7 +83,8 @@ func (s *Store) DeleteTicket(ctx context.Context, workspace uint32, id control.T
 }
 
 // UseTicket spends a ticket and does what it is good for, in one commit: m is made if its Rev is 0, else updated; gets
-// lock if that is not nil, and seat if that is not nil. A reset ends all sessions.
+// lock if that is not nil, and seat if that is not nil. A reset ends all sessions, and other
+// links that set the password.
 //
 // Errors: not_found if it was spent meanwhile, is past, or its maker may not give it any more; what CreateMember, UpdateMember, SetLock and SetSeat give. The
 // ticket is good for another try then.
@@ -96,7 +115,9 @@ func (s *Store) UseTicket(ctx context.Context, id control.TicketID, m control.Me
 			err = c.setSeat(*seat)
 		}
 		if err == nil && v.Kind == control.TicketReset {
-			err = c.endSessions(m.ID, "")
+			if _, err = c.exec("DELETE FROM tickets WHERE member = ?", string(m.ID)); err == nil {
+				err = c.endSessions(m.ID, "")
+			}
 		}
 		return err
 	})

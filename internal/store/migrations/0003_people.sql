@@ -89,9 +89,9 @@ CREATE TABLE tickets (
   made_by          TEXT    NOT NULL,
   maker            TEXT    NOT NULL, -- member; empty: the command line
   created_at       INTEGER NOT NULL,
-  expires_at       INTEGER NOT NULL,
-  UNIQUE (kind, email, workspace)
+  expires_at       INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX tickets_address ON tickets (kind, email, workspace);
 CREATE INDEX tickets_maker ON tickets (maker);
 CREATE INDEX tickets_workspace ON tickets (workspace);
 CREATE INDEX tickets_expiry ON tickets (expires_at);
