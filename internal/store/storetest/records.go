@@ -104,7 +104,7 @@ func records(run runner) {
 			"after its own":                     {2, e.log, 31, &three},
 			"after its newest":                  {2, e.log, 41, &four},
 			"a destination that was never made": {3, e.log, 1000, nil},
-			"another log":                       {1, eventlog.ID{7}, 1000, nil},
+			"a log that came after":             {1, eventlog.ID{7}, 0, &two},
 		} {
 			got, err := e.ConfigAt(t.Context(), one.Connector, row.destination, row.log, row.before)
 			if row.want == nil {
