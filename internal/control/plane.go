@@ -270,6 +270,7 @@ func (p *Plane) delete(ctx context.Context, workspace uint32, id ConnectorID) er
 	ctx = p.logged(ctx, "connector.delete", subjectConnector(c), viewConnector(c), nil)
 	c.Version++
 	c.Deleted = true
+	c.Paused = false // what it held is still delivered
 	return p.Store.UpdateConnector(ctx, c, nil)
 }
 
