@@ -20,7 +20,7 @@ type Verify struct {
 func (Verify) Help() string {
 	return `Three things are compared. The bucket with the ledger: every recorded file is there, is as long as recorded, says of itself what the ledger says, holds as many events; nothing else lies among them. The ledger with itself: no two files cover the same events. The log with the ledger, as far back as the log still goes: every event that the connector selected is in a file, or listed as dropped.
 
-Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference, and 4 where events that the log still holds are in a bucket that cannot be looked at any more: the credentials of a connector that is deleted are erased, and so are those of a bucket that it has left. It can be run while the server runs, and again after an alarm.`
+Files that the customer took away are listed apart: that is their right. The exit code is 1 on any other difference, and 4 if nothing could be looked at: the credentials of a connector that is deleted are erased. So are those of a bucket or folder that it has left: what is there is counted apart. It can be run while the server runs, and again after an alarm.`
 }
 
 // verdict is what Verify found.
@@ -61,8 +61,8 @@ func (cmd Verify) Run(ctx context.Context, c *Console, s Settings) error {
 	if len(v.Wrong) > 0 {
 		return errDiffers{"verify found " + quantity(int64(len(v.Wrong)), "difference", "differences")}
 	}
-	if closed == nil && v.Unseen > 0 {
-		return fault.New(fault.Forbidden, "verify", "not all of %s was compared: %s in a bucket that it has left, whose credentials are erased",
+	if closed == nil && v.Unseen > 0 && v.Compared == 0 {
+		return fault.New(fault.Forbidden, "verify", "nothing of %s was compared: %s in a bucket that it has left, whose credentials are erased",
 			cmd.Connector, quantity(v.Unseen, "event is", "events are")).
 			WithHint("The ledger has what was delivered there: millrace ledger --connector %s --files. This ends once the log has forgotten those events.", cmd.Connector)
 	}
