@@ -268,22 +268,41 @@ func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
 	if j.Actor.Member == "" {
 		return WithActor(ctx, j.Actor), nil
 	}
-	m, err := p.Store.Member(ctx, j.Actor.Member)
-	if ended(err) != nil {
-		return nil, err
-	}
-	if err != nil { // they are gone, and their name stays
-		m = Member{ID: j.Actor.Member, Email: j.Actor.Name, Language: j.Actor.Language}
-	}
-	seats, err := p.Store.SeatsOf(ctx, m.ID)
-	if err != nil {
-		return nil, err
-	}
-	ctx = WithActor(ctx, j.Actor.As(m, seats))
-	if j.Kind != JobApply { // that asks for the rights of what the manifest names
+	ctx, err := p.today(WithActor(ctx, j.Actor))
+	if err == nil && j.Kind != JobApply { // that asks for the rights of what the manifest names
 		_, err = need(ctx, RightChange, j.Workspace)
 	}
 	return ctx, err
+}
+
+// today gives ctx with the rights that its actor has now; those of who is no member are as they were.
+func (p *Plane) today(ctx context.Context) (context.Context, error) {
+	a := ActorOf(ctx)
+	if a.Member == "" {
+		return ctx, nil
+	}
+	m, err := p.Store.Member(ctx, a.Member)
+	if ended(err) != nil {
+		return ctx, err
+	}
+	if err != nil { // they are gone, and their name stays
+		m = Member{ID: a.Member, Email: a.Name, Language: a.Language}
+	}
+	seats, err := p.Store.SeatsOf(ctx, m.ID)
+	return WithActor(ctx, a.As(m, seats)), err
+}
+
+// still refuses what the actor may no longer do: a check takes minutes, and its length is in the hands of whose bucket it
+// is. Errors: forbidden.
+func (p *Plane) still(ctx context.Context, r Right, workspace uint32) error {
+	if ActorOf(ctx).Member == "" {
+		return nil
+	}
+	ctx, err := p.today(ctx)
+	if err == nil {
+		_, err = need(ctx, r, workspace)
+	}
+	return err
 }
 
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone or

@@ -163,6 +163,7 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	b := newBench(t)
 	w := watch(t)
 	b.Store = planeStore{b.store, w}
+	ok(t, b.store.CreateMember(t.Context(), control.Member{ID: "m", Email: "ana@acme.example", Name: "Ana", Installation: true, CreatedAt: b.now}, control.Lock{}, nil))
 	ctx := control.WithActor(t.Context(), control.Actor{Member: "m", Name: "ana@acme.example", Via: "session", Installation: true})
 	text := func(s string) *string { return &s }
 	hidden := func(s string) *secret.Value { v := secret.New(s); return &v }
