@@ -112,19 +112,6 @@ func round(top int64) int64 {
 	return int64(10 * power)
 }
 
-// newSpark draws values, oldest first, without axes.
-func newSpark(label string, values []int64) *spark {
-	var top int64 = 1
-	for _, v := range values {
-		top = max(top, v)
-	}
-	var b strings.Builder
-	for i, v := range values {
-		fmt.Fprintf(&b, "%c%.1f %.1f", "ML"[min(i, 1)], 96*float64(i)/float64(max(len(values)-1, 1)), 22-20*float64(v)/float64(top))
-	}
-	return &spark{label, b.String()}
-}
-
 func sampleChart() chart {
 	var ps []point
 	for i := range 24 {

@@ -3,7 +3,6 @@ package page
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/millrace/millrace/client"
 )
@@ -211,7 +210,7 @@ func accept(v *visit) error {
 	if l.Known {
 		_, err = v.api.AcceptAsMember(v, client.LinkToken{Token: token})
 	} else {
-		_, err = v.api.Accept(v, client.Accept{Token: token, Email: v.form("email"), Name: v.form("name"), Password: v.form("password"), Language: string(v.lang), TimeZone: v.browserZone()})
+		_, err = v.api.Accept(v, client.Accept{Token: token, Email: v.form("email"), Name: v.form("name"), Password: v.form("password"), Language: string(v.lang)})
 	}
 	if err = v.said(err); err != nil {
 		if !isInput(err) {
@@ -221,13 +220,4 @@ func accept(v *visit) error {
 	}
 	v.redirect("/")
 	return nil
-}
-
-// browserZone is the zone that the browser's script told, if it is one.
-func (v *visit) browserZone() string {
-	zone := v.form("time_zone")
-	if _, err := time.LoadLocation(zone); err != nil {
-		return ""
-	}
-	return zone
 }
