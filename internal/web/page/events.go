@@ -1,0 +1,6 @@
+package page
+
+// eventPages are the catalogue of event types.
+func eventPages() []page {
+	return []page{}
+}
