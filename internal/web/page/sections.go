@@ -1,0 +1,26 @@
+package page
+
+import "html/template"
+
+// sectionsPage is a page of several things about the same, one below the other.
+type sectionsPage struct {
+	Frame    frame
+	Sections []section
+}
+
+// section is one of them: a card with a heading and what is set.
+type section struct {
+	ID      string // where a link leads
+	Title   string
+	Text    string
+	Actions []button // beside the heading
+	Banner  *banner
+	Bars    []progress
+	Pairs   pairs
+	Drawing template.HTML // made by this program
+	Line    *line
+	Code    *code
+	Codes   []code
+	Form    *form
+	Table   *table
+}
