@@ -24,6 +24,7 @@ func (v *visit) frame(title, here string) frame {
 		f.Alone = true
 		return f
 	}
+	f.Told = v.told()
 	f.Person = menu{Text: v.me.Email, Icon: "user", Items: []menuItem{{Text: v.t("page.sign_out"), Href: "/sign-out", Post: true, Icon: "log-out"}}}
 	spaces := menu{Text: v.t("page.workspaces"), Icon: "chevron-down", Left: true}
 	for _, w := range v.me.Workspaces {

@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -87,6 +88,7 @@ func (l *look) funcs(lang text.Language) template.FuncMap {
 	return template.FuncMap{
 		"lang":     func() string { return string(lang) },
 		"t":        func(key string, args ...any) string { return say(lang, key, args...) },
+		"once":     rand.Text,
 		"static":   func(name string) string { return l.assets[name].href },
 		"stepIcon": func(state string) string { return stepIcons[state] },
 		"stepWord": func(state string) string { return say(lang, stepWords[state]) },

@@ -3,6 +3,8 @@ package page
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -152,6 +154,9 @@ func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	q.Header.Set("Accept-Language", string(t.v.lang))
+	if err := t.v.once(q); err != nil {
+		return nil, err
+	}
 	a := &recorded{header: http.Header{}, status: http.StatusOK}
 	t.v.p.deps.API.ServeHTTP(a, q)
 	for _, k := range a.header.Values("Set-Cookie") {
@@ -162,6 +167,29 @@ func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(a.body.Len()),
 	}, nil
 }
+
+// onceField is the field that tells one rendering of a form from another.
+const onceField = "once"
+
+// once has the API take a form that was sent twice, as it stands, for the same request: it makes one thing, and gives the
+// same answer again. A form that was changed in between is another request.
+func (v *visit) once(q *http.Request) error {
+	form := v.form(onceField)
+	if form == "" || q.Header.Get(onceHeader) == "" {
+		return nil
+	}
+	body, err := io.ReadAll(q.Body)
+	if err != nil {
+		return err
+	}
+	q.Body = io.NopCloser(bytes.NewReader(body))
+	sum := sha256.Sum256(append([]byte(form+"\n"), body...))
+	q.Header.Set(onceHeader, hex.EncodeToString(sum[:]))
+	return nil
+}
+
+// onceHeader is what client gives each call that makes something.
+const onceHeader = "Idempotency-Key"
 
 // recorded is an answer of the API.
 type recorded struct {

@@ -156,6 +156,16 @@ func (s seen) has(t *testing.T, status int, want ...string) {
 	}
 }
 
+// lacks fails if the page holds one of these.
+func (s seen) lacks(t *testing.T, never ...string) {
+	t.Helper()
+	for _, x := range never {
+		if strings.Contains(s.body, x) {
+			t.Errorf("%s holds %q:\n%s", s.at, x, s.body)
+		}
+	}
+}
+
 // newForeign is a form that a page of another site sends.
 func newForeign(path string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, path, nil)
