@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // wish is a connector that is asked for.
@@ -91,6 +92,20 @@ func TestAFailedCheckOfAJobStoresNothing(t *testing.T) {
 	code(t, err, fault.Forbidden)
 	_, err = b.store.Connector(t.Context(), w.Number, j.Connector)
 	code(t, err, fault.NotFound)
+}
+
+func TestAFailureIsReadAsItWasStored(t *testing.T) {
+	b := newBench(t)
+	j, err := b.AskLaunch(t.Context(), b.workspace("acme").Number, wish("warehouse", "currents"))
+	ok(t, err)
+	j.State = control.JobFailed
+	j.Failure = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "check.heading.invalid", Text: "S3 credentials are invalid"}, Params: fault.Params{"bucket": "acme"},
+		Fields: []fault.Problem{fault.Field("flush.events", "out_of_range", "field.flush_events", "The number of events lies between {least} and {most}; this is {given}.", "least", 100, "most", 100_000, "given", 2_000_000)}}
+	ok(t, b.store.SaveJob(t.Context(), j))
+	got, err := b.store.Job(t.Context(), j.Workspace, j.ID)
+	ok(t, err)
+	equal(t, "message", got.Failure.Msg, j.Failure.Msg)
+	equal(t, "in Spanish", text.Problem(text.Spanish, got.Failure.Fields[0]), "El número de eventos está entre 100 y 100.000; este es 2.000.000.")
 }
 
 func TestADraftThatIsLaunchedByAJobGoesWithIt(t *testing.T) {

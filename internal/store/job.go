@@ -38,7 +38,7 @@ func (s *Store) scanJob(r scanner) (j control.Job, err error) {
 		j.Progress = json.RawMessage(progress)
 	}
 	if err = json.Unmarshal([]byte(actor), &j.Actor); err == nil && failure != "" {
-		err = json.Unmarshal([]byte(failure), &j.Failure)
+		j.Failure, err = readFailure(failure)
 	}
 	if err != nil {
 		err = fault.New(fault.Corrupt, "", "actor or error of job %d is not JSON", j.ID).WithCause(err)
@@ -177,13 +177,43 @@ func (s *Store) Job(ctx context.Context, workspace uint32, id int64) (control.Jo
 	return js[0], nil
 }
 
+// failureRow is a job's failure as it is stored: with what lets the catalogues say its field problems, which answers
+// leave out.
+type failureRow struct {
+	*fault.Error
+	Fields []problemRow
+}
+
+type problemRow struct {
+	fault.Problem
+	Key    string       `json:"key,omitempty"`
+	Params fault.Params `json:"params,omitempty"`
+}
+
 func failureText(f *fault.Error) string {
 	if f == nil {
 		return ""
 	}
-	b, err := json.Marshal(f)
+	row := failureRow{Error: f}
+	for _, p := range f.Fields {
+		row.Fields = append(row.Fields, problemRow{p, p.Key, p.Params})
+	}
+	b, err := json.Marshal(row)
 	if err != nil {
 		panic("store: a failure did not encode: " + err.Error())
 	}
 	return string(b)
+}
+
+// readFailure reads what failureText wrote. Numbers among the parameters come back as float64.
+func readFailure(text string) (*fault.Error, error) {
+	row := failureRow{Error: &fault.Error{}}
+	if err := json.Unmarshal([]byte(text), &row); err != nil {
+		return nil, err
+	}
+	for _, p := range row.Fields {
+		p.Problem.Key, p.Problem.Params = p.Key, p.Params
+		row.Error.Fields = append(row.Error.Fields, p.Problem)
+	}
+	return row.Error, nil
 }

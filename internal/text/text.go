@@ -14,6 +14,7 @@ package text
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -166,6 +167,8 @@ func whole(v any) (int64, bool) {
 		return int64(v), true
 	case uint32:
 		return int64(v), true
+	case float64: // as JSON gives back what was stored
+		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<53
 	}
 	return 0, false
 }
