@@ -314,11 +314,17 @@ func (q request) inLanguage(language string) request {
 	return q
 }
 
-// list gives what all pages hold, and ends after the first error.
+// list gives what all pages hold, or those of one (see InPart), and ends after the first error.
 func list[T any](ctx context.Context, c *Client, q request) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		q := q // an iterator may be used again
-		q.query = maps.Clone(q.query)
+		if q.query = maps.Clone(q.query); q.query == nil {
+			q.query = url.Values{}
+		}
+		part, _ := ctx.Value(partKey{}).(*Part)
+		if part != nil {
+			part.begin(q.query)
+		}
 		for {
 			p, err := ask[Page[T]](ctx, c, q)
 			if err != nil {
@@ -331,11 +337,12 @@ func list[T any](ctx context.Context, c *Client, q request) iter.Seq2[T, error] 
 					return
 				}
 			}
-			if p.Next == "" {
+			if part != nil {
+				part.Next = p.Next
 				return
 			}
-			if q.query == nil {
-				q.query = url.Values{}
+			if p.Next == "" {
+				return
 			}
 			q.query.Set("cursor", p.Next)
 		}

@@ -172,6 +172,33 @@ func TestAListAsksForOnePageAfterTheOther(t *testing.T) {
 	}
 }
 
+// Who shows a list page by page asks for one, and is told where the next begins.
+func TestAPartOfAListIsOnePage(t *testing.T) {
+	var asked string
+	c := clientOf(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.RawQuery
+		if r.URL.Query().Get("cursor") == "two" {
+			fmt.Fprint(w, `{"items":[{"id":"3"}]}`)
+			return
+		}
+		fmt.Fprint(w, `{"items":[{"id":"1"},{"id":"2"}],"next":"two"}`)
+	})
+	for _, row := range []struct {
+		part  client.Part
+		asked string
+		items int
+		next  string
+	}{
+		{client.Part{Limit: 2}, "kind=connector&limit=2", 2, "two"},
+		{client.Part{Cursor: "two"}, "cursor=two&kind=connector", 1, ""},
+	} {
+		items, err := all(c.ListChanges(client.InPart(t.Context(), &row.part), "acme", client.ChangeFilter{Kind: "connector"}))
+		if err != nil || len(items) != row.items || row.part.Next != row.next || asked != row.asked {
+			t.Errorf("%q gives %d items and then %q, %v; want %q, %d, %q", asked, len(items), row.part.Next, err, row.asked, row.items, row.next)
+		}
+	}
+}
+
 // What was read tells its version, and a change is sent for it.
 func TestVersionsGoBackAndForth(t *testing.T) {
 	var match string
