@@ -66,6 +66,32 @@ func (l Language) Number(n int64) string {
 	return b.String()
 }
 
+// Short writes n in three or four characters of digits, for axes: 1.5K, 20M in English, 1,5 mil, 20 mi in Portuguese.
+// What it leaves out is cut off. Source: Unicode CLDR 48, short compact decimal formats.
+func (l Language) Short(n int64) string {
+	key, size := "", int64(1)
+	for _, u := range [...]struct {
+		key  string
+		size int64
+	}{{"number.thousand", 1_000}, {"number.million", 1_000_000}, {"number.billion", 1_000_000_000}} {
+		if n >= u.size {
+			key, size = u.key, u.size
+		}
+	}
+	if key == "" {
+		return l.Number(n)
+	}
+	s := l.Number(n / size)
+	if tenth := n % size * 10 / size; tenth > 0 && n < 100*size {
+		point := ","
+		if l.known() == English {
+			point = "."
+		}
+		s += point + strconv.FormatInt(tenth, 10)
+	}
+	return T(l, key, Params{"n": s})
+}
+
 // Bytes writes a size in powers of 1,024 with at most one decimal: 1.5 GiB, 1,5 GiB.
 func (l Language) Bytes(n int64) string {
 	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}

@@ -46,6 +46,25 @@ func TestParseTakesTagsOnly(t *testing.T) {
 	}
 }
 
+func TestShortNumbers(t *testing.T) {
+	for _, row := range []struct {
+		n          int64
+		en, pt, es string
+	}{
+		{0, "0", "0", "0"},
+		{999, "999", "999", "999"},
+		{1500, "1.5K", "1,5 mil", "1,5 mil"},
+		{20_000, "20K", "20 mil", "20 mil"},
+		{150_500, "150K", "150 mil", "150 mil"},
+		{2_000_000, "2M", "2 mi", "2 M"},
+		{1_250_000_000, "1.2B", "1,2 bi", "1,2 mil M"},
+	} {
+		if en, pt, es := English.Short(row.n), Portuguese.Short(row.n), Spanish.Short(row.n); en != row.en || pt != row.pt || es != row.es {
+			t.Errorf("%d: %q %q %q, want %q %q %q", row.n, en, pt, es, row.en, row.pt, row.es)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for _, row := range []struct {
 		n          int64

@@ -9,91 +9,116 @@ import (
 	"github.com/millrace/millrace/internal/text"
 )
 
-// chart is one or two lines over time, as SVG made here, with the numbers as a table behind it.
+// chart is one or two lines over time, as SVG made here, with the numbers as a table behind it. Its places are shares of
+// its width, and its texts keep their size: so one drawing serves a phone and a large screen.
 type chart struct {
 	Label  string // what is shown, read aloud
+	Ranges []tab  // the times that can be chosen; empty: there is no choice
 	Keys   []chartKey
 	Grid   []gridline
 	Ticks  []tick
 	Lines  []chartLine
+	Spots  []spot
 	Table  table
 	Behind string // of the link that opens the table
 }
 
 type chartKey struct{ Class, Text string }
 
+// gridline is a number of the axis and where it is, from the top in pixels.
 type gridline struct {
 	Y    float64
 	Text string
 }
 
+// tick is a time below the plane, at X percent of its width.
 type tick struct {
-	X    float64
-	Text string
+	X      float64
+	Text   string
+	Anchor string // start, middle, end: ends stay inside the plane
+	Wide   bool   // only where there is room
 }
 
-type chartLine struct{ Class, Path, Area string }
+// chartLine is a line; Open is its last piece, of a time that is not over.
+type chartLine struct{ Class, Path, Open, Area string }
+
+// spot tells the numbers of a moment to who points at it.
+type spot struct {
+	X, Width float64 // percent
+	Text     string
+}
 
 // point is one moment of a chart with a value for each line.
 type point struct {
 	At     time.Time
 	Label  string // in the table
 	Tick   string // below the axis; empty: none
+	Wide   bool   // Tick only where there is room
 	Values [2]int64
 }
 
-// The plane of a chart, in units of its own: it grows with the page.
+// The plane of a chart: chartPlane pixels high, chartTop below the top. Its width is that of the page; paths are in
+// thousandths of it.
 const (
-	chartWidth, chartHeight = 960.0, 240.0
-	chartLeft, chartRight   = 64.0, 8.0
-	chartTop, chartBottom   = 12.0, 28.0
-	gridlines               = 4
+	chartTop, chartPlane = 12.0, 200.0
+	chartWidth           = 1000.0
+	gridlines            = 4
 )
 
-// newChart draws points, oldest first. names are those of the lines: one or two.
-func newChart(lang text.Language, label, when string, names []string, points []point) chart {
+// newChart draws points, oldest first. names are those of the lines: one or two. open says that the last point's time is
+// not over.
+func newChart(lang text.Language, label, when string, names []string, points []point, open bool) chart {
 	c := chart{Label: label, Behind: say(lang, "page.chart_table"), Table: table{Columns: []column{{when, false}}}}
+	var top int64
 	for i, n := range names {
 		c.Keys = append(c.Keys, chartKey{fmt.Sprintf("s%d", i+1), n})
 		c.Table.Columns = append(c.Table.Columns, column{n, true})
-	}
-	var top int64
-	for _, p := range points {
-		for i := range names {
+		for _, p := range points {
 			top = max(top, p.Values[i])
 		}
 	}
 	each := round(top)
-	full := float64(each * gridlines)
-	y := func(v float64) float64 {
-		return chartHeight - chartBottom - v/full*(chartHeight-chartTop-chartBottom)
-	}
-	x := func(i int) float64 {
-		if len(points) < 2 {
-			return chartLeft
-		}
-		return chartLeft + float64(i)/float64(len(points)-1)*(chartWidth-chartLeft-chartRight)
-	}
 	for i := range gridlines + 1 {
 		v := each * int64(i)
-		c.Grid = append(c.Grid, gridline{y(float64(v)), lang.Number(v)})
+		c.Grid = append(c.Grid, gridline{chartTop + chartPlane*(1-float64(i)/gridlines), lang.Short(v)})
 	}
-	lines := make([]strings.Builder, len(names))
+	last := len(points) - 1
+	share := func(i int) float64 { return float64(i) / float64(max(last, 1)) }
+	at := func(i int, v int64) string {
+		return fmt.Sprintf("%.1f %.1f", share(i)*chartWidth, chartPlane*(1-float64(v)/float64(each*gridlines)))
+	}
 	for i, p := range points {
 		if p.Tick != "" {
-			c.Ticks = append(c.Ticks, tick{x(i), p.Tick})
+			anchor := "middle"
+			if i == last {
+				anchor = "end"
+			}
+			c.Ticks = append(c.Ticks, tick{100 * share(i), p.Tick, anchor, p.Wide})
 		}
 		cells := []cell{{Text: p.Label}}
-		for k := range names {
-			fmt.Fprintf(&lines[k], "%c%.1f %.1f", "ML"[min(i, 1)], x(i), y(float64(p.Values[k])))
+		s := spot{X: 100 * (share(i) - share(1)/2), Width: 100 * share(1), Text: p.Label}
+		for k, n := range names {
 			cells = append(cells, cell{Text: lang.Number(p.Values[k])})
+			s.Text += "\n" + n + ": " + lang.Number(p.Values[k])
 		}
+		c.Spots = append(c.Spots, s)
 		c.Table.Rows = append(c.Table.Rows, row{cells})
 	}
 	for k := range names {
-		l := chartLine{Class: c.Keys[k].Class, Path: lines[k].String()}
-		if k == 0 && len(points) > 1 {
-			l.Area = fmt.Sprintf("%sL%.1f %.1fL%.1f %.1fZ", l.Path, x(len(points)-1), y(0), x(0), y(0))
+		l := chartLine{Class: c.Keys[k].Class}
+		var path []string
+		for i, p := range points {
+			path = append(path, at(i, p.Values[k]))
+		}
+		if len(path) > 1 {
+			if k == 0 {
+				l.Area = "M" + strings.Join(path, "L") + "L" + at(last, 0) + "L" + at(0, 0) + "Z"
+			}
+			if open {
+				l.Open = "M" + path[last-1] + "L" + path[last]
+				path = path[:last]
+			}
+			l.Path = "M" + strings.Join(path, "L")
 		}
 		c.Lines = append(c.Lines, l)
 	}
@@ -112,14 +137,32 @@ func round(top int64) int64 {
 	return int64(10 * power)
 }
 
+// newSpark draws values, oldest first, without axes. No value at all gives a line at the bottom.
+func newSpark(label string, values []int64) *spark {
+	var top int64 = 1
+	for _, v := range values {
+		top = max(top, v)
+	}
+	var b strings.Builder
+	for i, v := range values {
+		fmt.Fprintf(&b, "%c%.1f %.1f", "ML"[min(i, 1)], float64(i)/float64(max(len(values)-1, 1))*sparkWidth, 1+(sparkHeight-2)*(1-float64(v)/float64(top)))
+	}
+	return &spark{label, b.String()}
+}
+
+// The plane of a spark. Source: the template.
+const sparkWidth, sparkHeight = 96.0, 24.0
+
 func sampleChart() chart {
 	var ps []point
 	for i := range 24 {
 		p := point{Label: fmt.Sprintf("%02d:00", i), Values: [2]int64{int64(9000 + 4000*math.Sin(float64(i)/4)), int64(8900 + 4000*math.Sin(float64(i)/4-.15))}}
-		if i%6 == 0 {
-			p.Tick = p.Label
+		if i%3 == 0 {
+			p.Tick, p.Wide = p.Label, i%6 != 0
 		}
 		ps = append(ps, p)
 	}
-	return newChart(text.English, "Events an hour, the last 24 hours", "Hour", []string{"Accepted", "Delivered"}, ps)
+	c := newChart(text.English, "Events an hour, the last 24 hours", "Hour", []string{"Accepted", "Delivered"}, ps, true)
+	c.Ranges = []tab{{"60 minutes", "#", false}, {"24 hours", "#", true}, {"30 days", "#", false}}
+	return c
 }

@@ -115,7 +115,7 @@ func showCurrent(v *visit) error {
 		points = append(points, x)
 	}
 	if all > 0 {
-		ch := newChart(v.lang, v.t("page.chart_hours"), v.t("page.hour"), []string{v.t("page.accepted"), v.t("page.delivered")}, points)
+		ch := newChart(v.lang, v.t("page.chart_hours"), v.t("page.hour"), []string{v.t("page.accepted"), v.t("page.delivered")}, points, true)
 		p.Chart = &ch
 	} else {
 		p.Hint = &empty{v.t("page.waiting_first"), v.t("page.waiting_first_text"), nil}
