@@ -60,6 +60,11 @@ func (c *Client) ListRejectedEvents(ctx context.Context, workspace, id string) (
 	return ask[RejectedEvents](ctx, c, get(path("/workspaces/%s/api-keys/%s/rejected-events", workspace, id)))
 }
 
+// GetRules gives what the installation has decided for all connectors. Whoever is signed in may know it.
+func (c *Client) GetRules(ctx context.Context) (Rules, error) {
+	return ask[Rules](ctx, c, get("/rules"))
+}
+
 // GetInstallation shows the machine. It needs an installation administrator, as does what follows.
 func (c *Client) GetInstallation(ctx context.Context) (Installation, error) {
 	return ask[Installation](ctx, c, get("/installation"))

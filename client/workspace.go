@@ -38,6 +38,12 @@ type Installation struct {
 	Head      int64  `json:"head" doc:"Offset of the next event."`
 }
 
+// Rules are what an installation has decided for all connectors.
+type Rules struct {
+	GracePeriod float64 `json:"grace_period_seconds" doc:"How long events of a failing connector are kept."`
+	PauseLimit  float64 `json:"pause_limit_seconds" doc:"How long events of a paused connector are kept."`
+}
+
 // Notice is something that people were told.
 type Notice struct {
 	ID        string            `json:"id"`

@@ -185,6 +185,7 @@ func (w *world) planeExamples() map[string]func(who string) example {
 
 		"listEventTypes": at("/event-types"),
 		"getEventType":   at("/event-types/users.messages.email.Open?ddl=snowflake"),
+		"getRules":       at("/rules"),
 
 		"getCheck": func(who string) example {
 			j, err := w.plane.AskLaunch(w.root(), of(who).Number, editOf(wish()))

@@ -32,6 +32,7 @@ type visit struct {
 	me      *client.Me    // nil: nobody is signed in
 	place   *client.Place // the workspace of the address; nil: it names none
 	refusal func() error  // the API's last
+	rules   *client.Rules // nil: not asked for yet, see grace
 }
 
 func (p *pages) newVisit(w http.ResponseWriter, r *http.Request) *visit {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -47,7 +48,7 @@ func newWorld(t *testing.T) *world {
 		Send: func(context.Context, control.Letter) error {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
 		}})}
-	api, err := web.New(web.Config{}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
