@@ -86,6 +86,9 @@ func (c *Client) EndSession(ctx context.Context, id string) error {
 	return c.tell(ctx, del(path("/me/sessions/%s", id)))
 }
 
+// EndOtherSessions signs all other browsers of the member out.
+func (c *Client) EndOtherSessions(ctx context.Context) error { return c.tell(ctx, del("/me/sessions")) }
+
 // ListTokens lists the member's personal tokens.
 func (c *Client) ListTokens(ctx context.Context) iter.Seq2[Token, error] {
 	return list[Token](ctx, c, get("/me/tokens"))

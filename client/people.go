@@ -10,6 +10,7 @@ type Me struct {
 	Name         string  `json:"name"`
 	Language     string  `json:"language,omitempty" enum:",en,pt-BR,es" doc:"Absent: as the browser asks."`
 	TimeZone     string  `json:"time_zone,omitempty" doc:"IANA name; absent: UTC."`
+	Mail         string  `json:"mail,omitempty" enum:",urgent,all" doc:"Which notices of their workspaces they are mailed, beside those that they are the one to be told of: urgent, by which events are lost or may be; all. Absent: none."`
 	Installation bool    `json:"installation_administrator"`
 	Password     bool    `json:"has_password"`
 	TwoFactor    bool    `json:"two_factor"`
@@ -29,6 +30,7 @@ type MeEdit struct {
 	Name     *string `json:"name,omitempty"`
 	Language *string `json:"language,omitempty" enum:",en,pt-BR,es"`
 	TimeZone *string `json:"time_zone,omitempty"`
+	Mail     *string `json:"mail,omitempty" enum:",urgent,all"`
 }
 
 // SignIn is what a member signs in with.

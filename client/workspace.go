@@ -62,6 +62,11 @@ type Notices struct {
 	Unread int `json:"unread"`
 }
 
+// Unread is how many notices a member has not read.
+type Unread struct {
+	Unread int `json:"unread"`
+}
+
 // NoticesRead says up to which notice the member has read.
 type NoticesRead struct {
 	UpTo string `json:"up_to" doc:"Id of the newest that was seen."`
@@ -103,6 +108,7 @@ type EventType struct {
 	SchemaID int          `json:"schema_id" doc:"Of the newest version."`
 	Versions []int        `json:"versions" doc:"Schema ids, oldest first."`
 	Fields   []EventField `json:"fields"`
+	Example  string       `json:"example,omitempty" doc:"An event as it is posted, with all fields, where a single type is asked for."`
 	DDL      string       `json:"ddl,omitempty" doc:"A table over its files, if ddl was asked for."`
 }
 
@@ -111,6 +117,7 @@ type EventField struct {
 	Name     string `json:"name"`
 	Type     string `json:"type" doc:"Of Avro: string, int, long, float, double, boolean."`
 	Nullable bool   `json:"nullable"`
+	Since    int    `json:"since" doc:"Schema id of the first version that has it."`
 	Doc      string `json:"doc,omitempty"`
 }
 

@@ -51,6 +51,11 @@ func (c *Client) ListNotices(ctx context.Context, workspace, language string) it
 	return list[Notice](ctx, c, get(path("/workspaces/%s/notices", workspace)).inLanguage(language))
 }
 
+// CountUnread gives how many notices of a workspace the member has not read.
+func (c *Client) CountUnread(ctx context.Context, workspace string) (Unread, error) {
+	return ask[Unread](ctx, c, get(path("/workspaces/%s/notices/unread", workspace)))
+}
+
 // MarkNoticesRead notes up to which notice the member has read.
 func (c *Client) MarkNoticesRead(ctx context.Context, workspace string, in NoticesRead) error {
 	return c.tell(ctx, put(path("/workspaces/%s/notices/read", workspace), in))
@@ -59,6 +64,11 @@ func (c *Client) MarkNoticesRead(ctx context.Context, workspace string, in Notic
 // ListInstallationNotices is ListNotices for the installation itself.
 func (c *Client) ListInstallationNotices(ctx context.Context, language string) iter.Seq2[Notice, error] {
 	return list[Notice](ctx, c, get("/installation/notices").inLanguage(language))
+}
+
+// CountInstallationUnread is CountUnread for the installation itself.
+func (c *Client) CountInstallationUnread(ctx context.Context) (Unread, error) {
+	return ask[Unread](ctx, c, get("/installation/notices/unread"))
 }
 
 // MarkInstallationNoticesRead is MarkNoticesRead for the installation itself.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/event/sample"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
@@ -48,7 +50,7 @@ func (s *system) openAPI(ctx context.Context) error {
 	s.api, err = web.New(cfg, web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
-		Call: s.notifier.Try, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
+		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	})
 	if err == nil {
 		s.pages, err = page.New(page.Config{}, page.Deps{API: s.api, Logger: s.logger})
@@ -75,6 +77,11 @@ func (s *system) offerFirstLink(ctx context.Context) error {
 		s.logger.Warn("there is no administrator yet: whoever opens this link becomes the first", "link", link.Reveal(), "or", "millrace member add")
 	}
 	return err
+}
+
+// example gives an event of a type as producers post it.
+func (s *system) example(t *event.Type) string {
+	return string(sample.New(s.plane.catalogue, 1, nil).AppendWhole(nil, t))
 }
 
 // rejected gives what ingest keeps of a key's rejected events, if this process takes events.

@@ -15,6 +15,9 @@ func validateMember(m Member) []fault.Problem {
 	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" {
 		ps = append(ps, fault.Field("time_zone", "unknown_value", "field.time_zone", "This is not a time zone such as Europe/Madrid or America/Sao_Paulo."))
 	}
+	if !slices.Contains([]Mail{MailOwn, MailUrgent, MailAll}, m.Mail) {
+		ps = append(ps, oneOf("mail", string(m.Mail), string(MailUrgent), string(MailAll)))
+	}
 	return ps
 }
 
@@ -41,7 +44,8 @@ type MeEdit struct {
 	Name     *string
 	Language *string // one of Languages; empty: as the browser asks
 	TimeZone *string // IANA name; empty: UTC
-	Rev      *int64  // of the member that it was thought through on; nil: whatever it is now
+	Mail     *Mail
+	Rev      *int64 // of the member that it was thought through on; nil: whatever it is now
 }
 
 // UpdateMe changes what members decide about themselves. Errors: unauthorized; forbidden with a token that only reads;
@@ -56,7 +60,7 @@ func (p *People) UpdateMe(ctx context.Context, e MeEdit) (Member, error) {
 		return Member{}, fault.Wrap(err, op)
 	}
 	next := had
-	next.Name, next.Language, next.TimeZone = *orElse(e.Name, had.Name), *orElse(e.Language, had.Language), *orElse(e.TimeZone, had.TimeZone)
+	next.Name, next.Language, next.TimeZone, next.Mail = *orElse(e.Name, had.Name), *orElse(e.Language, had.Language), *orElse(e.TimeZone, had.TimeZone), *orElse(e.Mail, had.Mail)
 	if err := invalid(op, validateMember(next)); err != nil {
 		return Member{}, err
 	}

@@ -16,6 +16,7 @@ type Member struct {
 	Name     string
 	Language string // one of Languages; empty: as the browser asks
 	TimeZone string // IANA name; empty: UTC
+	Mail     Mail
 	// Installation administrators see the machine and every workspace, and make workspaces.
 	Installation bool
 	Password     bool // has one; otherwise signs in elsewhere
@@ -24,6 +25,16 @@ type Member struct {
 	SeenAt       time.Time // when they last asked for something; zero: never. Up to a minute behind
 	Rev          int64     // counts the changes, see Connector.Rev
 }
+
+// Mail is which notices of their workspaces a member is mailed, beside those that they are the one to be told of.
+type Mail string
+
+// The wishes.
+const (
+	MailOwn    Mail = ""       // none beside
+	MailUrgent Mail = "urgent" // those by which events are lost or may be, see NoticeKind.Urgent
+	MailAll    Mail = "all"    // all that are mailed to anybody
+)
 
 // Membership is a member's place in a workspace.
 type Membership struct {

@@ -55,6 +55,15 @@ const (
 	NoticeDiskQuota    NoticeKind = "disk_quota"    // used, limit (bytes): the installation's
 )
 
+// Urgent reports whether events are lost or may be, or no longer.
+func (k NoticeKind) Urgent() bool {
+	switch k {
+	case NoticeFailing, NoticeHalfTime, NoticeLastCall, NoticeDropped, NoticeResumed, NoticePauseLast:
+		return true
+	}
+	return false
+}
+
 // Send is one message made of notices: a mail to an address, or a call of a webhook.
 type Send struct {
 	ID       int64 // 0: new

@@ -185,6 +185,18 @@ func (p *People) EndSession(ctx context.Context, id SessionID) error {
 	return fault.Wrap(p.cfg.Store.EndSession(ctx, a.Member, id), op)
 }
 
+// EndOtherSessions ends all sessions of the actor's but the one they came by. Errors: unauthorized without a session;
+// stale if what signs them in was changed at the same moment.
+func (p *People) EndOtherSessions(ctx context.Context) error {
+	const op = "end other sessions"
+	a, m, l, err := p.own(ctx)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	ctx = p.logged(ctx, "session.end", subject{0, string(m.ID), m.Email}, struct{}{}, nil)
+	return fault.Wrap(p.cfg.Store.SetLock(ctx, m.ID, l, l, true, a.Session), op)
+}
+
 // over reports whether a session has ended, whatever the clock did since.
 func (p *People) over(s Session) bool {
 	now := p.now()

@@ -14,7 +14,7 @@ import (
 type view = map[string]any
 
 func viewMember(m Member) view {
-	return view{"email": m.Email, "name": m.Name, "language": m.Language, "time_zone": m.TimeZone, "installation_administrator": m.Installation}
+	return view{"email": m.Email, "name": m.Name, "language": m.Language, "time_zone": m.TimeZone, "mail": m.Mail, "installation_administrator": m.Installation}
 }
 
 func viewSeat(s Membership) view { return view{"role": s.Role, "export_user_data": s.ExportUserData} }

@@ -13,14 +13,14 @@ import (
 
 var _ control.PeopleStore = (*Store)(nil)
 
-const memberColumns = `m.id, m.email, m.name, m.language, m.time_zone, m.installation, m.password <> '', m.totp IS NOT NULL,
+const memberColumns = `m.id, m.email, m.name, m.language, m.time_zone, m.mail, m.installation, m.password <> '', m.totp IS NOT NULL,
 	m.created_at, m.seen_at, m.rev`
 
 // scanMember scans memberColumns, and into more what the query gives behind them.
 func scanMember(r scanner, more ...any) (m control.Member, err error) {
 	var created int64
 	var seen sql.NullInt64
-	err = r.Scan(append([]any{&m.ID, &m.Email, &m.Name, &m.Language, &m.TimeZone, &m.Installation, &m.Password, &m.TwoFactor,
+	err = r.Scan(append([]any{&m.ID, &m.Email, &m.Name, &m.Language, &m.TimeZone, &m.Mail, &m.Installation, &m.Password, &m.TwoFactor,
 		&created, &seen, &m.Rev}, more...)...)
 	m.CreatedAt, m.SeenAt = fromMillis(created), fromOptMillis(seen)
 	return m, err
@@ -81,15 +81,15 @@ func (s *Store) CreateMember(ctx context.Context, m control.Member, l control.Lo
 
 // insertMember adds a member whom nothing signs in yet.
 func (c conn) insertMember(m control.Member) error {
-	if _, err := c.exec(`INSERT INTO members (id, email, name, language, time_zone, installation, password, totp_step, created_at, seen_at, rev)
-		VALUES (?, ?, ?, ?, ?, ?, '', 0, ?, ?, 1)`,
-		string(m.ID), m.Email, m.Name, m.Language, m.TimeZone, m.Installation, millis(m.CreatedAt), optMillis(m.SeenAt)); err != nil {
+	if _, err := c.exec(`INSERT INTO members (id, email, name, language, time_zone, mail, installation, password, totp_step, created_at, seen_at, rev)
+		VALUES (?, ?, ?, ?, ?, ?, ?, '', 0, ?, ?, 1)`,
+		string(m.ID), m.Email, m.Name, m.Language, m.TimeZone, string(m.Mail), m.Installation, millis(m.CreatedAt), optMillis(m.SeenAt)); err != nil {
 		return err
 	}
 	return c.endFirst(m)
 }
 
-// UpdateMember writes address, name, language, time zone of a member, and whether they are an installation
+// UpdateMember writes address, name, language, time zone and mails of a member, and whether they are an installation
 // administrator, and counts Rev up. Errors: not_found; stale (Rev); conflict if the address is taken, or if the
 // installation would be left without an administrator.
 func (s *Store) UpdateMember(ctx context.Context, m control.Member) error {
@@ -109,8 +109,8 @@ func (c conn) updateMember(m control.Member) error {
 			return err
 		}
 	}
-	if _, err := c.exec("UPDATE members SET email = ?, name = ?, language = ?, time_zone = ?, installation = ?, rev = rev + 1 WHERE id = ?",
-		m.Email, m.Name, m.Language, m.TimeZone, m.Installation, string(m.ID)); err != nil {
+	if _, err := c.exec("UPDATE members SET email = ?, name = ?, language = ?, time_zone = ?, mail = ?, installation = ?, rev = rev + 1 WHERE id = ?",
+		m.Email, m.Name, m.Language, m.TimeZone, string(m.Mail), m.Installation, string(m.ID)); err != nil {
 		return err
 	}
 	if err := c.endVoid(m.ID); err != nil {

@@ -2,13 +2,15 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/internal/control"
 )
 
 // Recipients gives who is to be sent n by mail: the contact of its connector, deleted or not. Where there is none it is
 // the administrators of the workspace, each in their language; and where there are none of these, or n is about the
-// installation itself, its administrators.
+// installation itself, its administrators. Beside them it is the members of the workspace who wish for mails of its kind.
 func (s *Store) Recipients(ctx context.Context, n control.Notice) (rs []control.Recipient, err error) {
 	err = s.snapshot(ctx, "find recipients", func(c conn) error {
 		contact := n.Params[control.ParamContact]
@@ -24,6 +26,21 @@ func (s *Store) Recipients(ctx context.Context, n control.Notice) (rs []control.
 		if err == nil && len(rs) == 0 {
 			rs, err = c.recipients("SELECT m.email, CASE m.language WHEN '' THEN ? ELSE m.language END FROM members m WHERE m.installation = 1 ORDER BY m.email",
 				control.DefaultLanguage)
+		}
+		if err != nil {
+			return err
+		}
+		wish := control.MailAll
+		if n.Kind.Urgent() {
+			wish = control.MailUrgent
+		}
+		wishing, err := c.recipients(`SELECT m.email, CASE m.language WHEN '' THEN w.language ELSE m.language END
+			FROM seats s JOIN members m ON m.id = s.member JOIN workspaces w ON w.number = s.workspace
+			WHERE s.workspace = ? AND m.mail IN (?, ?) ORDER BY m.email`, n.Workspace, string(control.MailAll), string(wish))
+		for _, r := range wishing {
+			if !slices.ContainsFunc(rs, func(told control.Recipient) bool { return strings.EqualFold(told.Email, r.Email) }) {
+				rs = append(rs, r)
+			}
 		}
 		return err
 	})

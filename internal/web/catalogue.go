@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"slices"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/avrofile"
@@ -28,9 +29,17 @@ func showType(t *event.Type) client.EventType {
 		out.Versions = append(out.Versions, int(v.ID))
 	}
 	for _, f := range t.Newest().Fields {
-		out.Fields = append(out.Fields, client.EventField{Name: f.Name, Type: f.Kind.String(), Nullable: f.Nullable, Doc: f.Doc})
+		out.Fields = append(out.Fields, client.EventField{Name: f.Name, Type: f.Kind.String(), Nullable: f.Nullable, Since: int(since(t, f.Name)), Doc: f.Doc})
 	}
 	return out
+}
+
+// since gives the first version of t that has a field.
+func since(t *event.Type, field string) event.SchemaID {
+	i := slices.IndexFunc(t.Versions, func(s *event.Schema) bool {
+		return slices.ContainsFunc(s.Fields, func(f event.Field) bool { return f.Name == field })
+	})
+	return t.Versions[i].ID // the newest has it, if no other
 }
 
 func (a *api) listTypes(c *call, in paged) (client.Page[client.EventType], error) {
@@ -56,6 +65,7 @@ func (a *api) getType(c *call, in typeIn) (client.EventType, error) {
 		return client.EventType{}, e
 	}
 	out := showType(t)
+	out.Example = a.deps.Example(t)
 	if in.DDL == "" {
 		return out, nil
 	}

@@ -167,7 +167,9 @@ func (w *world) planeExamples() map[string]func(who string) example {
 		"getPolicy": at("/workspaces/acme/policies/currents?bucket=acme-currents&method=role&format=terraform"),
 		"getTrust":  at("/workspaces/acme/trust"),
 
-		"listNotices": at("/workspaces/acme/notices"),
+		"listNotices":             at("/workspaces/acme/notices"),
+		"countUnread":             at("/workspaces/acme/notices/unread"),
+		"countInstallationUnread": at("/installation/notices/unread"),
 		"markNoticesRead": func(string) example {
 			return example{path: "/workspaces/acme/notices/read", body: notice(w.acme.Number)}
 		},

@@ -279,8 +279,9 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 			must(w.t, err)
 			return example{path: "/me/two-factor", body: client.TwoFactorCode{Code: code}, undo: func() { w.withoutFactor(who) }}
 		},
-		"removeTwoFactor": put("/me/two-factor", client.TwoFactorProof{}),
-		"listSessions":    at("/me/sessions"),
+		"removeTwoFactor":  put("/me/two-factor", client.TwoFactorProof{}),
+		"listSessions":     at("/me/sessions"),
+		"endOtherSessions": at("/me/sessions"),
 		"endSession": func(who string) example {
 			w.session(who)
 			all, err := w.records().Sessions(w.t.Context(), w.member(who).ID)

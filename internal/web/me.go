@@ -17,7 +17,7 @@ func (a *api) meRoutes() []route {
 		{name: "getMe", method: http.MethodGet, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
 			summary: "Gives the member who asks, and what they may do where.", op: op(func(c *call, _ struct{}) (client.Me, error) { return a.me(c) })},
 		{name: "updateMe", method: http.MethodPatch, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
-			summary: "Changes name, language or time zone.", op: op(a.updateMe)},
+			summary: "Changes name, language, time zone or which notices are mailed.", op: op(a.updateMe)},
 		{name: "changePassword", method: http.MethodPut, path: "/me/password", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Replaces the password, and ends all other sessions.", op: op(a.changePassword)},
 		{name: "beginTwoFactor", method: http.MethodPost, path: "/me/two-factor", right: control.RightSession, group: group, status: http.StatusOK,
@@ -28,6 +28,8 @@ func (a *api) meRoutes() []route {
 			summary: "Turns two-factor sign-in off, for the password or a code.", op: op(a.removeTwoFactor)},
 		{name: "listSessions", method: http.MethodGet, path: "/me/sessions", right: control.RightSignedIn, group: group, status: http.StatusOK,
 			summary: "Lists the browsers that are signed in.", op: op(a.listSessions)},
+		{name: "endOtherSessions", method: http.MethodDelete, path: "/me/sessions", right: control.RightSession, group: group, status: http.StatusNoContent,
+			summary: "Signs all other browsers of the member out.", op: op(func(c *call, _ struct{}) (none, error) { return none{}, a.deps.People.EndOtherSessions(c) })},
 		{name: "endSession", method: http.MethodDelete, path: "/me/sessions/{session}", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Signs a browser out.", op: op(a.endSession)},
 		{name: "listTokens", method: http.MethodGet, path: "/me/tokens", right: control.RightSignedIn, group: group, status: http.StatusOK,
@@ -54,7 +56,7 @@ func (a *api) showMe(c *call, m control.Member) (client.Me, error) {
 		return client.Me{}, err
 	}
 	out := client.Me{
-		ID: string(m.ID), Email: m.Email, Name: m.Name, Language: m.Language, TimeZone: m.TimeZone,
+		ID: string(m.ID), Email: m.Email, Name: m.Name, Language: m.Language, TimeZone: m.TimeZone, Mail: string(m.Mail),
 		Installation: m.Installation, Password: m.Password, TwoFactor: m.TwoFactor,
 	}
 	for _, w := range all {
@@ -77,7 +79,7 @@ func (a *api) updateMe(c *call, in updateMeIn) (client.Me, error) {
 	if err != nil {
 		return client.Me{}, err
 	}
-	m, err := a.deps.People.UpdateMe(c, control.MeEdit{Name: in.Body.Name, Language: in.Body.Language, TimeZone: in.Body.TimeZone, Rev: rev})
+	m, err := a.deps.People.UpdateMe(c, control.MeEdit{Name: in.Body.Name, Language: in.Body.Language, TimeZone: in.Body.TimeZone, Mail: (*control.Mail)(in.Body.Mail), Rev: rev})
 	if err != nil {
 		return client.Me{}, err
 	}

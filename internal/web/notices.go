@@ -15,10 +15,14 @@ func (a *api) noticeRoutes() []route {
 	return []route{
 		{name: "listNotices", method: http.MethodGet, path: "/workspaces/{workspace}/notices", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists what was told about the workspace, newest first.", op: op(a.listNotices)},
+		{name: "countUnread", method: http.MethodGet, path: "/workspaces/{workspace}/notices/unread", right: control.RightView, group: group, status: http.StatusOK,
+			summary: "Counts the notices of the workspace that the member has not read.", op: op(a.countUnread)},
 		{name: "markNoticesRead", method: http.MethodPut, path: "/workspaces/{workspace}/notices/read", right: control.RightView, group: group, status: http.StatusNoContent,
 			summary: "Notes up to which notice the member has read.", op: op(a.markRead)},
 		{name: "listInstallationNotices", method: http.MethodGet, path: "/installation/notices", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists what was told about the installation itself, newest first.", op: op(a.listNotices)},
+		{name: "countInstallationUnread", method: http.MethodGet, path: "/installation/notices/unread", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Counts the notices of the installation that the member has not read.", op: op(a.countUnread)},
 		{name: "markInstallationNoticesRead", method: http.MethodPut, path: "/installation/notices/read", right: control.RightInstall, group: group, status: http.StatusNoContent,
 			summary: "Notes up to which notice of the installation the member has read.", op: op(a.markRead)},
 	}
@@ -64,6 +68,11 @@ func (a *api) listNotices(c *call, in noticesIn) (out client.Notices, err error)
 				Params: params, Read: n.ID <= upTo || n.At.Before(since)}
 		})
 	return out, err
+}
+
+func (a *api) countUnread(c *call, _ struct{}) (client.Unread, error) {
+	n, err := a.deps.Store.UnreadNotices(c, c.workspace.Number, c.actor.Member)
+	return client.Unread{Unread: n}, err
 }
 
 type markReadIn struct {

@@ -93,6 +93,30 @@ func TestAWrongPasswordAndAnUnknownAccountAreAnsweredAlike(t *testing.T) {
 	}
 }
 
+func TestAMemberDecidesWhatIsMailed(t *testing.T) {
+	w := newWorld(t, nil)
+	var me client.Me
+	w.as(viewer, "PATCH", "/me", client.MeEdit{Mail: new("urgent")}).read(200, &me)
+	if me.Mail != "urgent" {
+		t.Errorf("got %+v", me)
+	}
+	same(t, "another word", problems(w.as(viewer, "PATCH", "/me", client.MeEdit{Mail: new("some")}).refused(422)), []string{"mail unknown_value"})
+	w.as(viewer, "PATCH", "/me", client.MeEdit{Name: new("Vi")}).read(200, &me)
+	if me.Mail != "urgent" {
+		t.Errorf("another change took it away: %+v", me)
+	}
+}
+
+func TestOtherSessionsEndTogether(t *testing.T) {
+	w := newWorld(t, nil)
+	w.password(editor)
+	in := client.SignIn{Email: mailOf(editor), Password: goodPassword}
+	mine, other := cookieOf(t, w.ask("POST", "/sign-in", in, nil)), cookieOf(t, w.ask("POST", "/sign-in", in, nil))
+	w.ask("DELETE", "/me/sessions", nil, mine).read(204, nil)
+	w.ask("GET", "/me", nil, other).refused(401)
+	w.ask("GET", "/me", nil, mine).read(200, nil)
+}
+
 func TestTheSecondFactor(t *testing.T) {
 	w := newWorld(t, nil)
 	w.password(editor)

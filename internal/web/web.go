@@ -55,6 +55,7 @@ type Deps struct {
 	Waiting   func() map[control.ConnectorID]Waiting                    // what this process holds, if it works on the log
 	Call      func(context.Context, control.Webhook) error              // one signed call, to try a webhook
 	Say       func(text.Language, control.Notice) (title, words string) // what a notice says
+	Example   func(*event.Type) string                                  // an event, as JSON
 	Stopping  <-chan struct{}                                           // closed when the server begins to stop: who waits for an hour is answered
 	Machine   func(context.Context) (client.Installation, error)
 	IDs       IDs

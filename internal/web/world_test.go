@@ -68,7 +68,7 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil },
 		Account: func(context.Context) (string, error) { return "123456789012", nil }, Call: func(context.Context, control.Webhook) error { return nil },
-		Waiting: func() map[control.ConnectorID]Waiting { return nil },
+		Waiting: func() map[control.ConnectorID]Waiting { return nil }, Example: func(*event.Type) string { return "{}" },
 		Say: func(l text.Language, n control.Notice) (title, words string) {
 			return string(l) + " " + string(n.Kind), ""
 		}}

@@ -99,15 +99,22 @@ func (m *Maker) Append(dst []byte) []byte {
 }
 
 // AppendType appends one event of type t, as Append does, made for this call.
-func (m *Maker) AppendType(dst []byte, t *event.Type) []byte { return m.appendEvent(dst, t, "") }
+func (m *Maker) AppendType(dst []byte, t *event.Type) []byte {
+	return m.appendEvent(dst, t, "", absent)
+}
+
+// AppendWhole appends one event of type t, as AppendType does, with every field that the type has.
+func (m *Maker) AppendWhole(dst []byte, t *event.Type) []byte { return m.appendEvent(dst, t, "", 0) }
 
 // AppendTest appends one test event of type t: its id begins with "test-".
-func (m *Maker) AppendTest(dst []byte, t *event.Type) []byte { return m.appendEvent(dst, t, "test-") }
+func (m *Maker) AppendTest(dst []byte, t *event.Type) []byte {
+	return m.appendEvent(dst, t, "test-", absent)
+}
 
 func (m *Maker) fill() {
 	m.pool = make([]made, pooled)
 	for i := range m.pool {
-		text := m.appendEvent(nil, m.types[m.random.IntN(len(m.types))], "")
+		text := m.appendEvent(nil, m.types[m.random.IntN(len(m.types))], "", absent)
 		m.pool[i] = made{
 			text: text,
 			id:   bytes.Index(text, []byte(`,"id":"`)) + len(`,"id":"`),
@@ -130,15 +137,19 @@ func (m *Maker) putID(b []byte) {
 	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
 }
 
-func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string) []byte {
+// absent: one in that many of what may be absent is.
+const absent = 10
+
+// appendEvent leaves out one in so many of the fields that may be absent; 0: none.
+func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string, absent int) []byte {
 	dst = append(dst, `{"event_type":"`...)
 	dst = append(dst, t.Name...)
 	dst = append(dst, '"')
 	fields := t.Newest().Fields
 	for i := range fields {
 		f := &fields[i]
-		if f.Nullable && m.random.IntN(10) == 0 {
-			continue // one in ten of what may be absent is
+		if f.Nullable && absent > 0 && m.random.IntN(absent) == 0 {
+			continue
 		}
 		dst = append(dst, ',', '"')
 		dst = append(dst, f.Name...)

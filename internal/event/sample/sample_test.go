@@ -25,8 +25,13 @@ func TestTheReaderTakesEverySample(t *testing.T) {
 	c := catalogue(t)
 	r, m := event.NewReader(c), sample.New(c, 1, nil)
 	for _, ty := range c.Types() {
-		for range 30 {
+		for i := range 30 {
 			e := m.AppendType(nil, ty)
+			if i == 0 {
+				if e = m.AppendWhole(nil, ty); bytes.Count(e, []byte(`":`)) < len(ty.Newest().Fields) {
+					t.Errorf("a field is left out of %s", e)
+				}
+			}
 			out, s, res := r.Read(nil, e, event.Options{})
 			if res.Problems != nil || s.Type != ty {
 				t.Fatalf("%s\n%+v", e, res.Problems)

@@ -6,6 +6,7 @@ CREATE TABLE members (
   name         TEXT    NOT NULL,
   language     TEXT    NOT NULL, -- empty: as the browser asks
   time_zone    TEXT    NOT NULL, -- empty: UTC
+  mail         TEXT    NOT NULL, -- which notices; empty: those that nobody else is told of
   installation INTEGER NOT NULL,
   password     TEXT    NOT NULL, -- PHC form; empty: none
   totp         BLOB,             -- sealed; NULL: none

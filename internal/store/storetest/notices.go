@@ -193,6 +193,20 @@ func notices(run runner) {
 		equal(t, "of one whose contact is lost", who(e.notice(w.Number, lost.Connector, "")), chosen)
 		equal(t, "of the installation", who(e.notice(0, "", "")), machine)
 		equal(t, "contact still", who(e.notice(w.Number, c.Connector, "")), expect)
+
+		dora := e.member("dora", e.seat(w, control.Viewer))
+		calm, urgent := e.notice(w.Number, c.Connector, ""), e.notice(w.Number, c.Connector, "")
+		calm.Kind, urgent.Kind = control.NoticeSlow, control.NoticeLastCall
+		for wish, want := range map[control.Mail][2]int{control.MailOwn: {1, 1}, control.MailUrgent: {1, 2}, control.MailAll: {2, 2}} {
+			dora.Mail = wish
+			ok(t, e.UpdateMember(t.Context(), dora))
+			dora.Rev++
+			equal(t, fmt.Sprintf("of what is not urgent and what is, wishing for %q", wish), [2]int{len(who(calm)), len(who(urgent))}, want)
+			equal(t, "of the installation", who(e.notice(0, "", "")), machine)
+		}
+		read, err := e.Member(t.Context(), dora.ID)
+		ok(t, err)
+		equal(t, "what is kept", read.Mail, dora.Mail)
 	})
 	run("a member has seen what came before them and what they marked, and nobody else's", func(t *testing.T, e *env) {
 		ctx := t.Context()

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store/storetest"
+	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
 )
 
@@ -51,6 +52,10 @@ func newWorld(t *testing.T) *world {
 	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
+		Example: func(t *event.Type) string { return `{"event_type":"` + t.Name + `","note":"<i>"}` },
+		Say: func(l text.Language, n control.Notice) (title, words string) {
+			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
+		},
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
 	must(t, err)
 	w.plane = plane
