@@ -128,17 +128,18 @@ type DataExportEdit struct {
 
 // Check is a credential check, and what waits for it: a launch, an edit, a save.
 type Check struct {
-	ID        string      `json:"id"`
-	For       string      `json:"for" enum:"launch,edit,check,export_test,export_save"`
-	State     string      `json:"state" enum:"waiting,running,passed,failed"`
-	Steps     []CheckStep `json:"steps"`
-	Notes     []CheckNote `json:"notes" doc:"What is worth knowing though it passed."`
-	Connector string      `json:"connector,omitempty" doc:"Id of the connector; with launch, which it has once it passed."`
-	Changes   []string    `json:"changes,omitempty" doc:"What an edit changed, in words."`
-	Error     *Error      `json:"error,omitempty" doc:"Why it failed."`
-	Note      string      `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
-	CreatedAt time.Time   `json:"created_at"`
-	DoneAt    *time.Time  `json:"done_at,omitempty"`
+	ID        string         `json:"id"`
+	For       string         `json:"for" enum:"launch,edit,check,export_test,export_save"`
+	State     string         `json:"state" enum:"waiting,running,passed,failed"`
+	Steps     []CheckStep    `json:"steps"`
+	Notes     []CheckNote    `json:"notes" doc:"What is worth knowing though it passed."`
+	Connector string         `json:"connector,omitempty" doc:"Id of the connector; with launch, which it has once it passed."`
+	Changes   []string       `json:"changes,omitempty" doc:"What an edit changed, in words."`
+	Error     *Error         `json:"error,omitempty" doc:"Why it failed."`
+	Asked     *ConnectorEdit `json:"asked,omitempty" doc:"What a launch or an edit that failed was to do, without its secret."`
+	Note      string         `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
+	CreatedAt time.Time      `json:"created_at"`
+	DoneAt    *time.Time     `json:"done_at,omitempty"`
 }
 
 // CheckStep is one thing that was tried.
@@ -148,6 +149,7 @@ type CheckStep struct {
 	Problem   string            `json:"problem,omitempty"`
 	Message   string            `json:"message,omitempty"`
 	Hint      string            `json:"hint,omitempty"`
+	Said      string            `json:"said,omitempty" doc:"What the store said, in its own words."`
 	Remedy    map[string]string `json:"remedy,omitempty" doc:"What to put in place, by format: json, cli, terraform, cloudformation."`
 	LeftSecs  float64           `json:"left_seconds,omitempty" doc:"While trying again: for how long still."`
 	Statement string            `json:"statement,omitempty" doc:"The policy statement that is missing."`
@@ -156,6 +158,8 @@ type CheckStep struct {
 // CheckNote is a remark of a check.
 type CheckNote struct {
 	Message string            `json:"message"`
+	Hint    string            `json:"hint,omitempty"`
+	Said    string            `json:"said,omitempty" doc:"What the store said, in its own words."`
 	Remedy  map[string]string `json:"remedy,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,8 +141,10 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 		return
 	}
 	j.State, j.DoneAt = control.JobDone, time.Now()
-	if err == nil && out != nil {
-		j.Result, err = json.Marshal(out)
+	if out != nil {
+		var lost error
+		j.Result, lost = json.Marshal(out)
+		err = cmp.Or(err, lost)
 	}
 	if err != nil {
 		j.State, j.Failure = control.JobFailed, control.FailureOf(err)

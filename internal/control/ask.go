@@ -41,11 +41,14 @@ type applyParams struct {
 // LaunchDone is what comes out of a JobLaunch.
 type LaunchDone struct {
 	Connector ConnectorID `json:"connector"`
+	Asked     *Edit       `json:"asked,omitempty"` // if it failed: what was asked for, without its secret
 }
 
 // EditDone is what comes out of a JobEdit and a JobExportSave.
 type EditDone struct {
-	Changes []string `json:"changes"` // in words
+	Changes []string `json:"changes"`         // in words
+	Kept    []string `json:"kept,omitempty"`  // earlier folders that keep their former credentials, which the new ones do not open
+	Asked   *Edit    `json:"asked,omitempty"` // of a JobEdit that failed: what was asked for, without its secret
 }
 
 // ApplyDone is what comes out of a JobApply.
@@ -306,7 +309,10 @@ func (p *Plane) still(ctx context.Context, r Right, workspace uint32) error {
 }
 
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone or
-// ApplyDone, or nil. It is safe to do a job again, however far it came before, but not beside itself.
+// ApplyDone, or nil; of a launch and an edit also with an error. It is safe to do a job again, however far it came before, but not beside itself.
+//
+// A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
+// nothing by the job.
 //
 // Errors: as May; those of the action, also those of its check; internal for a job of another kind.
 func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
@@ -361,20 +367,27 @@ func (p *Plane) doLaunch(ctx context.Context, j Job, in editParams) (any, error)
 	if fault.Is(err, fault.NotFound) { // else a process ended after it and before the job was noted as done
 		_, err = p.launch(ctx, j.Workspace, j.Connector, in.Edit)
 	}
-	return LaunchDone{j.Connector}, err
+	done := LaunchDone{Connector: j.Connector}
+	if err != nil {
+		done.Asked = &in.Edit
+	}
+	return done, err
 }
 
 func (p *Plane) doEdit(ctx context.Context, j Job, in editParams) (any, error) {
-	var changes []string
+	done := EditDone{Changes: []string{}}
 	err := p.based(in.Rev, func() error {
 		pl, err := p.planEdit(ctx, j.Workspace, j.Connector, in.Edit, in.Rev)
 		if err == nil {
 			err = p.carryOut(ctx, &pl)
 		}
-		changes = pl.changes
+		done.Changes, done.Kept = append([]string{}, pl.changes...), pl.kept
 		return err
 	})
-	return EditDone{append([]string{}, changes...)}, fault.Wrap(err, "edit connector")
+	if err != nil {
+		done.Asked = &in.Edit
+	}
+	return done, fault.Wrap(err, "edit connector")
 }
 
 func (p *Plane) doSaveExport(ctx context.Context, j Job, in exportParams) (any, error) {
@@ -387,7 +400,7 @@ func (p *Plane) doSaveExport(ctx context.Context, j Job, in exportParams) (any, 
 		changes = pl.changes
 		return err
 	})
-	return EditDone{append([]string{}, changes...)}, fault.Wrap(err, "save data export")
+	return EditDone{Changes: append([]string{}, changes...)}, fault.Wrap(err, "save data export")
 }
 
 func (j Job) read(params any) error {

@@ -17,7 +17,7 @@ type Job struct {
 	Actor     Actor           // who asked, with their rights of then; what they may do is looked at again, see Plane.May
 	State     JobState
 	Progress  json.RawMessage // how far it is, and at its end what its checks found; nil: nothing to tell
-	Result    json.RawMessage // what came out; nil until done. Kept sealed like Params: an apply may have made keys
+	Result    json.RawMessage // what came out, of some kinds also if they failed; nil until then. Kept sealed like Params: an apply may have made keys
 	// Failure is why it failed, as an answer would say it: a fault.Error without cause and operation. nil: it did not.
 	Failure   *fault.Error
 	CreatedAt time.Time

@@ -282,6 +282,7 @@ type plan struct {
 	check   bool // access must be checked, and stored
 	rotated bool // what opens the bucket is another
 	changes []string
+	kept    []string // earlier folders that keep what opens them
 	secrets []string // names of those that are other ones, for the log of changes
 }
 
@@ -393,6 +394,7 @@ func (p *Plane) inherit(ctx context.Context, pl *plan) (numbers []int, err error
 			case report.Passing:
 				return nil, report.Err() // it cannot be told now
 			case !report.OK:
+				pl.kept = append(pl.kept, d.Folder)
 				pl.changes = append(pl.changes, fmt.Sprintf("earlier folder %s: keeps its former credentials, the new ones do not open it", word(d.Folder)))
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // checksKept is how many checks of one connector the store remembers, and more.
@@ -20,23 +21,23 @@ func (a *api) pastChecks(c *call, connector control.ConnectorID, p paged) (out c
 		return out, err
 	}
 	var failed error
+	l := c.reader()
 	out, err = pageOf(c, p, rows, func(r control.CheckRow) int64 { return r.ID }, func(r control.CheckRow) client.PastCheck {
-		shown, err := a.showPast(r)
+		shown, err := a.showPast(l, r)
 		failed = errors.Join(failed, err)
 		return shown
 	})
 	return out, errors.Join(err, failed)
 }
 
-func (a *api) showPast(r control.CheckRow) (client.PastCheck, error) {
+func (a *api) showPast(l text.Language, r control.CheckRow) (client.PastCheck, error) {
 	var report bucket.Report
 	if err := json.Unmarshal(r.Report, &report); err != nil {
 		return client.PastCheck{}, fault.From(err, fault.Corrupt, "read a check")
 	}
-	out := client.PastCheck{ID: a.deps.IDs.name(pastCheckID, r.ID), At: r.At, Trigger: string(r.Trigger), OK: r.OK, Steps: showSteps(report.Steps), Notes: showNotes(report.Notes)}
+	out := client.PastCheck{ID: a.deps.IDs.name(pastCheckID, r.ID), At: r.At, Trigger: string(r.Trigger), OK: r.OK, Steps: showSteps(l, report.Steps), Notes: showNotes(l, report.Notes)}
 	if len(report.Steps) == 0 && !r.OK { // it could not be made
-		said := &fault.Error{Msg: report.Heading}
-		out.Notes = append(out.Notes, client.CheckNote{Message: said.Message()})
+		out.Notes = append(out.Notes, client.CheckNote{Message: text.Say(l, report.Heading, nil)})
 	}
 	return out, nil
 }

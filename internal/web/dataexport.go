@@ -62,6 +62,11 @@ func (a *api) deleteDataExport(c *call, _ struct{}) (none, error) {
 	return none{}, a.deps.Plane.UnlinkDataExport(c, c.workspace.Number)
 }
 
-func (a *api) listDataExportChecks(c *call, in paged) (client.Page[client.PastCheck], error) {
-	return a.pastChecks(c, "", in)
+type dataExportChecksIn struct {
+	paged
+	spoken
+}
+
+func (a *api) listDataExportChecks(c *call, in dataExportChecksIn) (client.Page[client.PastCheck], error) {
+	return a.pastChecks(c, "", in.paged)
 }

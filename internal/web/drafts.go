@@ -27,26 +27,30 @@ func (a *api) draftRoutes() []route {
 }
 
 func showDraft(d control.Draft) client.Draft {
-	e := d.Edit
-	out := client.Draft{ID: string(d.ID), Name: d.Name(), HasSecret: e.SecretAccessKey != nil && !e.SecretAccessKey.Empty(), CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
-		Connector: client.ConnectorEdit{Name: e.Name, ContactEmail: e.ContactEmail, Encryption: e.Encryption, Codec: e.Codec, Paused: e.Paused, Test: e.Test}}
+	secret := d.Edit.SecretAccessKey
+	return client.Draft{ID: string(d.ID), Name: d.Name(), HasSecret: secret != nil && !secret.Empty(), CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt, Connector: showEdit(d.Edit)}
+}
+
+// showEdit gives what is wanted of a connector, without its secret.
+func showEdit(e control.Edit) client.ConnectorEdit {
+	out := client.ConnectorEdit{Name: e.Name, ContactEmail: e.ContactEmail, Encryption: e.Encryption, Codec: e.Codec, Paused: e.Paused, Test: e.Test}
 	to := client.DestinationEdit{Bucket: e.Bucket, Folder: e.Folder, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle, AccessKeyID: e.AccessKeyID, RoleARN: e.RoleARN}
 	if e.SameAs != nil {
 		to.SameAs = new(string(*e.SameAs))
 	}
 	if to != (client.DestinationEdit{}) {
-		out.Connector.Destination = &to
+		out.Destination = &to
 	}
 	if e.Events != nil {
-		out.Connector.Events = &e.Events
+		out.Events = &e.Events
 	}
 	if e.Transformations != nil {
-		out.Connector.Transformations = new(append([]client.Transformation{}, showTransformations(e.Transformations)...))
+		out.Transformations = new(append([]client.Transformation{}, showTransformations(e.Transformations)...))
 	}
 	if e.FlushInterval != nil || e.FlushEvents != nil {
-		out.Connector.Flush = &client.FlushEdit{Events: e.FlushEvents}
+		out.Flush = &client.FlushEdit{Events: e.FlushEvents}
 		if e.FlushInterval != nil {
-			out.Connector.Flush.Interval = new(e.FlushInterval.String())
+			out.Flush.Interval = new(e.FlushInterval.String())
 		}
 	}
 	return out

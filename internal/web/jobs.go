@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // jobRoutes are about work that goes on after its answer.
@@ -48,6 +50,7 @@ func (a *api) job(c *call, k kind, name string) (control.Job, error) {
 }
 
 type checkIn struct {
+	spoken
 	Check string `path:"check"`
 }
 
@@ -60,6 +63,7 @@ func (a *api) getCheck(c *call, in checkIn) (client.Check, error) {
 }
 
 type jobIn struct {
+	spoken
 	Job string `path:"job"`
 }
 
@@ -95,6 +99,8 @@ func (a *api) began(c *call, id int64, err error) (client.Job, error) {
 	return a.showJob(c, j)
 }
 
+var noServer = fault.Message{Key: "check.no_server", Text: "No server works on the log at the moment. This is done as soon as one does."}
+
 // note says why j waits, where that is not only its turn.
 func (a *api) note(c *call, j control.Job) (string, error) {
 	if j.State != control.JobWaiting {
@@ -104,13 +110,13 @@ func (a *api) note(c *call, j control.Job) (string, error) {
 	if err != nil || worked {
 		return "", err
 	}
-	return "No server works on the log at the moment. This is done as soon as one does.", nil
+	return text.Say(c.reader(), noServer, nil), nil
 }
 
 func (a *api) showJob(c *call, j control.Job) (client.Job, error) {
 	note, err := a.note(c, j)
 	out := client.Job{ID: a.deps.IDs.name(jobID, j.ID), Kind: string(j.Kind), State: string(j.State), Connector: string(j.Connector),
-		Error: showError(j.Failure), Note: note, CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
+		Error: showError(c.reader(), j.Failure), Note: note, CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
 	for _, part := range []struct {
 		from json.RawMessage
 		to   *map[string]any
@@ -127,7 +133,7 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 	if err != nil {
 		return client.Check{}, err
 	}
-	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(a.late(c, j)), Note: note,
+	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(c.reader(), a.late(c, j)), Note: note,
 		CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
 	out.State = string(j.State)
 	switch j.State {
@@ -143,7 +149,7 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 		}
 		if len(at.Checks) > 0 { // those of earlier folders, if any follow, are told in words among the changes
 			first := at.Checks[0]
-			out.Steps, out.Notes = showSteps(first.Steps), showNotes(first.Notes)
+			out.Steps, out.Notes = showSteps(c.reader(), first.Steps), showNotes(c.reader(), first.Notes)
 			if n := len(out.Steps); n > 0 {
 				out.Steps[n-1].LeftSecs = first.Left
 			}
@@ -155,6 +161,12 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 			return out, fault.From(err, fault.Corrupt, "read the check")
 		}
 		out.Changes = done.Changes
+		for _, folder := range done.Kept {
+			out.Notes = append(out.Notes, client.CheckNote{Message: text.T(c.reader(), "check.kept", text.Params{"folder": cmp.Or(folder, "/")})})
+		}
+		if j.State == control.JobFailed && done.Asked != nil {
+			out.Asked = new(showEdit(*done.Asked))
+		}
 	}
 	return out, nil
 }
@@ -172,35 +184,43 @@ func (a *api) late(c *call, j control.Job) *fault.Error {
 	return fault.As(a.overtaken(c, v, j.Workspace, id, j.DoneAt, f))
 }
 
-// showError gives a job's failure as an answer would have said it.
-func showError(f *fault.Error) *client.Error {
+// showError gives a job's failure as an answer says it. What no catalogue has is English for who reads that; others are
+// told by the code.
+func showError(l text.Language, f *fault.Error) *client.Error {
 	if f == nil {
 		return nil
 	}
-	out := &client.Error{Code: string(f.Code), Message: f.Message(), Hint: f.HintText()}
-	for _, p := range f.Fields {
-		out.Fields = append(out.Fields, client.FieldProblem{Field: p.Field, Code: p.Code, Message: p.Message})
+	out := &client.Error{Code: string(f.Code), Message: text.Say(l, f.Msg, f.Params), Hint: text.Say(l, f.Hint, f.Params)}
+	if l != text.English && f.Msg.Key == "" && len(f.Fields) == 0 || out.Message == "" && len(f.Fields) == 0 {
+		out.Message = text.T(l, Headings[f.Code], nil)
 	}
-	if out.Message == "" && len(out.Fields) == 0 {
-		out.Message = "Something went wrong in the server; its log says what."
+	if l != text.English && f.Hint.Key == "" {
+		out.Hint = ""
+	}
+	for _, p := range f.Fields {
+		message := p.Message // which may say more than the catalogue's
+		if l != text.English {
+			message = text.Problem(l, p)
+		}
+		out.Fields = append(out.Fields, client.FieldProblem{Field: p.Field, Code: p.Code, Message: message})
 	}
 	return out
 }
 
-func showSteps(steps []bucket.Step) []client.CheckStep {
+func showSteps(l text.Language, steps []bucket.Step) []client.CheckStep {
 	out := make([]client.CheckStep, len(steps))
 	for i, s := range steps {
-		said := &fault.Error{Msg: s.Finding.Message, Hint: s.Finding.Hint, Params: s.Finding.Params}
-		out[i] = client.CheckStep{Action: s.Action, State: string(s.State), Problem: string(s.Problem), Message: said.Message(), Hint: said.HintText(),
-			Remedy: showRemedy(s.Finding.Remedy), Statement: s.Statement}
+		f := s.Finding
+		out[i] = client.CheckStep{Action: s.Action, State: string(s.State), Problem: string(s.Problem), Message: text.Say(l, f.Message, f.Params), Hint: text.Say(l, f.Hint, f.Params),
+			Said: f.Said, Remedy: showRemedy(f.Remedy), Statement: s.Statement}
 	}
 	return out
 }
 
-func showNotes(notes []bucket.Finding) []client.CheckNote {
+func showNotes(l text.Language, notes []bucket.Finding) []client.CheckNote {
 	out := make([]client.CheckNote, len(notes))
 	for i, n := range notes {
-		out[i] = client.CheckNote{Message: n.Text(), Remedy: showRemedy(n.Remedy)}
+		out[i] = client.CheckNote{Message: text.Say(l, n.Message, n.Params), Hint: text.Say(l, n.Hint, n.Params), Said: n.Said, Remedy: showRemedy(n.Remedy)}
 	}
 	return out
 }

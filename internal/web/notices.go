@@ -30,8 +30,16 @@ func (a *api) noticeRoutes() []route {
 
 type noticesIn struct {
 	paged
-	Language string `header:"Accept-Language" doc:"Of titles and texts: en, pt-BR or es; else the member's, else English."`
+	spoken
 }
+
+// spoken is embedded in inputs whose answers hold sentences.
+type spoken struct {
+	Language string `header:"Accept-Language" doc:"Of sentences: en, pt-BR or es; else the member's, else English."`
+}
+
+// reader is the language of sentences in an answer. Inputs of rows that have any embed spoken.
+func (c *call) reader() text.Language { return c.language(c.r.Header.Get("Accept-Language")) }
 
 // language is that in which whoever asks is answered.
 func (c *call) language(accepted string) text.Language {

@@ -38,9 +38,9 @@ func (w *world) work() {
 		j.State, j.DoneAt = control.JobDone, time.Now()
 		if err != nil {
 			j.State, j.Failure = control.JobFailed, control.FailureOf(err)
-		} else if j.Result, err = json.Marshal(out); err != nil {
-			w.t.Fatal(err)
 		}
+		j.Result, err = json.Marshal(out)
+		must(w.t, err)
 		must(w.t, db.SaveJob(w.t.Context(), j))
 	}
 }
@@ -150,6 +150,65 @@ func TestAFailedCheckSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("%+v", check)
 	}
 	w.as(viewer, "GET", acmes+"/"+check.Connector, nil).refused(404)
+}
+
+func TestACheckIsToldInTheReadersLanguage(t *testing.T) {
+	w := newWorld(t, nil)
+	w.plane.Check = func(_ context.Context, in bucket.CheckInput) (bucket.Report, error) {
+		f := bucket.Finding{Message: fault.Message{Key: "check.no_such_bucket", Text: "There is no bucket called {bucket}."},
+			Hint: fault.Message{Key: "check.no_such_bucket.hint", Text: "Compare the name."}, Params: fault.Params{"bucket": in.Access.Bucket}, Said: "NoSuchBucket"}
+		return bucket.Report{Heading: fault.Message{Key: "check.heading.no_such_bucket", Text: "S3 credentials are invalid: no such bucket"},
+			Steps: []bucket.Step{{Action: "s3:ListBucket", State: bucket.Failed, Problem: bucket.NoSuchBucket, Finding: f}}, Notes: []bucket.Finding{f}}, nil
+	}
+	spanish := with(w.session(editor), "Accept-Language", "es")
+	var check client.Check
+	a := w.ask("POST", acmes, wish(), spanish).read(202, &check)
+	if check.Note != text.T(text.Spanish, "check.no_server", nil) {
+		t.Errorf("while it waits: %q", check.Note)
+	}
+	w.work()
+	w.ask("GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil, spanish).read(200, &check)
+	want := text.T(text.Spanish, "check.no_such_bucket", text.Params{"bucket": "acme-currents"})
+	if s := check.Steps[0]; s.Message != want || s.Hint != text.T(text.Spanish, "check.no_such_bucket.hint", nil) || s.Said != "NoSuchBucket" {
+		t.Errorf("step %+v", s)
+	}
+	if check.Error.Message != text.T(text.Spanish, "check.heading.no_such_bucket", nil) || check.Error.Fields[0].Message != want {
+		t.Errorf("error %+v", check.Error)
+	}
+	rows, err := w.api.deps.Store.Checks(t.Context(), w.acme.Number, control.ConnectorID(check.Connector), 1)
+	must(t, err)
+	shown, err := w.api.showPast(text.Spanish, rows[0])
+	must(t, err)
+	if shown.Steps[0].Message != want || shown.Notes[0].Message != want || shown.Notes[0].Hint == "" {
+		t.Errorf("later: %+v", shown)
+	}
+	w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).read(200, &check)
+	if check.Steps[0].Message != "There is no bucket called acme-currents." {
+		t.Errorf("who says nothing of a language reads %q", check.Steps[0].Message)
+	}
+}
+
+func TestWhatWasAskedForCanBeHadAgainAfterAFailure(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.launched(w.acme)
+	w.plane.Check = refusing
+	e := wish()
+	e.Name = new("second")
+	e.Destination.Folder = new("second")
+	var check client.Check
+	a := w.as(editor, "POST", acmes, e)
+	w.follow(editor, a, &check)
+	if got := check.Asked; got == nil || *got.Name != "second" || *got.Destination.Folder != "second" || got.Destination.SecretAccessKey != nil {
+		t.Errorf("launch: %+v", got)
+	}
+	a = w.as(editor, "PATCH", acmes+"/"+string(c.Connector), client.ConnectorEdit{Destination: &client.DestinationEdit{Folder: new("third")}})
+	w.follow(editor, a, &check)
+	if got := check.Asked; got == nil || *got.Destination.Folder != "third" || got.Name != nil {
+		t.Errorf("edit: %+v", got)
+	}
+	if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "secret_access_key") {
+		t.Error("the check holds the secret")
+	}
 }
 
 func TestAChangeHeedsItsVersion(t *testing.T) {

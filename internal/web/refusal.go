@@ -1,6 +1,18 @@
 package web
 
-import "context"
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Headings say in a few words what a code means to whoever meets it: keys of the catalogue.
+var Headings = map[fault.Code]string{
+	fault.Invalid: "page.error_invalid", fault.Unauthorized: "page.error_unauthorized", fault.Forbidden: "page.error_forbidden",
+	fault.NotFound: "page.error_not_found", fault.Conflict: "page.error_conflict", fault.TooLarge: "page.error_too_large",
+	fault.RateLimited: "page.error_rate_limited", fault.Unavailable: "page.error_unavailable", fault.Corrupt: "page.error_internal",
+	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
+}
 
 type refusalKey struct{}
 

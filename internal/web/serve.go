@@ -216,23 +216,26 @@ func (a *api) overtaken(ctx context.Context, v *versions, workspace uint32, id s
 	if failed != nil || i < 0 {
 		return err // it is stale all the same
 	}
-	did, e := "changed", all[i]
+	e := all[i]
+	out := &fault.Error{Code: fault.Stale, Hint: overtakenHint, Cause: err,
+		Params: fault.Params{"who": e.Actor, "at": e.At.UTC().Format("2006-01-02 15:04:05 UTC"), "fields": strings.Join(changed(e), ", ")}}
 	switch {
 	case e.Before == nil:
-		did = "made"
+		out.Msg = fault.Message{Key: "control.overtaken_made", Text: "{who} made it at {at}."}
 	case e.After == nil:
-		did = "removed"
+		out.Msg = fault.Message{Key: "control.overtaken_removed", Text: "{who} removed it at {at}."}
+	case out.Params["fields"] == "":
+		out.Msg = fault.Message{Key: "control.overtaken_changed", Text: "{who} changed it at {at}."}
+	default:
+		out.Msg = fault.Message{Key: "control.overtaken_fields", Text: "{who} changed it at {at}: {fields}."}
 	}
-	what := ""
-	if fields := changed(e); did == "changed" && len(fields) > 0 {
-		what = ": " + strings.Join(fields, ", ")
-	}
-	return fault.New(fault.Stale, "", "%s %s it at %s%s.", e.Actor, did, e.At.UTC().Format(time.RFC3339), what).
-		WithHint("Load it again and see whether your change still fits.").WithCause(err)
+	return out
 }
 
 // changed gives the names of the fields that differ.
 func changed(e control.Entry) []string {
+var overtakenHint = fault.Message{Key: "control.overtaken_hint", Text: "Load it again and see whether your change still fits."}
+
 	fields := map[string]json.RawMessage{}
 	for _, side := range []json.RawMessage{e.Before, e.After} {
 		if len(side) > 0 {

@@ -266,7 +266,7 @@ func TestAConflictShowsNothingOfOthers(t *testing.T) {
 		t.Errorf("of what was never changed: %q", said)
 	}
 	w.as(installer, "PATCH", "/installation/members/"+me, client.PersonEdit{Installation: new(true)}).read(200, nil)
-	if said := edit(); !strings.Contains(said, mailOf(installer)) || !strings.HasSuffix(said, "Z: installation_administrator.") {
+	if said := edit(); !strings.Contains(said, mailOf(installer)) || !strings.HasSuffix(said, "UTC: installation_administrator.") {
 		t.Errorf("of their own: %q", said)
 	}
 }

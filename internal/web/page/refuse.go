@@ -6,6 +6,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/text"
+	"github.com/millrace/millrace/internal/web"
 )
 
 // noticePage says one thing, and what to do now.
@@ -30,16 +31,8 @@ func (v *visit) refuse(err error) {
 	if id := httpd.RequestID(v.r); id != "" && code == fault.Internal {
 		b.Texts = append(b.Texts, v.t("page.request_id", "id", id))
 	}
-	f := v.frame(v.t(refusalTitles[code]), "")
+	f := v.frame(v.t(web.Headings[code]), "")
 	v.show(code.HTTP(), "notice", noticePage{f, b})
-}
-
-// refusalTitles head the pages of errors, by code.
-var refusalTitles = map[fault.Code]string{
-	fault.Invalid: "page.error_invalid", fault.Unauthorized: "page.error_unauthorized", fault.Forbidden: "page.error_forbidden",
-	fault.NotFound: "page.error_not_found", fault.Conflict: "page.error_conflict", fault.TooLarge: "page.error_too_large",
-	fault.RateLimited: "page.error_rate_limited", fault.Unavailable: "page.error_unavailable", fault.Corrupt: "page.error_internal",
-	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
 }
 
 // message says err in the visitor's language. Of errors that are ours alone the sentence stays in the log. One that has
@@ -48,7 +41,7 @@ func (v *visit) message(err error) string {
 	if e := fault.As(err); e != nil && e.Code != fault.Internal && e.Code != fault.Corrupt && v.speaks(e.Msg) {
 		return text.Say(v.lang, e.Msg, e.Params)
 	}
-	return v.t(refusalTitles[fault.CodeOf(err)])
+	return v.t(web.Headings[fault.CodeOf(err)])
 }
 
 // speaks reports whether there is such a sentence in the visitor's language.
