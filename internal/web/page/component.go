@@ -31,6 +31,7 @@ type button struct {
 	Action   string // address of the form, where it is not the form's own
 	Small    bool
 	Disabled bool
+	Post     bool // a form of its own, sent to Href
 }
 
 // field is a labelled input. What was typed stands in Value, also where it is wrong.
@@ -173,6 +174,7 @@ type banner struct {
 	Title   string
 	Texts   []string
 	Actions []button
+	Help    *help
 }
 
 // tab is one of a row of pages about the same thing.
@@ -227,6 +229,19 @@ func (m moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
 type spark struct {
 	Label string
 	Path  string
+}
+
+// figure is a number that a page begins with.
+type figure struct {
+	Name, Text, Small, Href string
+	Time                    *moment
+}
+
+// filter narrows a list down. It is sent as a question, so what it gives has an address.
+type filter struct {
+	Fields []field
+	Button string
+	Clear  *button // nil: nothing is chosen
 }
 
 // progress is how far something is.

@@ -20,6 +20,8 @@ type componentsPage struct {
 	None     table
 	Pairs    pairs
 	Progress progress
+	Figures  []figure
+	Filter   filter
 	Chart    chart
 }
 
@@ -55,9 +57,9 @@ func components(now time.Time) componentsPage {
 		}},
 		Pills: []pill{{good, "circle-check", "Active"}, {bad, "circle-alert", "Failing"}, {warn, "pause", "Paused"}, {plain, "circle-dashed", "Draft"}, {info, "info", "New"}},
 		Banners: []banner{
-			{bad, "circle-alert", "Failing since 08:12 UTC: the key is disabled.", []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}},
-			{warn, "triangle-alert", "The role can be assumed without the external id.", []string{"Add the condition to its trust policy."}, nil},
-			{good, "circle-check", "Saved.", nil, nil},
+			{bad, "circle-alert", "Failing since 08:12 UTC: the key is disabled.", []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}, nil},
+			{warn, "triangle-alert", "The role can be assumed without the external id.", []string{"Add the condition to its trust policy."}, nil, nil},
+			{good, "circle-check", "Saved.", nil, nil, nil},
 		},
 		Steps: []step{
 			{State: "passed", Title: "Sign in", Text: "as arn:aws:iam::111122223333:role/millrace-currents"}, {State: "failed", Title: "Write a file (s3:PutObject)", Text: "AccessDenied: the policy does not allow it.", Hint: "Add this statement to the policy.", Remedies: []code{{"r1", "JSON", "{\n  \"Effect\": \"Allow\",\n  \"Action\": \"s3:PutObject\"\n}"}}},
@@ -72,6 +74,8 @@ func components(now time.Time) componentsPage {
 		None:     table{Empty: &empty{"Nothing has ever been lost.", "If events are dropped by a rule, each range stands here with its reason and count.", &button{Text: "What can be lost", Href: "#"}}},
 		Pairs:    pairs{{Name: "Bucket", Text: "acme-currents", Mono: true}, {Name: "External id", Copy: &line{"e2", "External id", "mlr-9f2c0b7a"}}, {Name: "Since", Time: &at}},
 		Progress: progress{"45,000 of 100,000 users", 45, 100},
+		Figures:  []figure{{Name: "Waiting", Text: "312", Small: "the oldest for 40 s"}, {Name: "Last file", Time: &at}, {Name: "Last 24 hours", Text: "1,248,000", Href: "#"}},
+		Filter:   filter{[]field{{Name: "q", Label: "Search", Value: "warehouse"}, {Name: "type", Label: "Event type", Options: []option{{"", "All", true}}}}, "Filter", &button{Text: "Clear", Kind: "quiet", Href: "#"}},
 		Chart:    sampleChart(),
 	}
 }

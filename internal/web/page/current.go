@@ -187,7 +187,7 @@ func showFiles(v *visit) error {
 			break
 		}
 	}
-	v.show(http.StatusOK, "list", listPage{f, t})
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil
 }
 
@@ -214,7 +214,7 @@ func showLosses(v *visit) error {
 			break
 		}
 	}
-	v.show(http.StatusOK, "list", listPage{f, t})
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil
 }
 
@@ -239,7 +239,7 @@ func showAudit(v *visit) error {
 		}
 		t.Rows = append(t.Rows, row{[]cell{{Text: h.Hour.UTC().Format("2006-01-02 15:00")}, {Text: v.lang.Number(s.Accepted)}, {Text: v.lang.Number(s.Delivered)}, {Text: v.lang.Number(s.Dropped)}, {Text: v.lang.Number(s.Waiting)}, {Pill: &balance}}})
 	}
-	v.show(http.StatusOK, "list", listPage{f, t})
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil
 }
 
@@ -269,7 +269,7 @@ func showChecks(v *visit) error {
 			break
 		}
 	}
-	v.show(http.StatusOK, "list", listPage{f, t})
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil
 }
 

@@ -28,8 +28,9 @@ func currentPages() []page {
 
 // listPage is a list with a table.
 type listPage struct {
-	Frame frame
-	Table table
+	Frame  frame
+	Table  table
+	Filter *filter
 }
 
 func listCurrents(v *visit) error {
@@ -59,7 +60,7 @@ func listCurrents(v *visit) error {
 		f.Actions = []button{create}
 		f.Says = v.currentsSay(counts)
 	}
-	v.show(http.StatusOK, "list", listPage{f, t})
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil
 }
 

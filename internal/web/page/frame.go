@@ -13,6 +13,7 @@ type frame struct {
 	Title   string
 	Alone   bool // without rail and top: for who is not signed in
 	Refresh int  // seconds until a browser without script asks again; 0: it does not
+	Live    int  // seconds after which the page's numbers are asked for again; 0: they stay
 
 	Rail       []railItem
 	Workspaces *menu

@@ -5,6 +5,7 @@ import "html/template"
 // sectionsPage is a page of several things about the same, one below the other.
 type sectionsPage struct {
 	Frame    frame
+	Banners  []banner
 	Sections []section
 }
 
@@ -16,6 +17,8 @@ type section struct {
 	Actions []button // beside the heading
 	Banner  *banner
 	Bars    []progress
+	Figures []figure
+	Chart   *chart
 	Pairs   pairs
 	Drawing template.HTML // made by this program
 	Line    *line
@@ -23,4 +26,5 @@ type section struct {
 	Codes   []code
 	Form    *form
 	Table   *table
+	Empty   *empty
 }

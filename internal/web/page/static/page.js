@@ -56,21 +56,28 @@
   const swap = (id, text) => {
     const made = new DOMParser().parseFromString(text, "text/html").getElementById(id), old = document.getElementById(id);
     if (!made || !old) return null;
-    const open = [...old.querySelectorAll("details")].map((d) => d.open);
+    const open = [...old.querySelectorAll("details")].map((d) => d.open), at = old.contains(document.activeElement) && document.activeElement;
     old.replaceWith(made);
     [...made.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
     enhance(made);
+    if (at) [...made.querySelectorAll(at.tagName)].find((x) => x.href === at.href && x.textContent === at.textContent)?.focus();
     return made;
   };
 
-  // A part that changes by itself is asked for again as long as it says so.
+  // What somebody types or selects is not taken from under their hands.
+  const busy = (part) => document.hidden || !getSelection().isCollapsed || [...part.querySelectorAll("input, select")].some((i) => i === document.activeElement || (i.defaultValue ?? i.value) !== i.value);
+
+  // A part that changes by itself is asked for again as long as it says so, and the page's sentence with it.
   const watch = (part) => setTimeout(async () => {
-    if (document.hidden) return watch(part);
+    if (!part.isConnected) return;
+    if (busy(part)) return watch(part);
     let next = part;
     try {
       const answer = await fetch(location.href, { headers: { "X-Part": part.id } });
       if (answer.redirected) return location.assign(answer.url);
-      if (answer.ok) next = swap(part.id, await answer.text()) ?? part;
+      const text = answer.ok && await answer.text();
+      if (text) next = swap(part.id, text) ?? part;
+      if (text) swap("says", text);
     } catch { /* the server is away for a moment */ }
     if (next === part) watch(part);
   }, Number(part.dataset.watch) * 1000);
