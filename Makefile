@@ -1,5 +1,5 @@
 # Every way to build, run and prove Millrace. `make` lists them. Needs Go and nothing else; the tests need PostgreSQL's
-# programs too, and get them where they can.
+# programs and Chromium too, and get them where they can.
 GO      ?= go
 BIN     := bin/millrace
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -25,7 +25,7 @@ build: ## build bin/millrace
 demo: build ## run the whole system on embedded parts, with a producer (Ctrl-C ends it)
 	$(BIN) demo
 
-test: lint build postgres ## everything that must hold: format, vet, unit, property, crash, kill and README tests
+test: lint build postgres chromium ## everything that must hold: format, vet, unit, property, crash, kill and README tests
 	$(GO) test -p $(JOBS) -timeout 15m ./...
 
 # Debian's package would also make a database cluster and run it, unless it is told not to.
@@ -37,6 +37,12 @@ postgres: ## install PostgreSQL's programs for the tests, which start servers of
 	mkdir -p /etc/postgresql-common; \
 	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
+
+chromium: ## install Chromium for the tests of the dashboard (Debian, as root)
+	@for name in chromium chromium-browser google-chrome headless-shell; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The tests of the dashboard need Chromium. Install your system's package of it, on Debian as root: apt-get install chromium"; exit 1; fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium
 
 lint: ## formatting and go vet
 	@bad=$$(gofmt -l client cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
@@ -62,7 +68,7 @@ speed: ## parts alone beside others: reader and JSON libraries, log and bare fsy
 	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
 	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
 
-soak: build postgres ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
+soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
 vuln: ## look for known vulnerabilities in what we depend on (needs the network, or VULNDB=file:///a/copy)
@@ -73,4 +79,4 @@ vuln: ## look for known vulnerabilities in what we depend on (needs the network,
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test postgres lint fmt docs bench floor speed soak vuln clean
+.PHONY: help build demo test postgres chromium lint fmt docs bench floor speed soak vuln clean

@@ -45,7 +45,11 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if began {
+		chromium().end()
+	}
+	return code
 }
 
 // long tells whether the long forms of the tests are wanted.
