@@ -232,10 +232,10 @@ func (a *api) overtaken(ctx context.Context, v *versions, workspace uint32, id s
 	return out
 }
 
-// changed gives the names of the fields that differ.
-func changed(e control.Entry) []string {
 var overtakenHint = fault.Message{Key: "control.overtaken_hint", Text: "Load it again and see whether your change still fits."}
 
+// changed gives the names of the fields that differ.
+func changed(e control.Entry) []string {
 	fields := map[string]json.RawMessage{}
 	for _, side := range []json.RawMessage{e.Before, e.After} {
 		if len(side) > 0 {
