@@ -26,12 +26,17 @@ type FlowStore interface {
 	Drops(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.Drop, error)
 	Audit(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour][]control.HourCount, error)
 	HourDone(ctx context.Context, workspace uint32, id control.ConnectorID, h eventlog.Hour) (control.HourDone, bool, error)
+	HourTallies(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour]control.Tally, error)
+	MinuteTallies(ctx context.Context, workspace uint32, id control.ConnectorID, from, until control.Minute) (map[control.Minute]control.Tally, error)
+	Tallies(ctx context.Context, workspace uint32, from eventlog.Hour) (map[control.ConnectorID]map[eventlog.Hour]control.Tally, error)
+	AcceptedMinutes(ctx context.Context, workspace uint32, from control.Minute) (map[control.Minute]int64, error)
 	Checks(ctx context.Context, workspace uint32, id control.ConnectorID, limit int) ([]control.CheckRow, error)
 	Drafts(ctx context.Context, workspace uint32) ([]control.Draft, error)
 	Draft(ctx context.Context, workspace uint32, id control.ConnectorID) (control.Draft, error)
 	DataExport(ctx context.Context, workspace uint32) (control.DataExport, error)
 	Notices(ctx context.Context, workspace uint32, before int64, limit int) ([]control.Notice, error)
 	UnreadNotices(ctx context.Context, workspace uint32, id control.MemberID) (int, error)
+	OldestUnread(ctx context.Context, workspace uint32, id control.MemberID) (oldest control.Notice, unread int, err error)
 	SeenNotices(ctx context.Context, workspace uint32, id control.MemberID) (upTo int64, since time.Time, err error)
 	MarkNoticesRead(ctx context.Context, workspace uint32, id control.MemberID, upTo int64) error
 	Webhooks(ctx context.Context, workspace uint32) ([]control.Webhook, error)
@@ -111,17 +116,23 @@ func (a *api) listConnectors(c *call, in listConnectorsIn) (out client.Page[clie
 	if err != nil {
 		return out, err
 	}
-	lanes, err := a.deps.Store.Healths(c, c.workspace.Number, "")
+	by, err := a.healths(c)
 	if err != nil {
 		return out, err
-	}
-	by := map[control.ConnectorID][]control.Health{}
-	for _, h := range lanes {
-		by[h.Lane.Connector] = append(by[h.Lane.Connector], h)
 	}
 	waiting := a.waiting()
 	return pageOf(c, in.paged, all, func(x control.Connector) int64 { return idNumber(x.Connector) },
 		func(x control.Connector) client.Connector { return a.showConnector(x, by[x.Connector], waiting) })
+}
+
+// healths gives what lanes say of themselves, by connector.
+func (a *api) healths(c *call) (map[control.ConnectorID][]control.Health, error) {
+	lanes, err := a.deps.Store.Healths(c, c.workspace.Number, "")
+	by := map[control.ConnectorID][]control.Health{}
+	for _, h := range lanes {
+		by[h.Lane.Connector] = append(by[h.Lane.Connector], h)
+	}
+	return by, err
 }
 
 func (a *api) waiting() map[control.ConnectorID]Waiting {

@@ -28,6 +28,7 @@ type example struct {
 func (w *world) examples() map[string]func(who string) example {
 	all := w.peopleExamples()
 	maps.Copy(all, w.planeExamples())
+	maps.Copy(all, w.numberExamples())
 	return all
 }
 

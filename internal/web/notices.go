@@ -65,15 +65,7 @@ func (a *api) listNotices(c *call, in noticesIn) (out client.Notices, err error)
 		return a.deps.Store.Notices(c, workspace, before, limit)
 	},
 		func(n control.Notice) int64 { return n.ID }, func(n control.Notice) client.Notice {
-			title, words := a.deps.Say(l, n)
-			params := map[string]string{}
-			for k, v := range n.Params {
-				if k != control.ParamContact { // an address of a person
-					params[k] = v
-				}
-			}
-			return client.Notice{ID: a.deps.IDs.name(noticeID, n.ID), At: n.At, Kind: string(n.Kind), Connector: string(n.Connector), Title: title, Text: words,
-				Params: params, Read: n.ID <= upTo || n.At.Before(since)}
+			return a.showNotice(l, n, n.ID <= upTo || n.At.Before(since))
 		})
 	return out, err
 }
@@ -93,4 +85,17 @@ func (a *api) markRead(c *call, in markReadIn) (none, error) {
 		return none{}, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "up_to", Code: "unknown_value", Message: "This is no id of a notice."}}}
 	}
 	return none{}, a.deps.Store.MarkNoticesRead(c, c.workspace.Number, c.actor.Member, id)
+}
+
+// showNotice gives a notice in a language.
+func (a *api) showNotice(l text.Language, n control.Notice, read bool) client.Notice {
+	title, words := a.deps.Say(l, n)
+	params := map[string]string{}
+	for k, v := range n.Params {
+		if k != control.ParamContact { // an address of a person
+			params[k] = v
+		}
+	}
+	return client.Notice{ID: a.deps.IDs.name(noticeID, n.ID), At: n.At, Kind: string(n.Kind), Connector: string(n.Connector), Title: title, Text: words,
+		Params: params, Read: read}
 }

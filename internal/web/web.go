@@ -136,6 +136,7 @@ func (a *api) routes() []route {
 		a.installationRoutes(),
 		a.connectorRoutes(),
 		a.ledgerRoutes(),
+		a.numberRoutes(),
 		a.draftRoutes(),
 		a.dataExportRoutes(),
 		a.policyRoutes(),
