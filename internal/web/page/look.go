@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -30,9 +32,10 @@ type look struct {
 
 // asset is a file for browsers. Its address holds a hash of what it is, so it can be kept for ever.
 type asset struct {
-	href string
-	body []byte
-	kind string // content type
+	href   string
+	body   []byte
+	packed []byte // body in gzip
+	kind   string // content type
 }
 
 // assetPrefix is where assets are found.
@@ -54,7 +57,7 @@ func newLook() (*look, error) {
 			return nil, err
 		}
 		sum := sha256.Sum256(b)
-		l.assets[e.Name()] = asset{assetPrefix + hex.EncodeToString(sum[:6]) + "/" + e.Name(), b, kinds[path.Ext(e.Name())]}
+		l.assets[e.Name()] = asset{assetPrefix + hex.EncodeToString(sum[:6]) + "/" + e.Name(), b, pack(b, gzip.BestCompression), kinds[path.Ext(e.Name())]}
 	}
 	names, err := fs.Glob(files, "template/*.html")
 	if err != nil {
@@ -115,7 +118,7 @@ func say(lang text.Language, key string, args ...any) string {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // show answers with a page. data is a struct with the field Frame.
-func (l *look) show(w http.ResponseWriter, lang text.Language, status int, name string, data any) {
+func (l *look) show(w http.ResponseWriter, r *http.Request, lang text.Language, status int, name string, data any) {
 	t := l.pages[lang][name]
 	if t == nil {
 		panic("page: there is no template " + name)
@@ -129,8 +132,12 @@ func (l *look) show(w http.ResponseWriter, lang text.Language, status int, name 
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Content-Language", string(lang))
 	h.Add("Vary", "Accept-Language, Cookie")
+	body := b.Bytes()
+	if takesGzip(h, r) {
+		body = pack(body, gzip.DefaultCompression)
+	}
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a browser that is gone is no error of ours
+	_, _ = w.Write(body) // a browser that is gone is no error of ours
 }
 
 // serveAsset answers the addresses below assetPrefix.
@@ -143,5 +150,9 @@ func (l *look) serveAsset(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", a.kind)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.body) // as in show
+	body := a.body
+	if takesGzip(h, r) {
+		body = a.packed
+	}
+	_, _ = w.Write(body) // as in show
 }

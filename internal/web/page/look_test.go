@@ -1,6 +1,9 @@
 package page
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,7 +20,7 @@ func TestEveryComponentIsShownInEveryLanguage(t *testing.T) {
 	}
 	for _, lang := range text.Languages() {
 		w := httptest.NewRecorder()
-		l.show(w, lang, http.StatusOK, "components", components(time.Unix(1, 0)))
+		l.show(w, httptest.NewRequest("GET", "/", nil), lang, http.StatusOK, "components", components(time.Unix(1, 0)))
 		body := w.Body.String()
 		for _, want := range []string{`<html lang="` + string(lang) + `">`, `id="main"`, `aria-current="page"`, "12,480"} {
 			if !strings.Contains(body, want) {
@@ -55,6 +58,54 @@ func TestGridlinesStandAtRoundNumbers(t *testing.T) {
 	for top, want := range map[int64]int64{0: 1, 3: 1, 4: 1, 5: 2, 12480: 5000, 20000: 5000, 20001: 10000, 99: 50} {
 		if got := round(top); got != want || got*gridlines < top {
 			t.Errorf("up to %d: steps of %d, want %d", top, got, want)
+		}
+	}
+}
+
+func TestPagesAndAssetsGoOverTheWireInGzipWhereBrowsersReadIt(t *testing.T) {
+	l, err := newLook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := func(r *http.Request) []byte {
+		w := httptest.NewRecorder()
+		if strings.HasPrefix(r.URL.Path, assetPrefix) {
+			l.serveAsset(w, r)
+		} else {
+			l.show(w, r, text.English, http.StatusOK, "components", components(time.Unix(1, 0)))
+		}
+		packed := w.Header().Get("Content-Encoding") == "gzip"
+		if want := r.Header.Get("X-Packed") == "yes"; packed != want {
+			t.Errorf("%s, Accept-Encoding %q: in gzip: %v", r.URL.Path, r.Header.Get("Accept-Encoding"), packed)
+		}
+		if !strings.Contains(strings.Join(w.Header().Values("Vary"), ", "), "Accept-Encoding") {
+			t.Errorf("%s: caches are not told that the encoding depends on who asks", r.URL.Path)
+		}
+		if !packed {
+			return w.Body.Bytes()
+		}
+		z, err := gzip.NewReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, at := range []string{"/", l.assets["style.css"].href} {
+		ask := func(accept, packed string) *http.Request {
+			r := httptest.NewRequest("GET", at, nil)
+			r.Header.Set("Accept-Encoding", accept)
+			r.Header.Set("X-Packed", packed)
+			return r
+		}
+		want := plain(ask("", "no"))
+		for accept, packed := range map[string]string{"gzip": "yes", "br, GZIP;q=0.5": "yes", "gzip;q=0": "no", "gzip; q=0.0, br": "no", "br": "no", "xgzip": "no"} {
+			if got := plain(ask(accept, packed)); !bytes.Equal(got, want) {
+				t.Errorf("%s, Accept-Encoding %q: %d bytes instead of %d", at, accept, len(got), len(want))
+			}
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (v *visit) t(key string, args ...any) string { return say(v.lang, key, args
 
 // show answers with a page.
 func (v *visit) show(status int, name string, data any) {
-	v.p.look.show(v.w, v.lang, status, name, data)
+	v.p.look.show(v.w, v.r, v.lang, status, name, data)
 }
 
 // form gives a field of the form that was sent.
