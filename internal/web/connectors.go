@@ -64,6 +64,11 @@ func (a *api) connectorRoutes() []route {
 			rules: look(func(c *call, in updateConnectorIn) error {
 				return misread(in.Body, a.deps.Plane.LookAtEdit(c, c.workspace.Number, in.Connector, editOf(in.Body)))
 			})},
+		{name: "previewConnector", method: http.MethodPost, path: atConnector + "/preview", right: control.RightChange, group: group, status: http.StatusOK,
+			summary: "Says what a change would come to, and changes nothing.", op: op(a.previewConnector),
+			rules: look(func(c *call, in previewConnectorIn) error {
+				return misread(in.Body, a.deps.Plane.LookAtEdit(c, c.workspace.Number, in.Connector, editOf(in.Body)))
+			})},
 		{name: "deleteConnector", method: http.MethodDelete, path: atConnector, right: control.RightChange, group: group, status: http.StatusAccepted,
 			summary: "Ends a connector: what was accepted before is delivered for up to a minute, the rest is lost and listed.", op: op(a.act((*control.Plane).Delete))},
 		{name: "pauseConnector", method: http.MethodPost, path: atConnector + "/pause", right: control.RightChange, group: group, status: http.StatusOK,

@@ -129,6 +129,7 @@ func (w *world) planeExamples() map[string]func(who string) example {
 		},
 		"getConnector":        connector("", nil),
 		"updateConnector":     connector("", client.ConnectorEdit{Codec: new("snappy")}),
+		"previewConnector":    connector("/preview", client.ConnectorEdit{Codec: new("snappy")}),
 		"deleteConnector":     connector("", nil),
 		"pauseConnector":      connector("/pause", nil),
 		"resumeConnector":     connector("/resume", nil),

@@ -188,6 +188,28 @@ func TestACheckIsToldInTheReadersLanguage(t *testing.T) {
 	}
 }
 
+func TestWhatADataExportWasTestedWithCanBeHadAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	const at = "/workspaces/acme/data-export"
+	e := client.DataExportEdit{Bucket: new("acme-exports"), AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}
+	asked := func(a answer, state string) {
+		t.Helper()
+		var check client.Check
+		w.follow(editor, a, &check)
+		got := check.AskedExport
+		if check.State != state || got == nil || *got.Bucket != "acme-exports" || *got.AccessKeyID != "AKIAIOSFODNN7EXAMPLE" || got.SecretAccessKey != nil || got.RoleARN != nil {
+			t.Errorf("%s %s: %+v", check.For, check.State, got)
+		}
+		if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "hunter2") {
+			t.Error("the check holds the secret")
+		}
+	}
+	asked(w.as(editor, "POST", at+"/test", e), "passed")
+	w.plane.Check = refusing
+	asked(w.as(editor, "POST", at+"/test", e), "failed")
+	asked(w.as(editor, "PUT", at, e), "failed")
+}
+
 func TestWhatWasAskedForCanBeHadAgainAfterAFailure(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.launched(w.acme)
@@ -208,6 +230,26 @@ func TestWhatWasAskedForCanBeHadAgainAfterAFailure(t *testing.T) {
 	}
 	if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "secret_access_key") {
 		t.Error("the check holds the secret")
+	}
+}
+
+func TestAChangeIsSeenBeforeItIsMade(t *testing.T) {
+	w := newWorld(t, nil)
+	at := acmes + "/" + string(w.launched(w.acme).Connector)
+	tag := w.as(viewer, "GET", at, nil).header.Get("ETag")
+	var p client.Preview
+	w.as(editor, "POST", at+"/preview", client.ConnectorEdit{Codec: new("snappy")}).read(200, &p)
+	if p.Check || len(p.Before) != 1 || p.Before["codec"] != "deflate" || p.After["codec"] != "snappy" {
+		t.Errorf("%+v", p)
+	}
+	a := w.as(editor, "POST", at+"/preview", client.ConnectorEdit{Destination: &client.DestinationEdit{Folder: new("elsewhere"), SecretAccessKey: new("hunter3hunter3")}}).read(200, &p)
+	if !p.Check || p.After["destination.folder"] != "elsewhere" || p.After["destination.secret_access_key"] == nil || strings.Contains(a.body, "hunter3") {
+		t.Errorf("%s", a.body)
+	}
+	w.as(editor, "POST", at+"/preview", client.ConnectorEdit{Name: new("")}).refused(422)
+	w.as(viewer, "POST", at+"/preview", client.ConnectorEdit{}).refused(403)
+	if now := w.as(viewer, "GET", at, nil).header.Get("ETag"); now != tag {
+		t.Errorf("looking changed it: %s after %s", now, tag)
 	}
 }
 
