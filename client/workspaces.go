@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // ListWorkspaces lists the workspaces that the member may see.
@@ -27,13 +28,15 @@ func (c *Client) UpdateWorkspace(ctx context.Context, workspace string, e Worksp
 
 // ChangeFilter chooses entries of the log of changes. Fields that are empty choose all.
 type ChangeFilter struct {
-	Kind    string // of things that were changed: connector, api_key, member …
-	Subject string // id of the thing
-	Member  string // id of who changed it
+	Kind    string    // of things that were changed: connector, api_key, member …
+	Subject string    // id of the thing
+	Member  string    // id of who changed it
+	From    time.Time // changes of this moment and later
+	Until   time.Time // changes before it
 }
 
 func (f ChangeFilter) query() map[string]string {
-	return map[string]string{"kind": f.Kind, "subject": f.Subject, "member": f.Member}
+	return map[string]string{"kind": f.Kind, "subject": f.Subject, "member": f.Member, "from": moment(f.From), "until": moment(f.Until)}
 }
 
 // ListChanges lists who changed what in a workspace, newest first.

@@ -35,6 +35,8 @@ type EntryFilter struct {
 	Kind      string // the part of Action before the dot
 	SubjectID string
 	Member    MemberID
+	From      time.Time // entries of this moment and later
+	Until     time.Time // entries before it
 }
 
 type entryKey struct{}

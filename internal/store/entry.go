@@ -42,6 +42,12 @@ func (s *Store) Entries(ctx context.Context, f control.EntryFilter, before int64
 	if f.Member != "" {
 		add("member = ?", string(f.Member))
 	}
+	if !f.From.IsZero() {
+		add("at >= ?", millis(f.From))
+	}
+	if !f.Until.IsZero() {
+		add("at < ?", millis(f.Until))
+	}
 	es, err := list(s.reader(ctx), scanEntry, `SELECT id, workspace, at, member, actor, via, address, request, action, subject_id, subject_name, was, became
 		FROM entries WHERE `+strings.Join(conds, " AND ")+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	return es, s.fail(err, "list changes")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -84,6 +85,8 @@ type changesIn struct {
 	Kind    string           `query:"kind" doc:"Of things that were changed: connector, api_key, member …"`
 	Subject string           `query:"subject" doc:"Id of the thing."`
 	Member  control.MemberID `query:"member" doc:"Id of who changed it."`
+	From    time.Time        `query:"from" doc:"Changes of this moment and later."`
+	Until   time.Time        `query:"until" doc:"Changes before it."`
 }
 
 func (a *api) listChanges(c *call, in changesIn) (client.Page[client.ChangeEntry], error) {
@@ -91,7 +94,7 @@ func (a *api) listChanges(c *call, in changesIn) (client.Page[client.ChangeEntry
 }
 
 func (a *api) changes(c *call, in changesIn, f control.EntryFilter) (client.Page[client.ChangeEntry], error) {
-	f.Kind, f.SubjectID, f.Member = in.Kind, in.Subject, in.Member
+	f.Kind, f.SubjectID, f.Member, f.From, f.Until = in.Kind, in.Subject, in.Member, in.From, in.Until
 	if n, err := a.deps.IDs.number(webhookID, in.Subject); err == nil { // the log has the number of its row, which other things may have too
 		f.Kind, f.SubjectID = cmp.Or(in.Kind, webhookKind), strconv.FormatInt(n, 10)
 	}

@@ -40,6 +40,7 @@ func entries(run runner) {
 	})
 	run("the log of changes is read newest first, page by page, and by what is asked for", func(t *testing.T, e *env) {
 		a, b := e.workspace("a"), e.workspace("b")
+		began := e.now
 		write := func(w uint32, member control.MemberID, action, subject string) {
 			t.Helper()
 			e.now = e.now.Add(time.Second)
@@ -66,6 +67,8 @@ func entries(run runner) {
 			{"of a thing", control.EntryFilter{All: true, SubjectID: "c1"}, "c1 c1"},
 			{"of a thing elsewhere", control.EntryFilter{Workspace: b.Number, SubjectID: "c1"}, ""},
 			{"by a member", control.EntryFilter{Workspace: a.Number, Member: "m2"}, "c4 c1"},
+			{"from a moment on", control.EntryFilter{Workspace: a.Number, From: began.Add(6 * time.Second)}, "c4 k1"},
+			{"until before another", control.EntryFilter{Workspace: a.Number, Until: began.Add(4 * time.Second)}, "c1 c1"},
 			{"all of it", control.EntryFilter{Workspace: a.Number, Member: "m2", Kind: "connector", SubjectID: "c1"}, "c1"},
 		} {
 			var got []string
