@@ -163,3 +163,9 @@ func (l Language) Date(t time.Time) string {
 	months := strings.Fields(T(l, "date.months", nil))
 	return T(l, "date.day", Params{"day": day, "month": months[t.Month()-1], "year": strconv.Itoa(t.Year())})
 }
+
+// DayMonth writes the day that t's own zone has at t in short: "22 Nov".
+func (l Language) DayMonth(t time.Time) string {
+	month := []rune(strings.Fields(T(l, "date.months", nil))[t.Month()-1])
+	return strconv.Itoa(t.Day()) + " " + string(month[:3])
+}

@@ -46,6 +46,15 @@ func TestParseTakesTagsOnly(t *testing.T) {
 	}
 }
 
+func TestShortDays(t *testing.T) {
+	at := time.Date(2026, 8, 3, 0, 0, 0, 0, time.UTC)
+	for l, want := range map[Language]string{English: "3 Aug", Portuguese: "3 ago", Spanish: "3 ago"} {
+		if got := l.DayMonth(at); got != want {
+			t.Errorf("%s: %q, want %q", l, got, want)
+		}
+	}
+}
+
 func TestShortNumbers(t *testing.T) {
 	for _, row := range []struct {
 		n          int64

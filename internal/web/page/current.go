@@ -3,21 +3,14 @@ package page
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/text"
 )
-
-// currentPage is a Current's first page.
-type currentPage struct {
-	Frame   frame
-	Banners []banner
-	Facts   pairs
-	Chart   *chart
-	Hint    *empty // before the first event
-}
 
 // currentTabs are a Current's pages.
 var currentTabs = []struct{ key, path string }{
@@ -32,7 +25,9 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 	}
 	f := v.frame(c.Name, "/currents")
 	f.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {c.Name, ""}}
-	f.Says = v.currentSays(c)
+	if f.Says, err = v.currentSays(c); err != nil {
+		return c, frame{}, err
+	}
 	base := v.path("/currents/" + c.ID)
 	for _, t := range currentTabs {
 		f.Tabs = append(f.Tabs, tab{v.t(t.key), base + t.path, t.path == path})
@@ -41,9 +36,9 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 		act := func(key, icon, path string) menuItem {
 			return menuItem{Text: v.t(key), Icon: icon, Href: base + path, Post: true}
 		}
-		f.Actions = []button{}
+		f.Actions = []button{{Text: v.t("page.send_test_events"), Icon: "send", Href: base + "/test-events", Post: true}}
 		more := menu{Label: v.t("page.more_actions"), Icon: "ellipsis"}
-		more.Items = append(more.Items, act("page.check_now", "shield-check", "/check"), act("page.send_test_events", "send", "/test-events"))
+		more.Items = append(more.Items, act("page.check_now", "shield-check", "/check"))
 		if c.Paused {
 			more.Items = append(more.Items, act("page.resume", "play", "/resume"))
 		} else {
@@ -61,68 +56,248 @@ func (v *visit) may(role string) bool {
 	return v.place != nil && slices.Index(order, v.place.Role) >= slices.Index(order, role)
 }
 
-// currentSays says in one sentence how a Current is.
-func (v *visit) currentSays(c client.Connector) *says {
-	x := statuses[c.Status]
+// currentSays says in one sentence how a Current is, with its numbers.
+func (v *visit) currentSays(c client.Connector) (*says, error) {
+	x, d := statuses[stateOf(c)], c.Delivery
 	s := &says{x.tone, x.icon, v.t(x.says)}
-	d := c.Delivery
-	if c.Status != "active" || d == nil {
-		return s
+	if d == nil {
+		return s, nil
 	}
-	switch {
-	case d.State == "retrying":
-		return &says{warn, "triangle-alert", v.t("page.says_retrying", "time", v.lang.Duration(v.now.Sub(d.Since).Truncate(time.Minute)))}
-	case d.LastFileAt == nil:
-		s.Text = v.t("page.says_first")
-	case d.Waiting != nil && *d.Waiting > 0:
-		s.Text = v.t("page.says_waiting", "n", *d.Waiting, "last", v.moment(*d.LastFileAt).Text)
-	default:
-		s.Text = v.t("page.says_idle", "last", v.moment(*d.LastFileAt).Text)
+	since := v.lang.Duration(max(v.now.Sub(d.Since), time.Minute).Truncate(time.Minute))
+	switch stateOf(c) {
+	case "retrying":
+		s.Text = v.t("page.says_retrying", "time", since)
+	case "failing", "paused":
+		w, err := v.api.GetWaiting(v, v.place.Workspace, c.ID)
+		if err != nil {
+			return nil, v.said(err)
+		}
+		key := map[string]string{"failing": "page.current_failing", "paused": "page.current_paused"}[c.Status]
+		s.Text = v.t(key, "time", since) + " " + v.t("page.current_kept", "n", w.Events)
+	case "active":
+		minutes, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: "minute"})
+		if err != nil {
+			return nil, v.said(err)
+		}
+		var hour int64
+		for _, m := range minutes {
+			hour += m.Accepted
+		}
+		said := []string{v.t("page.current_hour_says", "n", hour)}
+		if d.LastFileAt != nil {
+			said = append(said, v.t("page.current_last_says", "time", v.moment(*d.LastFileAt).Text))
+		} else {
+			said = append(said, v.t("page.current_first_says"))
+		}
+		if d.Waiting != nil {
+			idle := v.t("page.current_idle_says")
+			if *d.Waiting > 0 {
+				idle = v.t("page.current_waiting_says", "n", *d.Waiting)
+			}
+			said = append(said, idle)
+		}
+		s.Text += " " + strings.Join(said, ", ") + "."
 	}
-	return s
+	return s, nil
 }
 
-// auditHours is how far the first page and the audit look back.
-const auditHours = 24
+// ranges are the times that a chart shows: the first if nothing is chosen.
+var ranges = []struct{ by, key, title, when string }{
+	{"minute", "page.current_minutes", "page.current_by_minute", "page.current_minute"},
+	{"hour", "page.current_hours", "page.current_by_hour", "page.hour"},
+	{"day", "page.current_days", "page.current_by_day", "page.current_date"},
+}
 
+// by is which of the ranges the address asks for.
+func (v *visit) by() int {
+	asked := v.r.URL.Query().Get("by")
+	for i, r := range ranges {
+		if r.by == asked {
+			return i
+		}
+	}
+	return 0
+}
+
+// countsChart draws counts of one of the ranges, oldest first; the last goes on.
+func (v *visit) countsChart(by int, counts []client.Count) *chart {
+	var points []point
+	for _, n := range counts {
+		at := n.At.In(v.zone)
+		p := point{At: n.At, Values: [2]int64{n.Accepted, n.Delivered}}
+		clock := at.Format("15:04")
+		switch ranges[by].by {
+		case "minute":
+			p.Label = clock
+			if at.Minute()%10 == 0 {
+				p.Tick, p.Wide = clock, at.Minute()%20 != 0
+			}
+		case "hour":
+			p.Label = v.lang.DayMonth(at) + ", " + clock
+			if at.Hour()%3 == 0 {
+				p.Tick, p.Wide = clock, at.Hour()%6 != 0
+			}
+		default:
+			p.Label = v.lang.Date(at)
+			if len(points)%7 == 1 {
+				p.Tick, p.Wide = v.lang.DayMonth(at), len(points)%14 != 1
+			}
+		}
+		points = append(points, p)
+	}
+	r := ranges[by]
+	c := newChart(v.lang, v.t(r.title), v.t(r.when), []string{v.t("page.accepted"), v.t("page.delivered")}, points, true)
+	for i, r := range ranges {
+		c.Ranges = append(c.Ranges, tab{v.t(r.key), v.r.URL.Path + "?by=" + r.by, i == by})
+	}
+	return &c
+}
+
+// showCurrent is a Current's first page: how it is, what it carried, what it is.
 func showCurrent(v *visit) error {
 	c, f, err := v.current("")
 	if err != nil {
 		return err
 	}
-	hours, err := v.audit(c)
+	by := v.by()
+	counts, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: ranges[by].by, Zone: v.zone.String()})
 	if err != nil {
-		return err
+		return v.said(err)
 	}
-	p := currentPage{Frame: f, Facts: v.facts(c)}
-	if d := c.Delivery; d != nil && c.Status == "failing" {
-		b := banner{Tone: bad, Icon: "circle-alert", Title: v.t("page.failing_since", "time", v.lang.Time(d.Since, v.zone)), Texts: []string{d.Message}}
-		if d.Until != nil {
-			b.Texts = append(b.Texts, v.t("page.kept_until", "time", v.lang.Time(*d.Until, v.zone)))
+	hours, err := v.api.GetAudit(v, v.place.Workspace, c.ID, time.Time{}, time.Time{})
+	if err != nil {
+		return v.said(err)
+	}
+	f.Live = liveEvery
+	p := sectionsPage{Frame: f, Banners: v.currentBanners(c)}
+	types, day := byType(hours)
+	accepted := day.Accepted
+	for _, n := range counts {
+		accepted += n.Accepted
+	}
+	base := v.path("/currents/" + c.ID)
+	if accepted > 0 {
+		p.Sections = append(p.Sections, section{Figures: v.currentFigures(c, day, base)}, section{Chart: v.countsChart(by, counts)})
+	} else if c.Status != "deleted" {
+		e := empty{v.t("page.waiting_first"), v.t("page.waiting_first_text"), nil}
+		if v.may("editor") {
+			e.Action = &button{Text: v.t("page.send_test_events"), Icon: "send", Kind: "primary", Href: base + "/test-events", Post: true}
+			p.Frame.Actions = nil
 		}
-		p.Banners = append(p.Banners, b)
+		p.Sections = append(p.Sections, section{Empty: &e})
 	}
-	var points []point
-	var all int64
-	for i, h := range hours {
-		sum := sumOf(h)
-		all += sum.Accepted
-		at := h.Hour.In(v.zone)
-		x := point{At: h.Hour, Label: v.lang.Time(h.Hour, v.zone), Values: [2]int64{sum.Accepted, sum.Delivered}}
-		if i%6 == 0 {
-			x.Tick = at.Format("15:04")
-		}
-		points = append(points, x)
+	if len(types) > 0 {
+		p.Sections = append(p.Sections, section{Title: v.t("page.current_types"), Text: v.t("page.current_types_text"), Table: v.typesTable(types, day.Accepted, base)})
 	}
-	if all > 0 {
-		ch := newChart(v.lang, v.t("page.chart_hours"), v.t("page.hour"), []string{v.t("page.accepted"), v.t("page.delivered")}, points, true)
-		p.Chart = &ch
-	} else {
-		p.Hint = &empty{v.t("page.waiting_first"), v.t("page.waiting_first_text"), nil}
-	}
-	v.show(http.StatusOK, "current", p)
+	p.Sections = append(p.Sections, section{Title: v.t("page.current_facts"), Pairs: v.facts(c)})
+	v.show(http.StatusOK, "sections", p)
 	return nil
 }
+
+// currentBanners say what needs somebody.
+func (v *visit) currentBanners(c client.Connector) []banner {
+	d := c.Delivery
+	if d == nil {
+		return nil
+	}
+	base := v.path("/currents/" + c.ID)
+	b := banner{Tone: warn, Icon: "triangle-alert"}
+	switch stateOf(c) {
+	case "failing":
+		b.Tone, b.Icon, b.Title = bad, "circle-alert", v.t("page.failing_since", "time", v.lang.Time(d.Since, v.zone))
+		b.Texts = []string{v.problem(d.Problem), v.problemHint(d.Problem)}
+		b.Help = v.help("failing")
+	case "retrying":
+		b.Title, b.Texts = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}
+	case "paused":
+		b.Icon, b.Title = "pause", v.t("page.current_paused_since", "time", v.lang.Time(d.Since, v.zone))
+	default:
+		return nil
+	}
+	if d.Until != nil {
+		b.Texts = append(b.Texts, v.t("page.kept_until", "time", v.lang.Time(*d.Until, v.zone)))
+	}
+	if v.may("editor") {
+		if c.Paused {
+			b.Actions = []button{{Text: v.t("page.resume"), Icon: "play", Kind: "primary", Href: base + "/resume", Post: true}}
+		} else {
+			b.Actions = []button{{Text: v.t("page.check_now"), Icon: "shield-check", Kind: "primary", Href: base + "/check", Post: true}}
+		}
+	}
+	return []banner{b}
+}
+
+// problemHint says what to do about a problem.
+func (v *visit) problemHint(name string) string {
+	if !text.Has("bucket." + name + ".hint") {
+		name = "unknown"
+	}
+	return v.t("bucket." + name + ".hint")
+}
+
+// currentFigures are the numbers that a Current's page begins with. day is what came of the last 24 hours.
+func (v *visit) currentFigures(c client.Connector, day client.AuditCount, base string) []figure {
+	waiting, last := figure{Name: v.t("page.waiting"), Text: "–"}, figure{Name: v.t("page.last_file"), Text: "–"}
+	if d := c.Delivery; d != nil {
+		if d.Waiting != nil {
+			waiting.Text = v.lang.Number(*d.Waiting)
+			if *d.Waiting > 0 && d.LagSeconds != nil {
+				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
+			}
+		}
+		if d.LastFileAt != nil {
+			last.Time = v.moment(*d.LastFileAt)
+		}
+	}
+	return []figure{
+		{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(day.Accepted), Href: base + "/audit"},
+		{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(day.Delivered), Href: base + "/files"},
+		waiting, last,
+	}
+}
+
+// byType adds hours up: by type, those that carry the most first, and in all.
+func byType(hours []client.AuditHour) (types []client.AuditCount, all client.AuditCount) {
+	by := map[string]*client.AuditCount{}
+	for _, h := range hours {
+		for _, n := range h.Counts {
+			if by[n.EventType] == nil {
+				by[n.EventType] = &client.AuditCount{EventType: n.EventType}
+			}
+			add(by[n.EventType], n)
+			add(&all, n)
+		}
+	}
+	for _, n := range by {
+		types = append(types, *n)
+	}
+	slices.SortFunc(types, func(a, b client.AuditCount) int {
+		return cmp.Or(cmp.Compare(b.Accepted, a.Accepted), cmp.Compare(a.EventType, b.EventType))
+	})
+	return types, all
+}
+
+func add(to *client.AuditCount, n client.AuditCount) {
+	to.Accepted += n.Accepted
+	to.Delivered += n.Delivered
+	to.Dropped += n.Dropped
+	to.Waiting += n.Waiting
+}
+
+// topTypes is how many types a Current's first page names.
+const topTypes = 5
+
+func (v *visit) typesTable(types []client.AuditCount, all int64, base string) *table {
+	t := table{Columns: []column{{v.t("page.event_type"), false}, {v.t("page.accepted"), true}, {v.t("page.delivered"), true}, {v.t("page.current_share"), true}}}
+	for _, n := range types[:min(topTypes, len(types))] {
+		t.Rows = append(t.Rows, row{[]cell{{Text: n.EventType, Mono: true, Href: base + "/files?type=" + url.QueryEscape(n.EventType)},
+			{Text: v.lang.Number(n.Accepted)}, {Text: v.lang.Number(n.Delivered)}, {Text: v.t("page.percent", "n", n.Accepted*100/max(all, 1))}}})
+	}
+	return &t
+}
+
+// auditHours is how far the audit looks back.
+const auditHours = 24
 
 // audit gives the hours until now, oldest first, also those in which nothing came.
 func (v *visit) audit(c client.Connector) ([]client.AuditHour, error) {
@@ -145,13 +320,8 @@ func (v *visit) audit(c client.Connector) ([]client.AuditHour, error) {
 }
 
 // sumOf adds the types of an hour up.
-func sumOf(h client.AuditHour) (sum client.AuditCount) {
-	for _, c := range h.Counts {
-		sum.Accepted += c.Accepted
-		sum.Delivered += c.Delivered
-		sum.Dropped += c.Dropped
-		sum.Waiting += c.Waiting
-	}
+func sumOf(h client.AuditHour) client.AuditCount {
+	_, sum := byType([]client.AuditHour{h})
 	return sum
 }
 
@@ -159,7 +329,6 @@ func sumOf(h client.AuditHour) (sum client.AuditCount) {
 func (v *visit) facts(c client.Connector) pairs {
 	d := c.Destination
 	p := pairs{
-		{Name: v.t("page.status"), Pill: v.status(c.Status)},
 		{Name: v.t("page.bucket"), Text: d.Bucket, Mono: true},
 		{Name: v.t("page.files_begin"), Copy: &line{"prefix", v.t("page.files_begin"), "s3://" + d.Bucket + "/" + d.Prefix}},
 	}
@@ -178,7 +347,7 @@ func showFiles(v *visit) error {
 	}
 	t := table{Columns: []column{{v.t("page.time"), false}, {v.t("page.event_type"), false}, {v.t("page.key"), false}, {v.t("page.events"), true}, {v.t("page.size"), true}},
 		Empty: &empty{v.t("page.files_none"), v.t("page.files_none_text"), nil}}
-	for x, err := range v.api.ListFiles(v, v.place.Workspace, c.ID, client.LedgerFilter{}) {
+	for x, err := range v.api.ListFiles(v, v.place.Workspace, c.ID, client.FileFilter{}) {
 		if err != nil {
 			return v.said(err)
 		}

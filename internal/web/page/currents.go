@@ -1,10 +1,16 @@
 package page
 
 import (
+	"cmp"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // currentPages are the list of Currents and the pages of each.
@@ -33,6 +39,18 @@ type listPage struct {
 	Filter *filter
 }
 
+// listRows is how many Currents a page of the list shows; up to listSearch of them need no search.
+const listRows, listSearch = 50, 8
+
+// liveEvery is how often a page that shows how things go is asked for again, in seconds.
+const liveEvery = 10
+
+// listed is a Current or a draft, as the list sorts and searches it.
+type listed struct {
+	name, place, state string
+	row                row
+}
+
 func listCurrents(v *visit) error {
 	all, err := collect(v, v.api.ListConnectors(v, v.place.Workspace, false))
 	if err != nil {
@@ -42,57 +60,149 @@ func listCurrents(v *visit) error {
 	if err != nil {
 		return err
 	}
-	f := v.frame(v.t("page.rail_currents"), "/currents")
-	create := button{Text: v.t("page.create_current"), Kind: "primary", Icon: "plus", Href: v.path("/currents/new")}
-	t := table{
-		Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.bucket"), false}, {v.t("page.waiting"), true}, {v.t("page.last_file"), false}},
-		Empty:   &empty{v.t("page.currents_none"), v.t("page.currents_none_text"), &create},
+	counts, err := v.api.GetCounts(v, v.place.Workspace)
+	if err != nil {
+		return v.said(err)
 	}
-	counts := map[string]int{}
+	by := map[string]client.ConnectorCounts{}
+	var day int64
+	for _, n := range counts {
+		by[n.Connector] = n
+		day += n.Accepted
+	}
+	var items []listed
+	states := map[string]int{}
 	for _, c := range all {
-		counts[c.Status]++
-		t.Rows = append(t.Rows, v.currentRow(c))
+		states[stateOf(c)]++
+		items = append(items, v.listedCurrent(c, by[c.ID]))
 	}
 	for _, d := range drafts {
-		t.Rows = append(t.Rows, row{[]cell{{Text: d.Name, Href: v.path("/currents/new?draft=" + d.ID)}, {Pill: v.status("draft")}, {Text: "–"}, {Text: "–"}, {Text: "–"}}})
+		states["draft"]++
+		dash := cell{Text: "–"}
+		items = append(items, listed{d.Name, "", "draft", row{[]cell{{Text: d.Name, Href: v.path("/currents/new?draft=" + d.ID)}, {Pill: v.status("draft")}, dash, dash, dash, dash}}})
 	}
-	if len(t.Rows) > 0 {
-		f.Actions = []button{create}
-		f.Says = v.currentsSay(counts)
+	slices.SortStableFunc(items, func(a, b listed) int {
+		return cmp.Or(slices.Index(bySeverity, a.state)-slices.Index(bySeverity, b.state), cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)))
+	})
+
+	f := v.frame(v.t("page.rail_currents"), "/currents")
+	f.Live = liveEvery
+	p := listPage{Frame: f, Table: table{Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true},
+		{v.t("page.current_day"), true}, {v.t("page.current_trend"), false}, {v.t("page.last_file"), false}}}}
+	var create *button
+	if v.may("editor") {
+		create = &button{Text: v.t("page.create_current"), Kind: "primary", Icon: "plus", Href: v.path("/currents/new")}
 	}
-	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
+	if len(items) == 0 {
+		p.Table.Empty = &empty{v.t("page.currents_none"), v.t("page.currents_none_text"), create}
+	} else {
+		if create != nil {
+			p.Frame.Actions = []button{*create}
+		}
+		p.Frame.Says = v.currentsSay(states)
+		p.Frame.Says.Text += " " + v.t("page.current_day_says", "n", day)
+	}
+	v.narrow(&p, items, states)
+	v.show(http.StatusOK, "list", p)
 	return nil
 }
 
-func (v *visit) currentRow(c client.Connector) row {
-	place := c.Destination.Bucket
-	if c.Destination.Folder != "" {
-		place += "/" + c.Destination.Folder
+// narrow puts into the table what the address asks for: a search, a state, a page.
+func (v *visit) narrow(p *listPage, items []listed, states map[string]int) {
+	q := v.r.URL.Query()
+	words, state, at := strings.ToLower(strings.TrimSpace(q.Get("q"))), q.Get("state"), pageOf(q)
+	if len(items) > listSearch || words != "" || state != "" {
+		choose := field{Name: "state", Label: v.t("page.status"), Options: []option{{"", v.t("page.current_any"), state == ""}}}
+		for _, s := range bySeverity {
+			if states[s] > 0 || s == state {
+				choose.Options = append(choose.Options, option{s, v.t(statuses[s].key) + " (" + v.lang.Number(int64(states[s])) + ")", s == state})
+			}
+		}
+		p.Filter = &filter{Fields: []field{{Name: "q", Type: "search", Label: v.t("page.current_search"), Value: q.Get("q")}, choose}, Button: v.t("page.filter")}
 	}
-	waiting, last := "–", cell{Text: "–"}
+	if words != "" || state != "" {
+		items = slices.DeleteFunc(items, func(i listed) bool {
+			return state != "" && i.state != state || !strings.Contains(strings.ToLower(i.name+" "+i.place), words)
+		})
+		p.Filter.Clear = &button{Text: v.t("page.filter_clear"), Kind: "quiet", Href: v.r.URL.Path}
+		p.Table.Empty = &empty{v.t("page.filter_none"), v.t("page.filter_none_text"), nil}
+	}
+	page := func(n int) string {
+		to := url.Values{}
+		for _, k := range []string{"q", "state"} {
+			if x := q.Get(k); x != "" {
+				to.Set(k, x)
+			}
+		}
+		if n > 1 {
+			to.Set("page", strconv.Itoa(n))
+		}
+		return v.r.URL.Path + "?" + to.Encode()
+	}
+	first := min((at-1)*listRows, len(items))
+	last := min(first+listRows, len(items))
+	for _, i := range items[first:last] {
+		p.Table.Rows = append(p.Table.Rows, i.row)
+	}
+	if last < len(items) {
+		p.Table.Next = page(at + 1)
+	}
+	if at > 1 {
+		p.Table.First = page(1)
+	}
+}
+
+// pageOf reads which page of a list an address asks for: the first, if it says nothing of use.
+func pageOf(q url.Values) int {
+	n, _ := strconv.ParseUint(q.Get("page"), 10, 16) // 0 if there is none
+	return max(1, int(n))
+}
+
+func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts) listed {
+	place := strings.TrimSuffix(c.Destination.Bucket+"/"+c.Destination.Folder, "/")
+	at, state := v.path("/currents/"+c.ID), stateOf(c)
+	status, waiting, last := cell{Pill: v.status(state)}, cell{Text: "–"}, cell{Text: "–"}
 	if d := c.Delivery; d != nil {
+		if state == "failing" || state == "retrying" {
+			status.Small = v.problem(d.Problem)
+		}
 		if d.Waiting != nil {
-			waiting = v.lang.Number(*d.Waiting)
+			waiting.Text = v.lang.Number(*d.Waiting)
+			if *d.Waiting > 0 && d.LagSeconds != nil {
+				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
+			}
 		}
 		if d.LastFileAt != nil {
 			last = cell{Time: v.moment(*d.LastFileAt)}
 		}
 	}
-	return row{[]cell{{Text: c.Name, Href: v.path("/currents/" + c.ID)}, {Pill: v.status(c.Status)}, {Text: place, Mono: true}, {Text: waiting}, last}}
+	var hours []int64
+	for _, h := range counts.Hours {
+		hours = append(hours, h.Accepted)
+	}
+	return listed{c.Name, place, state, row{[]cell{{Text: c.Name, Href: at, Small: place}, status, waiting, {Text: v.lang.Number(counts.Accepted), Href: at + "/audit"},
+		{Spark: newSpark(v.t("page.current_trend_says", "name", c.Name), hours)}, last}}}
 }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // currentsSay says of all Currents how they are, the worst first.
 func (v *visit) currentsSay(counts map[string]int) *says {
 	switch {
 	case counts["failing"] > 0:
 		return &says{bad, "circle-alert", v.t("page.currents_failing", "n", counts["failing"])}
-	case counts["paused"] > 0:
-		return &says{warn, "pause", v.t("page.currents_paused", "n", counts["paused"])}
+	case counts["retrying"] > 0:
+		return &says{warn, "triangle-alert", v.t("page.current_delayed", "n", counts["retrying"])}
 	case counts["active"] > 0:
 		return &says{good, "circle-check", v.t("page.currents_active", "n", counts["active"])}
+	case counts["paused"] > 0:
+		return &says{warn, "pause", v.t("page.currents_paused", "n", counts["paused"])}
 	}
-	return nil
+	return &says{plain, "circle-dashed", v.t("page.current_drafts")}
 }
+
+// bySeverity are the states of Currents, those that need somebody first.
+var bySeverity = []string{"failing", "retrying", "paused", "active", "draft", "deleted"}
 
 // statuses are how a Current's states look.
 var statuses = map[string]struct {
@@ -101,12 +211,29 @@ var statuses = map[string]struct {
 }{
 	"draft": {plain, "circle-dashed", "page.status_draft", "page.says_draft"}, "active": {good, "circle-check", "page.status_active", "page.says_active"},
 	"failing": {bad, "circle-alert", "page.status_failing", "page.says_failing"}, "paused": {warn, "pause", "page.status_paused", "page.says_paused"},
-	"deleted": {plain, "trash-2", "page.status_deleted", "page.says_deleted"},
+	"retrying": {warn, "triangle-alert", "page.current_retrying", "page.says_active"},
+	"deleted":  {plain, "trash-2", "page.status_deleted", "page.says_deleted"},
+}
+
+// stateOf is a Current's status, or that its store does not answer as it should.
+func stateOf(c client.Connector) string {
+	if c.Status == "active" && c.Delivery != nil && c.Delivery.State == "retrying" {
+		return "retrying"
+	}
+	return c.Status
 }
 
 func (v *visit) status(s string) *pill {
 	x := statuses[s]
 	return &pill{x.tone, x.icon, v.t(x.key)}
+}
+
+// problem says what a store refused, by the name that deliveries give it.
+func (v *visit) problem(name string) string {
+	if !text.Has("bucket." + name) {
+		name = "unknown"
+	}
+	return v.t("bucket." + name)
 }
 
 // moment says a time as far from now, with the whole of it on hover.
