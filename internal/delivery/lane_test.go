@@ -11,6 +11,8 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -52,6 +54,34 @@ func TestAFileIsCutByCountAndByAgeWithoutTraffic(t *testing.T) {
 		for _, f := range w.store.files[control.Lane{Connector: connectorID, Destination: 1}] {
 			if f.Cut != "count" && f.Cut != "age" {
 				t.Errorf("%s was cut by %q", f.Key, f.Cut)
+			}
+		}
+	})
+}
+
+func TestInternalRecordsAmongEventsReachNoBucketAndNoCount(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 1)
+		var b eventlog.Batch
+		b.Reset(eventlog.Header{Workspace: 1, Kind: eventlog.Events})
+		for range 3 {
+			b.Commit(append(b.Begin(), control.EncodePersonChange(control.PersonChange{Kind: control.PersonDelete, Person: "p"})...), uint32(event.PersonChange))
+		}
+		if _, err := w.source().Append(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		w.append(someTypes[0], 1)
+		must(t, w, 10*time.Minute)
+		p.stop()
+		w.check()
+		if n := len(w.objects()); n != 1 {
+			t.Errorf("%d files: records that are no events cut the stream, or went out", n)
+		}
+		for c, n := range w.store.counts {
+			if c.EventType != someTypes[0] || n != 2 {
+				t.Errorf("counted %d of %s", n, c.EventType)
 			}
 		}
 	})

@@ -342,6 +342,9 @@ func (m *Manager) count(ctx context.Context) error {
 				if !ok {
 					return fault.New(fault.Corrupt, "count events", "the log holds events of schema %d, which the catalogue does not know", k.schema)
 				}
+				if s.Type.Internal {
+					continue // no event, and nobody's to miss
+				}
 				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name, Hour: k.hour, Era: k.era, Events: *n})
 			}
 			if err := m.deps.Store.AddCounts(ctx, id, p, rows); err != nil {

@@ -73,7 +73,7 @@ func NewCatalogue(own []OwnFile) (*Catalogue, error) {
 	c := &Catalogue{
 		types:  append(types, more...),
 		byName: map[string]*Type{},
-		byID:   map[SchemaID]*Schema{},
+		byID:   internalSchemas(),
 	}
 	slices.SortFunc(c.types, func(a, b *Type) int { return strings.Compare(a.Name, b.Name) })
 	all := make([]string, len(c.types))
@@ -100,7 +100,7 @@ func (c *Catalogue) Type(name string) (*Type, bool) {
 	return t, ok
 }
 
-// Schema gives the schema with that id.
+// Schema gives the schema with that id, also of an internal type.
 func (c *Catalogue) Schema(id SchemaID) (*Schema, bool) {
 	s, ok := c.byID[id]
 	return s, ok

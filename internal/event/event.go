@@ -119,6 +119,7 @@ type Type struct {
 	Group    Group
 	Doc      string
 	Own      bool      // from the operator's schema files
+	Internal bool      // for internal readers only: found by Schema, in no list and no selection
 	Versions []*Schema // oldest first
 
 	index int // place in the catalogue's order

@@ -61,7 +61,7 @@ func (s Selection) Has(schema *Schema) bool { return s.HasType(schema.Type) }
 
 // HasType reports whether t, a type of the catalogue that made the selection, is selected.
 func (s Selection) HasType(t *Type) bool {
-	return s.all || t.index/64 < len(s.set) && s.set[t.index/64]>>(t.index%64)&1 == 1
+	return !t.Internal && (s.all || t.index/64 < len(s.set) && s.set[t.index/64]>>(t.index%64)&1 == 1)
 }
 
 // suggest gives the end of a sentence about an unknown name.
