@@ -140,6 +140,8 @@ type Check struct {
 	Note      string         `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
 	CreatedAt time.Time      `json:"created_at"`
 	DoneAt    *time.Time     `json:"done_at,omitempty"`
+
+	AskedExport *DataExportEdit `json:"asked_export,omitempty" doc:"What a data export was tested with, or was to be, without its secret; once the check has ended."`
 }
 
 // CheckStep is one thing that was tried.

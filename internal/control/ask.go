@@ -44,11 +44,17 @@ type LaunchDone struct {
 	Asked     *Edit       `json:"asked,omitempty"` // if it failed: what was asked for, without its secret
 }
 
-// EditDone is what comes out of a JobEdit and a JobExportSave.
+// EditDone is what comes out of a JobEdit.
 type EditDone struct {
 	Changes []string `json:"changes"`         // in words
 	Kept    []string `json:"kept,omitempty"`  // earlier folders that keep their former credentials, which the new ones do not open
-	Asked   *Edit    `json:"asked,omitempty"` // of a JobEdit that failed: what was asked for, without its secret
+	Asked   *Edit    `json:"asked,omitempty"` // if it failed: what was asked for, without its secret
+}
+
+// ExportDone is what comes out of a JobExportTest and a JobExportSave.
+type ExportDone struct {
+	Changes []string   `json:"changes,omitempty"` // in words; of a save
+	Asked   ExportEdit `json:"asked"`             // what was tested or to be saved, without its secret
 }
 
 // ApplyDone is what comes out of a JobApply.
@@ -308,8 +314,8 @@ func (p *Plane) still(ctx context.Context, r Right, workspace uint32) error {
 	return err
 }
 
-// Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone or
-// ApplyDone, or nil; of a launch and an edit also with an error. It is safe to do a job again, however far it came before, but not beside itself.
+// Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone,
+// ExportDone or ApplyDone, or nil; of all but an ApplyDone also with an error. It is safe to do a job again, however far it came before, but not beside itself.
 //
 // A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
 // nothing by the job.
@@ -342,7 +348,7 @@ func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 		in.Edit.SecretAccessKey = concealed(in.Secret)
 		if j.Kind == JobExportTest {
 			_, err := p.TestDataExport(ctx, j.Workspace, in.Edit)
-			return nil, err
+			return ExportDone{Asked: in.Edit}, err
 		}
 		return p.doSaveExport(ctx, j, in)
 	case JobApply:
@@ -391,16 +397,16 @@ func (p *Plane) doEdit(ctx context.Context, j Job, in editParams) (any, error) {
 }
 
 func (p *Plane) doSaveExport(ctx context.Context, j Job, in exportParams) (any, error) {
-	var changes []string
+	done := ExportDone{Asked: in.Edit}
 	err := p.based(in.Rev, func() error {
 		pl, err := p.planExportAt(ctx, j.Workspace, in.Edit, in.Rev)
 		if err == nil {
 			err = p.carryOutExport(ctx, &pl)
 		}
-		changes = pl.changes
+		done.Changes = pl.changes
 		return err
 	})
-	return EditDone{Changes: append([]string{}, changes...)}, fault.Wrap(err, "save data export")
+	return done, fault.Wrap(err, "save data export")
 }
 
 func (j Job) read(params any) error {

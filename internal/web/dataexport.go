@@ -44,6 +44,11 @@ func (in dataExportIn) edit() control.ExportEdit {
 		SecretAccessKey: hidden(b.SecretAccessKey), RoleARN: b.RoleARN}
 }
 
+// showExportEdit gives what is wanted of a data export, without its secret.
+func showExportEdit(e control.ExportEdit) client.DataExportEdit {
+	return client.DataExportEdit{Bucket: e.Bucket, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle, AccessKeyID: e.AccessKeyID, RoleARN: e.RoleARN}
+}
+
 func (a *api) saveDataExport(c *call, in dataExportIn) (client.Check, error) {
 	rev, err := meant(c)
 	if err != nil {

@@ -155,7 +155,13 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 			}
 		}
 	}
-	if len(j.Result) > 0 {
+	if len(j.Result) > 0 && (j.Kind == control.JobExportTest || j.Kind == control.JobExportSave) {
+		var done control.ExportDone
+		if err := json.Unmarshal(j.Result, &done); err != nil {
+			return out, fault.From(err, fault.Corrupt, "read the check")
+		}
+		out.Changes, out.AskedExport = done.Changes, new(showExportEdit(done.Asked))
+	} else if len(j.Result) > 0 {
 		var done control.EditDone
 		if err := json.Unmarshal(j.Result, &done); err != nil {
 			return out, fault.From(err, fault.Corrupt, "read the check")
