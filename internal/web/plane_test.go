@@ -188,51 +188,6 @@ func TestACheckIsToldInTheReadersLanguage(t *testing.T) {
 	}
 }
 
-func TestWhatADataExportWasTestedWithCanBeHadAgain(t *testing.T) {
-	w := newWorld(t, nil)
-	const at = "/workspaces/acme/data-export"
-	e := client.DataExportEdit{Bucket: new("acme-exports"), AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}
-	asked := func(a answer, state string) {
-		t.Helper()
-		var check client.Check
-		w.follow(editor, a, &check)
-		got := check.AskedExport
-		if check.State != state || got == nil || *got.Bucket != "acme-exports" || *got.AccessKeyID != "AKIAIOSFODNN7EXAMPLE" || got.SecretAccessKey != nil || got.RoleARN != nil {
-			t.Errorf("%s %s: %+v", check.For, check.State, got)
-		}
-		if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "hunter2") {
-			t.Error("the check holds the secret")
-		}
-	}
-	asked(w.as(editor, "POST", at+"/test", e), "passed")
-	w.plane.Check = refusing
-	asked(w.as(editor, "POST", at+"/test", e), "failed")
-	asked(w.as(editor, "PUT", at, e), "failed")
-}
-
-func TestWhatWasAskedForCanBeHadAgainAfterAFailure(t *testing.T) {
-	w := newWorld(t, nil)
-	c := w.launched(w.acme)
-	w.plane.Check = refusing
-	e := wish()
-	e.Name = new("second")
-	e.Destination.Folder = new("second")
-	var check client.Check
-	a := w.as(editor, "POST", acmes, e)
-	w.follow(editor, a, &check)
-	if got := check.Asked; got == nil || *got.Name != "second" || *got.Destination.Folder != "second" || got.Destination.SecretAccessKey != nil {
-		t.Errorf("launch: %+v", got)
-	}
-	a = w.as(editor, "PATCH", acmes+"/"+string(c.Connector), client.ConnectorEdit{Destination: &client.DestinationEdit{Folder: new("third")}})
-	w.follow(editor, a, &check)
-	if got := check.Asked; got == nil || *got.Destination.Folder != "third" || got.Name != nil {
-		t.Errorf("edit: %+v", got)
-	}
-	if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "secret_access_key") {
-		t.Error("the check holds the secret")
-	}
-}
-
 func TestAChangeIsSeenBeforeItIsMade(t *testing.T) {
 	w := newWorld(t, nil)
 	at := acmes + "/" + string(w.launched(w.acme).Connector)
