@@ -221,7 +221,7 @@ func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[str
 		err = fault.New(fault.Invalid, "", "%s names no workspaces", name)
 	}
 	if err == nil {
-		err = p.mayApply(ctx, m)
+		ctx, err = p.mayApply(ctx, m)
 	}
 	if err != nil {
 		return Job{}, fault.Wrap(err, op)
@@ -241,32 +241,34 @@ func (a applyParams) manifest() (Manifest, error) {
 		})
 }
 
-// mayApply refuses a manifest that names what the actor of ctx may not decide about. A workspace that is not theirs
-// to see is refused like one that is not there.
-func (p *Plane) mayApply(ctx context.Context, m Manifest) error {
+// mayApply refuses a manifest that names what the actor of ctx may not decide about, and gives ctx with them held to all
+// of that. A workspace that is not theirs to see is refused like one that is not there.
+func (p *Plane) mayApply(ctx context.Context, m Manifest) (context.Context, error) {
 	a := ActorOf(ctx)
 	for _, w := range m.Workspaces {
 		ws, err := p.Store.Workspace(ctx, w.Name)
 		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
+			return ctx, err
 		}
 		need := RightView
 		switch {
 		case err != nil || !a.May(RightView, ws.Number):
 			if a.May(RightInstall, 0) {
+				ctx = Holding(ctx, RightInstall, 0)
 				continue
 			}
-			return fault.New(fault.Forbidden, "", "there is no workspace %q that you may see, and only installation administrators make workspaces", w.Name)
+			return ctx, fault.New(fault.Forbidden, "", "there is no workspace %q that you may see, and only installation administrators make workspaces", w.Name)
 		case len(w.Keys) > 0 || w.UnknownFields != nil || w.Language != nil:
 			need = RightAdminister
 		case len(w.Connectors) > 0 || len(w.Webhooks) > 0 || w.DataExport != nil:
 			need = RightChange
 		}
 		if !a.May(need, ws.Number) {
-			return fault.New(fault.Forbidden, "", "what the manifest says of the workspace %q needs the right %q there", w.Name, need)
+			return ctx, fault.New(fault.Forbidden, "", "what the manifest says of the workspace %q needs the right %q there", w.Name, need)
 		}
+		ctx = Holding(ctx, need, ws.Number)
 	}
-	return nil
+	return ctx, nil
 }
 
 // May gives a context in which whoever asked for a job acts, with the rights that they have now: a job may wait for long,
@@ -274,21 +276,9 @@ func (p *Plane) mayApply(ctx context.Context, m Manifest) error {
 //
 // Errors: forbidden if they may not ask for it any more.
 func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
-	if j.Actor.Member == "" {
-		return WithActor(ctx, j.Actor), nil
-	}
-	ctx, err := p.today(WithActor(ctx, j.Actor))
-	if err == nil && j.Kind != JobApply { // that asks for the rights of what the manifest names
-		_, err = need(ctx, RightChange, j.Workspace)
-	}
-	return ctx, err
-}
-
-// today gives ctx with the rights that its actor has now; those of who is no member are as they were.
-func (p *Plane) today(ctx context.Context) (context.Context, error) {
-	a := ActorOf(ctx)
+	a := j.Actor
 	if a.Member == "" {
-		return ctx, nil
+		return WithActor(ctx, a), nil
 	}
 	m, err := p.Store.Member(ctx, a.Member)
 	if ended(err) != nil {
@@ -298,24 +288,18 @@ func (p *Plane) today(ctx context.Context) (context.Context, error) {
 		m = Member{ID: a.Member, Email: a.Name, Language: a.Language}
 	}
 	seats, err := p.Store.SeatsOf(ctx, m.ID)
-	return WithActor(ctx, a.As(m, seats)), err
-}
-
-// still refuses what the actor may no longer do: a check takes minutes, and its length is in the hands of whose bucket it
-// is. Errors: forbidden.
-func (p *Plane) still(ctx context.Context, r Right, workspace uint32) error {
-	if ActorOf(ctx).Member == "" {
-		return nil
+	ctx = WithActor(ctx, a.As(m, seats))
+	if err == nil && j.Kind != JobApply { // that asks for the rights of what the manifest names
+		_, err = need(ctx, RightChange, j.Workspace)
 	}
-	ctx, err := p.today(ctx)
-	if err == nil {
-		_, err = need(ctx, r, workspace)
-	}
-	return err
+	return ctx, err
 }
 
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone,
 // ExportDone or ApplyDone, or nil; of all but an ApplyDone also with an error. It is safe to do a job again, however far it came before, but not beside itself.
+//
+// A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
+// nothing by the job.
 //
 // A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
 // nothing by the job.
@@ -325,6 +309,9 @@ func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 	ctx, err := p.May(ctx, j)
 	if err != nil {
 		return nil, err
+	}
+	if j.Kind != JobApply {
+		ctx = Holding(ctx, RightChange, j.Workspace)
 	}
 	switch j.Kind {
 	case JobLaunch, JobEdit:
@@ -358,7 +345,7 @@ func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 		}
 		m, err := in.manifest()
 		if err == nil {
-			err = p.mayApply(ctx, m) // also a name may stand for another workspace by now
+			ctx, err = p.mayApply(ctx, m) // also a name may stand for another workspace by now
 		}
 		if err != nil {
 			return nil, fault.Wrap(err, "apply")

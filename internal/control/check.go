@@ -45,9 +45,6 @@ func (p *Plane) try(ctx context.Context, t trial) (bucket.Report, error) {
 		return bucket.Report{}, err
 	}
 	report, err := p.Check(ctx, t.in)
-	if err == nil {
-		err = p.still(ctx, RightChange, t.workspace)
-	}
 	if err != nil {
 		return report, err
 	}

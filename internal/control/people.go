@@ -179,7 +179,7 @@ func need(ctx context.Context, r Right, workspace uint32) (Actor, error) {
 // arriving is the actor of what a member does who is only just known, by a link for instance.
 func arriving(ctx context.Context, m Member, via string) Actor {
 	a := ActorOf(ctx)
-	return Actor{Member: m.ID, Name: m.Email, Via: via, Address: a.Address, Request: a.Request, Language: m.Language}
+	return Actor{Member: m.ID, Name: m.Email, Via: via, Session: a.Session, Address: a.Address, Request: a.Request, Language: m.Language}
 }
 
 // foldEmail gives an address in the form in which it is kept and compared.

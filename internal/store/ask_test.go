@@ -258,7 +258,11 @@ func TestAManifestNeedsTheRightsOfWhatItNames(t *testing.T) {
 	b := newBench(t)
 	acme, other := b.workspace("acme"), b.workspace("other")
 	as := func(r control.Role) control.Actor {
-		return control.Actor{Member: "m", Seats: map[uint32]control.Membership{acme.Number: {Workspace: acme.Number, Role: r}}}
+		m := control.Member{ID: control.NewMemberID(), CreatedAt: b.now}
+		m.Email = string(m.ID)
+		seat := control.Membership{Workspace: acme.Number, Member: m.ID, Role: r, CreatedAt: b.now}
+		ok(t, b.store.CreateMember(t.Context(), m, control.Lock{}, &seat))
+		return control.Actor{}.As(m, []control.Membership{seat})
 	}
 	connector := "workspaces: [{name: acme, connectors: [{name: gone, deleted: true}]}]"
 	settings := "workspaces: [{name: acme, language: es}]"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // writeEntry writes the line of the log of changes that goes with this transaction, if it has one.
@@ -18,6 +19,35 @@ func (c conn) writeEntry() error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, e.Workspace, millis(e.At), string(e.Member), e.Actor, e.Via, e.Address, e.Request,
 		e.Action, e.SubjectID, e.SubjectName, string(e.Before), string(e.After))
 	return err
+}
+
+// stillMay refuses what the actor may no longer do, if they are held to anything: beside this transaction nobody writes
+// who could take a right away before it commits. Errors: forbidden, or
+// unauthorized if they are no member any more.
+func (c conn) stillMay() error {
+	a, held := control.HeldTo(c.ctx)
+	if !held {
+		return nil
+	}
+	m, err := c.member("WHERE m.id = ?", string(a.Member))
+	if fault.Is(err, fault.NotFound) {
+		m, err = control.Member{}, nil // nobody is signed in
+	}
+	if err != nil {
+		return err
+	}
+	seats, err := c.seatsOf(m.ID)
+	if err != nil {
+		return err
+	}
+	var sessions int
+	if err := c.one("SELECT COUNT(*) FROM sessions WHERE id = ? AND member = ?", []any{string(a.Session), string(m.ID)}, &sessions); err != nil {
+		return err
+	}
+	if sessions == 0 {
+		a.Session = ""
+	}
+	return control.StillMay(c.ctx, a.As(m, seats))
 }
 
 // Entries gives up to limit lines of the log of changes with an ID below before, newest first; a before of 0 begins

@@ -196,6 +196,9 @@ func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) e
 	}
 	c := conn{s, ctx, tx}
 	if err = s.d.begin(ctx, tx, scope); err == nil {
+		err = c.stillMay()
+	}
+	if err == nil {
 		err = f(c)
 	}
 	if err == nil {

@@ -57,6 +57,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	keys(run)
 	overview(run)
 	together(run)
+	rights(run)
 }
 
 type runner func(name string, f func(t *testing.T, e *env))
