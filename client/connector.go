@@ -189,6 +189,13 @@ type File struct {
 	SHA       string    `json:"records_hash,omitempty" doc:"128 bits in hex, over the raw records."`
 	Cut       string    `json:"cut" doc:"Why it was closed."`
 	At        time.Time `json:"at"`
+
+	SchemaID    int    `json:"schema_id" doc:"Of the version of its type that it was written with."`
+	Fingerprint string `json:"schema_fingerprint,omitempty" doc:"SHA-256 of that schema's Avro text, in hex; absent if the catalogue has it no more."`
+	Destination int    `json:"destination" doc:"Number of the connector's destination, from 1: another bucket or folder has another."`
+	Version     int    `json:"version" doc:"Of the connector that it was written with."`
+	Adopted     bool   `json:"adopted,omitempty" doc:"It was found in the bucket rather than written then: an answer of the store was lost."`
+	Test        bool   `json:"test,omitempty" doc:"Its events are test events."`
 }
 
 // Loss is a range of events that was dropped by rule.
@@ -202,6 +209,7 @@ type Loss struct {
 	Reason    string     `json:"reason" enum:"grace,pause,quota,cap,deleted,log_lost,trimmed,damaged"`
 	Settled   bool       `json:"settled"`
 	At        time.Time  `json:"at"`
+	ToldAt    *time.Time `json:"announced_at,omitempty" doc:"When a notice told of it; absent: not yet, or that was not kept."`
 }
 
 // AuditHour is an hour of a connector: accepted = delivered + dropped + waiting.

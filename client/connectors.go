@@ -106,15 +106,28 @@ type LedgerFilter struct {
 	From      time.Time // hours of acceptance from this one on
 	Until     time.Time // hours before this one
 	EventType string
+	Newest    bool // first, in place of the oldest
 }
 
 func (f LedgerFilter) query() map[string]string {
-	return map[string]string{"from": moment(f.From), "until": moment(f.Until), "event_type": f.EventType}
+	q := map[string]string{"from": moment(f.From), "until": moment(f.Until), "event_type": f.EventType}
+	if f.Newest {
+		q["order"] = "newest"
+	}
+	return q
 }
 
-// ListFiles lists the files that a connector delivered, in the order of writing.
-func (c *Client) ListFiles(ctx context.Context, workspace, id string, f LedgerFilter) iter.Seq2[File, error] {
-	return list[File](ctx, c, get(path("/workspaces/%s/connectors/%s/files", workspace, id)).with(f.query()))
+// FileFilter chooses files of the ledger.
+type FileFilter struct {
+	LedgerFilter
+	Search string // text in their key, or s3://BUCKET/KEY whole; of the newest 50,000 that the rest chooses
+}
+
+// ListFiles lists the files that a connector delivered, in the order of writing, or the other way round.
+func (c *Client) ListFiles(ctx context.Context, workspace, id string, f FileFilter) iter.Seq2[File, error] {
+	q := f.query()
+	q["search"] = f.Search
+	return list[File](ctx, c, get(path("/workspaces/%s/connectors/%s/files", workspace, id)).with(q))
 }
 
 // GetFile gives a file of the ledger.

@@ -44,7 +44,7 @@ func launchAndFollow(ctx context.Context) error {
 	if _, err := c.AwaitHour(ctx, "acme", check.Connector, hour); err != nil {
 		return err
 	}
-	for file, err := range c.ListFiles(ctx, "acme", check.Connector, client.LedgerFilter{From: hour}) {
+	for file, err := range c.ListFiles(ctx, "acme", check.Connector, client.FileFilter{LedgerFilter: client.LedgerFilter{From: hour}}) {
 		if err != nil {
 			return err
 		}

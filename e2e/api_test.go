@@ -330,9 +330,9 @@ func TestACurrentIsLaunchedAndFollowedByTheClient(t *testing.T) {
 		t.Fatalf("status %d: %s %v", status, answer, err)
 	}
 	newShelf(s.root).waitFor(t, map[string]bool{"one": true, "two": true}, 40*time.Second)
-	files := collect(t, c.ListFiles(ctx, "acme", conn.ID, client.LedgerFilter{From: time.Now().Add(-2 * time.Hour)}))
+	files := collect(t, c.ListFiles(ctx, "acme", conn.ID, client.FileFilter{LedgerFilter: client.LedgerFilter{From: time.Now().Add(-2 * time.Hour)}}))
 	for deadline := time.Now().Add(10 * time.Second); len(files) < 2 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		files = collect(t, c.ListFiles(ctx, "acme", conn.ID, client.LedgerFilter{}))
+		files = collect(t, c.ListFiles(ctx, "acme", conn.ID, client.FileFilter{}))
 	}
 	if len(files) != 2 || !strings.HasPrefix(files[0].Key, conn.Destination.Prefix) {
 		t.Errorf("the files are %+v below %s", files, conn.Destination.Prefix)

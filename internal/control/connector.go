@@ -141,6 +141,7 @@ type Drop struct {
 	Events    int64 // -1: not known, the log no longer holds them
 	Reason    DropReason
 	At        time.Time
+	ToldAt    time.Time // when people were told; zero: not yet, or that is not known. Only the store sets it
 	// Settled: the bucket was looked at after the last attempt and what it holds is not counted here.
 	Settled bool
 }

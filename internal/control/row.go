@@ -61,7 +61,14 @@ type LedgerFilter struct {
 	Destination int
 	EventType   string
 	From, Until eventlog.Hour
+	Newest      bool // first, in place of the oldest
+	// Search chooses files whose key holds this text, of the newest FilesSearched that the rest chooses. Drops have no
+	// key: it means nothing for them.
+	Search string
 }
+
+// FilesSearched is how many files are searched for a text in their key, at most.
+const FilesSearched = 50_000
 
 // SchemaPrint is a schema as it was first seen: what stands under an id may never change.
 type SchemaPrint struct {

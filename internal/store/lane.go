@@ -268,7 +268,8 @@ func (s *Store) UntoldDrops(ctx context.Context, l control.Lane) ([]control.Drop
 func (s *Store) TellDrops(ctx context.Context, told []control.Drop, notices []control.Notice) error {
 	return s.inTx(ctx, "tell of drops", func(c conn) error {
 		for i := range told {
-			err := must(c.exec("UPDATE drops SET told = 1 WHERE id = ? AND told = 0 AND events = ?", told[i].ID, told[i].Events))
+			err := must(c.exec("UPDATE drops SET told = 1, told_at = ? WHERE id = ? AND told = 0 AND events = ?",
+				millis(s.now()), told[i].ID, told[i].Events))
 			if errors.Is(err, sql.ErrNoRows) {
 				return fault.New(fault.Stale, "", "drop %d has changed meanwhile", told[i].ID)
 			}

@@ -71,13 +71,14 @@ func (c conn) saveDrop(l control.Lane, d *control.Drop) error {
 }
 
 const dropColumns = `d.id, d.connector, d.destination, d.schema_id, d.hour, d.target, d.event_type, d.log, d.first_offset, d.last_offset,
-	d.events, d.reason, d.settled, d.at`
+	d.events, d.reason, d.settled, d.at, d.told_at`
 
 func scanDrop(r scanner) (d control.Drop, err error) {
 	var log string
 	var at int64
+	var told sql.NullInt64
 	err = r.Scan(&d.ID, &d.Lane.Connector, &d.Lane.Destination, &d.Stream.Schema, &d.Stream.Hour, &d.Stream.Target, &d.EventType, &log,
-		&d.First, &d.Last, &d.Events, &d.Reason, &d.Settled, &at)
+		&d.First, &d.Last, &d.Events, &d.Reason, &d.Settled, &at, &told)
 	if err != nil {
 		return d, err
 	}
@@ -85,7 +86,7 @@ func scanDrop(r scanner) (d control.Drop, err error) {
 	if !ok {
 		return d, fault.New(fault.Corrupt, "", "drop %d names no log", d.ID)
 	}
-	d.Log, d.At = id, fromMillis(at)
+	d.Log, d.At, d.ToldAt = id, fromMillis(at), fromOptMillis(told)
 	return d, nil
 }
 
@@ -98,8 +99,9 @@ func (s *Store) UnsettledDrops(ctx context.Context, l control.Lane) ([]control.D
 
 // The conditions of a filter that files and drops meet differently. Drops over all streams have no type and no hour.
 var (
-	fileConditions = conditions{"f.event_type = ?", "f.hour >= ?", "f.hour < ?"}
-	dropConditions = conditions{"d.event_type IN (?, '')",
+	fileConditions   = conditions{"f.event_type = ?", "f.hour >= ?", "f.hour < ?"}
+	searchConditions = conditions{"x.event_type = ?", "x.hour >= ?", "x.hour < ?"}
+	dropConditions   = conditions{"d.event_type IN (?, '')",
 		"CASE d.event_type WHEN '' THEN d.at / 3600000 ELSE d.hour END >= ?", "(d.event_type = '' OR d.hour < ?)"}
 )
 
@@ -133,12 +135,30 @@ func where(t string, of conditions, f control.LedgerFilter) (cond string, args [
 	return b.String(), args
 }
 
-// Files gives up to limit files of the ledger with an ID above after, in the order in which they were written.
+// Files gives up to limit files of the ledger with an ID above after, in the order in which they were written. The
+// newest first, it gives those with an ID below after, 0 being the begin: files that come meanwhile move no page.
 func (s *Store) Files(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.File, error) {
 	cond, args := where("f", fileConditions, f)
-	fs, err := list(s.reader(ctx), scanFile, "SELECT id, "+fileColumns+" FROM files f WHERE f.id > ?"+cond+" ORDER BY f.id LIMIT ?",
+	if f.Search != "" {
+		of, first := where("x", searchConditions, f)
+		cond += " AND f.id > COALESCE((SELECT x.id FROM files x WHERE 1 = 1" + of + " ORDER BY x.id DESC LIMIT 1 OFFSET ?), 0) AND REPLACE(f.object_key, ?, '') <> f.object_key"
+		args = append(append(args, first...), control.FilesSearched, f.Search)
+	}
+	beyond, order := ordered("f", f.Newest, after)
+	fs, err := list(s.reader(ctx), scanFile, "SELECT id, "+fileColumns+" FROM files f WHERE "+beyond+cond+order+" LIMIT ?",
 		append(append([]any{after}, args...), limit)...)
 	return fs, s.fail(err, "list files")
+}
+
+// ordered gives the condition on table t that its rows lie beyond one ID, and their order.
+func ordered(t string, newest bool, after int64) (beyond, order string) {
+	switch {
+	case !newest:
+		return t + ".id > ?", " ORDER BY " + t + ".id"
+	case after == 0:
+		return t + ".id > ?", " ORDER BY " + t + ".id DESC"
+	}
+	return t + ".id < ?", " ORDER BY " + t + ".id DESC"
 }
 
 // FileByKey gives the ledger row of one object. Errors: not_found.
@@ -154,10 +174,12 @@ func (s *Store) FileByKey(ctx context.Context, l control.Lane, key string) (cont
 	return fs[0], nil
 }
 
-// Drops gives up to limit drops of the ledger with an ID above after, in the order in which they were first written.
+// Drops gives up to limit drops of the ledger, in the order in which they were first written, or the other way round; see
+// Files.
 func (s *Store) Drops(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.Drop, error) {
 	cond, args := where("d", dropConditions, f)
-	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE d.id > ?"+cond+" ORDER BY d.id LIMIT ?",
+	beyond, order := ordered("d", f.Newest, after)
+	ds, err := list(s.reader(ctx), scanDrop, "SELECT "+dropColumns+" FROM drops d WHERE "+beyond+cond+order+" LIMIT ?",
 		append(append([]any{after}, args...), limit)...)
 	return ds, s.fail(err, "list drops")
 }

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -18,7 +20,7 @@ func (a *api) ledgerRoutes() []route {
 	const group = "ledger"
 	return []route{
 		{name: "listFiles", method: http.MethodGet, path: atConnector + "/files", right: control.RightView, group: group, status: http.StatusOK,
-			summary: "Lists the files that were delivered, in the order of writing.", op: op(a.listFiles)},
+			summary: "Lists the files that were delivered, in the order of writing, or the other way round.", op: op(a.listFiles)},
 		{name: "getFile", method: http.MethodGet, path: atConnector + "/files/{file}", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives a file of the ledger.", op: op(a.getFile)},
 		{name: "listLosses", method: http.MethodGet, path: atConnector + "/losses", right: control.RightView, group: group, status: http.StatusOK,
@@ -56,11 +58,17 @@ type ledgerIn struct {
 	hours
 	Connector control.ConnectorID `path:"connector"`
 	Type      string              `query:"event_type" doc:"Only events of this type."`
+	Order     string              `query:"order" enum:",oldest,newest" doc:"The oldest stand first if it is left out."`
+}
+
+type filesIn struct {
+	ledgerIn
+	Search string `query:"search" doc:"Only files whose key holds this text, of the newest 50000 that the rest chooses. An address as s3://BUCKET/KEY finds that file."`
 }
 
 // ledger gives the filter of the rows of one connector. Errors: not_found, invalid.
 func (a *api) ledger(c *call, in ledgerIn) (control.LedgerFilter, error) {
-	f := control.LedgerFilter{Workspace: c.workspace.Number, Connector: in.Connector, EventType: in.Type}
+	f := control.LedgerFilter{Workspace: c.workspace.Number, Connector: in.Connector, EventType: in.Type, Newest: in.Order == "newest"}
 	if _, err := a.deps.Store.Connector(c, c.workspace.Number, in.Connector); err != nil {
 		return f, err
 	}
@@ -79,17 +87,26 @@ func (a *api) buckets(c *call, id control.ConnectorID) (map[int]string, error) {
 
 func (a *api) showFile(f control.File, buckets map[int]string) client.File {
 	out := client.File{ID: a.deps.IDs.name(fileID, f.ID), Key: f.Key, Bucket: buckets[f.Lane.Destination], EventType: f.EventType, Hour: f.Stream.Hour.Start(),
-		First: int64(f.First), Last: int64(f.Last), Events: f.Events, Bytes: f.Size, Cut: f.Cut, At: f.At}
+		First: int64(f.First), Last: int64(f.Last), Events: f.Events, Bytes: f.Size, Cut: f.Cut, At: f.At,
+		SchemaID: int(f.Stream.Schema), Destination: f.Lane.Destination, Version: f.Version, Adopted: f.Adopted, Test: f.Stream.Target != 0}
+	if s, ok := a.deps.Catalogue.Schema(event.SchemaID(f.Stream.Schema)); ok {
+		print := s.Fingerprint()
+		out.Fingerprint = hex.EncodeToString(print[:])
+	}
 	if f.RawHash != ([16]byte{}) {
 		out.SHA = hex.EncodeToString(f.RawHash[:])
 	}
 	return out
 }
 
-func (a *api) listFiles(c *call, in ledgerIn) (out client.Page[client.File], err error) {
-	f, err := a.ledger(c, in)
+func (a *api) listFiles(c *call, in filesIn) (out client.Page[client.File], err error) {
+	f, err := a.ledger(c, in.ledgerIn)
 	if err != nil {
 		return out, err
+	}
+	f.Search = in.Search
+	if address, ok := strings.CutPrefix(f.Search, "s3://"); ok {
+		_, f.Search, _ = strings.Cut(address, "/")
 	}
 	buckets, err := a.buckets(c, in.Connector)
 	if err != nil {
@@ -132,7 +149,7 @@ func (a *api) listLosses(c *call, in ledgerIn) (out client.Page[client.Loss], er
 	return page(c, in.paged, func(after int64, limit int) ([]control.Drop, error) { return a.deps.Store.Drops(c, f, after, limit) },
 		func(d control.Drop) int64 { return d.ID }, func(d control.Drop) client.Loss {
 			l := client.Loss{ID: a.deps.IDs.name(dropID, d.ID), EventType: d.EventType, First: int64(d.First), Last: int64(d.Last), Events: d.Events,
-				Reason: string(d.Reason), Settled: d.Settled, At: d.At}
+				Reason: string(d.Reason), Settled: d.Settled, At: d.At, ToldAt: maybe(d.ToldAt)}
 			if !d.OverAll() {
 				l.Hour = new(d.Stream.Hour.Start())
 			}

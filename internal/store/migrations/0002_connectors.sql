@@ -7,7 +7,9 @@ ALTER TABLE health ADD COLUMN episode_at INTEGER;                       -- NULL:
 ALTER TABLE health ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;          -- nanoseconds of an episode that a pause interrupts
 ALTER TABLE health ADD COLUMN kept_episode_at INTEGER;                  -- NULL: there is none
 ALTER TABLE drops ADD COLUMN told INTEGER NOT NULL DEFAULT 1;           -- 0: people have not been told of it yet
+ALTER TABLE drops ADD COLUMN told_at INTEGER;                           -- NULL: not yet, or before this was kept
 CREATE INDEX drops_untold ON drops (connector, destination) WHERE told = 0;
+CREATE INDEX drops_at ON drops (connector, at);
 
 -- What a role's trust policy asks for. Never changed, never given to another.
 CREATE TABLE external_ids (
@@ -155,4 +157,5 @@ INSERT INTO counts (workspace, hour, event_type, log, era, events)
   SELECT workspace, hour, event_type, '', 0, events FROM accepted_counts;
 DROP TABLE accepted_counts;
 
-CREATE INDEX files_at ON files (connector, at); -- for the cap of test connectors
+CREATE INDEX files_at ON files (connector, at); -- for the cap of test connectors, and counts by minute
+CREATE INDEX files_newest ON files (connector, id);

@@ -59,6 +59,51 @@ func ledger(run runner) {
 		_, err = e.FileByKey(t.Context(), l, "nothing")
 		want(t, err, fault.NotFound)
 	})
+	run("the newest first, pages stay right while new rows come", func(t *testing.T, e *env) {
+		l := e.lane()
+		first := eventlog.Offset(10)
+		write := func(n int) {
+			t.Helper()
+			sv := control.Save{Position: e.position(l)}
+			for range n {
+				sv.Files, sv.Drops = append(sv.Files, e.file(l, first, first)), append(sv.Drops, e.drop(l, first+1, first+1))
+				first += 10
+			}
+			_, err := e.Save(t.Context(), sv)
+			ok(t, err)
+		}
+		write(7)
+		newest := control.LedgerFilter{Connector: l.Connector, Newest: true}
+		var files, drops []eventlog.Offset
+		var file, drop int64
+		for range 4 {
+			fs, err := e.Files(t.Context(), newest, file, 2)
+			ok(t, err)
+			ds, err := e.Drops(t.Context(), newest, drop, 2)
+			ok(t, err)
+			for i := range fs {
+				files, drops = append(files, fs[i].First), append(drops, ds[i].First-1)
+				file, drop = fs[i].ID, ds[i].ID
+			}
+			write(1)
+		}
+		equal(t, "files", files, []eventlog.Offset{70, 60, 50, 40, 30, 20, 10})
+		equal(t, "drops", drops, files)
+	})
+	run("files are found by a text in their key, as it stands", func(t *testing.T, e *env) {
+		l := e.lane()
+		f, other := e.file(l, 10, 10), e.file(l, 20, 20)
+		f.Key, other.Key = "currents/100%_A'b.avro", "currents/a.avro"
+		_, err := e.Save(t.Context(), control.Save{Position: e.position(l), Files: []control.File{f, other}})
+		ok(t, err)
+		for text, n := range map[string]int{"currents/": 2, "100%_A'b": 1, "a.avro": 1, "A.avro": 0, "100%%": 0, "_a": 0, f.Key: 1} {
+			for _, newest := range []bool{true, false} {
+				fs, err := e.Files(t.Context(), control.LedgerFilter{Connector: l.Connector, EventType: f.EventType, From: f.Stream.Hour, Search: text, Newest: newest}, 0, 10)
+				ok(t, err)
+				equal(t, "files with "+text, len(fs), n)
+			}
+		}
+	})
 	run("a file stands in a lane's ledger once, as it was first written", func(t *testing.T, e *env) {
 		l := e.lane()
 		p := e.position(l)
@@ -122,6 +167,9 @@ func ledger(run runner) {
 		again, err = e.UntoldDrops(t.Context(), l)
 		ok(t, err)
 		equal(t, "untold", again, open[1:])
+		told, err := e.Drops(t.Context(), control.LedgerFilter{Connector: l.Connector}, open[0].ID-1, 2)
+		ok(t, err)
+		equal(t, "told at", []bool{told[0].ToldAt.Equal(e.now), told[1].ToldAt.IsZero()}, []bool{true, true})
 		gone, err := e.NoticeGone(t.Context(), 1, l.Connector, control.NoticeDropped, "1", time.Hour)
 		ok(t, err)
 		equal(t, "gone out", gone, false)
