@@ -69,6 +69,7 @@ type choices struct {
 	Name    string
 	Legend  string
 	Hint    string
+	Help    *help
 	Error   string
 	Options []choice
 }
@@ -151,6 +152,44 @@ type pill struct {
 // code is a block to be pasted elsewhere, with a button that copies it.
 type code struct {
 	ID, Label, Text string
+}
+
+// feed is news, the newest first.
+type feed struct {
+	Items []feedItem
+	Empty *empty
+	First string // as in table
+	Next  string
+}
+
+// feedItem is one of them.
+type feedItem struct {
+	Tone       tone
+	Icon       string
+	Title      string
+	Texts      []string
+	At         *moment
+	New        string // says that it was not read; empty: it was
+	Link, Href string // to what it is about; empty: none
+}
+
+// download is a button that keeps a small file, which the page holds itself.
+type download struct {
+	Text string
+	Name string       // of the file
+	Href template.URL // data: made by this program
+}
+
+// formatted is the same code in several formats, of which the chosen one shows.
+type formatted struct {
+	Name, Legend string
+	Items        []formattedItem
+}
+
+type formattedItem struct {
+	Value  string
+	Chosen bool
+	Code   code
 }
 
 // line is a short value to be pasted elsewhere.

@@ -11,27 +11,25 @@ import (
 
 // currentForm is what somebody wants of a Current, as typed.
 type currentForm struct {
-	name, contact, method, bucket, folder, keyID, secret, role string
-	endpoint, region                                           string
-	pathStyle, encryption, test                                bool
-	all                                                        bool
-	groups, events                                             []string
-	transformations                                            string // lines "field action"
-	codec, interval, count                                     string
+	access
+	name, contact          string
+	encryption, test       bool
+	all                    bool
+	groups, events         []string
+	transformations        string // lines "field action"
+	codec, interval, count string
 }
 
 // newCurrentForm is how the form of a Current begins.
 func newCurrentForm(contact string) currentForm {
-	return currentForm{contact: contact, method: "role", folder: "currents", all: true, codec: "deflate", interval: "5m", count: "15000"}
+	return currentForm{access: access{integration: "currents", prefix: "destination.", method: "role", folder: "currents"}, contact: contact, all: true, codec: "deflate", interval: "5m", count: "15000"}
 }
 
 // typed reads the form that was sent.
 func (v *visit) typed() currentForm {
 	on := func(name string) bool { return v.form(name) != "" }
 	return currentForm{
-		name: v.form("name"), contact: v.form("contact_email"), method: v.form("method"), bucket: strings.TrimSpace(v.form("destination.bucket")), folder: v.form("destination.folder"),
-		keyID: strings.TrimSpace(v.form("destination.access_key_id")), secret: strings.TrimSpace(v.form("destination.secret_access_key")), role: strings.TrimSpace(v.form("destination.role_arn")),
-		endpoint: strings.TrimSpace(v.form("destination.endpoint")), region: strings.TrimSpace(v.form("destination.region")), pathStyle: on("destination.path_style"),
+		access: v.typedAccess("currents", "destination."), name: v.form("name"), contact: v.form("contact_email"),
 		encryption: on("encryption"), test: on("test"), all: on("all"), groups: v.r.PostForm["groups"], events: v.r.PostForm["events"],
 		transformations: v.form("transformations"), codec: v.form("codec"), interval: v.form("flush.interval"), count: v.form("flush.events"),
 	}
@@ -100,22 +98,11 @@ func launchCurrent(v *visit) error {
 type currentFormPage struct {
 	Frame  frame
 	Form   form // name to place
-	Paste  paste
+	Paste  part
 	What   form // what it carries
 	Send   button
 	Draft  string
 	Hidden []hidden
-}
-
-// paste is what goes to the other side, filled in. It is made anew while its fields are typed.
-type paste struct {
-	Path   string // where files will be
-	Role   bool
-	Trust  *code
-	IDs    []part // account and external id
-	Policy *code
-	Notes  []banner
-	Empty  string // instead of the policy, while there is no bucket
 }
 
 func (v *visit) showCurrentForm(status int, f currentForm, wrong error) error {
@@ -123,11 +110,15 @@ func (v *visit) showCurrentForm(status int, f currentForm, wrong error) error {
 	if err != nil {
 		return err
 	}
-	p, err := v.paste("currents", f.method == "role", f.bucket, f.folder)
+	p, err := v.paste(f.access, "s3://"+f.bucket+"/"+strings.Trim(f.folder, "/")+"/")
 	if err != nil {
 		return err
 	}
 	problems := v.problems(wrong)
+	signIn, err := v.signIn(f.access, problems)
+	if err != nil {
+		return err
+	}
 	at := func(name, label, value string, set func(*field)) *field {
 		x := &field{Name: name, Label: v.t(label), Value: value, Error: problems[name]}
 		if set != nil {
@@ -135,28 +126,19 @@ func (v *visit) showCurrentForm(status int, f currentForm, wrong error) error {
 		}
 		return x
 	}
-	mono := func(x *field) { x.Mono = true }
-	live := func(x *field) { x.Mono, x.Live = true, "paste" }
+	live := func(x *field) { x.Mono, x.Live = true, pasted }
 	page := currentFormPage{Frame: v.frame(v.t("page.create_current"), "/currents"), Paste: p, Send: button{Text: v.t("page.launch"), Kind: "primary"}}
 	page.Frame.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {v.t("page.create_current"), ""}}
-	page.Form = form{Problem: v.wrong(wrong), Parts: []part{
+	page.Form = form{Problem: v.wrong(wrong), Parts: append([]part{
 		{Pair: []field{
 			*at("name", "page.name", f.name, func(x *field) { x.Required = true }),
 			*at("contact_email", "page.contact", f.contact, func(x *field) { x.Hint, x.Type, x.Required = v.t("page.contact_hint"), "email", true }),
 		}},
-		{Choices: &choices{Name: "method", Legend: v.t("page.method"), Error: problems["method"], Options: []choice{
-			{"role", v.t("page.method_role"), v.t("page.method_role_text"), f.method == "role"},
-			{"key", v.t("page.method_key"), v.t("page.method_key_text"), f.method != "role"},
-		}}},
-		{Field: at("destination.role_arn", "page.role_arn", f.role, func(x *field) { x.Mono, x.Placeholder = true, "arn:aws:iam::123456789012:role/millrace-currents" })},
-		{Pair: []field{
-			*at("destination.access_key_id", "page.access_key_id", f.keyID, mono),
-			*at("destination.secret_access_key", "page.secret_access_key", "", func(x *field) { x.Type, x.Autocomplete = "password", "off" }),
-		}},
+	}, append(signIn, []part{
 		{Heading: v.t("page.where")},
 		{Pair: []field{*at("destination.bucket", "page.bucket", f.bucket, live), *at("destination.folder", "page.folder", f.folder, live)}},
 		{Check: &check{Name: "encryption", Label: v.t("page.encryption"), Hint: v.t("page.encryption_hint"), On: f.encryption, Switch: true}},
-	}}
+	}...)...)}
 	page.What = form{Parts: []part{
 		{Heading: v.t("page.what")},
 		{Check: &check{Name: "all", Label: v.t("page.all_events"), Hint: v.t("page.all_events_hint"), On: f.all, Switch: true}},
@@ -210,38 +192,4 @@ func (v *visit) eventTree(types []client.EventType, f currentForm, wrong string)
 	}
 	t.Counts = v.t("page.of", "n", chosen, "all", len(types))
 	return t
-}
-
-// paste gives what a role and a bucket need on the other side.
-func (v *visit) paste(integration string, role bool, bucket, folder string) (paste, error) {
-	p := paste{Role: role, Empty: v.t("page.policy_later")}
-	if role {
-		trust, err := v.api.GetTrust(v, v.place.Workspace, integration, "")
-		if err != nil {
-			return p, v.said(err)
-		}
-		p.IDs = append(p.IDs, part{Line: &line{"external-id", v.t("page.external_id"), trust.ExternalID}})
-		if trust.AccountID != "" {
-			p.IDs = slices.Insert(p.IDs, 0, part{Line: &line{"account-id", v.t("page.account_id"), trust.AccountID}})
-			p.Trust = &code{"trust", v.t("page.trust_policy"), trust.Policy}
-		} else {
-			p.Notes = append(p.Notes, banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.no_account"), Texts: []string{v.t("page.no_account_text")}})
-		}
-	}
-	if bucket == "" {
-		return p, nil
-	}
-	method := "key"
-	if role {
-		method = "role"
-	}
-	policy, err := v.api.GetPolicy(v, v.place.Workspace, integration, client.PolicyFor{Bucket: bucket, Method: method})
-	switch err = v.said(err); {
-	case err == nil:
-		p.Policy = &code{"policy", v.t("page.policy_for", "bucket", bucket), policy.Text}
-		p.Path = "s3://" + bucket + "/" + strings.Trim(folder, "/")
-	case !isInput(err): // the form says what is wrong with the bucket once it is sent
-		return p, err
-	}
-	return p, nil
 }

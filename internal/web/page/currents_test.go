@@ -25,11 +25,12 @@ func TestThePolicyIsMadeWhileTheBucketIsTyped(t *testing.T) {
 	w := newWorld(t)
 	b := w.signedIn("en")
 	for _, method := range []string{"role", "key"} {
-		p := b.post(w.at("/currents/new"), "part", "paste", "method", method, "destination.bucket", "acme-currents", "destination.folder", "currents")
-		p.has(t, http.StatusOK, `id="paste"`, "arn:aws:s3:::acme-currents", "s3://acme-currents/currents")
-		if trusts := strings.Contains(p.body, "sts:AssumeRole"); trusts != (method == "role") {
-			t.Errorf("%s: a trust policy: %v", method, trusts)
-		}
+		p := b.post(w.at("/currents/new"), "part", "paste", "method", method, "destination.bucket", "acme-currents", "destination.folder", "currents", "format-key", "terraform")
+		p.has(t, http.StatusOK, `id="paste"`, "arn:aws:s3:::acme-currents", "s3://acme-currents/currents", `value="`+method+`" checked`, `name="format-key" value="terraform" checked`,
+			`id="policy-role-cloudformation"`, "aws iam create-role", `id="policy-key-json"`, "aws iam create-access-key", `resource &#34;aws_iam_user&#34;`)
+	}
+	if p := b.post(w.at("/currents/new"), "part", "paste", "method", "key", "destination.bucket", "No Bucket"); strings.Contains(p.body, "policy-key-json") {
+		t.Error("a policy for a bucket that cannot be")
 	}
 }
 

@@ -14,6 +14,7 @@ type hidden struct{ Name, Value string }
 
 // part is one thing of a form: the one that is set.
 type part struct {
+	When    string // the choice of the field "method" that it is for; empty: it always shows
 	Heading string
 	Text    string
 	Field   *field
@@ -24,8 +25,24 @@ type part struct {
 	Code    *code
 	Line    *line
 	Pairs   pairs
+	Formats *formatted
 	Help    *help
 	Banner  *banner
+	Fold    *fold
+	Live    *live
+}
+
+// fold is parts that open when they are wanted.
+type fold struct {
+	Title string
+	Open  bool
+	Parts []part
+}
+
+// live is parts that are made anew while fields are typed that name its id.
+type live struct {
+	ID    string
+	Parts []part
 }
 
 // formPage is a page that is one form.
@@ -59,9 +76,12 @@ func (f *form) unplaced(problems map[string]string) {
 	}
 }
 
-func (f *form) has(name string) bool {
-	for _, p := range f.Parts {
-		if p.Field != nil && p.Field.Name == name || p.Choices != nil && p.Choices.Name == name || p.Tree != nil && p.Tree.Name == name {
+func (f *form) has(name string) bool { return within(f.Parts, name) }
+
+// within reports whether a field with that name is among the parts.
+func within(parts []part, name string) bool {
+	for _, p := range parts {
+		if p.Field != nil && p.Field.Name == name || p.Choices != nil && p.Choices.Name == name || p.Tree != nil && p.Tree.Name == name || p.Fold != nil && within(p.Fold.Parts, name) {
 			return true
 		}
 		for _, x := range p.Pair {
