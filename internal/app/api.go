@@ -53,7 +53,7 @@ func (s *system) openAPI(ctx context.Context) error {
 		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	})
 	if err == nil {
-		s.pages, err = page.New(page.Config{}, page.Deps{API: s.api, Logger: s.logger})
+		s.pages, err = page.New(page.Config{}, page.Deps{API: s.api, Logger: s.logger, BaseURL: s.URL})
 	}
 	return err
 }

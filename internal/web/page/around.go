@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,9 +13,28 @@ import (
 // languageCookie is the language that a visitor chose before signing in.
 const languageCookie = "millrace_language"
 
+// railRow is a line of a rail.
+type railRow struct{ key, path, icon string }
+
 // rail is where a workspace's pages are, in the order in which they are listed.
-var rail = []struct{ key, path, icon string }{
+var rail = []railRow{
 	{"page.rail_currents", "/currents", "waves"},
+	{"page.rail_events", "/events", "activity"},
+}
+
+// rails are those of pages that belong to no workspace, by where their addresses begin.
+var rails = []struct {
+	path string
+	rows []railRow
+}{
+	{"/me", []railRow{
+		{"page.me_profile", "/me", "user"}, {"page.me_security", "/me/security", "shield-check"}, {"page.me_tokens", "/me/tokens", "key-round"},
+		{"page.workspaces", "/workspaces", "building-2"},
+	}},
+	{"/installation", []railRow{
+		{"page.machine", "/installation", "gauge"}, {"page.workspaces", "/workspaces", "building-2"}, {"page.people", "/installation/people", "users"},
+		{"page.notices", "/installation/notices", "bell"}, {"page.machine_changes", "/installation/changes", "file-text"},
+	}},
 }
 
 // frame gives what stands around a page with that title. here is the path of its part of the rail; empty: none.
@@ -25,26 +45,89 @@ func (v *visit) frame(title, here string) frame {
 		return f
 	}
 	f.Told = v.told()
-	f.Person = menu{Text: v.me.Email, Icon: "user", Items: []menuItem{{Text: v.t("page.sign_out"), Href: "/sign-out", Post: true, Icon: "log-out"}}}
-	spaces := menu{Text: v.t("page.workspaces"), Icon: "chevron-down", Left: true}
-	for _, w := range v.me.Workspaces {
-		mine := v.place != nil && w.Workspace == v.place.Workspace
-		item := menuItem{Text: w.Name, Href: "/w/" + w.Workspace + "/currents", Here: mine}
-		if mine {
-			item.Icon = "check"
-		}
-		spaces.Items = append(spaces.Items, item)
-	}
+	f.Person = v.person()
+	f.Workspaces = v.spaces()
+	f.Inbox = v.inbox(here)
+	rows, at := rail, func(path string) string { return path }
 	if v.place != nil {
-		spaces.Text = v.place.Name
-		for _, r := range rail {
-			f.Rail = append(f.Rail, railItem{v.t(r.key), v.path(r.path), r.icon, r.path == here})
-		}
+		at = v.path
+	} else {
+		rows = v.ownRail(here)
 	}
-	if len(spaces.Items) > 0 {
-		f.Workspaces = &spaces
+	for _, r := range rows {
+		f.Rail = append(f.Rail, railItem{v.t(r.key), at(r.path), r.icon, r.path == here})
 	}
 	return f
+}
+
+// ownRail gives the rail of a page that belongs to no workspace.
+func (v *visit) ownRail(here string) []railRow {
+	if here == "/workspaces" && v.me.Installation {
+		here = "/installation"
+	}
+	for _, r := range rails {
+		if strings.HasPrefix(here, r.path) {
+			return r.rows
+		}
+	}
+	return rails[0].rows
+}
+
+// person gives the menu of what is the visitor's own.
+func (v *visit) person() menu {
+	m := menu{Text: cmp.Or(v.me.Name, v.me.Email), Label: v.t("page.me"), Icon: "user", Items: []menuItem{{Text: v.t("page.me"), Href: "/me", Icon: "settings"}}}
+	if v.me.Installation {
+		m.Items = append(m.Items, menuItem{Text: v.t("page.installation"), Href: "/installation", Icon: "gauge"})
+	}
+	m.Items = append(m.Items, menuItem{Text: v.t("page.sign_out"), Href: "/sign-out", Post: true, Icon: "log-out", Line: true})
+	return m
+}
+
+// spaces gives the menu of workspaces: the one that the page is of first, and as many others as fit.
+func (v *visit) spaces() *menu {
+	m := menu{Text: v.t("page.workspaces"), Icon: "building-2", Left: true}
+	if v.place != nil {
+		m.Text = v.place.Name
+		m.Items = append(m.Items, menuItem{Text: v.place.Name, Href: v.path(firstPage), Here: true, Icon: "check"})
+	}
+	for _, w := range v.me.Workspaces {
+		if len(m.Items) < shortList && (v.place == nil || w.Workspace != v.place.Workspace) {
+			m.Items = append(m.Items, menuItem{Text: w.Name, Href: "/w/" + url.PathEscape(w.Workspace) + firstPage})
+		}
+	}
+	if v.me.Installation || len(v.me.Workspaces) > 1 {
+		m.Items = append(m.Items, menuItem{Text: v.t("page.spaces_all"), Href: "/workspaces", Line: len(m.Items) > 0})
+	}
+	if len(m.Items) == 0 {
+		return nil
+	}
+	return &m
+}
+
+// firstPage is the page of a workspace that one comes to first.
+const firstPage = "/currents"
+
+// inbox gives the bell with how much is unread, of the workspace and, for who looks after it, of the installation. A
+// count that cannot be had is left out: the page has more to say.
+func (v *visit) inbox(here string) *inbox {
+	in, unread := inbox{Text: v.t("page.notices"), Href: "/installation/notices", Here: strings.HasSuffix(here, "/notices")}, 0
+	if v.place != nil {
+		in.Href = v.path("/notices")
+		if u, err := v.api.CountUnread(v, v.place.Workspace); err == nil {
+			unread += u.Unread
+		}
+	}
+	if v.me.Installation {
+		if u, err := v.api.CountInstallationUnread(v); err == nil {
+			unread += u.Unread
+		}
+	} else if v.place == nil {
+		return nil
+	}
+	if unread > 0 {
+		in.Text, in.Number = v.t("page.notices_unread", "n", unread), v.lang.Number(int64(unread))
+	}
+	return &in
 }
 
 // path gives the address of a page of the visit's workspace.

@@ -49,6 +49,8 @@ type field struct {
 	Required     bool
 	Lines        int      // over 1: a text area
 	Options      []option // a select
+	List         []string // values to choose from while typing; others may be typed too
+	Zone         string   // text of a button that takes the browser's time zone, with the place {zone}
 	Live         string   // id of what is to be made anew while this is typed
 }
 
@@ -134,6 +136,8 @@ type cell struct {
 	Spark *spark
 	Body  template.HTML
 	Code  *line
+
+	Button *button
 }
 
 // empty is what stands in place of a table without rows: what will be here, and how to make the first.

@@ -20,6 +20,7 @@ type componentsPage struct {
 	None     table
 	Pairs    pairs
 	Progress progress
+	Feed     feed
 	Figures  []figure
 	Filter   filter
 	Chart    chart
@@ -33,7 +34,7 @@ func components(now time.Time) componentsPage {
 			Rail: []railItem{{"Overview", "#", "gauge", false}, {"Data export", "#", "waves", true}, {"Technology partners", "#", "puzzle", false},
 				{"Events", "#", "activity", false}, {"Settings", "#", "settings", false}},
 			Workspaces: &menu{Text: "acme", Icon: "chevron-down", Left: true, Items: []menuItem{{Text: "acme", Here: true, Icon: "check"}, {Text: "globex"}}},
-			Inbox:      &inbox{Text: "2", Href: "#"},
+			Inbox:      &inbox{Text: "2 unread notices", Number: "2", Href: "#"},
 			Person:     menu{Text: "ada@acme.example", Icon: "user", Items: []menuItem{{Text: "Your settings", Href: "#", Icon: "settings"}, {Text: "Sign out", Post: true, Icon: "log-out", Line: true}}},
 			Language:   menu{Text: "EN", Label: "Language", Icon: "globe", Items: []menuItem{{Text: "English", Here: true}, {Text: "Português"}, {Text: "Español"}}},
 			Crumbs:     []crumb{{"Data export", "#"}, {"warehouse", ""}},
@@ -71,8 +72,11 @@ func components(now time.Time) componentsPage {
 			{[]cell{{Time: &at}, {Text: "currents/dataexport.prod-01.S3.integration.5f1e/event_type=users.messages.email.Open/date=2026-11-22-10/475/part-0000000001.avro", Mono: true, Href: "#"}, {Pill: &pill{good, "circle-check", "Delivered"}}, {Text: "12,480"}}},
 			{[]cell{{Time: &at}, {Text: "short.avro", Mono: true}, {Spark: &spark{"Events an hour", "M0 20L24 8L48 14L72 4L96 10"}}, {Text: "3"}}},
 		}},
-		None:     table{Empty: &empty{"Nothing has ever been lost.", "If events are dropped by a rule, each range stands here with its reason and count.", &button{Text: "What can be lost", Href: "#"}}},
-		Pairs:    pairs{{Name: "Bucket", Text: "acme-currents", Mono: true}, {Name: "External id", Copy: &line{"e2", "External id", "mlr-9f2c0b7a"}}, {Name: "Since", Time: &at}},
+		None:  table{Empty: &empty{"Nothing has ever been lost.", "If events are dropped by a rule, each range stands here with its reason and count.", &button{Text: "What can be lost", Href: "#"}}},
+		Pairs: pairs{{Name: "Bucket", Text: "acme-currents", Mono: true}, {Name: "External id", Copy: &line{"e2", "External id", "mlr-9f2c0b7a"}}, {Name: "Since", Time: &at}},
+		Feed: feed{Next: "#", Items: []feedItem{
+			{Tone: bad, Icon: "circle-alert", Title: "warehouse is failing", Texts: []string{"The key is disabled.", "Its events are kept until 24 November, 08:12 UTC."}, At: &at, New: "New", Link: "To the Current", Href: "#"},
+			{Tone: good, Icon: "circle-check", Title: "warehouse delivers again", At: &at}}},
 		Progress: progress{"45,000 of 100,000 users", 45, 100},
 		Figures:  []figure{{Name: "Waiting", Text: "312", Small: "the oldest for 40 s"}, {Name: "Last file", Time: &at}, {Name: "Last 24 hours", Text: "1,248,000", Href: "#"}},
 		Filter:   filter{[]field{{Name: "q", Label: "Search", Value: "warehouse"}, {Name: "type", Label: "Event type", Options: []option{{"", "All", true}}}}, "Filter", &button{Text: "Clear", Kind: "quiet", Href: "#"}},

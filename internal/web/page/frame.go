@@ -34,8 +34,10 @@ type railItem struct {
 	Here             bool
 }
 
+// inbox is the bell that leads to the notices.
 type inbox struct {
 	Text, Href string
+	Number     string // how many are unread; empty: none
 	Here       bool
 }
 

@@ -17,9 +17,10 @@ type Config struct {
 type Deps struct {
 	// API answers what pages ask. A page asks as the browser that visits it, the same addresses with the same rights
 	// that scripts ask: so it can do nothing that a script cannot, and shows nobody what the API does not.
-	API    http.Handler
-	Logger *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	API     http.Handler
+	Logger  *slog.Logger
+	BaseURL func() string    // under which programs reach this server
+	Now     func() time.Time // nil: time.Now
 }
 
 // pages answers the addresses of the table.
@@ -66,7 +67,7 @@ func nothingHere(*visit) error {
 // table is every page there is.
 func (p *pages) table() []page {
 	var rows []page
-	for _, part := range [][]page{enterPages(), homePages(), currentPages(), partnerPages(), eventPages(), memberPages(), mePages(), installationPages()} {
+	for _, part := range [][]page{enterPages(), homePages(), noticePages(), currentPages(), partnerPages(), eventPages(), memberPages(), mePages(), installationPages()} {
 		rows = append(rows, part...)
 	}
 	if p.cfg.Components {

@@ -6,6 +6,7 @@ import "html/template"
 type sectionsPage struct {
 	Frame    frame
 	Banners  []banner
+	Filter   *filter
 	Sections []section
 }
 
@@ -18,6 +19,7 @@ type section struct {
 	Banner  *banner
 	Bars    []progress
 	Figures []figure
+	Filter  *filter
 	Chart   *chart
 	Pairs   pairs
 	Drawing template.HTML // made by this program
@@ -27,4 +29,6 @@ type section struct {
 	Form    *form
 	Table   *table
 	Empty   *empty
+	Keep    *download
+	Buttons []button // below
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -30,6 +31,9 @@ type world struct {
 	people *control.People
 	plane  *control.Plane
 	acme   control.Workspace
+	store  interface {
+		AddNotice(context.Context, control.Notice) error
+	}
 }
 
 // at is the address of a page of acme.
@@ -45,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
 	plane := &control.Plane{Store: s, Catalogue: types}
-	w := &world{t: t, people: control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
+	w := &world{t: t, store: s, people: control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
 		Send: func(context.Context, control.Letter) error {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
 		}})}
@@ -59,7 +63,7 @@ func newWorld(t *testing.T) *world {
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
 	must(t, err)
 	w.plane = plane
-	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler)})
+	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler), BaseURL: func() string { return "https://mill.example" }})
 	must(t, err)
 	root := control.WithActor(t.Context(), control.CommandLine())
 	w.acme, err = plane.CreateWorkspace(root, control.Workspace{Name: "acme"})
@@ -67,6 +71,24 @@ func newWorld(t *testing.T) *world {
 	_, _, err = w.people.AddMember(root, control.AddMember{Email: "ada@acme.example", Name: "Ada", Password: secret.New(password), Workspace: w.acme.Number, Role: control.Administrator})
 	must(t, err)
 	return w
+}
+
+// installs makes Ada an installation administrator.
+func (w *world) installs() {
+	w.t.Helper()
+	_, _, err := w.people.AddMember(control.WithActor(w.t.Context(), control.CommandLine()), control.AddMember{Email: "ada@acme.example", Installation: true})
+	must(w.t, err)
+}
+
+// launch makes a Current whose check passes, and gives its id.
+func (w *world) launch(name string) string {
+	w.t.Helper()
+	w.plane.Check = func(context.Context, bucket.CheckInput) (bucket.Report, error) { return bucket.Report{OK: true}, nil }
+	contact, bucketName, key, value := "data@acme.example", "acme-currents", "AKIAIOSFODNN7EXAMPLE", secret.New("s")
+	c, err := w.plane.Launch(control.WithActor(w.t.Context(), control.CommandLine()), w.acme.Number,
+		control.Edit{Name: &name, ContactEmail: &contact, Bucket: &bucketName, AccessKeyID: &key, SecretAccessKey: &value, Events: []string{"all"}})
+	must(w.t, err)
+	return string(c.Connector)
 }
 
 func must(t *testing.T, err error) {
@@ -133,7 +155,8 @@ func (b *browser) ask(method, path string, f url.Values) seen {
 		if w.Code != http.StatusSeeOther {
 			return seen{w.Code, path, w.Body.String(), w.Header()}
 		}
-		method, path, f = http.MethodGet, w.Header().Get("Location"), nil
+		path, _, _ = strings.Cut(w.Header().Get("Location"), "#")
+		method, f = http.MethodGet, nil
 	}
 	b.w.t.Fatal("redirected in a circle")
 	return seen{}
@@ -149,8 +172,8 @@ func (w *world) signedIn(language string) *browser {
 	return b
 }
 
-// has fails unless the page came with that status and holds each of want.
-func (s seen) has(t *testing.T, status int, want ...string) {
+// has fails unless the page came with that status and holds each of want. It gives the page back.
+func (s seen) has(t *testing.T, status int, want ...string) seen {
 	t.Helper()
 	if s.status != status {
 		t.Errorf("%s: status %d, want %d\n%s", s.at, s.status, status, s.body)
@@ -160,6 +183,7 @@ func (s seen) has(t *testing.T, status int, want ...string) {
 			t.Errorf("%s lacks %q:\n%s", s.at, x, s.body)
 		}
 	}
+	return s
 }
 
 // lacks fails if the page holds one of these.

@@ -82,11 +82,21 @@
     if (next === part) watch(part);
   }, Number(part.dataset.watch) * 1000);
 
+  // The browser knows its time zone; the server does not.
+  const zone = (button) => {
+    const here = Intl.DateTimeFormat().resolvedOptions().timeZone, input = document.getElementById(button.dataset.zone);
+    if (!here || here === input.value) return;
+    button.textContent = button.textContent.replace("{zone}", here);
+    button.hidden = false;
+    button.addEventListener("click", () => { input.value = here; button.hidden = true; input.focus(); });
+  };
+
   const enhance = (root) => {
     each("[data-copy]", (b) => { b.hidden = false; b.addEventListener("click", () => copy(b)); }, root);
     each("[data-tree]", tree, root);
     each("[data-live]", (i) => i.addEventListener("input", () => live(i)), root);
     each("[data-submit]", (i) => i.addEventListener("change", () => i.form.requestSubmit()), root);
+    each("[data-zone]", zone, root);
     each("[data-watch]", watch, root);
     if (root.dataset?.watch) watch(root);
   };
