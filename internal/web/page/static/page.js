@@ -10,7 +10,7 @@
   };
 
   const tree = (root) => {
-    const search = root.querySelector("[data-tree-search]"), groups = [...root.querySelectorAll("details")];
+    const search = root.querySelector("[data-tree-search]"), groups = [...root.querySelectorAll(".branch")];
     search.hidden = false;
     search.addEventListener("input", () => {
       const words = search.value.trim().toLowerCase();
@@ -18,7 +18,7 @@
         let found = 0;
         each("li", (li) => { li.hidden = words && !li.textContent.toLowerCase().includes(words); found += !li.hidden; }, g);
         g.hidden = words && !found;
-        if (words) g.open = found > 0;
+        if (words) g.querySelector("details").open = found > 0;
       }
     });
     for (const g of groups) {
