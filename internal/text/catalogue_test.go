@@ -25,6 +25,7 @@ var families = []struct {
 }{
 	{"bucket.", "bucket/error.go", "Problem", []string{"", ".hint"}},
 	{"drop.", "control/connector.go", "DropReason", []string{""}},
+	{"page.cut_", "delivery/stream.go", "cutReason", []string{""}},
 	{"notice.", "control/notice.go", "NoticeKind", []string{"", ".subject", ".many", ".meaning", ".action"}},
 }
 

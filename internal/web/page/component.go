@@ -137,6 +137,8 @@ type cell struct {
 	Body  template.HTML
 	Code  *line
 
+	Differences []difference
+
 	Button *button
 }
 
@@ -208,6 +210,17 @@ type step struct {
 	Text     string
 	Hint     string
 	Remedies []code
+}
+
+// past is something that was tried once, with its steps to open.
+type past struct {
+	Pill    pill
+	Time    *moment
+	Text    string
+	Small   string // what went wrong
+	Steps   []step
+	Banners []banner
+	Open    bool
 }
 
 // banner says something that must not be overlooked.

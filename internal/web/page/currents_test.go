@@ -67,7 +67,7 @@ func TestThePagesOfACurrent(t *testing.T) {
 		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/")
 		b.get(at+"/files").has(t, http.StatusOK, say(l, "page.files_none"))
 		b.get(at+"/losses").has(t, http.StatusOK, say(l, "page.losses_none"))
-		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.balanced"))
+		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.audit_empty"))
 		b.get(at+"/checks").has(t, http.StatusOK, say(l, "page.step_passed"))
 		b.post(at+"/pause").has(t, http.StatusOK, say(l, "page.says_paused"))
 		b.post(at+"/resume").has(t, http.StatusOK, say(l, "page.says_active"))
