@@ -169,7 +169,7 @@ type CheckNote struct {
 type PastCheck struct {
 	ID      string      `json:"id"`
 	At      time.Time   `json:"at"`
-	Trigger string      `json:"trigger" enum:"launch,save,schedule,demand"`
+	Trigger string      `json:"trigger" enum:"launch,save,schedule,demand,test"`
 	OK      bool        `json:"ok"`
 	Steps   []CheckStep `json:"steps"`
 	Notes   []CheckNote `json:"notes"`

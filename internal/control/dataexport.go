@@ -108,7 +108,11 @@ func (p *Plane) TestDataExport(ctx context.Context, workspace uint32, e ExportEd
 	if err != nil {
 		return bucket.Report{}, fault.Wrap(err, op)
 	}
-	report, err := p.tryExport(ctx, workspace, pl.access, CheckDemand)
+	why := CheckTest
+	if !pl.made && len(pl.changes) == 0 {
+		why = CheckDemand
+	}
+	report, err := p.tryExport(ctx, workspace, pl.access, why)
 	return report, fault.Wrap(err, op)
 }
 

@@ -45,5 +45,6 @@ const (
 	CheckLaunch   CheckTrigger = "launch"
 	CheckSave     CheckTrigger = "save"
 	CheckSchedule CheckTrigger = "schedule"
-	CheckDemand   CheckTrigger = "demand"
+	CheckDemand   CheckTrigger = "demand" // of what is stored
+	CheckTest     CheckTrigger = "test"   // of what is not stored yet, and may never be
 )

@@ -397,6 +397,7 @@ func TestWhatIsSentByMail(t *testing.T) {
 		{control.NoticeCheckPassed, "launch", true},
 		{control.NoticeCheckPassed, "save", true},
 		{control.NoticeCheckPassed, "demand", false},
+		{control.NoticeCheckPassed, "test", false},
 		{control.NoticeCheckPassed, "schedule", false},
 		{control.NoticeCheckFailed, "demand", true},
 		{control.NoticeHourComplete, "", false},

@@ -86,15 +86,15 @@ func (n *Notifier) planSome(ctx context.Context, notices []control.Notice) (int,
 	return len(ids), err
 }
 
-// byMail reports whether n is sent by mail. Signals for machines are not, nor is a check that passed when it was made on
-// demand or by the schedule: whoever asked for it sees its result.
+// byMail reports whether n is sent by mail. Signals for machines are not, nor is a check that passed and changed nothing:
+// whoever asked for it sees its result.
 func byMail(n control.Notice) bool {
 	switch n.Kind {
 	case control.NoticeHourComplete:
 		return false
 	case control.NoticeCheckPassed:
 		trigger := control.CheckTrigger(n.Params["trigger"])
-		return trigger != control.CheckDemand && trigger != control.CheckSchedule
+		return trigger != control.CheckDemand && trigger != control.CheckSchedule && trigger != control.CheckTest
 	}
 	return text.Has("notice." + string(n.Kind))
 }

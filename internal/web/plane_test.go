@@ -553,6 +553,37 @@ func TestADataExportIsTestedThenSaved(t *testing.T) {
 	w.as(viewer, "GET", at, nil).refused(404)
 }
 
+func TestWhatADataExportWasTestedWithCanBeHadAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	const at = "/workspaces/acme/data-export"
+	e := client.DataExportEdit{Bucket: new("acme-exports"), AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}
+	asked := func(a answer, state string) {
+		t.Helper()
+		var check client.Check
+		w.follow(editor, a, &check)
+		got := check.AskedExport
+		if check.State != state || got == nil || *got.Bucket != *e.Bucket || *got.AccessKeyID != "AKIAIOSFODNN7EXAMPLE" || got.SecretAccessKey != nil || got.RoleARN != nil {
+			t.Errorf("%s %s: %+v", check.For, check.State, got)
+		}
+		if strings.Contains(w.as(editor, "GET", strings.TrimPrefix(a.header.Get("Location"), prefix), nil).body, "hunter2") {
+			t.Error("the check holds the secret")
+		}
+	}
+	asked(w.as(editor, "POST", at+"/test", e), "passed")
+	asked(w.as(editor, "PUT", at, e), "passed")
+	w.as(editor, "POST", at+"/test", struct{}{})
+	w.work()
+	var past client.Page[client.PastCheck]
+	w.as(viewer, "GET", at+"/checks", nil).read(200, &past)
+	if len(past.Items) != 3 || past.Items[0].Trigger != "demand" || past.Items[1].Trigger != "save" || past.Items[2].Trigger != "test" {
+		t.Errorf("a check of what is stored, one that saves, and one of what was typed: %+v", past.Items)
+	}
+	w.plane.Check = refusing
+	e.Bucket = new("acme-others")
+	asked(w.as(editor, "POST", at+"/test", e), "failed")
+	asked(w.as(editor, "PUT", at, e), "failed")
+}
+
 func TestNoticesAreReadInTheReadersLanguage(t *testing.T) {
 	w := newWorld(t, nil)
 	const at = "/workspaces/acme/notices"
