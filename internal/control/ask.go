@@ -301,9 +301,6 @@ func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
 // A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
 // nothing by the job.
 //
-// A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
-// nothing by the job.
-//
 // Errors: as May; those of the action, also those of its check; internal for a job of another kind.
 func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 	ctx, err := p.May(ctx, j)

@@ -163,6 +163,24 @@ func (p *People) own(ctx context.Context) (Actor, Member, Lock, error) {
 	return a, m, l, err
 }
 
+// freshFor is how long after signing in somebody may do what lets them in later.
+const freshFor = 10 * time.Minute
+
+// fresh is own for what would let somebody stay who has only come upon a browser that is signed in: it takes a session that
+// has just begun. Errors: as own; forbidden if it began earlier.
+func (p *People) fresh(ctx context.Context) (Actor, Member, Lock, error) {
+	a, m, l, err := p.own(ctx)
+	if err != nil {
+		return a, m, l, err
+	}
+	all, err := p.cfg.Store.Sessions(ctx, m.ID)
+	if err == nil && !slices.ContainsFunc(all, func(s Session) bool { return s.ID == a.Session && p.now().Sub(s.CreatedAt).Abs() <= freshFor }) {
+		err = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.sign_in_again", Text: "This takes a sign-in of the last 10 minutes."},
+			Hint: fault.Message{Key: "control.sign_in_again_hint", Text: "Sign in again."}}
+	}
+	return a, m, l, err
+}
+
 // need gives who asks if they have the right. Errors: unauthorized if they are unknown, else forbidden.
 func need(ctx context.Context, r Right, workspace uint32) (Actor, error) {
 	a := ActorOf(ctx)

@@ -38,11 +38,15 @@ type SignIn struct {
 //
 // Tries are counted: those of a network, those into an account, and those into an account from one network. Where one of
 // the first two is spent, the right password still lets a member in from a network that they have signed in from: so
-// strangers can slow an account down for other strangers only. Every try counts alike and is looked at alike, whether or
-// not there is such an account and whoever has signed in from there: what is answered, and when, tells nobody.
+// strangers can slow an account down for other strangers only.
 //
-// Errors: unauthorized, in one sentence for an unknown account and a wrong password and after the same time; with the
-// field problem code "required" or "wrong" if the password was right; rate_limited.
+// What is refused, and when, follows from the network's own tries and from whether it was let in, and from nothing else: an
+// account whose tries are spent is refused like a wrong password, after the same work. Otherwise the tries of others, and
+// those by which a member signs in, would tell which accounts there are.
+//
+// Errors: unauthorized, in one sentence for an unknown account, a wrong password and an account whose tries are spent, and
+// after the same time; with the field problem code "required" or "wrong" if the password was right; rate_limited if the
+// network's tries are spent.
 func (p *People) SignIn(ctx context.Context, in SignIn) (Session, secret.Value, error) {
 	s, token, err := p.signIn(ctx, in)
 	return s, token, fault.Wrap(err, "sign in")
@@ -64,28 +68,25 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 		return Session{}, secret.Value{}, err
 	}
 	spent := p.addresses.try(network, now)
-	if spent == nil {
-		spent = p.accounts.try(email, now)
-	}
-	if err := p.accountsFrom.try(email+" "+network, now); err != nil {
-		return Session{}, secret.Value{}, err
-	}
 	if spent != nil {
 		if err := p.late.try(network, now); err != nil {
 			return Session{}, secret.Value{}, err
 		}
 	}
+	slowed := spent == nil && p.accounts.try(email, now) != nil
+	slowedHere := p.accountsFrom.try(email+" "+network, now) != nil
 	right, old, err := p.passwords.Verify(ctx, in.Password, l.Password)
 	if err != nil {
 		return Session{}, secret.Value{}, err
 	}
-	if spent != nil && !(right && known) {
+	enters := right && !slowedHere && (known || spent == nil && !slowed)
+	if !enters && spent != nil {
 		return Session{}, secret.Value{}, spent
 	}
-	if !right {
+	if !enters {
 		return Session{}, secret.Value{}, &fault.Error{Code: fault.Unauthorized,
 			Msg:  fault.Message{Key: "control.wrong_password", Text: "The e-mail address or the password is wrong."},
-			Hint: fault.Message{Key: "control.wrong_password_hint", Text: "Try again, or ask for a link that sets a new password."}}
+			Hint: fault.Message{Key: "control.wrong_password_hint", Text: "Try again. After ten tries only one a minute counts: then wait that long, or ask for a link that sets a new password."}}
 	}
 	next := l
 	if !l.TOTP.Empty() {

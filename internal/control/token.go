@@ -15,10 +15,10 @@ const maxTokens = 100
 // CreateToken makes a personal token for the actor and gives its secret, once. readOnly: it can look, and change nothing.
 // expires: zero for never.
 //
-// Errors: unauthorized without a session: a token makes no others; invalid with every problem; conflict if the name is
-// taken.
+// Errors: unauthorized without a session: a token makes no others; forbidden if it did not begin in the last 10 minutes;
+// invalid with every problem; conflict if the name is taken.
 func (p *People) CreateToken(ctx context.Context, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
-	_, m, _, err := p.own(ctx)
+	_, m, _, err := p.fresh(ctx)
 	if err != nil {
 		return Token{}, secret.Value{}, fault.Wrap(err, "create token")
 	}

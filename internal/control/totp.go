@@ -59,10 +59,11 @@ func newRecoveryCodes() (shown []secret.Value, kept []RecoveryHash) {
 // BeginTwoFactor gives what an authenticator is set up with: the secret in base32, and the same as an otpauth address for
 // a QR code. Nothing is asked for until ConfirmTwoFactor. Beginning again gives another secret.
 //
-// Errors: unauthorized without a session; conflict if there is a second factor.
+// Errors: unauthorized without a session; forbidden if it did not begin in the last 10 minutes; conflict if there is a second
+// factor.
 func (p *People) BeginTwoFactor(ctx context.Context) (key, uri secret.Value, err error) {
 	const op = "set up two-factor sign-in"
-	_, m, l, err := p.own(ctx)
+	_, m, l, err := p.fresh(ctx)
 	if err == nil && !l.TOTP.Empty() {
 		err = &fault.Error{Code: fault.Conflict,
 			Msg:  fault.Message{Key: "control.two_factor_on", Text: "Two-factor sign-in is on already."},

@@ -218,8 +218,11 @@ func (w *world) seat(next control.Membership) {
 // pending begins a second factor and gives its secret.
 func (w *world) pending(who string) (key string) {
 	w.t.Helper()
+	w.session(who)
 	m := w.member(who)
-	k, _, err := w.people.BeginTwoFactor(control.WithActor(w.t.Context(), control.Actor{Member: m.ID, Name: m.Email, Session: "s"}))
+	all, err := w.records().Sessions(w.t.Context(), m.ID)
+	must(w.t, err)
+	k, _, err := w.people.BeginTwoFactor(control.WithActor(w.t.Context(), control.Actor{Member: m.ID, Name: m.Email, Session: all[0].ID}))
 	must(w.t, err)
 	return k.Reveal()
 }
