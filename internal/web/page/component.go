@@ -137,8 +137,6 @@ type cell struct {
 	Body  template.HTML
 	Code  *line
 
-	Differences []difference
-
 	Button *button
 }
 
