@@ -20,6 +20,7 @@ type railRow struct{ key, path, icon string }
 var rail = []railRow{
 	{"page.rail_currents", "/currents", "waves"},
 	{"page.rail_events", "/events", "activity"},
+	{"page.rail_settings", "/settings", "settings"},
 }
 
 // rails are those of pages that belong to no workspace, by where their addresses begin.

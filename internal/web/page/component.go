@@ -138,6 +138,8 @@ type cell struct {
 	Code  *line
 
 	Button *button
+
+	Differences []difference
 }
 
 // empty is what stands in place of a table without rows: what will be here, and how to make the first.

@@ -8,7 +8,7 @@ import (
 // confirmation asks for a thing's name before it is destroyed.
 type confirmation struct {
 	Frame  frame
-	Name   string   // that has to be typed
+	Name   string   // that has to be typed; empty: nothing, what is destroyed is soon made again
 	Texts  []string // what is destroyed, and what stays
 	Button string   // a verb with its object
 	Back   string   // where who thinks better of it goes
@@ -30,7 +30,11 @@ func (v *visit) confirm(c confirmation, do func() error) error {
 			typed.Error, status = v.t("page.confirm_wrong", "name", c.Name), http.StatusUnprocessableEntity
 		}
 	}
-	v.show(status, "form", formPage{c.Frame, form{Intro: c.Texts, Problem: v.wrong(err), Parts: []part{{Field: &typed}},
+	var parts []part
+	if c.Name != "" {
+		parts = []part{{Field: &typed}}
+	}
+	v.show(status, "form", formPage{c.Frame, form{Intro: c.Texts, Problem: v.wrong(err), Parts: parts,
 		Buttons: []button{{Text: c.Button, Kind: "danger", Icon: "trash-2"}, {Text: v.t("page.cancel"), Kind: "quiet", Href: c.Back}}}})
 	return nil
 }

@@ -14,13 +14,23 @@ const toldCookie = "millrace_told"
 // told is what came of something: a sentence of the catalogue and what it names, so that it is said in the language of
 // the page that shows it.
 type told struct {
+	Bad  bool     `json:"bad,omitempty"` // it did not come off
 	Key  string   `json:"key"`
 	Args []string `json:"args,omitempty"` // names and values in turn; never a secret
 }
 
 // done ends a form: the browser goes to another page of ours, which begins with the sentence.
 func (v *visit) done(to, key string, args ...string) error {
-	b, err := json.Marshal(told{key, args})
+	return v.leave(to, told{false, key, args})
+}
+
+// failed is done where what was tried did not come off, though all is well with the form.
+func (v *visit) failed(to, key string, args ...string) error {
+	return v.leave(to, told{true, key, args})
+}
+
+func (v *visit) leave(to string, t told) error {
+	b, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
@@ -45,5 +55,9 @@ func (v *visit) told() []banner {
 	for i, a := range t.Args {
 		args[i] = a
 	}
-	return []banner{{Tone: good, Icon: "circle-check", Title: v.t(t.Key, args...)}}
+	came := banner{Tone: good, Icon: "circle-check", Title: v.t(t.Key, args...)}
+	if t.Bad {
+		came.Tone, came.Icon = bad, "circle-alert"
+	}
+	return []banner{came}
 }

@@ -76,8 +76,11 @@ func (v *visit) enter(open bool) error {
 		return nothingHere(v)
 	}
 	w, err := v.api.GetWorkspace(v, id) // installation administrators see all of them
+	if err != nil {
+		return v.said(err)
+	}
 	v.place = &client.Place{Workspace: id, Name: w.Name, Role: "administrator"}
-	return v.said(err)
+	return nil
 }
 
 // know takes up who visits, and how they want to be addressed.

@@ -34,6 +34,9 @@ type world struct {
 	store  interface {
 		AddNotice(context.Context, control.Notice) error
 	}
+
+	rejected []control.Rejection                          // of every key
+	call     func(context.Context, control.Webhook) error // nil: taken
 }
 
 // at is the address of a page of acme.
@@ -54,7 +57,13 @@ func newWorld(t *testing.T) *world {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
 		}})}
 	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
-		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
+		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},
+		Call: func(ctx context.Context, h control.Webhook) error {
+			if w.call == nil {
+				return nil
+			}
+			return w.call(ctx, h)
+		},
 		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
 		Example: func(t *event.Type) string { return `{"event_type":"` + t.Name + `","note":"<i>"}` },
 		Say: func(l text.Language, n control.Notice) (title, words string) {
@@ -166,9 +175,25 @@ func (b *browser) ask(method, path string, f url.Values) seen {
 func (w *world) signedIn(language string) *browser {
 	w.t.Helper()
 	b := w.browser(language)
-	if p := b.post("/sign-in?next=/_components", "email", "ada@acme.example", "password", password); len(b.cookies) == 0 {
-		w.t.Fatalf("not signed in: %d\n%s", p.status, p.body)
+	b.signIn("ada@acme.example")
+	return b
+}
+
+func (b *browser) signIn(email string) {
+	b.w.t.Helper()
+	if p := b.post("/sign-in?next=/_components", "email", email, "password", password); len(b.cookies) == 0 {
+		b.w.t.Fatalf("not signed in: %d\n%s", p.status, p.body)
 	}
+}
+
+// joined is a browser of another member of acme, with that role.
+func (w *world) joined(role control.Role, language string) *browser {
+	w.t.Helper()
+	email := string(role) + "@acme.example"
+	_, _, err := w.people.AddMember(control.WithActor(w.t.Context(), control.CommandLine()), control.AddMember{Email: email, Name: "The " + string(role), Password: secret.New(password), Workspace: w.acme.Number, Role: role})
+	must(w.t, err)
+	b := w.browser(language)
+	b.signIn(email)
 	return b
 }
 

@@ -1,0 +1,82 @@
+package page
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/text"
+)
+
+// What is written into the log of changes stands in control, as the argument of logged.
+func TestEachDeedHasItsWords(t *testing.T) {
+	names, err := filepath.Glob("../../control/*.go")
+	must(t, err)
+	found := 0
+	for _, n := range names {
+		if strings.HasSuffix(n, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(n)
+		must(t, err)
+		for _, m := range regexp.MustCompile(`\b(?:logged|set)\(ctx, [^)]*?"([a-z_]+\.[a-z_]+)"`).FindAllStringSubmatch(string(src), -1) {
+			found++
+			if _, ok := deeds[m[1]]; !ok {
+				t.Errorf("%s: %s has no words", n, m[1])
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d deeds were found; does the test still see them?", found)
+	}
+}
+
+func TestTheLogOfChangesIsNarrowedDown(t *testing.T) {
+	w := newWorld(t)
+	ada := w.signedIn("en")
+	ada.post(w.at("/settings"), "name", "acme <b>", "unknown_fields", "ignore", "language", "en")
+	ada.post(w.at("/settings/keys/new"), "name", "producer", "scopes", "events.write")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		all := b.get(w.at("/settings/changes"))
+		all.has(t, http.StatusOK, say(l, "page.deed_key_create"), say(l, "page.deed_workspace_update"), "<del>acme</del>", "<ins>acme &lt;b&gt;</ins>", "<del>reject</del> → <ins>ignore</ins>", "ada@acme.example")
+		member := regexp.MustCompile(`<option value="(\w{24})">Ada<`).FindStringSubmatch(all.body)
+		if member == nil {
+			t.Fatal("no person is offered")
+		}
+		keys := b.get(w.at("/settings/changes?kind=api_key"))
+		keys.has(t, http.StatusOK, say(l, "page.deed_key_create"), `value="api_key" selected`, say(l, "page.show_all"))
+		keys.lacks(t, "<del>acme</del>")
+		hers := b.get(w.at("/settings/changes?from=2020-01-01&until=2999-01-01&member=" + member[1]))
+		hers.has(t, http.StatusOK, say(l, "page.deed_key_create"))
+		hers.lacks(t, ">"+say(l, "page.deed_workspace_create")+"<")
+		b.get(w.at("/settings/changes?until=2020-01-01")).has(t, http.StatusOK, say(l, "page.changes_none"))
+		b.get(w.at("/settings/changes?from=x&until=")).has(t, http.StatusUnprocessableEntity, say(l, "page.no_day"), `value="x"`)
+	}
+}
+
+func TestTheLogOfChangesHasPages(t *testing.T) {
+	w := newWorld(t)
+	root := control.WithActor(t.Context(), control.CommandLine())
+	for i := range pageRows + 5 {
+		_, _, err := w.plane.CreateKey(root, control.APIKey{Workspace: w.acme.Number, Name: fmt.Sprintf("k%03d", i), Scopes: []control.Scope{control.ScopeEventsWrite}}, secret.Value{})
+		must(t, err)
+	}
+	b := w.signedIn("en")
+	first := b.get(w.at("/settings/changes?kind=api_key"))
+	first.has(t, http.StatusOK, "k104", "k005")
+	first.lacks(t, ">k004<", say(text.English, "page.first_page"))
+	next := regexp.MustCompile(`href="([^"]*)" rel="next"`).FindStringSubmatch(first.body)
+	if next == nil {
+		t.Fatal("there is no next page")
+	}
+	second := b.get(strings.ReplaceAll(next[1], "&amp;", "&"))
+	second.has(t, http.StatusOK, "k004", "k000", say(text.English, "page.first_page"), `value="api_key" selected`)
+	second.lacks(t, ">k005<", `rel="next"`)
+}
