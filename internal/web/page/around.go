@@ -19,6 +19,7 @@ type railRow struct{ key, path, icon string }
 // rail is where a workspace's pages are, in the order in which they are listed.
 var rail = []railRow{
 	{"page.rail_currents", "/currents", "waves"},
+	{"page.rail_partners", "/partners", "puzzle"},
 	{"page.rail_events", "/events", "activity"},
 	{"page.rail_settings", "/settings", "settings"},
 }

@@ -56,6 +56,11 @@ func showCheck(v *visit) error {
 			p.Results = append(p.Results, banner{Tone: info, Icon: "info", Title: c.Note})
 		}
 	}
+	if c.For == "export_test" || c.For == "export_save" {
+		if answered, err := v.exportCheck(c, &p); answered {
+			return err
+		}
+	}
 	v.show(http.StatusOK, "check", p)
 	return nil
 }

@@ -32,6 +32,8 @@ type button struct {
 	Small    bool
 	Disabled bool
 	Post     bool // a form of its own, sent to Href
+
+	Test string // id of where the check that it leads to is shown, beside the form
 }
 
 // field is a labelled input. What was typed stands in Value, also where it is wrong.

@@ -41,6 +41,7 @@ var topics = map[string]topic{
 	"rotate":          {"page.help_rotate", []string{"page.help_rotate_text", "page.help_key_text", "page.help_rotate_after", "page.help_key_kept"}},
 	"rotate_exports":  {"page.help_rotate", []string{"page.help_rotate_text", "page.help_key_text", "page.help_rotate_after", "page.help_key_exports_kept"}},
 	"rotate_role":     {"page.help_rotate_role", []string{"page.help_rotate_role_text"}},
+	"failing_exports": {"page.help_failing", []string{"page.help_failing_exports_text", "page.help_key_text", "page.help_failing_role"}},
 	"failing":         {"page.help_failing", []string{"page.help_failing_text", "page.help_key_text", "page.help_failing_role", "page.help_key_kept"}},
 }
 

@@ -52,7 +52,7 @@ type checksPage struct {
 }
 
 // triggers are why a check was made.
-var triggers = map[string]string{"launch": "page.check_by_launch", "save": "page.check_by_save", "schedule": "page.check_by_schedule", "demand": "page.check_by_demand"}
+var triggers = map[string]string{"launch": "page.check_by_launch", "save": "page.check_by_save", "schedule": "page.check_by_schedule", "demand": "page.check_by_demand", "test": "page.check_by_test"}
 
 // showChecks lists the checks of a Current's credentials, the newest first and open.
 func showChecks(v *visit) error {

@@ -57,6 +57,7 @@
     const made = new DOMParser().parseFromString(text, "text/html").getElementById(id), old = document.getElementById(id);
     if (!made || !old) return null;
     const open = [...old.querySelectorAll("details")].map((d) => d.open), at = old.contains(document.activeElement) && document.activeElement;
+    if (old.dataset.at) made.dataset.at = old.dataset.at;
     old.replaceWith(made);
     [...made.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
     enhance(made);
@@ -73,11 +74,12 @@
     if (busy(part)) return watch(part);
     let next = part;
     try {
-      const answer = await fetch(location.href, { headers: { "X-Part": part.id } });
-      if (answer.redirected) return location.assign(answer.url);
+      const answer = await fetch(part.dataset.at ?? location.href, { headers: { "X-Part": part.id }, redirect: "manual" });
+      // The browser goes there itself: what that page has to say is said once.
+      if (answer.type === "opaqueredirect") return location.assign(part.dataset.at ?? location.href);
       const text = answer.ok && await answer.text();
       if (text) next = swap(part.id, text) ?? part;
-      if (text) swap("says", text);
+      if (text && !part.dataset.at) swap("says", text);
     } catch { /* the server is away for a moment */ }
     if (next === part) watch(part);
   }, Number(part.dataset.watch) * 1000);
@@ -91,6 +93,29 @@
     button.addEventListener("click", () => { input.value = here; button.hidden = true; input.focus(); });
   };
 
+  // A test of what is typed shows its steps beside the form, which stays as it is, its secret too.
+  const test = (button) => {
+    const form = button.form, place = document.getElementById(button.dataset.test);
+    form.addEventListener("input", () => place.replaceChildren());
+    button.addEventListener("click", async (e) => {
+      e.preventDefault();
+      const body = new URLSearchParams(new FormData(form));
+      body.set(button.name, button.value);
+      button.disabled = true;
+      let made;
+      try {
+        const answer = await fetch(form.action, { method: "POST", body });
+        made = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("check");
+        if (made) made.dataset.at = answer.url;
+      } catch { /* the form itself asks again */ }
+      button.disabled = false;
+      if (!made) return form.requestSubmit(button);
+      place.replaceChildren(made);
+      enhance(made);
+      made.scrollIntoView({ block: "nearest" });
+    });
+  };
+
   const enhance = (root) => {
     each("[data-copy]", (b) => { b.hidden = false; b.addEventListener("click", () => copy(b)); }, root);
     each("[data-tree]", tree, root);
@@ -98,6 +123,7 @@
     each("[data-submit]", (i) => i.addEventListener("change", () => i.form.requestSubmit()), root);
     each("[data-zone]", zone, root);
     each("[data-watch]", watch, root);
+    each("[data-test]", test, root);
     if (root.dataset?.watch) watch(root);
   };
 
