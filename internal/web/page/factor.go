@@ -126,7 +126,7 @@ func (v *visit) twoFactorOffAgain(wrong error) error {
 	f := form{Problem: v.wrong(wrong), Intro: []string{v.t("page.me_factor_off_text")}, Parts: []part{{Field: proof}},
 		Buttons: []button{{Text: v.t("page.me_factor_off"), Kind: "danger"}, {Text: v.t("page.cancel"), Kind: "quiet", Href: "/me/security"}}}
 	f.unplaced(problems)
-	v.show(formStatus(wrong), "form", formPage{v.ownThing(v.t("page.me_factor_off"), "page.me_security", "/me/security"), f})
+	v.show(statusOf(wrong), "form", formPage{v.ownThing(v.t("page.me_factor_off"), "page.me_security", "/me/security"), f})
 	return nil
 }
 

@@ -1,7 +1,5 @@
 package page
 
-import "net/http"
-
 // form is fields in their order, sent to a page of ours.
 type form struct {
 	Action  string
@@ -93,12 +91,4 @@ func within(parts []part, name string) bool {
 		}
 	}
 	return false
-}
-
-// formStatus is the status of a form that is shown: for the first time, or again because of wrong.
-func formStatus(wrong error) int {
-	if wrong == nil {
-		return http.StatusOK
-	}
-	return again(wrong)
 }

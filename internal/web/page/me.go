@@ -71,7 +71,7 @@ func (v *visit) meAgain(typed client.Me, wrong error) error {
 		{Choices: mail},
 	}
 	f.unplaced(problems)
-	v.show(formStatus(wrong), "sections", sectionsPage{Frame: v.own("page.me_profile", "/me"), Sections: []section{{Form: &f}}})
+	v.show(statusOf(wrong), "sections", sectionsPage{Frame: v.own("page.me_profile", "/me"), Sections: []section{{Form: &f}}})
 	return nil
 }
 
@@ -138,7 +138,7 @@ func (v *visit) securityAgain(wrong error) error {
 		sessions.Actions = []button{{Text: v.t("page.me_sessions_end"), Kind: "danger", Href: "/me/sessions/end", Post: true}}
 	}
 	p.Sections = append(p.Sections, sessions)
-	v.show(formStatus(wrong), "sections", p)
+	v.show(statusOf(wrong), "sections", p)
 	return nil
 }
 
@@ -218,7 +218,7 @@ func listTokens(v *visit) error {
 				ends = cell{Pill: &pill{warn, "triangle-alert", v.t("page.me_token_ended")}}
 			}
 		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: x.Name}, {Text: may}, {Time: v.moment(x.CreatedAt)}, used, ends, {Text: v.t("page.me_token_revoke"), Href: "/me/tokens/" + url.PathEscape(x.ID) + "/revoke"}}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: x.Name}, {Text: may}, {Time: v.moment(x.CreatedAt)}, used, ends, {Text: v.t("page.me_revoke"), Href: "/me/tokens/" + url.PathEscape(x.ID) + "/revoke"}}})
 	}
 	if len(all) > 0 {
 		f.Actions = []button{create}
@@ -248,7 +248,7 @@ func (v *visit) tokenAgain(days string, reads bool, wrong error) error {
 		{Check: &check{Name: "read_only", Label: v.t("page.me_token_read_only"), Hint: v.t("page.me_token_read_only_hint"), On: reads, Switch: true}},
 	}, Buttons: []button{{Text: v.t("page.me_token_create"), Kind: "primary"}, {Text: v.t("page.cancel"), Kind: "quiet", Href: "/me/tokens"}}}
 	f.unplaced(problems)
-	v.show(formStatus(wrong), "form", formPage{v.ownThing(v.t("page.me_token_create"), "page.me_tokens", "/me/tokens"), f})
+	v.show(statusOf(wrong), "form", formPage{v.ownThing(v.t("page.me_token_create"), "page.me_tokens", "/me/tokens"), f})
 	return nil
 }
 

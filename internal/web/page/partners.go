@@ -366,7 +366,7 @@ func (v *visit) showLink(p partner, a access, tested *client.Check, wrong error)
 
 	out := formPage{Frame: v.frame(v.t(title), "/partners"), Form: f}
 	out.Frame.Crumbs = []crumb{{v.t("page.rail_partners"), v.path("/partners")}, {partnerName, v.path("/partners/s3")}, {out.Frame.Title, ""}}
-	v.show(formStatus(wrong), "form", out)
+	v.show(statusOf(wrong), "form", out)
 	return nil
 }
 

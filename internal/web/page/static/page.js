@@ -87,7 +87,7 @@
   // The browser knows its time zone; the server does not.
   const zone = (button) => {
     const here = Intl.DateTimeFormat().resolvedOptions().timeZone, input = document.getElementById(button.dataset.zone);
-    if (!here || here === input.value) return;
+    if (!here || here === (input.value || input.placeholder)) return;
     button.textContent = button.textContent.replace("{zone}", here);
     button.hidden = false;
     button.addEventListener("click", () => { input.value = here; button.hidden = true; input.focus(); });
