@@ -179,6 +179,12 @@ func (p *Plane) AskCheck(ctx context.Context, workspace uint32, id ConnectorID) 
 	return j, fault.Wrap(err, op)
 }
 
+// LookAtDataExport says what AskSaveDataExport would refuse, whatever the version, and does nothing. Errors: as that.
+func (p *Plane) LookAtDataExport(ctx context.Context, workspace uint32, e ExportEdit) error {
+	_, err := p.planExport(ctx, workspace, e)
+	return err
+}
+
 // AskTestDataExport is TestDataExport as a job. Errors: as that, without those of the check.
 func (p *Plane) AskTestDataExport(ctx context.Context, workspace uint32, e ExportEdit) (Job, error) {
 	return p.askExport(ctx, JobExportTest, workspace, e, nil)

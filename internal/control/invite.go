@@ -87,22 +87,22 @@ func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 	return Invited{t, link, unsent}, nil
 }
 
-// joined refuses an invitation for somebody who is there already. Errors: conflict.
+// joined refuses an invitation for somebody who is there already. For a workspace it looks at its own people alone, so that
+// it takes no longer for an address that is a member's elsewhere. Errors: conflict.
 func (p *People) joined(ctx context.Context, in Invite) error {
-	m, err := p.cfg.Store.MemberByEmail(ctx, in.Email)
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	there := m.Installation
-	if in.Workspace != 0 {
-		seats, err := p.cfg.Store.SeatsOf(ctx, m.ID)
+	var there bool
+	if in.Workspace == 0 {
+		m, err := p.cfg.Store.MemberByEmail(ctx, in.Email)
+		if ended(err) != nil {
+			return err
+		}
+		there = m.Installation
+	} else {
+		seats, err := p.cfg.Store.Seats(ctx, in.Workspace)
 		if err != nil {
 			return err
 		}
-		there = slices.ContainsFunc(seats, func(s Membership) bool { return s.Workspace == in.Workspace }) && (m.Installation || !in.Installation)
+		there = slices.ContainsFunc(seats, func(s Seat) bool { return s.Email == in.Email && (s.Installation || !in.Installation) })
 	}
 	if there {
 		return &fault.Error{Code: fault.Conflict, Params: fault.Params{"email": in.Email},
@@ -196,25 +196,37 @@ func (p *People) Accept(ctx context.Context, token secret.Value, in Newcomer) (S
 	return s, t, fault.Wrap(err, "accept")
 }
 
-func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (Session, secret.Value, error) {
+// LookAtAccept says what Accept would refuse of in, and does nothing. Errors: not_found, invalid.
+func (p *People) LookAtAccept(ctx context.Context, token secret.Value, in Newcomer) error {
+	_, _, err := p.newcomer(ctx, token, in)
+	return err
+}
+
+// newcomer gives the ticket with that token and the member whom in would make by it. Errors: not_found; invalid with every
+// problem.
+func (p *People) newcomer(ctx context.Context, token secret.Value, in Newcomer) (Ticket, Member, error) {
 	t, err := p.open(ctx, token, TicketInvitation, TicketFirst)
 	if err != nil {
-		return Session{}, secret.Value{}, err
+		return t, Member{}, err
 	}
 	if t.Kind == TicketFirst {
 		some, err := p.administrated(ctx)
 		if err != nil {
-			return Session{}, secret.Value{}, err
+			return t, Member{}, err
 		}
 		if some {
-			return Session{}, secret.Value{}, gone(fault.New(fault.NotFound, "", "there is an installation administrator"))
+			return t, Member{}, gone(fault.New(fault.NotFound, "", "there is an installation administrator"))
 		}
 		t.Email, t.Installation = foldEmail(in.Email), true
 	}
 	m := Member{ID: NewMemberID(), Email: t.Email, Name: in.Name, Language: in.Language, TimeZone: in.TimeZone, CreatedAt: p.now()}
-	problems := append(validateAddress("email", m.Email), validateMember(m)...)
-	problems = append(problems, validatePassword("password", in.Password, m.Email)...)
-	if err := invalid("", problems); err != nil {
+	problems := append(validateAddress("email", m.Email), m.Validate()...)
+	return t, m, invalid("", append(problems, validatePassword("password", in.Password, m.Email)...))
+}
+
+func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (Session, secret.Value, error) {
+	t, m, err := p.newcomer(ctx, token, in)
+	if err != nil {
 		return Session{}, secret.Value{}, err
 	}
 	_, err = p.cfg.Store.MemberByEmail(ctx, m.Email)
@@ -341,7 +353,7 @@ func (p *People) addMember(ctx context.Context, in AddMember) (m Member, link se
 	if made {
 		m = Member{ID: NewMemberID(), Email: in.Email, Name: cmp.Or(in.Name, in.Email), Installation: in.Installation, CreatedAt: p.now()}
 	}
-	problems := append(validateAddress("email", in.Email), validateMember(m)...)
+	problems := append(validateAddress("email", in.Email), m.Validate()...)
 	problems = append(problems, validateRole("role", in.Role)...)
 	if !in.Password.Empty() {
 		problems = append(problems, validatePassword("password", in.Password, in.Email)...)

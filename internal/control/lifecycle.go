@@ -112,13 +112,16 @@ func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id C
 	return j.ID, err
 }
 
+// LookAtDraft says what SaveDraft would refuse of e, and does nothing. Errors: invalid.
+func (p *Plane) LookAtDraft(e Edit) error { return invalid("save draft", validateName("name", or(e.Name))) }
+
 // SaveDraft keeps a connector that is not ready: a new draft if id is empty, else that one anew. Only its name is
 // looked at. A secret that e leaves out stays, as long as the draft is not about a role.
 //
 // Errors: invalid; not_found if there is no such draft.
 func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Draft, error) {
 	const op = "save draft"
-	if err := invalid(op, validateName("name", or(e.Name))); err != nil {
+	if err := p.LookAtDraft(e); err != nil {
 		return Draft{}, err
 	}
 	d := Draft{ID: id, Workspace: workspace, Edit: e, CreatedAt: p.now().Truncate(time.Millisecond)}

@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// validateMember gives every problem of what a member decides about themselves.
-func validateMember(m Member) []fault.Problem {
+// Validate gives every problem of what a member decides about themselves.
+func (m Member) Validate() []fault.Problem {
 	ps := append(validatePerson("name", m.Name), validateLanguage("language", m.Language)...)
 	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" {
 		ps = append(ps, fault.Field("time_zone", "unknown_value", "field.time_zone", "This is not a time zone such as Europe/Madrid or America/Sao_Paulo."))
@@ -61,7 +61,7 @@ func (p *People) UpdateMe(ctx context.Context, e MeEdit) (Member, error) {
 	}
 	next := had
 	next.Name, next.Language, next.TimeZone, next.Mail = *orElse(e.Name, had.Name), *orElse(e.Language, had.Language), *orElse(e.TimeZone, had.TimeZone), *orElse(e.Mail, had.Mail)
-	if err := invalid(op, validateMember(next)); err != nil {
+	if err := invalid(op, next.Validate()); err != nil {
 		return Member{}, err
 	}
 	if next == had {

@@ -50,6 +50,11 @@ func validatePassword(field string, password secret.Value, email string) []fault
 	return nil
 }
 
+// ValidatePassword gives the problem of a password for whatever account, if it has one.
+func ValidatePassword(field string, password secret.Value) []fault.Problem {
+	return validatePassword(field, password, "")
+}
+
 // kinds counts the different characters of s.
 func kinds(s string) int {
 	seen := map[rune]bool{}

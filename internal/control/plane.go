@@ -112,11 +112,15 @@ func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, er
 	if err := invalid(op, w.Validate()); err != nil {
 		return Workspace{}, err
 	}
-	return w, p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, viewWorkspace(w)), w)
+	return w, nameTaken(p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, viewWorkspace(w)), w), w.Name)
 }
 
-// UpdateWorkspace changes a workspace as e wants it, and gives it as it is then; nothing to change is no error. Errors:
-// invalid, not_found; conflict if the name is taken; stale, as AskEdit.
+// UpdateWorkspace changes a workspace as e wants it, and gives it as it is then; nothing to change is no error.
+//
+// Names are one workspace's in the whole installation, so that a name which is refused tells of a workspace that is nobody
+// else's to see: only installation administrators give them.
+//
+// Errors: invalid, not_found; forbidden to give it another name; conflict if the name is taken; stale, as AskEdit.
 func (p *Plane) UpdateWorkspace(ctx context.Context, number uint32, e WorkspaceEdit) (w Workspace, err error) {
 	err = p.based(e.Rev, func() error {
 		w, err = p.updateWorkspace(ctx, number, e)
@@ -139,9 +143,25 @@ func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceE
 	if err := sameRev(e.Rev, had.Rev); err != nil {
 		return had, err
 	}
+	if next.Name != had.Name {
+		if !ActorOf(ctx).May(RightInstall, 0) {
+			return had, &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.rename", Text: "Only an installation administrator gives a workspace another name."},
+				Hint: fault.Message{Key: "control.rename_hint", Text: "Ask one of them. Names are unique among all workspaces of the installation."}}
+		}
+		ctx = Holding(ctx, RightInstall, 0)
+	}
 	err = p.Store.UpdateWorkspace(p.logged(ctx, "workspace.update", subjectWorkspace(next), viewWorkspace(had), viewWorkspace(next)), next)
 	next.Rev++
-	return next, err
+	return next, nameTaken(err, next.Name)
+}
+
+// nameTaken says of a conflict about a workspace which name it is about.
+func nameTaken(err error, name string) error {
+	if !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
+		Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
 }
 
 // CreateKey makes the API key that k says: its workspace, name, scopes, networks and expiry. If brought is empty a secret

@@ -49,7 +49,7 @@ func (p *People) createToken(ctx context.Context, m Member, name string, readOnl
 		return Token{}, secret.Value{}, err
 	}
 	t := Token{ID: NewTokenID(), Member: m.ID, Name: name, ReadOnly: readOnly, CreatedAt: p.now(), ExpiresAt: expires}
-	problems := append(validatePerson("name", name), validateExpiry("expires_at", expires, t.CreatedAt)...)
+	problems := t.Validate()
 	if len(had) >= maxTokens {
 		problems = append(problems, fault.Field("name", "too_many", "field.tokens_many", "A member has at most 100 tokens. Revoke one that is no longer used."))
 	}
@@ -64,6 +64,11 @@ func (p *People) createToken(ctx context.Context, m Member, name string, readOnl
 	value := newToken(tokenPrefix)
 	ctx = p.logged(ctx, "token.create", subject{0, string(t.ID), m.Email + ": " + name}, nil, viewToken(t))
 	return t, value, p.cfg.Store.CreateToken(ctx, t, HashKey(value.Reveal()))
+}
+
+// Validate gives every problem of a token's fields. A token does not end before it was made.
+func (t Token) Validate() []fault.Problem {
+	return append(validatePerson("name", t.Name), validateExpiry("expires_at", t.ExpiresAt, t.CreatedAt)...)
 }
 
 // validateExpiry gives the problem of a time at which something ends to work, if it has one; zero is never.

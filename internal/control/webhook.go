@@ -82,6 +82,9 @@ func (p *Plane) validateNewWebhook(w Webhook) []fault.Problem {
 	return problems
 }
 
+// LookAtWebhook says what CreateWebhook would refuse of the fields of w, which has a secret, and does nothing. Errors: invalid.
+func (p *Plane) LookAtWebhook(w Webhook) error { return invalid("", p.validateNewWebhook(w)) }
+
 // SaveWebhook makes the webhook of w's workspace and address as w says. Errors: invalid with every problem.
 func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
 	const op = "save webhook"

@@ -2,6 +2,7 @@ package control
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -46,6 +47,9 @@ func Languages() []string { return []string{DefaultLanguage, "pt-BR", "es"} }
 // Validate gives every problem of a workspace's fields.
 func (w Workspace) Validate() []fault.Problem {
 	ps := validateName("name", w.Name)
+	if w.Name != "" && strings.Trim(w.Name, "0123456789") == "" {
+		ps = append(ps, fault.Field("name", "invalid", "field.name_number", "A workspace's name holds more than digits, because its number may stand for it."))
+	}
 	switch w.UnknownFields {
 	case RejectUnknown, IgnoreUnknown:
 	default:

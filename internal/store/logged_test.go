@@ -298,7 +298,7 @@ func TestEachActionAboutPeopleIsLogged(t *testing.T) {
 	got := c.entries(c.store)
 	const redacted = `{"password":"[redacted]"}`
 	equal(t, "the log of changes", strings.Join(got, "\n"), strings.Join([]string{
-		`member.create ana@acme.example:  → {"email":"ana@acme.example","export_user_data":false,"installation_administrator":false,"language":"","name":"ana@acme.example","role":"viewer","time_zone":"","workspace":"1"}`,
+		`member.create ana@acme.example:  → {"email":"ana@acme.example","export_user_data":false,"installation_administrator":false,"language":"","mail":"","name":"ana@acme.example","role":"viewer","time_zone":"","workspace":"1"}`,
 		`member.edit ana@acme.example: {"two_factor":false} → {"two_factor":true}`,
 		`token.create ana@acme.example: deploy:  → {"expires_at":"never","name":"deploy","read_only":false}`,
 		`token.revoke ana@acme.example: deploy: {"expires_at":"never","name":"deploy","read_only":false} → `,
@@ -311,7 +311,7 @@ func TestEachActionAboutPeopleIsLogged(t *testing.T) {
 		`invitation.create new@acme.example:  → {"email":"new@acme.example","export_user_data":false,"installation_administrator":false,"role":"viewer"}`,
 		`member.join new@acme.example:  → {"by":"command line","email":"new@acme.example","export_user_data":false,"role":"viewer"}`,
 		`member.link ana@acme.example: {"password":true,"sessions":1,"two_factor":true} → {"issuer":"https://id.example","password":false,"sessions":0,"subject":"7","two_factor":false}`,
-		`member.delete ana@acme.example: {"email":"ana@acme.example","installation_administrator":false,"language":"","name":"Ana Souza","time_zone":""} → `,
+		`member.delete ana@acme.example: {"email":"ana@acme.example","installation_administrator":false,"language":"","mail":"","name":"Ana Souza","time_zone":""} → `,
 	}, "\n"))
 	for _, s := range []string{key, codes[0].Reveal(), token.Reveal(), password, "a new password", "argon2id", link.Reveal()} {
 		if strings.Contains(strings.Join(got, "\n"), s) {

@@ -14,9 +14,9 @@ func (a *api) dataExportRoutes() []route {
 		{name: "getDataExport", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfExport,
 			summary: "Gives the data export integration.", op: op(a.getDataExport)},
 		{name: "saveDataExport", method: http.MethodPut, path: at, right: control.RightChange, group: group, status: http.StatusAccepted, versioned: versionsOfExport,
-			summary: "Links the workspace to a bucket, or changes the link, once the check that this begins has passed.", op: op(a.saveDataExport)},
+			summary: "Links the workspace to a bucket, or changes the link, once the check that this begins has passed.", op: op(a.saveDataExport), rules: look(a.lookAtDataExport)},
 		{name: "testDataExport", method: http.MethodPost, path: at + "/test", right: control.RightChange, group: group, status: http.StatusAccepted,
-			summary: "Tries what the data export would be, and saves nothing.", op: op(a.testDataExport)},
+			summary: "Tries what the data export would be, and saves nothing.", op: op(a.testDataExport), rules: look(a.lookAtDataExport)},
 		{name: "deleteDataExport", method: http.MethodDelete, path: at, right: control.RightChange, group: group, status: http.StatusNoContent,
 			summary: "Ends the link and forgets its credentials; what was written stays in the bucket.", op: op(a.deleteDataExport)},
 		{name: "listDataExportChecks", method: http.MethodGet, path: at + "/checks", right: control.RightView, group: group, status: http.StatusOK,
@@ -47,6 +47,10 @@ func (in dataExportIn) edit() control.ExportEdit {
 // showExportEdit gives what is wanted of a data export, without its secret.
 func showExportEdit(e control.ExportEdit) client.DataExportEdit {
 	return client.DataExportEdit{Bucket: e.Bucket, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle, AccessKeyID: e.AccessKeyID, RoleARN: e.RoleARN}
+}
+
+func (a *api) lookAtDataExport(c *call, in dataExportIn) error {
+	return a.deps.Plane.LookAtDataExport(c, c.workspace.Number, in.edit())
 }
 
 func (a *api) saveDataExport(c *call, in dataExportIn) (client.Check, error) {

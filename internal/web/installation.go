@@ -27,7 +27,8 @@ func (a *api) installationRoutes() []route {
 		{name: "listInstallationInvitations", method: http.MethodGet, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists the open invitations that are to no workspace.", op: op(a.listInvitations)},
 		{name: "inviteAdministrator", method: http.MethodPost, path: "/installation/invitations", right: control.RightInstall, group: group, status: http.StatusCreated,
-			summary: "Invites somebody to be installation administrator.", op: op(a.inviteAdministrator)},
+			summary: "Invites somebody to be installation administrator.", op: op(a.inviteAdministrator),
+			rules: look(func(_ *call, in inviteAdministratorIn) error { return refused(in.invite().Validate()) })},
 		{name: "revokeInstallationInvitation", method: http.MethodDelete, path: "/installation/invitations/{invitation}", right: control.RightInstall, group: group, status: http.StatusNoContent,
 			summary: "Ends an invitation that is to no workspace.", op: op(a.revokeInvitation)},
 		{name: "listInstallationChanges", method: http.MethodGet, path: "/installation/changes", right: control.RightInstall, group: group, status: http.StatusOK,
@@ -89,8 +90,12 @@ type inviteAdministratorIn struct {
 	Body client.AdministratorInvite `body:""`
 }
 
+func (in inviteAdministratorIn) invite() control.Invite {
+	return control.Invite{Email: in.Body.Email, Language: in.Body.Language, Installation: true}
+}
+
 func (a *api) inviteAdministrator(c *call, in inviteAdministratorIn) (client.InvitationIssued, error) {
-	made, err := a.deps.People.Invite(c, control.Invite{Email: in.Body.Email, Language: in.Body.Language, Installation: true})
+	made, err := a.deps.People.Invite(c, in.invite())
 	return a.issued(c, made, err)
 }
 

@@ -62,10 +62,7 @@ func keyOf(c *call, b client.APIKeyCreate) (control.APIKey, error) {
 	}
 	networks, problems := control.ParseNetworks("networks", b.Networks)
 	k.Networks = networks
-	if problems = append(k.Validate(), problems...); len(problems) > 0 {
-		return k, &fault.Error{Code: fault.Invalid, Fields: problems}
-	}
-	return k, nil
+	return k, refused(append(k.Validate(), problems...))
 }
 
 func (a *api) createKey(c *call, in createKeyIn) (client.APIKeyIssued, error) {

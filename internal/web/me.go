@@ -17,9 +17,13 @@ func (a *api) meRoutes() []route {
 		{name: "getMe", method: http.MethodGet, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
 			summary: "Gives the member who asks, and what they may do where.", op: op(func(c *call, _ struct{}) (client.Me, error) { return a.me(c) })},
 		{name: "updateMe", method: http.MethodPatch, path: "/me", right: control.RightSignedIn, group: group, status: http.StatusOK, versioned: versionsOfMe,
-			summary: "Changes name, language, time zone or which notices are mailed.", op: op(a.updateMe)},
+			summary: "Changes name, language, time zone or which notices are mailed.", op: op(a.updateMe),
+			rules: look(func(_ *call, in updateMeIn) error { return refused(in.member().Validate()) })},
 		{name: "changePassword", method: http.MethodPut, path: "/me/password", right: control.RightSession, group: group, status: http.StatusNoContent,
-			summary: "Replaces the password, and ends all other sessions.", op: op(a.changePassword)},
+			summary: "Replaces the password, and ends all other sessions.", op: op(a.changePassword),
+			rules: look(func(_ *call, in changePasswordIn) error {
+				return refused(control.ValidatePassword("new", secret.New(in.Body.New)))
+			})},
 		{name: "beginTwoFactor", method: http.MethodPost, path: "/me/two-factor", right: control.RightSession, group: group, status: http.StatusOK,
 			summary: "Gives what an authenticator is set up with. Nothing is asked for until it is confirmed.", op: op(a.beginTwoFactor)},
 		{name: "confirmTwoFactor", method: http.MethodPut, path: "/me/two-factor", right: control.RightSession, group: group, status: http.StatusOK,
@@ -35,7 +39,8 @@ func (a *api) meRoutes() []route {
 		{name: "listTokens", method: http.MethodGet, path: "/me/tokens", right: control.RightSignedIn, group: group, status: http.StatusOK,
 			summary: "Lists the member's personal tokens.", op: op(a.listTokens)},
 		{name: "createToken", method: http.MethodPost, path: "/me/tokens", right: control.RightSession, group: group, status: http.StatusCreated,
-			summary: "Makes a personal token, shown once.", op: op(a.createToken)},
+			summary: "Makes a personal token, shown once.", op: op(a.createToken),
+			rules: look(func(_ *call, in createTokenIn) error { return refused(in.token().Validate()) })},
 		{name: "revokeToken", method: http.MethodDelete, path: "/me/tokens/{token}", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Ends a personal token.", op: op(a.revokeToken)},
 	}
@@ -72,6 +77,17 @@ func (a *api) showMe(c *call, m control.Member) (client.Me, error) {
 
 type updateMeIn struct {
 	Body client.MeEdit `body:""`
+}
+
+// member is one of whom only that is wanted which in names.
+func (in updateMeIn) member() control.Member {
+	m := control.Member{Name: "Somebody"}
+	for _, f := range []struct{ want, to *string }{{in.Body.Name, &m.Name}, {in.Body.TimeZone, &m.TimeZone}} {
+		if f.want != nil {
+			*f.to = *f.want
+		}
+	}
+	return m // the rest are lists of values
 }
 
 func (a *api) updateMe(c *call, in updateMeIn) (client.Me, error) {
@@ -169,12 +185,17 @@ type createTokenIn struct {
 	Body client.TokenCreate `body:""`
 }
 
-func (a *api) createToken(c *call, in createTokenIn) (client.TokenIssued, error) {
-	var expires time.Time
+func (in createTokenIn) token() control.Token {
+	t := control.Token{Name: in.Body.Name, ReadOnly: in.Body.ReadOnly, CreatedAt: time.Now()}
 	if in.Body.ExpiresAt != nil {
-		expires = *in.Body.ExpiresAt
+		t.ExpiresAt = *in.Body.ExpiresAt
 	}
-	t, value, err := a.deps.People.CreateToken(c, in.Body.Name, in.Body.ReadOnly, expires)
+	return t
+}
+
+func (a *api) createToken(c *call, in createTokenIn) (client.TokenIssued, error) {
+	want := in.token()
+	t, value, err := a.deps.People.CreateToken(c, want.Name, want.ReadOnly, want.ExpiresAt)
 	if err != nil {
 		return client.TokenIssued{}, err
 	}

@@ -25,7 +25,7 @@ func (a *api) memberRoutes() []route {
 		{name: "invite", method: http.MethodPost, path: "/workspaces/{workspace}/invitations", right: control.RightAdminister, group: group, status: http.StatusCreated,
 			summary: "Invites somebody into the workspace by a mail with a link; where no mail can be sent the answer has the link.", op: op(a.invite),
 			rules: look(func(c *call, in inviteIn) error {
-				return &fault.Error{Code: fault.Invalid, Fields: in.of(c.workspace.Number).Validate()}
+				return refused(in.of(c.workspace.Number).Validate())
 			})},
 		{name: "revokeInvitation", method: http.MethodDelete, path: "/workspaces/{workspace}/invitations/{invitation}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
 			summary: "Ends an invitation.", op: op(a.revokeInvitation)},

@@ -420,11 +420,11 @@ func TestWorkspaces(t *testing.T) {
 		t.Errorf("the installation's administrator sees %d", len(all.Items))
 	}
 	name := "globex"
-	w.as(admin, "PATCH", "/workspaces/acme", client.WorkspaceEdit{Name: &name}).refused(409)
+	w.as(installer, "PATCH", "/workspaces/acme", client.WorkspaceEdit{Name: &name}).refused(409)
 	name = "acme/x"
 	w.as(admin, "PATCH", "/workspaces/acme", client.WorkspaceEdit{Name: &name}).refused(422)
 	name = "acme 2"
-	w.as(admin, "PATCH", "/workspaces/acme", client.WorkspaceEdit{Name: &name}).read(200, &ws)
+	w.as(installer, "PATCH", "/workspaces/acme", client.WorkspaceEdit{Name: &name}).read(200, &ws)
 	w.as(viewer, "GET", "/workspaces/acme%202", nil).read(200, &ws)
 }
 

@@ -52,6 +52,14 @@ func op[In, Out any](do func(c *call, in In) (Out, error)) operation {
 	return operation{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), run: func(c *call, in any) (any, error) { return do(c, in.(In)) }}
 }
 
+// refused is the error of these problems; nil if there are none.
+func refused(problems []fault.Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &fault.Error{Code: fault.Invalid, Fields: problems}
+}
+
 // look makes rules of a function.
 func look[In any](rules func(c *call, in In) error) func(*call, any) error {
 	return func(c *call, in any) error { return rules(c, in.(In)) }

@@ -22,11 +22,17 @@ func (a *api) signInRoutes() []route {
 		{name: "requestPasswordReset", method: http.MethodPost, path: "/password-resets", right: control.RightAnyone, group: group, status: http.StatusNoContent,
 			summary: "Has a link sent that sets a new password, if the address is a member's; the answer does not tell.", op: op(a.requestReset)},
 		{name: "setPassword", method: http.MethodPut, path: "/password", right: control.RightAnyone, group: group, status: http.StatusNoContent, also: []fault.Code{fault.NotFound},
-			summary: "Sets a password by the token of a link, and ends all sessions of the member.", op: op(a.setPassword)},
+			summary: "Sets a password by the token of a link, and ends all sessions of the member.", op: op(a.setPassword),
+			rules: look(func(_ *call, in passwordIn) error {
+				return refused(control.ValidatePassword("password", secret.New(in.Body.Password)))
+			})},
 		{name: "lookAtLink", method: http.MethodPost, path: "/invitations/look", right: control.RightAnyone, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
 			summary: "Says what a link is good for, without spending it.", op: op(a.look)},
 		{name: "accept", method: http.MethodPost, path: "/accept", right: control.RightAnyone, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
-			summary: "Makes a member by the token of an invitation or of the first start, and begins a session.", op: op(a.accept)},
+			summary: "Makes a member by the token of an invitation or of the first start, and begins a session.", op: op(a.accept),
+			rules: look(func(c *call, in acceptIn) error {
+				return a.deps.People.LookAtAccept(c, secret.New(in.Body.Token), in.newcomer(c))
+			})},
 		{name: "acceptAsMember", method: http.MethodPost, path: "/me/invitations", right: control.RightSession, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
 			summary: "Takes an invitation up as the member who asks.", op: op(a.acceptAsMember)},
 	}
@@ -110,11 +116,13 @@ type acceptIn struct {
 	Body client.Accept `body:""`
 }
 
-func (a *api) accept(c *call, in acceptIn) (client.Me, error) {
+func (in acceptIn) newcomer(c *call) control.Newcomer {
 	b := in.Body
-	_, token, err := a.deps.People.Accept(c, secret.New(b.Token), control.Newcomer{
-		Email: b.Email, Name: b.Name, Password: secret.New(b.Password), Language: b.Language, TimeZone: b.TimeZone, Client: c.client(),
-	})
+	return control.Newcomer{Email: b.Email, Name: b.Name, Password: secret.New(b.Password), Language: b.Language, TimeZone: b.TimeZone, Client: c.client()}
+}
+
+func (a *api) accept(c *call, in acceptIn) (client.Me, error) {
+	_, token, err := a.deps.People.Accept(c, secret.New(in.Body.Token), in.newcomer(c))
 	if err != nil {
 		return client.Me{}, err
 	}

@@ -17,7 +17,14 @@ func (a *api) webhookRoutes() []route {
 		{name: "listWebhooks", method: http.MethodGet, path: at, right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists the workspace's webhooks, oldest first.", op: op(a.listWebhooks)},
 		{name: "createWebhook", method: http.MethodPost, path: at, right: control.RightChange, group: group, status: http.StatusCreated,
-			summary: "Makes a webhook. Its secret is shown once.", op: op(a.createWebhook)},
+			summary: "Makes a webhook. Its secret is shown once.", op: op(a.createWebhook),
+			rules: look(func(c *call, in createWebhookIn) error {
+				w := in.webhook(c)
+				if w.Secret.Empty() {
+					w.Secret = secret.New("one that will be made")
+				}
+				return a.deps.Plane.LookAtWebhook(w)
+			})},
 		{name: "deleteWebhook", method: http.MethodDelete, path: at + "/{webhook}", right: control.RightChange, group: group, status: http.StatusNoContent,
 			summary: "Removes a webhook, and what waits to be sent to it.", op: op(a.deleteWebhook)},
 		{name: "testWebhook", method: http.MethodPost, path: at + "/{webhook}/test", right: control.RightChange, group: group, status: http.StatusOK,
@@ -45,12 +52,16 @@ type createWebhookIn struct {
 	Body client.WebhookCreate `body:""`
 }
 
-func (a *api) createWebhook(c *call, in createWebhookIn) (client.WebhookIssued, error) {
+func (in createWebhookIn) webhook(c *call) control.Webhook {
 	w := control.Webhook{Workspace: c.workspace.Number, URL: in.Body.URL, Secret: secret.New(in.Body.Secret)}
 	for _, k := range in.Body.Kinds {
 		w.Kinds = append(w.Kinds, control.NoticeKind(k))
 	}
-	w, err := a.deps.Plane.CreateWebhook(c, w)
+	return w
+}
+
+func (a *api) createWebhook(c *call, in createWebhookIn) (client.WebhookIssued, error) {
+	w, err := a.deps.Plane.CreateWebhook(c, in.webhook(c))
 	if err != nil {
 		return client.WebhookIssued{}, err
 	}

@@ -19,11 +19,21 @@ func (a *api) workspaceRoutes() []route {
 		{name: "listWorkspaces", method: http.MethodGet, path: "/workspaces", right: control.RightSignedIn, group: group, status: http.StatusOK,
 			summary: "Lists the workspaces that the member may see.", op: op(a.listWorkspaces)},
 		{name: "createWorkspace", method: http.MethodPost, path: "/workspaces", right: control.RightInstall, group: group, status: http.StatusCreated,
-			summary: "Makes a workspace.", op: op(a.createWorkspace)},
+			summary: "Makes a workspace.", op: op(a.createWorkspace),
+			rules: look(func(_ *call, in createWorkspaceIn) error {
+				return refused(control.Workspace{Name: in.Body.Name, UnknownFields: control.RejectUnknown}.Validate()) // the rest are lists of values
+			})},
 		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
 			summary: "Gives a workspace.", op: op(a.getWorkspace)},
 		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
-			summary: "Changes name, language or what becomes of unknown fields.", op: op(a.updateWorkspace)},
+			summary: "Changes name, language or what becomes of unknown fields.", op: op(a.updateWorkspace),
+			rules: look(func(c *call, in updateWorkspaceIn) error {
+				w := c.workspace
+				if in.Body.Name != nil {
+					w.Name = *in.Body.Name
+				}
+				return refused(w.Validate())
+			})},
 		{name: "listChanges", method: http.MethodGet, path: "/workspaces/{workspace}/changes", right: control.RightAdminister, group: group, status: http.StatusOK,
 			summary: "Lists who changed what in the workspace, newest first.", op: op(a.listChanges)},
 	}

@@ -1,0 +1,73 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/control"
+)
+
+// What could not be read and what was read and is refused is said in one answer, by every row that takes something.
+func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	invited := func() string {
+		return w.ticket(control.Ticket{Kind: control.TicketInvitation, Email: "new@mill.example", Workspace: w.acme.Number, Role: control.Viewer})
+	}
+	for name, row := range map[string]struct {
+		who, path, body string
+		want            []string
+	}{
+		"accept":              {"", "", `{"token":"` + invited() + `","nmae":"x","password":"short","time_zone":"Mars/Olympus"}`, []string{"name required", "nmae unknown_field", "password too_short", "time_zone unknown_value"}},
+		"setPassword":         {"", "", `{"token":"x","pasword":1,"password":"short"}`, []string{"password too_short", "pasword unknown_field"}},
+		"changePassword":      {viewer, "", `{"curent":"x","new":"short"}`, []string{"curent unknown_field", "current required", "new too_short"}},
+		"updateMe":            {viewer, "", `{"name":" x","language":"fr","time_zone":"Mars"}`, []string{"language unknown_value", "name invalid", "time_zone unknown_value"}},
+		"createToken":         {viewer, "", `{"name":"","readonly":true,"expires_at":"2001-01-01T00:00:00Z"}`, []string{"expires_at out_of_range", "name required", "readonly unknown_field"}},
+		"createWorkspace":     {installer, "", `{"name":"2026","lang":"es"}`, []string{"lang unknown_field", "name invalid"}},
+		"updateWorkspace":     {admin, "/workspaces/acme", `{"name":"a/b","language":"fr"}`, []string{"language unknown_value", "name invalid"}},
+		"invite":              {admin, "/workspaces/acme/invitations", `{"email":"x","rloe":"viewer"}`, []string{"email invalid", "rloe unknown_field"}},
+		"createAPIKey":        {admin, "/workspaces/acme/api-keys", `{"name":"","scopes":["events.rite"],"ip":[]}`, []string{"ip unknown_field", "name required", "scopes[0] unknown_value"}},
+		"inviteAdministrator": {installer, "", `{"email":"x","language":"fr"}`, []string{"email invalid", "language unknown_value"}},
+		"launchConnector":     {editor, "/workspaces/acme/connectors", `{"name":"a/b","codec":1,"contact_email":"data@acme.example","events":["all"],"destination":{"bucket":"acme-currents","access_key_id":"AKIAIOSFODNN7EXAMPLE","secret_access_key":"hunter2hunter2"}}`, []string{"codec wrong_type", "name invalid"}},
+		"saveDataExport":      {editor, "/workspaces/acme/data-export", `{"bucket":"A","path_style":1,"access_key_id":"AKIAIOSFODNN7EXAMPLE","secret_access_key":"hunter2hunter2"}`, []string{"bucket invalid", "path_style wrong_type"}},
+		"testDataExport":      {editor, "/workspaces/acme/data-export/test", `{"bucket":"A","path_style":1,"access_key_id":"AKIAIOSFODNN7EXAMPLE","secret_access_key":"hunter2hunter2"}`, []string{"bucket invalid", "path_style wrong_type"}},
+		"createWebhook":       {editor, "/workspaces/acme/webhooks", `{"url":"ftp://x","kind":[],"secret":"short"}`, []string{"kind unknown_field", "secret too_short", "url invalid"}},
+		"createDraft":         {editor, "/workspaces/acme/drafts", `{"name":"a/b","codec":1}`, []string{"codec wrong_type", "name invalid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := slices.IndexFunc(w.api.routes(), func(r route) bool { return r.name == name })
+			r := w.api.routes()[i]
+			path := row.path
+			if path == "" {
+				path = r.path
+			}
+			var h map[string]string
+			if row.who != "" {
+				h = w.session(row.who)
+			}
+			got := problems(w.ask(r.method, path, row.body, h).refused(http.StatusUnprocessableEntity))
+			slices.Sort(got)
+			same(t, "problems", got, row.want)
+		})
+	}
+}
+
+// A name is one workspace's in the installation, and only who sees all of them gives one.
+func TestWhoseNamesThereAreIsNotTold(t *testing.T) {
+	w := newWorld(t, nil)
+	rename := func(who, to string) answer {
+		return w.as(who, "PATCH", "/workspaces/"+workspaceID(w.acme.Number), `{"name":"`+to+`"}`)
+	}
+	taken, free := rename(admin, "globex").refused(403), rename(admin, "nobody-has-this").refused(403)
+	taken.RequestID, free.RequestID = "", ""
+	if taken.Message != free.Message || taken.Hint != free.Hint || taken.Message == "" {
+		t.Errorf("a name that is taken: %+v\none that is not: %+v", taken, free)
+	}
+	w.as(admin, "PATCH", "/workspaces/acme", `{"name":"acme","language":"es"}`).read(200, nil)
+	if e := rename(installer, "globex").refused(409); !strings.Contains(e.Message, "globex") {
+		t.Errorf("got %+v", e)
+	}
+	rename(installer, workspaceID(w.globex.Number)).refused(422) // else an address would mean two
+	rename(installer, "acme-2").read(200, nil)
+}
