@@ -18,6 +18,7 @@ type railRow struct{ key, path, icon string }
 
 // rail is where a workspace's pages are, in the order in which they are listed.
 var rail = []railRow{
+	{"page.home", homeHere, "gauge"},
 	{"page.rail_currents", "/currents", "waves"},
 	{"page.rail_partners", "/partners", "puzzle"},
 	{"page.rail_events", "/events", "activity"},
@@ -57,7 +58,7 @@ func (v *visit) frame(title, here string) frame {
 		rows = v.ownRail(here)
 	}
 	for _, r := range rows {
-		f.Rail = append(f.Rail, railItem{v.t(r.key), at(r.path), r.icon, r.path == here})
+		f.Rail = append(f.Rail, railItem{v.t(r.key), strings.TrimSuffix(at(r.path), "/"), r.icon, r.path == here})
 	}
 	return f
 }

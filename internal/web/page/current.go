@@ -129,9 +129,7 @@ func (v *visit) countsChart(by int, counts []client.Count) *chart {
 		switch ranges[by].by {
 		case "minute":
 			p.Label = clock
-			if at.Minute()%10 == 0 {
-				p.Tick, p.Wide = clock, at.Minute()%20 != 0
-			}
+			p.Tick, p.Wide = minuteTick(at)
 		case "hour":
 			p.Label = v.lang.DayMonth(at) + ", " + clock
 			if at.Hour()%3 == 0 {
@@ -151,6 +149,14 @@ func (v *visit) countsChart(by int, counts []client.Count) *chart {
 		c.Ranges = append(c.Ranges, tab{v.t(r.key), v.r.URL.Path + "?by=" + r.by, i == by})
 	}
 	return &c
+}
+
+// minuteTick gives what stands below a minute of a chart: every tenth, half of them only where there is room.
+func minuteTick(at time.Time) (text string, wide bool) {
+	if at.Minute()%10 != 0 {
+		return "", false
+	}
+	return at.Format("15:04"), at.Minute()%20 != 0
 }
 
 // showCurrent is a Current's first page: how it is, what it carried, what it is.
@@ -241,7 +247,7 @@ func (v *visit) currentFigures(c client.Connector, day client.AuditCount, base s
 	if d := c.Delivery; d != nil {
 		if d.Waiting != nil {
 			waiting.Text = v.lang.Number(*d.Waiting)
-			if *d.Waiting > 0 && d.LagSeconds != nil {
+			if *d.Waiting > 0 && d.LagSeconds != nil && *d.LagSeconds >= 1 {
 				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
 			}
 		}
@@ -291,7 +297,7 @@ func (v *visit) typesTable(types []client.AuditCount, all int64, base string) *t
 	t := table{Columns: []column{{v.t("page.event_type"), false}, {v.t("page.accepted"), true}, {v.t("page.delivered"), true}, {v.t("page.current_share"), true}}}
 	for _, n := range types[:min(topTypes, len(types))] {
 		t.Rows = append(t.Rows, row{[]cell{{Text: n.EventType, Mono: true, Href: base + "/files?type=" + url.QueryEscape(n.EventType)},
-			{Text: v.lang.Number(n.Accepted)}, {Text: v.lang.Number(n.Delivered)}, {Text: v.t("page.percent", "n", n.Accepted*100/max(all, 1))}}})
+			{Text: v.lang.Number(n.Accepted)}, {Text: v.lang.Number(n.Delivered)}, {Text: v.t("page.percent", "n", (n.Accepted*100+all/2)/max(all, 1))}}})
 	}
 	return &t
 }

@@ -170,7 +170,7 @@ func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts)
 		}
 		if d.Waiting != nil {
 			waiting.Text = v.lang.Number(*d.Waiting)
-			if *d.Waiting > 0 && d.LagSeconds != nil {
+			if *d.Waiting > 0 && d.LagSeconds != nil && *d.LagSeconds >= 1 {
 				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
 			}
 		}

@@ -1,13 +1,16 @@
 package page
 
 import (
-	"context"
+	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/text"
 )
@@ -55,22 +58,123 @@ func TestALaunchLeadsToItsCheck(t *testing.T) {
 
 func TestThePagesOfACurrent(t *testing.T) {
 	w := newWorld(t)
-	w.plane.Check = func(context.Context, bucket.CheckInput) (bucket.Report, error) { return bucket.Report{OK: true}, nil }
-	name, contact, bucketName, key, value := "warehouse <i>", "data@acme.example", "acme-currents", "AKIAIOSFODNN7EXAMPLE", secret.New("s")
-	c, err := w.plane.Launch(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number,
-		control.Edit{Name: &name, ContactEmail: &contact, Bucket: &bucketName, AccessKeyID: &key, SecretAccessKey: &value, Events: []string{"all"}})
-	must(t, err)
-	at := w.at("/currents/" + string(c.Connector))
+	id := w.launch("warehouse <i>")
+	at := w.at("/currents/" + id)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
-		b.get(w.at("/currents")).has(t, http.StatusOK, at, say(l, "page.status_active"), "acme-currents/currents")
-		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/")
+		b.get(w.at("/currents")).has(t, http.StatusOK, at, say(l, "page.status_active"), "acme-currents/currents", say(l, "page.current_day_says", "n", 0), `data-watch="10"`)
+		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/", `action="`+at+`/test-events"`)
 		b.get(at+"/files").has(t, http.StatusOK, say(l, "page.files_none"))
+		b.get(at+"/files?hour=soon").has(t, http.StatusUnprocessableEntity, `id="hour-error"`, say(l, "page.file_hour_wrong"))
+		b.get(at+"/files?q=nowhere").has(t, http.StatusOK, say(l, "page.filter_none"))
 		b.get(at+"/losses").has(t, http.StatusOK, say(l, "page.losses_none"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.audit_empty"))
-		b.get(at+"/checks").has(t, http.StatusOK, say(l, "page.step_passed"))
-		b.post(at+"/pause").has(t, http.StatusOK, say(l, "page.says_paused"))
+		b.get(at+"/checks").has(t, http.StatusOK, say(l, "page.step_passed"), say(l, "page.check_by_launch"))
+		b.post(at+"/pause").has(t, http.StatusOK, say(l, "page.status_paused"))
 		b.post(at+"/resume").has(t, http.StatusOK, say(l, "page.says_active"))
 	}
 	w.signedIn("en").get(w.at("/currents/000000000000000000000000")).has(t, http.StatusNotFound)
+}
+
+// theLog is the log of a world. Nothing stands in it but what the ledger says.
+var theLog = eventlog.ID{1, 2, 3}
+
+// deliver writes into the ledger that n files of one event each were delivered, and that as many events were dropped.
+func (w *world) deliver(id string, n int) control.Connector {
+	w.t.Helper()
+	ctx := w.t.Context()
+	c, err := w.store.Connector(ctx, w.acme.Number, control.ConnectorID(id))
+	must(w.t, err)
+	must(w.t, w.store.ApplyControl(ctx, theLog, 11, []control.LoggedRecord{{Offset: 10, Workspace: c.Workspace, Record: control.Record{Kind: control.RecordConfig, Config: &c.Config}}}))
+	l := control.Lane{Connector: c.Connector, Destination: c.Destination.Number}
+	p, err := w.store.Position(ctx, l)
+	must(w.t, err)
+	save := control.Save{Position: p}
+	stream := control.Stream{Schema: 1, Hour: eventlog.HourOf(c.CreatedAt)}
+	for i := range n {
+		at := eventlog.Offset(11 + i)
+		save.Files = append(save.Files, control.File{Lane: l, Key: fmt.Sprintf("a/event_type=users.messages.email.Open/<b>%d.avro", i), Stream: stream, EventType: "users.messages.email.Open",
+			Log: theLog, First: at, Last: at, Events: 1, RawHash: [16]byte{0xab}, Size: 2048, Version: 1, Encoder: 1, Cut: "age", At: c.CreatedAt})
+		save.Drops = append(save.Drops, control.Drop{Lane: l, Stream: stream, EventType: "users.messages.email.Click", Log: theLog, First: at, Last: at, Events: 1, Reason: control.DropGrace, Settled: true, At: c.CreatedAt})
+		save.Position.Cursor = at + 1
+	}
+	_, err = w.store.Save(ctx, save)
+	must(w.t, err)
+	return c
+}
+
+func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	c := w.deliver(id, pageRows+5)
+	at, hour := w.at("/currents/"+id), c.CreatedAt.UTC().Truncate(time.Hour)
+	file := regexp.MustCompile(`href="(` + at + `/files/[^"]+)"`)
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		p := b.get(at).has(t, http.StatusOK, say(l, "page.current_types"), "users.messages.email.Open", `class="plane"`, say(l, "page.current_days"))
+		p.lacks(t, say(l, "page.waiting_first"))
+		for _, by := range []string{"minute", "hour", "day", "nonsense"} {
+			b.get(at+"?by="+by).has(t, http.StatusOK, `class="plane"`)
+		}
+		p = b.get(at+"/files").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.cut_age"), say(l, "page.next"))
+		p.lacks(t, "<b>104", "&lt;b&gt;4.avro")
+		next := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(p.body)[1]
+		b.get(html.UnescapeString(next)).has(t, http.StatusOK, "&lt;b&gt;4.avro", say(l, "page.first_page"))
+		b.get(at+"/files?q=104.avro").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.filter_clear")).lacks(t, "&lt;b&gt;103.avro")
+		b.get(at+"/files?type=users.messages.email.Click").has(t, http.StatusOK, say(l, "page.filter_none"))
+		b.get(at+"/files?hour="+hour.Format(hourInput)).has(t, http.StatusOK, "&lt;b&gt;104.avro")
+		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;104.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"))
+		b.get(at+"/losses").has(t, http.StatusOK, "users.messages.email.Click", say(l, "drop.grace"), say(l, "page.loss_told"))
+		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.balanced"), at+"/audit/"+hour.Format(hourAddress))
+		b.get(at+"/audit?day=1999-01-01").has(t, http.StatusOK, say(l, "page.balanced"))
+		b.get(at+"/audit/"+hour.Format(hourAddress)).has(t, http.StatusOK, say(l, "page.audit_open"), "users.messages.email.Open", say(l, "page.balanced"))
+		b.get(at+"/audit/tomorrow").has(t, http.StatusNotFound)
+		b.get(at+"/files/nonsense").has(t, http.StatusNotFound)
+	}
+}
+
+func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	c := w.deliver(id, 1)
+	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
+	h := control.Health{Lane: control.Lane{Connector: c.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since, Problem: "bad_secret", Message: "In English."}
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		must(t, w.store.SaveHealth(t.Context(), h))
+		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.currents_failing", "n", 1), say(l, "bucket.bad_secret"))
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now")).lacks(t, "In English.")
+		slow := h
+		slow.State, slow.Problem, slow.Episode = control.LaneRetrying, "of_another_version", time.Time{}
+		must(t, w.store.SaveHealth(t.Context(), slow))
+		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.current_delayed", "n", 1), say(l, "bucket.unknown"))
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.unknown"), say(l, "page.current_nothing_lost"))
+	}
+}
+
+func TestManyCurrentsAreSearchedAndTurnedOver(t *testing.T) {
+	w := newWorld(t)
+	for i := range listRows + 10 {
+		w.launchIn(fmt.Sprintf("current %02d", i), fmt.Sprintf("folder-%02d", i))
+	}
+	b := w.signedIn("en")
+	b.get(w.at("/currents")).has(t, http.StatusOK, "current 00", "current 49", "60 Currents are delivering").lacks(t, ">current 50<")
+	b.get(w.at("/currents?page=2")).has(t, http.StatusOK, "current 50", "current 59", say(text.English, "page.first_page")).lacks(t, ">current 49<")
+	b.get(w.at("/currents?page=900")).has(t, http.StatusOK)
+	b.get(w.at("/currents?q=FOLDER-57")).has(t, http.StatusOK, "current 57").lacks(t, ">current 00<")
+	b.get(w.at("/currents?q=%3Ci%3E")).has(t, http.StatusOK, say(text.English, "page.filter_none"), `value="&lt;i&gt;"`)
+	b.get(w.at("/currents?state=failing")).has(t, http.StatusOK, say(text.English, "page.filter_none"))
+}
+
+func TestAViewerIsOfferedNoActions(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	_, _, err := w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "vic@acme.example", Password: secret.New(password), Workspace: w.acme.Number, Role: control.Viewer})
+	must(t, err)
+	b := w.browser("en")
+	b.post("/sign-in?next=/_components", "email", "vic@acme.example", "password", password)
+	for _, path := range []string{"", "/currents", "/currents/" + id, "/currents/" + id + "/files"} {
+		b.get(w.at(path)).has(t, http.StatusOK).lacks(t, "/test-events", "/pause", "/currents/new")
+	}
+	b.post(w.at("/currents/"+id+"/pause")).has(t, http.StatusForbidden)
 }

@@ -29,7 +29,7 @@ func enterPages() []page {
 // home leads to the first workspace that the member has.
 func home(v *visit) error {
 	if len(v.me.Workspaces) > 0 {
-		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace) + "/currents")
+		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace))
 		return nil
 	}
 	f := v.frame(v.t("page.home_none"), "")

@@ -1,6 +1,126 @@
 package page
 
-// homePages are the overview of a workspace and its inbox of notices.
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/client"
+)
+
+// homePages are the overview of a workspace.
 func homePages() []page {
-	return []page{}
+	return []page{{"GET /w/{workspace}", false, showHome}}
+}
+
+// homeHere is the overview's line of the rail.
+const homeHere = "/"
+
+// homeCurrents is how many Currents the overview names.
+const homeCurrents = 5
+
+// showHome says how a workspace does: what comes in, where it goes, and what needs somebody. A workspace without Currents
+// is led to its first.
+func showHome(v *visit) error {
+	o, err := v.api.GetOverview(v, v.place.Workspace, string(v.lang))
+	if err != nil {
+		return v.said(err)
+	}
+	all, err := collect(v, v.api.ListConnectors(v, v.place.Workspace, false))
+	if err != nil {
+		return err
+	}
+	f := v.frame(v.t("page.home"), homeHere)
+	f.Live = liveEvery
+	p := sectionsPage{Frame: f}
+	if n := o.OldestUnread; n != nil {
+		p.Banners = append(p.Banners, banner{Tone: info, Icon: "bell", Title: n.Title, Texts: []string{v.t("page.home_unread", "n", o.Unread, "time", v.moment(n.At).Text)},
+			Actions: []button{{Text: v.t("page.home_read"), Href: v.path("/notices")}}})
+	}
+	if len(all) == 0 {
+		p.Frame.Says = &says{plain, "circle-dashed", v.t("page.home_empty")}
+		e := empty{v.t("page.currents_none"), v.t("page.currents_none_text") + " " + v.t("page.home_empty_text"), nil}
+		if v.may("editor") {
+			e.Action = &button{Text: v.t("page.create_current"), Kind: "primary", Icon: "plus", Href: v.path("/currents/new")}
+		}
+		p.Sections = append(p.Sections, section{Empty: &e})
+	} else {
+		states := map[string]int{}
+		for _, c := range all {
+			states[stateOf(c)]++
+		}
+		p.Frame.Says = v.currentsSay(states)
+		p.Frame.Says.Text += " " + v.t("page.current_day_says", "n", o.Day.Accepted)
+		p.Sections = append(p.Sections, section{Figures: v.homeFigures(o)}, section{Title: v.t("page.home_minutes"), Chart: v.minutesChart(o.Minutes)},
+			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all)})
+	}
+	if v.me.Installation {
+		m, err := v.api.GetInstallation(v)
+		if err != nil {
+			return v.said(err)
+		}
+		disk := section{Title: v.t("page.home_machine"), Text: v.t("page.home_machine_text")}
+		for _, x := range []struct {
+			key       string
+			used, all int64
+		}{{"page.home_log", m.LogBytes, m.LogLimit}, {"page.home_disk", m.DiskTotal - m.DiskFree, m.DiskTotal}} {
+			if x.all > 0 {
+				disk.Bars = append(disk.Bars, progress{v.t(x.key, "used", v.lang.Bytes(x.used), "all", v.lang.Bytes(x.all)), x.used, x.all})
+			}
+		}
+		p.Sections = append(p.Sections, disk)
+	}
+	v.show(http.StatusOK, "sections", p)
+	return nil
+}
+
+// homeFigures are the numbers of a workspace.
+func (v *visit) homeFigures(o client.Overview) []figure {
+	list := v.path("/currents")
+	out := []figure{{Name: v.t("page.home_active"), Text: v.lang.Number(int64(o.Connectors.Active)), Href: list}}
+	if n := o.Connectors.Failing; n > 0 {
+		out = append(out, figure{Name: v.t("page.status_failing"), Text: v.lang.Number(int64(n)), Href: list + "?state=failing"})
+	}
+	if n := o.Connectors.Paused; n > 0 {
+		out = append(out, figure{Name: v.t("page.status_paused"), Text: v.lang.Number(int64(n)), Href: list + "?state=paused"})
+	}
+	out = append(out, figure{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(o.Day.Accepted), Href: list},
+		figure{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(o.Day.Delivered), Href: list})
+	if w := o.Worst; w != nil && w.Seconds >= 1 {
+		out = append(out, figure{Name: v.t("page.home_lag"), Text: v.lang.Duration(seconds(w.Seconds)), Small: w.Name, Href: v.path("/currents/" + w.Connector)})
+	}
+	return out
+}
+
+// minutesChart draws what a workspace accepted in each of the last minutes.
+func (v *visit) minutesChart(minutes []client.MinuteCount) *chart {
+	var points []point
+	for _, m := range minutes {
+		at := m.At.In(v.zone)
+		p := point{At: m.At, Label: at.Format("15:04"), Values: [2]int64{m.Accepted}}
+		p.Tick, p.Wide = minuteTick(at)
+		points = append(points, p)
+	}
+	c := newChart(v.lang, v.t("page.home_minutes"), v.t("page.current_minute"), []string{v.t("page.accepted")}, points, true)
+	return &c
+}
+
+// homeTable names the Currents that need somebody, and then those with the newest files.
+func (v *visit) homeTable(all []client.Connector) *table {
+	at := func(c client.Connector) time.Time {
+		if c.Delivery == nil || c.Delivery.LastFileAt == nil {
+			return time.Time{}
+		}
+		return *c.Delivery.LastFileAt
+	}
+	slices.SortStableFunc(all, func(a, b client.Connector) int {
+		return cmp.Or(slices.Index(bySeverity, stateOf(a))-slices.Index(bySeverity, stateOf(b)), at(b).Compare(at(a)))
+	})
+	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true}, {v.t("page.last_file"), false}}}
+	for _, c := range all[:min(homeCurrents, len(all))] {
+		cells := v.listedCurrent(c, client.ConnectorCounts{}).row.Cells
+		t.Rows = append(t.Rows, row{[]cell{cells[0], cells[1], cells[2], cells[5]}})
+	}
+	return &t
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store/storetest"
@@ -33,6 +34,11 @@ type world struct {
 	acme   control.Workspace
 	store  interface {
 		AddNotice(context.Context, control.Notice) error
+		Connector(ctx context.Context, workspace uint32, id control.ConnectorID) (control.Connector, error)
+		ApplyControl(ctx context.Context, log eventlog.ID, upTo eventlog.Offset, records []control.LoggedRecord) error
+		Position(ctx context.Context, l control.Lane) (control.Position, error)
+		Save(ctx context.Context, v control.Save) (int64, error)
+		SaveHealth(ctx context.Context, h control.Health) error
 	}
 
 	rejected []control.Rejection                          // of every key
@@ -69,7 +75,7 @@ func newWorld(t *testing.T) *world {
 		Say: func(l text.Language, n control.Notice) (title, words string) {
 			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
 		},
-		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil }})
+		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}, nil }})
 	must(t, err)
 	w.plane = plane
 	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler), BaseURL: func() string { return "https://mill.example" }})
@@ -90,12 +96,15 @@ func (w *world) installs() {
 }
 
 // launch makes a Current whose check passes, and gives its id.
-func (w *world) launch(name string) string {
+func (w *world) launch(name string) string { return w.launchIn(name, "currents") }
+
+// launchIn does so with its files in that folder.
+func (w *world) launchIn(name, folder string) string {
 	w.t.Helper()
 	w.plane.Check = func(context.Context, bucket.CheckInput) (bucket.Report, error) { return bucket.Report{OK: true}, nil }
 	contact, bucketName, key, value := "data@acme.example", "acme-currents", "AKIAIOSFODNN7EXAMPLE", secret.New("s")
 	c, err := w.plane.Launch(control.WithActor(w.t.Context(), control.CommandLine()), w.acme.Number,
-		control.Edit{Name: &name, ContactEmail: &contact, Bucket: &bucketName, AccessKeyID: &key, SecretAccessKey: &value, Events: []string{"all"}})
+		control.Edit{Name: &name, ContactEmail: &contact, Bucket: &bucketName, Folder: &folder, AccessKeyID: &key, SecretAccessKey: &value, Events: []string{"all"}})
 	must(w.t, err)
 	return string(c.Connector)
 }
