@@ -42,6 +42,10 @@ type Installation struct {
 type Rules struct {
 	GracePeriod float64 `json:"grace_period_seconds" doc:"How long events of a failing connector are kept."`
 	PauseLimit  float64 `json:"pause_limit_seconds" doc:"How long events of a paused connector are kept."`
+	Cluster     string  `json:"cluster" doc:"Part of the keys of connectors that are launched now; theirs for ever."`
+	Zone        string  `json:"zone" doc:"Likewise."`
+	TestCap     int     `json:"test_cap" doc:"How many events the test connectors of a workspace deliver in a time."`
+	TestWindow  float64 `json:"test_window_seconds" doc:"That time."`
 }
 
 // Notice is something that people were told.

@@ -40,6 +40,7 @@ func (s *system) openAPI(ctx context.Context) error {
 	cfg := web.Config{
 		Version: s.console.Version, Secure: s.cfg.Server.TLSCertFile != "" || strings.HasPrefix(s.cfg.Server.BaseURL, "https:"),
 		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit,
+		TestCap: s.cfg.Delivery.TestCap, TestWindow: s.cfg.Delivery.TestCapWindow,
 	}
 	if o := s.cfg.OIDC; o.Issuer != "" {
 		cfg.OIDC = web.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, BaseURL: s.URL}

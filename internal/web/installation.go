@@ -15,7 +15,7 @@ func (a *api) installationRoutes() []route {
 		{name: "getInstallation", method: http.MethodGet, path: "/installation", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Gives version, disk and log.", op: op(func(c *call, _ struct{}) (client.Installation, error) { return a.deps.Machine(c) })},
 		{name: "getRules", method: http.MethodGet, path: "/rules", right: control.RightSignedIn, group: group, status: http.StatusOK,
-			summary: "Gives what this installation has decided for all connectors: how long events are kept that cannot be delivered.", op: op(a.getRules)},
+			summary: "Gives what this installation has decided for all connectors: how long events are kept that cannot be delivered, what keys begin with, what test connectors deliver.", op: op(a.getRules)},
 		{name: "listPeople", method: http.MethodGet, path: "/installation/members", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists the members of all workspaces.", op: op(a.listPeople)},
 		{name: "updatePerson", method: http.MethodPatch, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK,
@@ -37,7 +37,8 @@ func (a *api) installationRoutes() []route {
 }
 
 func (a *api) getRules(*call, struct{}) (client.Rules, error) {
-	return client.Rules{GracePeriod: a.cfg.GracePeriod.Seconds(), PauseLimit: a.cfg.PauseLimit.Seconds()}, nil
+	return client.Rules{GracePeriod: a.cfg.GracePeriod.Seconds(), PauseLimit: a.cfg.PauseLimit.Seconds(),
+		Cluster: a.deps.Plane.Cluster, Zone: a.deps.Plane.Zone, TestCap: a.cfg.TestCap, TestWindow: a.cfg.TestWindow.Seconds()}, nil
 }
 
 func showPerson(m control.Member) client.Person {

@@ -34,6 +34,8 @@ type Config struct {
 
 	GracePeriod time.Duration // that events of a failing connector are kept
 	PauseLimit  time.Duration // likewise of a paused one
+	TestCap     int           // events that the test connectors of a workspace deliver in TestWindow
+	TestWindow  time.Duration
 }
 
 // Waiting is what was read of the log for a connector and is not in its bucket yet.
