@@ -70,10 +70,28 @@ func (v *visit) signIn(a access, problems map[string]string) ([]part, error) {
 	}
 	asRole(part{Line: &line{"external-id", v.t("page.external_id"), trust.ExternalID}, Help: v.help("external_id")})
 	if trust.Policy != "" {
-		asRole(part{Fold: &fold{Title: v.t("page.trust_policy"), Parts: []part{{Code: &code{"trust", "JSON", trust.Policy}, Help: v.help("trust")}}}})
+		policy, err := v.trustIn(a)
+		if err != nil {
+			return nil, err
+		}
+		asRole(part{Fold: &fold{Title: v.t("page.trust_policy"), Parts: []part{{Formats: policy, Help: v.help("trust")}}}})
 	}
 	asRole(part{Field: &role})
 	return append(parts, part{When: "key", Field: &key}, part{When: "key", Field: &hidden}), nil
+}
+
+// trustIn gives the trust policy in every format.
+func (v *visit) trustIn(a access) (*formatted, error) {
+	out := &formatted{Name: "format-trust", Legend: v.t("page.trust_policy")}
+	chosen := cmp.Or(v.form(out.Name), formats[0].name)
+	for _, x := range formats {
+		t, err := v.api.GetTrust(v, v.place.Workspace, a.integration, x.name)
+		if err != nil {
+			return nil, v.said(err)
+		}
+		out.Items = append(out.Items, formattedItem{x.name, x.name == chosen, code{"trust-" + x.name, x.text, t.Policy}})
+	}
+	return out, nil
 }
 
 // store gives the parts of a form for stores that are compatible with S3.

@@ -1,7 +1,10 @@
 package page
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/millrace/millrace/client"
 )
@@ -10,48 +13,54 @@ import (
 type checkPage struct {
 	Frame   frame
 	Watch   bool // it goes on
-	Steps   []step
 	Results []banner
+	Steps   []step
 	Actions []button
 }
 
 // checkEvery is how often a page of something that goes on is asked for again, in seconds.
 const checkEvery = 1
 
-// formats are those of policies, in the order in which they are shown.
-var formats = []struct{ name, text string }{{"json", "JSON"}, {"cli", "AWS CLI"}, {"terraform", "Terraform"}, {"cloudformation", "CloudFormation"}}
-
-// showCheck shows a check. A launch that has passed leads to its Current.
+// showCheck shows a check. A launch or a change that has passed without remarks leads to its Current.
 func showCheck(v *visit) error {
 	c, err := v.api.GetCheck(v, v.r.PathValue("check"))
 	if err != nil {
 		return v.said(err)
 	}
-	if c.State == "passed" && c.Connector != "" && len(c.Notes) == 0 {
-		v.redirect(v.path("/currents/" + c.Connector))
-		return nil
+	at := v.path("/currents/" + c.Connector)
+	if c.State == "passed" && len(c.Notes) == 0 {
+		switch c.For {
+		case "launch":
+			return v.done(at, "page.form_launched")
+		case "edit":
+			return v.done(at+"/settings", "page.form_saved")
+		}
 	}
-	p := checkPage{Frame: v.frame(v.t(checkTitles[c.State]), "/currents")}
+	p := checkPage{Frame: v.frame(v.t(checkTitles[c.State]), "/currents"), Steps: v.steps(c)}
 	p.Frame.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {p.Frame.Title, ""}}
-	for _, s := range c.Steps {
-		p.Steps = append(p.Steps, v.step(s))
-	}
 	for _, n := range c.Notes {
-		p.Results = append(p.Results, banner{Tone: warn, Icon: "triangle-alert", Title: n.Message})
+		b := banner{Tone: warn, Icon: "triangle-alert", Title: n.Message}
+		if n.Hint != "" {
+			b.Texts = []string{n.Hint}
+		}
+		p.Results = append(p.Results, b)
+		if len(n.Remedy) > 0 {
+			p.Steps = append(p.Steps, step{State: "skipped", Title: v.t("page.form_remedy"), Text: n.Message, Remedy: v.remedy(n.Remedy)})
+		}
 	}
 	switch c.State {
 	case "passed":
-		p.Results = append(p.Results, banner{Tone: good, Icon: "circle-check", Title: v.t("page.check_passed")})
-		p.Actions = []button{{Text: v.t("page.to_current"), Kind: "primary", Href: v.path("/currents/" + c.Connector)}}
-	case "failed":
-		b := banner{Tone: bad, Icon: "circle-x", Title: v.t("page.check_failed")}
-		if c.Error != nil {
-			b.Title, b.Texts = c.Error.Message, []string{c.Error.Hint}
+		p.Frame.Says = &says{good, "circle-check", v.t(cmp.Or(passedSays[c.For], "page.form_check_says"))}
+		p.Actions = []button{{Text: v.t("page.to_current"), Kind: "primary", Href: at}}
+		if c.For == "launch" {
+			p.Actions = append(p.Actions, button{Text: v.t("page.send_test_events"), Icon: "send", Href: at + "/test-events", Post: true})
 		}
-		p.Results = append(p.Results, b)
-		p.Actions = []button{{Text: v.t("page.try_again"), Kind: "primary", Href: v.path("/currents/new")}}
+	case "failed":
+		p.Results = append(p.Results, *v.whyFailed(c, map[string]string{}))
+		p.Actions = v.afterFailure(c)
 	default:
 		p.Watch, p.Frame.Refresh = true, checkEvery
+		p.Frame.Says = &says{plain, "loader-circle", v.t("page.form_checking_says")}
 		if c.Note != "" {
 			p.Results = append(p.Results, banner{Tone: info, Icon: "info", Title: c.Note})
 		}
@@ -67,13 +76,131 @@ func showCheck(v *visit) error {
 
 var checkTitles = map[string]string{"waiting": "page.checking", "running": "page.checking", "passed": "page.check_passed", "failed": "page.check_failed"}
 
-// step says one step of a check, with what to put in place where that would mend it.
-func (v *visit) step(s client.CheckStep) step {
-	out := step{State: s.State, Title: s.Action, Text: s.Message, Hint: s.Hint}
-	for _, f := range formats {
-		if text := s.Remedy[f.name]; text != "" {
-			out.Remedies = append(out.Remedies, code{"remedy-" + s.Action + "-" + f.name, f.text, text})
+// passedSays say what has come of a check.
+var passedSays = map[string]string{"launch": "page.form_launched", "edit": "page.form_saved", "export_save": "page.form_saved"}
+
+// afterFailure offers what to do about a check that has failed: above all, the form as it was sent.
+func (v *visit) afterFailure(c client.Check) []button {
+	back := button{Text: v.t("page.form_back"), Kind: "primary"}
+	at := v.path("/currents/" + c.Connector)
+	switch {
+	case !v.may("editor"):
+		return nil
+	case c.For == "launch":
+		back.Href = v.path("/currents/new?check=" + c.ID)
+	case c.For == "edit" && c.Asked != nil && c.Asked.Name == nil:
+		back.Href = at + "/credentials?check=" + c.ID
+	case c.For == "edit":
+		back.Href = at + "/settings?check=" + c.ID
+	case c.For == "check":
+		return []button{{Text: v.t("page.form_check_again"), Kind: "primary", Href: at + "/check", Post: true}, {Text: v.t("page.form_rotate"), Icon: "key-round", Href: at + "/credentials"}, {Text: v.t("page.to_current"), Kind: "quiet", Href: at}}
+	default:
+		return nil
+	}
+	return []button{back}
+}
+
+// stepActions are those of a check, in the order in which they are made, and what they are called.
+var stepActions = []struct{ action, key string }{
+	{"sts:AssumeRole", "page.form_step_role"}, {"s3:GetBucketLocation", "page.form_step_location"}, {"s3:ListBucket", "page.form_step_list"},
+	{"s3:PutObject", "page.form_step_put"}, {"s3:GetObject", "page.form_step_get"}, {"s3:DeleteObject", "page.form_step_delete"},
+}
+
+// stepTitle is what a step is called.
+func (v *visit) stepTitle(action string) string {
+	for _, s := range stepActions {
+		if s.action == action {
+			return v.t(s.key)
+		}
+	}
+	return action
+}
+
+// steps gives the steps of a check, those that are still to come too: all checks have them but for the first, which is a
+// role's, and the last, which is that of exports.
+func (v *visit) steps(c client.Check) []step {
+	var out []step
+	made := map[string]bool{}
+	for _, s := range c.Steps {
+		out, made[s.Action] = append(out, v.step(s)), true
+	}
+	if c.State == "waiting" || c.State == "running" {
+		for _, s := range stepActions[1 : len(stepActions)-1] {
+			if !made[s.action] {
+				out = append(out, step{State: "waiting", Title: v.t(s.key), Mono: s.action})
+			}
 		}
 	}
 	return out
+}
+
+// step says one step of a check, with what to put in place where that would mend it.
+func (v *visit) step(s client.CheckStep) step {
+	out := step{State: s.State, Title: v.stepTitle(s.Action), Mono: s.Action, Text: s.Message, Hint: s.Hint, Remedy: v.remedy(s.Remedy)}
+	if s.Said != "" {
+		out.Said = v.t("page.form_store_said", "said", s.Said)
+	}
+	if s.LeftSecs > 0 {
+		out.Left = v.t("page.form_left", "time", v.lang.Duration(time.Duration(s.LeftSecs*float64(time.Second))))
+	}
+	return out
+}
+
+// remedy gives what to put in place, in each format; nil if there is nothing.
+func (v *visit) remedy(texts map[string]string) *formatted {
+	v.remedies++
+	out := &formatted{Name: fmt.Sprintf("remedy-%d", v.remedies), Legend: v.t("page.form_remedy")}
+	for _, f := range formats {
+		if text := texts[f.name]; text != "" {
+			out.Items = append(out.Items, formattedItem{f.name, len(out.Items) == 0, code{out.Name + "-" + f.name, f.text, text}})
+		}
+	}
+	if len(out.Items) == 0 {
+		return nil
+	}
+	return out
+}
+
+// failedFields are the fields that a check's problems are about, by problem.
+var failedFields = map[string]string{
+	"no_such_bucket": "destination.bucket", "access_denied": "destination.bucket", "all_denied": "destination.bucket", "kms_denied": "encryption", "object_locked": "destination.bucket",
+	"unknown_key": "destination.access_key_id", "expired_token": "destination.access_key_id", "bad_secret": "destination.secret_access_key",
+	"role_refused": "destination.role_arn", "wrong_region": "destination.region", "address_forbidden": "destination.endpoint", "network": "destination.endpoint",
+	"not_implemented": "destination.endpoint", "bad_request": "destination.endpoint",
+}
+
+// whyFailed says why a check has failed, and adds to problems what is wrong with the fields of its form.
+func (v *visit) whyFailed(c client.Check, problems map[string]string) *banner {
+	b := &banner{Tone: bad, Icon: "circle-x", Title: v.t("page.check_failed")}
+	if c.Error != nil {
+		b.Title = cmp.Or(c.Error.Message, v.t("page.form_wrong"))
+		if c.Error.Hint != "" {
+			b.Texts = append(b.Texts, c.Error.Hint)
+		}
+		for _, f := range c.Error.Fields {
+			if !isStep(f.Field) {
+				problems[f.Field] = f.Message
+			}
+		}
+	}
+	for _, s := range c.Steps {
+		if s.State != "failed" {
+			continue
+		}
+		if field := failedFields[s.Problem]; field != "" && problems[field] == "" {
+			problems[field] = s.Message
+		}
+		b.Texts = append(b.Texts, v.stepTitle(s.Action)+": "+s.Message)
+	}
+	return b
+}
+
+// isStep reports whether a check's problem is about a step, not about a field.
+func isStep(name string) bool {
+	for _, s := range stepActions {
+		if s.action == name {
+			return true
+		}
+	}
+	return false
 }

@@ -54,6 +54,7 @@ type field struct {
 	List         []string // values to choose from while typing; others may be typed too
 	Zone         string   // text of a button that takes the browser's time zone, with the place {zone}
 	Live         string   // id of what is to be made anew while this is typed
+	When         string   // as of part
 }
 
 // option is one of a select.
@@ -90,6 +91,7 @@ type check struct {
 	On                       bool
 	Switch                   bool
 	Mono                     bool
+	Error                    string
 }
 
 // tree is a list of check boxes in groups, with search.
@@ -98,6 +100,7 @@ type tree struct {
 	Legend string
 	Search string // label of the search
 	Counts string // how many are chosen
+	Of     string // how that is said, with the places {n} and {all}
 	Groups []treeGroup
 	Error  string
 }
@@ -207,11 +210,32 @@ type line struct {
 
 // step is one thing that was tried.
 type step struct {
-	State    string // passed, failed, trying, waiting, skipped
-	Title    string
-	Text     string
-	Hint     string
-	Remedies []code
+	State  string // passed, failed, trying, waiting, skipped
+	Title  string
+	Text   string
+	Mono   string // what it is called outside
+	Hint   string
+	Said   string     // what the other side said, in its own words
+	Left   string     // for how long it is tried again
+	Remedy *formatted // what would mend it
+}
+
+// transforms are rows in which a field is named and what becomes of it.
+type transforms struct {
+	ID           string // of the part that is made anew when a row comes or goes
+	Legend, Hint string
+	Help         *help
+	Field        string   // label of the name
+	Action       string   // label of what becomes of it
+	Names        []string // to choose from
+	Add, Drop    string   // buttons
+	Rows         []transformRow
+}
+
+type transformRow struct {
+	Field   string
+	Actions []option
+	Error   string
 }
 
 // past is something that was tried once, with its steps to open.

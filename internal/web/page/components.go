@@ -63,7 +63,7 @@ func components(now time.Time) componentsPage {
 			{good, "circle-check", "Saved.", nil, nil, nil},
 		},
 		Steps: []step{
-			{State: "passed", Title: "Sign in", Text: "as arn:aws:iam::111122223333:role/millrace-currents"}, {State: "failed", Title: "Write a file (s3:PutObject)", Text: "AccessDenied: the policy does not allow it.", Hint: "Add this statement to the policy.", Remedies: []code{{"r1", "JSON", "{\n  \"Effect\": \"Allow\",\n  \"Action\": \"s3:PutObject\"\n}"}}},
+			{State: "passed", Title: "Sign in", Text: "as arn:aws:iam::111122223333:role/millrace-currents"}, {State: "failed", Title: "Write a file (s3:PutObject)", Text: "AccessDenied: the policy does not allow it.", Hint: "Add this statement to the policy.", Remedy: &formatted{"r1", "What would mend it", []formattedItem{{"json", true, code{"r1-json", "JSON", "{\n  \"Effect\": \"Allow\",\n  \"Action\": \"s3:PutObject\"\n}"}}}}},
 			{State: "trying", Title: "Read it back", Text: "again for up to 1 minute"}, {State: "waiting", Title: "Write it once more"},
 		},
 		Code: code{"policy", "Policy, as JSON", "{\n  \"Version\": \"2012-10-17\"\n}"},

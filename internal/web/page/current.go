@@ -38,13 +38,21 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 		}
 		f.Actions = []button{{Text: v.t("page.send_test_events"), Icon: "send", Href: base + "/test-events", Post: true}}
 		more := menu{Label: v.t("page.more_actions"), Icon: "ellipsis"}
-		more.Items = append(more.Items, act("page.check_now", "shield-check", "/check"))
+		link := func(key, icon, path string) menuItem { return menuItem{Text: v.t(key), Icon: icon, Href: base + path} }
+		more.Items = append(more.Items, act("page.check_now", "shield-check", "/check"), link("page.form_rotate", "key-round", "/credentials"), link("page.form_replay", "rotate-ccw", "/replay"))
 		if c.Paused {
 			more.Items = append(more.Items, act("page.resume", "play", "/resume"))
 		} else {
 			more.Items = append(more.Items, act("page.pause", "pause", "/pause"))
 		}
+		if c.Test {
+			more.Items = append(more.Items, link("page.form_upgrade", "upload", "/upgrade"))
+		}
+		remove := link("page.form_delete", "trash-2", "/delete")
+		remove.Danger, remove.Line = true, true
+		more.Items = append(more.Items, remove)
 		f.More = &more
+		f.Tabs = append(f.Tabs, tab{v.t("page.form_settings"), base + "/settings", path == "/settings"})
 	}
 	return c, f, nil
 }
@@ -315,37 +323,4 @@ func (v *visit) facts(c client.Connector) pairs {
 		p = append(p, pairItem{Name: v.t("page.access_key_id"), Text: cmp.Or(d.AccessKeyID, "–"), Mono: true})
 	}
 	return append(p, pairItem{Name: v.t("page.contact"), Text: c.ContactEmail}, pairItem{Name: v.t("page.created"), Time: v.moment(c.CreatedAt)})
-}
-
-// actOn does something with a Current and comes back to its page.
-func actOn(do func(v *visit, id string) (to string, err error)) func(v *visit) error {
-	return func(v *visit) error {
-		id := v.r.PathValue("current")
-		to, err := do(v, id)
-		if err != nil {
-			return v.said(err)
-		}
-		v.redirect(cmp.Or(to, v.path("/currents/"+id)))
-		return nil
-	}
-}
-
-func pauseCurrent(v *visit, id string) (string, error) {
-	_, err := v.api.PauseConnector(v, v.place.Workspace, id)
-	return "", err
-}
-
-func resumeCurrent(v *visit, id string) (string, error) {
-	_, err := v.api.ResumeConnector(v, v.place.Workspace, id)
-	return "", err
-}
-
-func checkCurrent(v *visit, id string) (string, error) {
-	c, err := v.api.CheckConnector(v, v.place.Workspace, id)
-	return v.path("/checks/" + c.ID), err
-}
-
-func sendTestEvents(v *visit, id string) (string, error) {
-	_, err := v.api.SendTestEvents(v, v.place.Workspace, id)
-	return "", err
 }

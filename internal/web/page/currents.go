@@ -15,10 +15,8 @@ import (
 
 // currentPages are the list of Currents and the pages of each.
 func currentPages() []page {
-	return []page{
+	return slices.Concat([]page{
 		{"GET /w/{workspace}/currents", false, listCurrents},
-		{"GET /w/{workspace}/currents/new", false, newCurrent},
-		{"POST /w/{workspace}/currents/new", false, launchCurrent},
 		{"GET /w/{workspace}/checks/{check}", false, showCheck},
 		{"GET /w/{workspace}/currents/{current}", false, showCurrent},
 		{"GET /w/{workspace}/currents/{current}/files", false, showFiles},
@@ -27,11 +25,7 @@ func currentPages() []page {
 		{"GET /w/{workspace}/currents/{current}/audit/{hour}", false, showAuditHour},
 		{"GET /w/{workspace}/currents/{current}/losses", false, showLosses},
 		{"GET /w/{workspace}/currents/{current}/checks", false, showChecks},
-		{"POST /w/{workspace}/currents/{current}/check", false, actOn(checkCurrent)},
-		{"POST /w/{workspace}/currents/{current}/test-events", false, actOn(sendTestEvents)},
-		{"POST /w/{workspace}/currents/{current}/pause", false, actOn(pauseCurrent)},
-		{"POST /w/{workspace}/currents/{current}/resume", false, actOn(resumeCurrent)},
-	}
+	}, newPages(), currentSettingsPages(), currentActionPages())
 }
 
 // listPage is a list with a table.

@@ -1,5 +1,11 @@
 package page
 
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
 // form is fields in their order, sent to a page of ours.
 type form struct {
 	Action  string
@@ -8,13 +14,16 @@ type form struct {
 	Hidden  []hidden
 	Parts   []part
 	Buttons []button
+	Enter   bool // the enter key means the first of Buttons, though others stand among the parts
 }
 
 type hidden struct{ Name, Value string }
 
 // part is one thing of a form: the one that is set.
 type part struct {
-	When    string // the choice of the field "method" that it is for; empty: it always shows
+	// When is the choice that it is for: role or key of the field "method", own of "destination.same_as" if that names
+	// nothing, some of "all" if that is off. Empty: it always shows.
+	When    string
 	Heading string
 	Text    string
 	Field   *field
@@ -30,6 +39,10 @@ type part struct {
 	Banner  *banner
 	Fold    *fold
 	Live    *live
+	Table   *table
+	Parts   []part
+
+	Transforms *transforms
 }
 
 // fold is parts that open when they are wanted.
@@ -81,7 +94,7 @@ func (f *form) has(name string) bool { return within(f.Parts, name) }
 // within reports whether a field with that name is among the parts.
 func within(parts []part, name string) bool {
 	for _, p := range parts {
-		if p.Field != nil && p.Field.Name == name || p.Choices != nil && p.Choices.Name == name || p.Tree != nil && p.Tree.Name == name || p.Fold != nil && within(p.Fold.Parts, name) {
+		if p.Field != nil && p.Field.Name == name || p.Choices != nil && p.Choices.Name == name || p.Tree != nil && (p.Tree.Name == name || strings.HasPrefix(name, p.Tree.Name+"[")) || p.Fold != nil && within(p.Fold.Parts, name) || within(p.Parts, name) || p.Check != nil && p.Check.Name == name || p.Transforms.has(name) {
 			return true
 		}
 		for _, x := range p.Pair {
@@ -92,3 +105,9 @@ func within(parts []part, name string) bool {
 	}
 	return false
 }
+
+// has reports whether name is a field of the rows.
+func (t *transforms) has(name string) bool { return t != nil && strings.HasPrefix(name, t.ID+"[") }
+
+// sortedKeys gives the keys of a map in their order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

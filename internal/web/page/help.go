@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/client"
 )
 
 // topic is something that people look up beside a field: its sentences, of which each is paragraphs and steps as prose
@@ -70,14 +72,20 @@ func (v *visit) help(name string) *help {
 
 // grace is how long events of a failing Current are kept here.
 func (v *visit) grace() (time.Duration, bool) {
+	r, err := v.installed()
+	return time.Duration(r.GracePeriod * float64(time.Second)), err == nil
+}
+
+// installed gives what this installation has decided for all Currents.
+func (v *visit) installed() (client.Rules, error) {
 	if v.rules == nil {
 		r, err := v.api.GetRules(v)
 		if err != nil {
-			return 0, false
+			return r, v.said(err)
 		}
 		v.rules = &r
 	}
-	return time.Duration(v.rules.GracePeriod * float64(time.Second)), true
+	return *v.rules, nil
 }
 
 // signs are what the catalogue marks in a sentence: `code`, and *the words of a screen*.

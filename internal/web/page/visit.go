@@ -29,10 +29,11 @@ type visit struct {
 	zone *time.Location
 	now  time.Time
 
-	me      *client.Me    // nil: nobody is signed in
-	place   *client.Place // the workspace of the address; nil: it names none
-	refusal func() error  // the API's last
-	rules   *client.Rules // nil: not asked for yet, see grace
+	me       *client.Me    // nil: nobody is signed in
+	place    *client.Place // the workspace of the address; nil: it names none
+	refusal  func() error  // the API's last
+	rules    *client.Rules // nil: not asked for yet, see installed
+	remedies int           // how many the page has, whose names tell them apart
 }
 
 func (p *pages) newVisit(w http.ResponseWriter, r *http.Request) *visit {

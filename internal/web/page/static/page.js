@@ -21,14 +21,20 @@
         if (words) g.querySelector("details").open = found > 0;
       }
     });
+    const total = root.querySelector("[data-tree-count]");
+    const count = (where, items) => {
+      if (total.dataset.of) where.textContent = total.dataset.of.replace("{n}", items.filter((i) => i.checked).length).replace("{all}", items.length);
+    };
     for (const g of groups) {
       const all = g.querySelector("[data-tree-group]"), items = [...g.querySelectorAll("li input")];
       const look = () => {
         const on = items.filter((i) => i.checked).length;
         all.checked = on === items.length;
         all.indeterminate = on > 0 && on < items.length;
+        count(g.querySelector("[data-tree-part]"), items);
+        count(total, [...root.querySelectorAll("li input")]);
       };
-      all.addEventListener("change", () => { for (const i of items) i.checked = all.checked; });
+      all.addEventListener("change", () => { for (const i of items) i.checked = all.checked; look(); });
       g.addEventListener("change", (e) => { if (e.target !== all) look(); });
       look();
     }
@@ -37,29 +43,30 @@
   // A part of the page that a form's fields decide is made anew by the server while they are typed.
   const live = (() => {
     let timer, running;
-    return (input) => {
+    return (form, id, part = id, wait = 250) => {
       clearTimeout(timer);
       timer = setTimeout(async () => {
-        const form = input.form, id = input.dataset.live;
         running?.abort();
         running = new AbortController();
         const body = new URLSearchParams(new FormData(form));
-        body.set("part", id);
+        body.set("part", part);
         try {
           const answer = await fetch(form.action, { method: "POST", body, signal: running.signal, headers: { "X-Part": id } });
-          if (answer.ok) swap(id, await answer.text());
+          const made = answer.ok && swap(id, await answer.text());
+          if (made && wait === 0) [...made.querySelectorAll("input, button")].findLast((x) => x.name === "transformation" || x.value === id)?.focus();
         } catch { /* the next keystroke, or the form itself, asks again */ }
-      }, 250);
+      }, wait);
     };
   })();
 
   const swap = (id, text) => {
     const made = new DOMParser().parseFromString(text, "text/html").getElementById(id), old = document.getElementById(id);
     if (!made || !old) return null;
-    const open = [...old.querySelectorAll("details")].map((d) => d.open), at = old.contains(document.activeElement) && document.activeElement;
+    const open = [...old.querySelectorAll("details")].map((d) => d.open), chosen = [...old.querySelectorAll("input[type=radio]:checked")].map((i) => [i.name, i.value]), at = old.contains(document.activeElement) && document.activeElement;
     if (old.dataset.at) made.dataset.at = old.dataset.at;
     old.replaceWith(made);
     [...made.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
+    for (const [name, value] of chosen) made.querySelectorAll("input[type=radio]").forEach((i) => { if (i.name === name && i.value === value) i.checked = true; });
     enhance(made);
     if (at) [...made.querySelectorAll(at.tagName)].find((x) => x.href === at.href && x.textContent === at.textContent)?.focus();
     return made;
@@ -119,7 +126,13 @@
   const enhance = (root) => {
     each("[data-copy]", (b) => { b.hidden = false; b.addEventListener("click", () => copy(b)); }, root);
     each("[data-tree]", tree, root);
-    each("[data-live]", (i) => i.addEventListener("input", () => live(i)), root);
+    each("[data-live]", (i) => i.addEventListener("input", () => live(i.form, i.dataset.live)), root);
+    each("button[name=part]", (b) => b.addEventListener("click", (e) => {
+      const id = b.value.split(".")[0];
+      if (!document.getElementById(id)) return; // it leads to another page
+      e.preventDefault();
+      live(b.form, id, b.value, 0);
+    }), root);
     each("[data-submit]", (i) => i.addEventListener("change", () => i.form.requestSubmit()), root);
     each("[data-zone]", zone, root);
     each("[data-watch]", watch, root);
@@ -137,6 +150,10 @@
     if (e.target.dataset.sent) return e.preventDefault();
     e.target.dataset.sent = "1";
   });
-  addEventListener("pageshow", () => each("form[data-sent]", (f) => { delete f.dataset.sent; }));
+  // A page that comes back as it was left is another form: to send it again is meant.
+  addEventListener("pageshow", (e) => {
+    each("form[data-sent]", (f) => { delete f.dataset.sent; });
+    if (e.persisted) each("input[name=once]", (i) => { i.value += "+"; });
+  });
   enhance(document);
 })();
