@@ -141,6 +141,39 @@ func TestEachSentenceIsWholeAndHasTheSamePlacesInEachLanguage(t *testing.T) {
 	}
 }
 
+// eventDocs gives what the catalogue of events says of its types and fields, by the keys that the sentences here have.
+// What has none here is said in English.
+func eventDocs(t *testing.T) map[string]string {
+	b, err := os.ReadFile("../event/catalogue.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Fields map[string]struct{ Doc string }
+		Types  []struct{ Name, Doc string }
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	docs := map[string]string{}
+	for name, f := range c.Fields {
+		docs["event.field."+name] = f.Doc
+	}
+	for _, x := range c.Types {
+		docs["event."+x.Name] = x.Doc
+	}
+	return docs
+}
+
+func TestEventsAreSaidAsTheirCatalogueHasThem(t *testing.T) {
+	docs := eventDocs(t)
+	for key, e := range catalogues[English] {
+		if strings.HasPrefix(key, "event.") && e.Other != docs[key] {
+			t.Errorf("%s\nin the catalogue of events: %q\nhere:                       %q", key, docs[key], e.Other)
+		}
+	}
+}
+
 // named is what the sources say of keys.
 type named struct {
 	keys  map[string]string   // key → where it is named first
@@ -330,6 +363,9 @@ func TestEachKeyOfTheProgramIsHereAndNoOther(t *testing.T) {
 		if src.keys[key] == "" {
 			t.Errorf("the test's list \"beside\" names %s, which no code names", key)
 		}
+	}
+	for key := range eventDocs(t) {
+		used[key] = true
 	}
 	for key := range catalogues[English] {
 		if !used[key] {

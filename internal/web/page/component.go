@@ -135,6 +135,7 @@ type cell struct {
 	Text  string
 	Href  string
 	Mono  bool
+	Whole bool   // with Mono: not broken where there is room
 	Small string // a second line
 	Pill  *pill
 	Time  *moment

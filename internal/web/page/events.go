@@ -22,9 +22,12 @@ func eventPages() []page {
 	}
 }
 
-// eventDoc says what an event type or a field is: in the visitor's language where the catalogue of sentences has it, and
-// as its schema says where it is one of the installation's own.
-func (v *visit) eventDoc(name, doc string) string {
+// eventDoc says what the type is, or with a field's name that field: in the visitor's language, and as the schema says
+// where it is one of the installation's own.
+func (v *visit) eventDoc(t client.EventType, name, doc string) string {
+	if t.Own {
+		return doc
+	}
 	return text.Say(v.lang, fault.Message{Key: "event." + name, Text: doc}, nil)
 }
 
@@ -42,11 +45,10 @@ func listEvents(v *visit) error {
 		p.Filter.Clear = &button{Text: v.t("page.show_all"), Kind: "quiet", Href: v.path("/events")}
 	}
 	for _, g := range groups {
-		t := table{Columns: []column{{v.t("page.event_type"), false}, {v.t("page.event_when"), false}, {v.t("page.event_fields"), true}, {v.t("page.event_schema"), true}}}
+		t := table{Columns: []column{{v.t("page.event_type"), false}, {v.t("page.event_when"), false}}}
 		for _, x := range all {
 			if x.Group == g.name && v.matches(x, q) {
-				t.Rows = append(t.Rows, row{[]cell{{Text: x.Name, Href: v.path("/events/" + url.PathEscape(x.Name)), Mono: true}, {Text: v.eventDoc(x.Name, x.Doc)},
-					{Text: v.lang.Number(int64(len(x.Fields)))}, {Text: strconv.Itoa(x.SchemaID)}}})
+				t.Rows = append(t.Rows, row{[]cell{{Text: x.Name, Href: v.path("/events/" + url.PathEscape(x.Name)), Mono: true}, {Text: v.eventDoc(x, x.Name, x.Doc)}}})
 			}
 		}
 		if len(t.Rows) > 0 {
@@ -63,7 +65,7 @@ func listEvents(v *visit) error {
 // matches reports whether what is searched for stands in the type's name, in what is said of it, or in a field's name.
 func (v *visit) matches(t client.EventType, q string) bool {
 	q = strings.ToLower(q)
-	return strings.Contains(strings.ToLower(t.Name), q) || strings.Contains(strings.ToLower(v.eventDoc(t.Name, t.Doc)), q) ||
+	return strings.Contains(strings.ToLower(t.Name), q) || strings.Contains(strings.ToLower(v.eventDoc(t, t.Name, t.Doc)), q) ||
 		slices.ContainsFunc(t.Fields, func(f client.EventField) bool { return strings.Contains(f.Name, q) })
 }
 
@@ -92,7 +94,7 @@ func showEvent(v *visit) error {
 	}
 	f := v.frame(x.Name, "/events")
 	f.Crumbs = []crumb{{v.t("page.event_types"), v.path("/events")}, {x.Name, ""}}
-	if doc := v.eventDoc(x.Name, x.Doc); doc != "" {
+	if doc := v.eventDoc(x, x.Name, x.Doc); doc != "" {
 		f.Says = &says{Text: doc}
 	}
 	v.show(http.StatusOK, "sections", sectionsPage{Frame: f, Sections: []section{v.eventFacts(x), v.eventFields(x), v.eventExample(x), v.eventTable(x, of, currents)}})
@@ -126,7 +128,7 @@ func (v *visit) groupName(name string) string {
 func (v *visit) eventFields(x client.EventType) section {
 	t := table{Columns: []column{{v.t("page.event_field"), false}, {v.t("page.event_kind"), false}, {v.t("page.event_absent"), false}, {v.t("page.event_note"), false}}}
 	for _, f := range x.Fields {
-		c := cell{Text: v.eventDoc("field."+f.Name, f.Doc)}
+		c := cell{Text: v.eventDoc(x, "field."+f.Name, f.Doc)}
 		if f.Since != x.Versions[0] {
 			c.Small = v.t("page.event_since", "id", strconv.Itoa(f.Since))
 		}
@@ -134,7 +136,7 @@ func (v *visit) eventFields(x client.EventType) section {
 		if f.Nullable {
 			absent = v.t("page.event_optional")
 		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: f.Name, Mono: true}, {Text: f.Type, Mono: true}, {Text: absent}, c}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: f.Name, Mono: true, Whole: true}, {Text: f.Type, Mono: true, Whole: true}, {Text: absent}, c}})
 	}
 	return section{ID: "fields", Title: v.t("page.event_fields"), Table: &t}
 }

@@ -41,3 +41,10 @@ func TestAnEventTypeNeedsNoCurrent(t *testing.T) {
 		w.signedIn(string(l)).get(w.at("/events/users.behaviors.Purchase")).has(t, http.StatusOK, say(l, "page.event_table_none"), "&lt;bucket&gt;")
 	}
 }
+
+func TestEventsAreExplainedInTheVisitorsLanguage(t *testing.T) {
+	w := newWorld(t)
+	b := w.signedIn("es")
+	b.get(w.at("/events?q=correo")).has(t, http.StatusOK, "Una persona abrió un correo.").lacks(t, "A person opened")
+	b.get(w.at("/events/users.messages.email.Open")).has(t, http.StatusOK, "Una persona abrió un correo.", "Navegador en el que ocurrió.").lacks(t, "A person", "Browser in which")
+}

@@ -32,8 +32,8 @@ func installationPages() []page {
 	}
 }
 
-// scarce is the share of a disk, or of the log's quota, from which on it is said to run short, in percent.
-const scarce = 80
+// scarce is the share of the disk, or of the log's quota, from which on it is said to run short, in percent.
+const scarce = 90
 
 // showMachine shows what the installation runs on.
 func showMachine(v *visit) error {
@@ -46,15 +46,16 @@ func showMachine(v *visit) error {
 		{v.t("page.machine_disk", "used", v.lang.Bytes(m.DiskTotal-m.DiskFree), "full", v.lang.Bytes(m.DiskTotal), "free", v.lang.Bytes(m.DiskFree)), m.DiskTotal - m.DiskFree, m.DiskTotal},
 	}}
 	f.Says = &says{good, "circle-check", v.t("page.machine_well")}
-	short := full(m.DiskTotal-m.DiskFree, m.DiskTotal)
+	if full(m.DiskTotal-m.DiskFree, m.DiskTotal) {
+		f.Says = &says{warn, "triangle-alert", v.t("page.machine_disk_short")}
+	}
 	if m.LogLimit > 0 {
 		disk.Bars = append(disk.Bars, progress{v.t("page.machine_log", "used", v.lang.Bytes(m.LogBytes), "full", v.lang.Bytes(m.LogLimit)), m.LogBytes, m.LogLimit})
-		short = short || full(m.LogBytes, m.LogLimit)
+		if full(m.LogBytes, m.LogLimit) {
+			f.Says = &says{bad, "circle-alert", v.t("page.machine_log_short")}
+		}
 	} else {
 		disk.Text = v.t("page.machine_standby")
-	}
-	if short {
-		f.Says = &says{warn, "triangle-alert", v.t("page.machine_short")}
 	}
 	facts := pairs{{Name: v.t("page.machine_version"), Text: m.Version, Mono: true}, {Name: v.t("page.machine_cluster"), Text: m.Cluster, Mono: true, Small: v.t("page.machine_cluster_text")}}
 	if m.AccountID != "" {

@@ -27,7 +27,7 @@ func TestTheMachineIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.installs()
 	for _, l := range text.Languages() {
-		w.signedIn(string(l)).get("/installation").has(t, http.StatusOK, say(l, "page.machine_well"), say(l, "page.machine_standby"), "test", "<progress")
+		w.signedIn(string(l)).get("/installation").has(t, http.StatusOK, say(l, "page.machine_well"), say(l, "page.machine_head"), "test", "<progress", "1 GiB")
 	}
 }
 
