@@ -26,14 +26,13 @@ func enterPages() []page {
 	}
 }
 
-// home leads to the first workspace that the member has.
+// home leads to the first workspace that the member has, and who has none to what can be done about that.
 func home(v *visit) error {
+	to := "/workspaces"
 	if len(v.me.Workspaces) > 0 {
-		v.redirect("/w/" + url.PathEscape(v.me.Workspaces[0].Workspace))
-		return nil
+		to = "/w/" + url.PathEscape(v.me.Workspaces[0].Workspace)
 	}
-	f := v.frame(v.t("page.home_none"), "")
-	v.show(http.StatusOK, "notice", noticePage{f, banner{Tone: info, Icon: "info", Title: v.t("page.home_none"), Texts: []string{v.t("page.home_none_text")}}})
+	v.redirect(to)
 	return nil
 }
 

@@ -305,7 +305,9 @@ func listWorkspaces(v *visit) error {
 	}
 	q := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	f := v.frame(v.t("page.workspaces"), "/workspaces")
-	f.Says = &says{Text: v.t("page.spaces_say", "n", len(all))}
+	if len(all) > 0 {
+		f.Says = &says{Text: v.t("page.spaces_say", "n", len(all))}
+	}
 	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.spaces_role"), false}, {v.t("page.created"), false}, {"", false}},
 		Empty: &empty{Title: v.t("page.home_none"), Text: v.t("page.home_none_text")}}
 	if q != "" {
@@ -330,7 +332,12 @@ func listWorkspaces(v *visit) error {
 		}
 	}
 	if v.me.Installation {
-		p.Frame.Actions = []button{{Text: v.t("page.spaces_create"), Kind: "primary", Icon: "plus", Href: "/installation/workspaces/new"}}
+		create := button{Text: v.t("page.spaces_create"), Kind: "primary", Icon: "plus", Href: "/installation/workspaces/new"}
+		if len(all) > 0 {
+			p.Frame.Actions = []button{create}
+		} else {
+			p.Table.Empty = &empty{v.t("page.spaces_first"), v.t("page.spaces_first_text"), &create}
+		}
 	}
 	v.show(http.StatusOK, "list", p)
 	return nil
