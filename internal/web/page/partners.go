@@ -400,7 +400,9 @@ func said(texts ...string) []string {
 // save that has passed leads back to the partner.
 func (v *visit) exportCheck(c client.Check, p *checkPage) (answered bool, err error) {
 	home := v.path("/partners/s3")
-	p.Frame = v.frame(p.Frame.Title, "/partners")
+	f := v.frame(p.Frame.Title, "/partners")
+	f.Says, f.Refresh = p.Frame.Says, p.Frame.Refresh
+	p.Frame = f
 	p.Frame.Crumbs = []crumb{{v.t("page.rail_partners"), v.path("/partners")}, {partnerName, home}, {p.Frame.Title, ""}}
 	stored := c.AskedExport == nil || *c.AskedExport == client.DataExportEdit{}
 	again := button{Text: v.t("page.partner_back"), Kind: "primary", Href: home + "/link?" + url.Values{checkParam: {c.ID}}.Encode()}
@@ -416,7 +418,7 @@ func (v *visit) exportCheck(c client.Check, p *checkPage) (answered bool, err er
 	case stored || c.State == "passed" && c.For == "export_save":
 		again = button{Text: v.t("page.partner_home"), Kind: "primary", Href: home}
 	case c.State == "passed":
-		p.Results = append(p.Results[:len(p.Results)-1], v.testedBanner(c))
+		p.Results = append(p.Results, v.testedBanner(c))
 	}
 	p.Actions = []button{again}
 	return false, nil
