@@ -120,7 +120,7 @@ func (f LedgerFilter) query() map[string]string {
 // FileFilter chooses files of the ledger.
 type FileFilter struct {
 	LedgerFilter
-	Search string // text in their key, or s3://BUCKET/KEY whole; of the newest 50,000 that the rest chooses
+	Search string // text in their key, or s3://BUCKET/KEY whole; of the newest 20,000 that the rest chooses
 }
 
 // ListFiles lists the files that a connector delivered, in the order of writing, or the other way round.

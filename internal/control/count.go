@@ -1,5 +1,7 @@
 package control
 
+import "time"
+
 // Tally says what came of events: what is neither delivered nor dropped waits.
 type Tally struct{ Accepted, Delivered, Dropped int64 }
 
@@ -10,3 +12,12 @@ func (t Tally) Plus(u Tally) Tally {
 
 // Minute is a minute of acceptance: minutes since 1970-01-01T00:00 UTC.
 type Minute int32
+
+// MinuteOf gives the minute that holds t.
+func MinuteOf(t time.Time) Minute { return Minute(t.Unix() / 60) }
+
+// Start is the first moment of the minute, in UTC.
+func (m Minute) Start() time.Time { return time.Unix(int64(m)*60, 0).UTC() }
+
+// MinutesKept is for how many minutes it is kept what was accepted in each.
+const MinutesKept = 3 * 60

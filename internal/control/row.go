@@ -38,6 +38,7 @@ type Count struct {
 	Workspace uint32
 	EventType string
 	Hour      eventlog.Hour
+	Minute    Minute // of acceptance; 0: it is not told apart
 	// Era is the offset of the newest control record of kind config of that workspace below the events; 0: none. All
 	// of them met the same configurations.
 	Era    eventlog.Offset
@@ -68,7 +69,7 @@ type LedgerFilter struct {
 }
 
 // FilesSearched is how many files are searched for a text in their key, at most.
-const FilesSearched = 50_000
+const FilesSearched = 20_000
 
 // SchemaPrint is a schema as it was first seen: what stands under an id may never change.
 type SchemaPrint struct {

@@ -274,7 +274,7 @@ func (m *Manager) count(ctx context.Context) error {
 	defer r.Close()
 	type key struct {
 		workspace, schema uint32
-		hour              eventlog.Hour
+		minute            control.Minute
 		era               eventlog.Offset
 	}
 	// No record stands between the newest one below the reader's start and that start: both name the same era.
@@ -317,7 +317,7 @@ func (m *Manager) count(ctx context.Context) error {
 				era = max(0, begin)
 				eras[c.Workspace] = era
 			}
-			k := key{workspace: c.Workspace, hour: c.Hour(), era: era}
+			k := key{workspace: c.Workspace, minute: control.MinuteOf(c.Time()), era: era}
 			var n *int64
 			for rec := range c.Records() {
 				if n == nil || k.schema != rec.Schema {
@@ -345,7 +345,8 @@ func (m *Manager) count(ctx context.Context) error {
 				if s.Type.Internal {
 					continue // no event, and nobody's to miss
 				}
-				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name, Hour: k.hour, Era: k.era, Events: *n})
+				rows = append(rows, control.Count{Workspace: k.workspace, EventType: s.Type.Name,
+					Hour: eventlog.HourOf(k.minute.Start()), Minute: k.minute, Era: k.era, Events: *n})
 			}
 			if err := m.deps.Store.AddCounts(ctx, id, p, rows); err != nil {
 				return fault.Wrap(err, "save counts")

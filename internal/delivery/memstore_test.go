@@ -426,7 +426,10 @@ func (s *memStore) AddCounts(_ context.Context, _ eventlog.ID, next eventlog.Off
 	}
 	for _, c := range counts {
 		n := c.Events
-		c.Events = 0
+		if eventlog.HourOf(c.Minute.Start()) != c.Hour {
+			return fault.New(fault.Internal, "", "minute %s is not in hour %s", c.Minute.Start(), c.Hour)
+		}
+		c.Events, c.Minute = 0, 0
 		s.counts[c] += n
 	}
 	s.counted = next

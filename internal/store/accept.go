@@ -97,17 +97,21 @@ func (s *Store) AcceptLog(ctx context.Context, log eventlog.ID, start, head even
 // is told by the time at which versions were made.
 func (c conn) cutHours(log eventlog.ID, head eventlog.Offset) error {
 	id, from := log.String(), int64(head)
-	for _, st := range []struct {
+	type statement struct {
 		query string
 		args  []any
-	}{
+	}
+	all := []statement{
 		{"DELETE FROM hour_marks WHERE log = ? AND mark_offset >= ?", []any{id, from}},
 		{"UPDATE hour_progress SET mark_offset = ? WHERE log = ? AND mark_offset >= ?", []any{from - 1, id, from}},
-		{`INSERT INTO counts (workspace, hour, event_type, log, era, events)
-			SELECT workspace, hour, event_type, '', 0, SUM(events) FROM counts WHERE log = ? AND era >= ? GROUP BY workspace, hour, event_type
-			ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events`, []any{id, from}},
-		{"DELETE FROM counts WHERE log = ? AND era >= ?", []any{id, from}},
-	} {
+	}
+	for table, unit := range map[string]string{"counts": "hour", "minute_counts": "minute"} {
+		all = append(all, statement{strings.NewReplacer("TABLE", table, "UNIT", unit).Replace(`INSERT INTO TABLE (workspace, UNIT, event_type, log, era, events)
+			SELECT workspace, UNIT, event_type, '', 0, SUM(events) FROM TABLE WHERE log = ? AND era >= ? GROUP BY workspace, UNIT, event_type
+			ON CONFLICT (workspace, UNIT, event_type, log, era) DO UPDATE SET events = TABLE.events + excluded.events`), []any{id, from}},
+			statement{"DELETE FROM " + table + " WHERE log = ? AND era >= ?", []any{id, from}})
+	}
+	for _, st := range all {
 		if _, err := c.exec(st.query, st.args...); err != nil {
 			return err
 		}

@@ -95,28 +95,22 @@ func (c conn) audit(workspace uint32, id control.ConnectorID, from, until eventl
 
 // auditAccepted adds what was accepted while the connector selected it.
 func (c conn) auditAccepted(workspace uint32, id control.ConnectorID, from, until eventlog.Hour, at func(entryKey) *entry) error {
-	versions, err := c.versions(id)
+	all, err := c.versions(only(id))
 	if err != nil {
 		return err
 	}
 	type row struct {
 		entryKey
-		log    string
-		era    eventlog.Offset
 		events int64
 	}
-	rows, err := list(c, func(r scanner) (v row, err error) {
-		return v, r.Scan(&v.hour, &v.eventType, &v.log, &v.era, &v.events)
-	}, "SELECT hour, event_type, log, era, events FROM counts WHERE workspace = ? AND hour >= ? AND hour < ?", workspace, int32(from), int32(until))
-	if err != nil {
-		return err
-	}
+	selected, args := all[id].selected("hour")
+	rows, err := list(c, func(r scanner) (v row, err error) { return v, r.Scan(&v.hour, &v.eventType, &v.events) },
+		"SELECT hour, event_type, SUM(events) FROM counts WHERE workspace = ? AND hour >= ? AND hour < ? AND "+selected+" GROUP BY hour, event_type",
+		append([]any{workspace, int32(from), int32(until)}, args...)...)
 	for _, r := range rows {
-		if versions.selects(r.log, r.era, r.hour, r.eventType) {
-			at(r.entryKey).accepted += r.events
-		}
+		at(r.entryKey).accepted += r.events
 	}
-	return nil
+	return err
 }
 
 // auditLedger adds what the ledger says.
@@ -143,58 +137,4 @@ func (c conn) auditLedger(id control.ConnectorID, from, until eventlog.Hour, at 
 		e.unsized = e.unsized || r.unsized > 0
 	}
 	return err
-}
-
-// versions are the recorded versions of a connector, newest first.
-type versions struct {
-	s    *Store
-	list []version
-}
-
-type version struct {
-	log     string
-	at      eventlog.Offset
-	created int64 // milliseconds
-	config  control.Config
-	chosen  map[string]bool // by event type
-}
-
-func (c conn) versions(id control.ConnectorID) (versions, error) {
-	vs, err := list(c, func(r scanner) (v version, err error) {
-		var config string
-		if err = r.Scan(&v.log, &v.at, &v.created, &config); err == nil {
-			v.config, err = control.DecodeConfig([]byte(config))
-		}
-		v.chosen = map[string]bool{}
-		return v, err
-	}, `SELECT log, recorded_offset, created_at, config FROM connector_configs
-		WHERE connector = ? AND recorded_offset IS NOT NULL ORDER BY version DESC`, string(id))
-	return versions{c.s, vs}, err
-}
-
-// selects reports whether the connector got events of that type that were accepted in an era of a log, in hour h.
-//
-// Of records in the same log the offsets tell. Records in another log were in force if they are older than the hour's
-// end: logs follow one another, and what was counted before eras were is told like this too.
-func (vs versions) selects(log string, era eventlog.Offset, h eventlog.Hour, eventType string) bool {
-	end := (h + 1).Start().UnixMilli()
-	i := slices.IndexFunc(vs.list, func(v version) bool {
-		if v.log == log {
-			return v.at <= era
-		}
-		return v.created < end
-	})
-	if i < 0 || vs.list[i].config.Deleted {
-		return false
-	}
-	v := &vs.list[i]
-	is, known := v.chosen[eventType]
-	if !known {
-		sel, _ := vs.s.types.Select(v.config.Events) // what is gone from the catalogue selects nothing
-		if t, ok := vs.s.types.Type(eventType); ok {
-			is = sel.HasType(t)
-		}
-		v.chosen[eventType] = is
-	}
-	return is
 }

@@ -51,8 +51,8 @@ func (s *Store) CountsCursor(ctx context.Context, log eventlog.ID) (eventlog.Off
 	return next, nil
 }
 
-// AddCounts adds to the hourly counts what was accepted between the counts cursor and next, and moves the cursor
-// to next, in one commit.
+// AddCounts adds to the counts by hour, and by minute as long as these are kept, what was accepted between the counts
+// cursor and next, and moves the cursor to next, in one commit.
 //
 // What is added must begin where this Store last saw the cursor, in CountsCursor or AddCounts. If another process
 // has moved it since, the call fails with stale, because it would count events twice: call CountsCursor again.
@@ -71,19 +71,14 @@ func (s *Store) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Of
 		if next < stored {
 			return fault.New(fault.Internal, "", "the counts cursor would go back from %d to %d", stored, next)
 		}
-		// One statement may not add to the same row twice.
-		sums := map[control.Count]int64{}
-		for _, n := range counts {
-			events := n.Events
-			n.Events = 0
-			sums[n] += events
+		oldest := control.MinuteOf(s.now()) - control.MinutesKept
+		if err := c.addCounts("counts", "hour", log, counts, func(n control.Count) (int32, bool) { return int32(n.Hour), true }); err != nil {
+			return err
 		}
-		var rows [][]any
-		for n, events := range sums {
-			rows = append(rows, []any{n.Workspace, int32(n.Hour), n.EventType, log.String(), int64(n.Era), events})
+		if err := c.addCounts("minute_counts", "minute", log, counts, func(n control.Count) (int32, bool) { return int32(n.Minute), n.Minute >= oldest }); err != nil {
+			return err
 		}
-		if err := c.many("INSERT INTO counts (workspace, hour, event_type, log, era, events) VALUES ", nil, "(?, ?, ?, ?, ?, ?)",
-			" ON CONFLICT (workspace, hour, event_type, log, era) DO UPDATE SET events = counts.events + excluded.events", rows); err != nil {
+		if _, err := c.exec("DELETE FROM minute_counts WHERE minute < ?", int32(oldest)); err != nil {
 			return err
 		}
 		return c.setCursor(countsReader, log, next)
@@ -94,6 +89,30 @@ func (s *Store) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Of
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// addCounts adds counts to a table of them by what at gives, which stands in the column unit; those that it does not want
+// are left out.
+func (c conn) addCounts(table, unit string, log eventlog.ID, counts []control.Count, at func(control.Count) (int32, bool)) error {
+	// One statement may not add to the same row twice.
+	type key struct {
+		workspace uint32
+		at        int32
+		eventType string
+		era       eventlog.Offset
+	}
+	sums := map[key]int64{}
+	for _, n := range counts {
+		if at, ok := at(n); ok {
+			sums[key{n.Workspace, at, n.EventType, n.Era}] += n.Events
+		}
+	}
+	var rows [][]any
+	for k, events := range sums {
+		rows = append(rows, []any{k.workspace, k.at, k.eventType, log.String(), int64(k.era), events})
+	}
+	return c.many("INSERT INTO "+table+" (workspace, "+unit+", event_type, log, era, events) VALUES ", nil, "(?, ?, ?, ?, ?, ?)",
+		" ON CONFLICT (workspace, "+unit+", event_type, log, era) DO UPDATE SET events = "+table+".events + excluded.events", rows)
 }
 
 // PendingConfigs gives the versions that have no control record yet, oldest first: append them in this order.

@@ -63,7 +63,7 @@ type ledgerIn struct {
 
 type filesIn struct {
 	ledgerIn
-	Search string `query:"search" doc:"Only files whose key holds this text, of the newest 50000 that the rest chooses. An address as s3://BUCKET/KEY finds that file."`
+	Search string `query:"search" doc:"Only files whose key holds this text, of the newest 20000 that the rest chooses. An address as s3://BUCKET/KEY finds that file."`
 }
 
 // ledger gives the filter of the rows of one connector. Errors: not_found, invalid.

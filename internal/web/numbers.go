@@ -25,7 +25,7 @@ func (a *api) numberRoutes() []route {
 
 // Bounds of counts over time.
 const (
-	countMinutes = 180 // at once; that is what the store keeps of what was accepted
+	countMinutes = control.MinutesKept
 	countHours   = 24 * countDays
 	countDays    = 31
 )
@@ -72,9 +72,9 @@ func (a *api) getConnectorCounts(c *call, in countsIn) (out client.Page[client.C
 		if err := step(first, func(t time.Time) time.Time { return t.Add(time.Minute) }, countMinutes); err != nil {
 			return out, err
 		}
-		by, err := a.deps.Store.MinuteTallies(c, c.workspace.Number, in.Connector, minuteOf(first), minuteOf(last)+1)
+		by, err := a.deps.Store.MinuteTallies(c, c.workspace.Number, in.Connector, control.MinuteOf(first), control.MinuteOf(last)+1)
 		for _, at := range begins {
-			out.Items = append(out.Items, showTally(at, by[minuteOf(at)]))
+			out.Items = append(out.Items, showTally(at, by[control.MinuteOf(at)]))
 		}
 		return out, err
 	}
@@ -106,8 +106,6 @@ func (a *api) getConnectorCounts(c *call, in countsIn) (out client.Page[client.C
 	return out, err
 }
 
-func minuteOf(t time.Time) control.Minute { return control.Minute(t.Unix() / 60) }
-
 // hourFrom gives the first hour that begins at t or later.
 func hourFrom(t time.Time) eventlog.Hour { return eventlog.HourOf(t.Add(time.Hour - 1)) }
 
@@ -124,7 +122,7 @@ func (a *api) getCounts(c *call, _ struct{}) (out client.Page[client.ConnectorCo
 		return out, err
 	}
 	now := eventlog.HourOf(time.Now())
-	by, err := a.deps.Store.Tallies(c, c.workspace.Number, now-dayHours+1)
+	by, err := a.deps.Store.Tallies(c, c.workspace.Number, now-dayHours+1, now+1)
 	out.Items = []client.ConnectorCounts{}
 	for _, x := range all {
 		var sum control.Tally
@@ -174,16 +172,16 @@ func (a *api) getOverview(c *call, in overviewIn) (out client.Overview, err erro
 			}
 		}
 	}
-	first := minuteOf(now) - overviewMinutes + 1
-	minutes, err := store.AcceptedMinutes(c, workspace, first)
+	first := control.MinuteOf(now) - overviewMinutes + 1
+	minutes, err := store.AcceptedMinutes(c, workspace, first, first+overviewMinutes)
 	if err != nil {
 		return out, err
 	}
 	for m := first; m < first+overviewMinutes; m++ {
-		out.Minutes = append(out.Minutes, client.MinuteCount{At: time.Unix(int64(m)*60, 0).UTC(), Accepted: minutes[m]})
+		out.Minutes = append(out.Minutes, client.MinuteCount{At: m.Start(), Accepted: minutes[m]})
 	}
 	begin := eventlog.HourOf(now) - dayHours + 1
-	tallies, err := store.Tallies(c, workspace, begin)
+	tallies, err := store.Tallies(c, workspace, begin, begin+dayHours)
 	if err != nil {
 		return out, err
 	}

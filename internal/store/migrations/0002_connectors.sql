@@ -157,5 +157,28 @@ INSERT INTO counts (workspace, hour, event_type, log, era, events)
   SELECT workspace, hour, event_type, '', 0, events FROM accepted_counts;
 DROP TABLE accepted_counts;
 
+-- The same by minute, for some hours.
+CREATE TABLE minute_counts (
+  workspace  INTEGER NOT NULL,
+  minute     INTEGER NOT NULL, -- since 1970 UTC
+  event_type TEXT    NOT NULL,
+  log        TEXT    NOT NULL,
+  era        INTEGER NOT NULL,
+  events     INTEGER NOT NULL,
+  PRIMARY KEY (workspace, minute, event_type, log, era)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX minute_counts_minute ON minute_counts (minute);
+
+-- How many events the files of an hour hold, without test events: a sum of files, kept with them.
+CREATE TABLE delivered_hours (
+  connector TEXT    NOT NULL REFERENCES connectors (id),
+  hour      INTEGER NOT NULL,
+  events    INTEGER NOT NULL,
+  PRIMARY KEY (connector, hour)
+) STRICT, WITHOUT ROWID;
+INSERT INTO delivered_hours (connector, hour, events)
+  SELECT connector, hour, SUM(events) FROM files WHERE target = 0 GROUP BY connector, hour;
+
 CREATE INDEX files_at ON files (connector, at); -- for the cap of test connectors, and counts by minute
 CREATE INDEX files_newest ON files (connector, id);
+CREATE INDEX files_type ON files (connector, event_type, id);

@@ -121,8 +121,8 @@ func positions(run runner) {
 		e.statements = 0
 		_, err = e.Save(t.Context(), control.Save{Position: p, Files: []control.File{e.file(l, 10, 20)}})
 		ok(t, err)
-		// Lane, links, plans; one link deleted, one changed; one file; the lane.
-		equal(t, "statements", e.statements, 7)
+		// Lane, links, plans; one link deleted, one changed; one file, its hour; the lane.
+		equal(t, "statements", e.statements, 8)
 	})
 	run("a finished lane is out of the way and loses its credentials", func(t *testing.T, e *env) {
 		w := e.workspace("acme")

@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	ledger(run)
 	logs(run)
 	hours(run)
+	counts(run)
 	schedules(run)
 	notices(run)
 	access(run)
