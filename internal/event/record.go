@@ -237,3 +237,42 @@ func readBlock(rec []byte, at int) (n, size int, ok bool) {
 	}
 	return int(v), size, true
 }
+
+// Text gives the text of a String field from the span that Walk gave for it, sharing its memory; false if it is null, or
+// a field of another kind.
+func (f *Field) Text(span []byte) ([]byte, bool) {
+	span, ok := f.value(span)
+	if !ok || f.Kind != String {
+		return nil, false
+	}
+	_, n := binary.Uvarint(span)
+	return span[n:], true
+}
+
+// Number gives the number of a field likewise: of Int, Long, Float, Double, or 0 and 1 of Boolean.
+func (f *Field) Number(span []byte) (float64, bool) {
+	span, ok := f.value(span)
+	if !ok {
+		return 0, false
+	}
+	switch f.Kind {
+	case Int, Long:
+		v, _ := binary.Varint(span)
+		return float64(v), true
+	case Float:
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(span))), true
+	case Double:
+		return math.Float64frombits(binary.LittleEndian.Uint64(span)), true
+	case Boolean:
+		return float64(span[0]), true
+	}
+	return 0, false
+}
+
+// value is span without the number of a union's branch; false if it is null.
+func (f *Field) value(span []byte) ([]byte, bool) {
+	if !f.Nullable {
+		return span, true
+	}
+	return span[1:], span[0] != 0
+}

@@ -20,12 +20,15 @@ func (s *Store) CopyTo(ctx context.Context, path string) (schema int, err error)
 	if _, err := c.exec("VACUUM INTO ?", path); err != nil {
 		return 0, s.fail(err, op)
 	}
-	return NewestSchema(), nil // Open has brought it there
+	return s.part.newest(), nil // Open has brought it there
 }
 
-// NewestSchema is the number of the newest schema that this program knows.
-func NewestSchema() int {
-	all, err := migrations.ReadDir("migrations")
+// NewestSchema is the number of the newest schema of the control plane that this program knows.
+func NewestSchema() int { return plane.newest() }
+
+// newest is the number of the newest migration.
+func (p part) newest() int {
+	all, err := migrations.ReadDir(p.folder)
 	if err != nil {
 		panic("store: its migrations are not embedded: " + err.Error())
 	}

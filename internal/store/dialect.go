@@ -11,14 +11,14 @@ import (
 // dialect is what differs between databases.
 type dialect interface {
 	// open gives a handle for writers and one for readers. Errors: invalid.
-	open(cfg Config) (write, read *sql.DB, err error)
+	open(cfg Config, bulk bool) (write, read *sql.DB, err error)
 	// schema gives a migration in the database's own words.
 	schema(text string) string
 	// bind gives a statement with its ? and their values in the database's own form.
 	bind(query string, args []any) (string, []any)
 	// begin makes a transaction that has just begun the only one that writes; or, if it names a scope, the only one
-	// that writes there. See inScope.
-	begin(ctx context.Context, tx *sql.Tx, scope string) error
+	// that writes there. See inScope. Parts of the database with different locks do not wait for each other.
+	begin(ctx context.Context, tx *sql.Tx, lock int64, scope string) error
 	// clock is a query for the time in milliseconds that all processes on the database share; empty: they have one
 	// clock anyway.
 	clock() string

@@ -11,10 +11,23 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
+// part is tables that are brought up to date together, and whose writers follow one another.
+type part struct {
+	folder string // of its migrations
+	table  string // of those that were applied
+	lock   int64  // that its writers share, where the database has room for several
+	bulk   bool   // much is written at once: SQLite gets memory for it
+}
+
+var (
+	plane    = part{"migrations", "schema_migrations", allWriters, false}
+	profiles = part{"profiles", "people_migrations", allWriters + 1, true} // see Profiles
+)
+
 // Migrations are numbered from 0001 without gaps and never change once released. They are written for SQLite, with
 // the types and clauses that each dialect knows how to say in its own words; see dialect.schema.
 //
-//go:embed migrations
+//go:embed migrations profiles
 var migrations embed.FS
 
 type migration struct {
@@ -25,7 +38,7 @@ type migration struct {
 }
 
 func (s *Store) migrations() ([]migration, error) {
-	const dir = "migrations"
+	dir := s.part.folder
 	entries, err := migrations.ReadDir(dir) // in the order of their names
 	if err != nil {
 		return nil, fault.From(err, fault.Internal, "read migrations")
@@ -54,7 +67,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	return s.transact(ctx, "migrate", "", func(c conn) error {
-		if _, err := c.exec(s.d.schema(`CREATE TABLE IF NOT EXISTS schema_migrations (
+		if _, err := c.exec(s.d.schema(`CREATE TABLE IF NOT EXISTS ` + s.part.table + ` (
 			number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`)); err != nil {
 			return err
 		}
@@ -63,7 +76,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		done, err := list(c, func(r scanner) (m migration, err error) {
 			return m, r.Scan(&m.number, &m.name, &m.checksum)
-		}, "SELECT number, name, checksum FROM schema_migrations ORDER BY number")
+		}, "SELECT number, name, checksum FROM "+s.part.table+" ORDER BY number")
 		if err != nil {
 			return err
 		}
@@ -77,7 +90,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := c.on.ExecContext(ctx, m.sql); err != nil { // many statements, without values
 				return s.fail(err, m.name)
 			}
-			if _, err := c.exec("INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+			if _, err := c.exec("INSERT INTO "+s.part.table+" (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
 				m.number, m.name, m.checksum, millis(s.now())); err != nil {
 				return err
 			}
@@ -89,9 +102,10 @@ func (s *Store) migrate(ctx context.Context) error {
 // refuseNewer fails if the schema is one that this program does not know yet.
 func (c conn) refuseNewer() error {
 	var number int
-	if err := c.one("SELECT COALESCE(MAX(number), 0) FROM schema_migrations", nil, &number); err != nil || number <= NewestSchema() {
+	newest := c.s.part.newest()
+	if err := c.one("SELECT COALESCE(MAX(number), 0) FROM "+c.s.part.table, nil, &number); err != nil || number <= newest {
 		return err
 	}
-	return fault.New(fault.Unavailable, "", "the database has schema %d, made by a newer version; this version knows schemas up to %d", number, NewestSchema()).
+	return fault.New(fault.Unavailable, "", "the database has schema %d, made by a newer version; this version knows schemas up to %d", number, newest).
 		WithHint("Start the version that made it, or a newer one. Nothing was changed.")
 }

@@ -46,7 +46,7 @@ const session = `SELECT set_config('lock_timeout', '10s', false), set_config('id
 // https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 const allWriters int64 = 0x6d696c6c72616365
 
-func (postgres) open(cfg Config) (write, read *sql.DB, err error) {
+func (postgres) open(cfg Config, _ bool) (write, read *sql.DB, err error) {
 	c, err := pgx.ParseConfig(cfg.URL.Reveal())
 	if err != nil { // its text has the URL in it
 		return nil, nil, fault.New(fault.Invalid, "", "the database's URL cannot be read").
@@ -114,15 +114,15 @@ func (postgres) bind(query string, args []any) (string, []any) {
 
 // begin takes the lock of all writers alone, or with others and then that of the scope. Both are waited for in this
 // order and kept until the end of the transaction, so nobody can wait in a circle.
-func (postgres) begin(ctx context.Context, tx *sql.Tx, scope string) error {
+func (postgres) begin(ctx context.Context, tx *sql.Tx, lock int64, scope string) error {
 	if scope == "" {
-		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", allWriters)
+		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lock)
 		return err
 	}
 	h := fnv.New32a()
 	h.Write([]byte(scope)) // two scopes with the same lock only wait for each other
 	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2, $3)",
-		allWriters, int32(allWriters>>32), int32(h.Sum32()))
+		lock, int32(lock>>32), int32(h.Sum32()))
 	return err
 }
 

@@ -56,6 +56,7 @@ type Store struct {
 	write  *sql.DB // one connection: writers queue here rather than in the database
 	read   *sql.DB
 	d      dialect
+	part   part
 	ring   *secret.Keyring
 	types  *event.Catalogue
 	now    func() time.Time
@@ -78,8 +79,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Catalogue == nil {
 		return nil, fault.New(fault.Internal, op, "no catalogue was given")
 	}
+	return open(ctx, cfg, plane, op)
+}
+
+// open is Open of one part.
+func open(ctx context.Context, cfg Config, which part, op string) (*Store, error) {
 	s := &Store{
-		d: sqlite{}, ring: cfg.Keyring, types: cfg.Catalogue, now: cfg.Now, onStmt: cfg.OnStatement,
+		d: sqlite{}, part: which, ring: cfg.Keyring, types: cfg.Catalogue, now: cfg.Now, onStmt: cfg.OnStatement,
 		counted: map[eventlog.ID]eventlog.Offset{},
 	}
 	switch {
@@ -98,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.onStmt = func(string) {}
 	}
 	var err error
-	if s.write, s.read, err = s.d.open(cfg); err != nil {
+	if s.write, s.read, err = s.d.open(cfg, s.part.bulk); err != nil {
 		return nil, s.fail(err, op)
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -172,6 +178,7 @@ type conn struct {
 		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 	}
 }
 
@@ -195,13 +202,14 @@ func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) e
 		return s.fail(err, op)
 	}
 	c := conn{s, ctx, tx}
-	if err = s.d.begin(ctx, tx, scope); err == nil {
+	changes := s.part == plane // what is made from the log is nobody's change, whoever asks for it
+	if err = s.d.begin(ctx, tx, s.part.lock, scope); err == nil && changes {
 		err = c.stillMay()
 	}
 	if err == nil {
 		err = f(c)
 	}
-	if err == nil {
+	if err == nil && changes {
 		err = c.writeEntry()
 	}
 	if err == nil {

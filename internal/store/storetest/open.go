@@ -26,3 +26,18 @@ func Open(t *testing.T, onStatement ...func(sql string)) *store.Store {
 	t.Cleanup(func() { ok(t, s.Close()) })
 	return s
 }
+
+// OpenProfiles gives the tables of people in an empty SQLite database.
+func OpenProfiles(t testing.TB) *store.Profiles {
+	t.Helper()
+	p, err := store.OpenProfiles(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "people.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}

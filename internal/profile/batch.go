@@ -1,0 +1,393 @@
+package profile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Bounds of what people are made of. What is beyond is set aside, so that no producer can fill the database with names.
+const (
+	maxNames     = 20_000 // of one kind in a workspace
+	maxIDBytes   = 997    // of ids and names; source: the vendor's limit of external ids
+	maxCustom    = 256 << 10
+	maxListed    = 100 // devices, apps, tokens, aliases of one person: the newest are kept
+	bucketsCount = 10_000
+)
+
+type personKey struct {
+	workspace uint32
+	id        control.PersonID
+}
+
+type nameKey struct {
+	workspace uint32
+	kind      control.NameKind
+	name      string
+}
+
+type nameList struct {
+	workspace uint32
+	kind      control.NameKind
+}
+
+type rowKey struct{ name, person int64 }
+
+// batch is records as they are applied, and what they make.
+type batch struct {
+	r   *Reader
+	out control.PeopleBatch
+
+	people  map[personKey]*person                              // also nil: there is nobody of that id
+	byOther map[uint32]map[control.Identifier]control.PersonID // whom identifiers name
+	asked   map[uint32]map[string]bool                         // external ids that the store is asked for
+
+	lastRow, lastName int64
+	newNames          map[nameKey]*control.Name
+	named             map[*control.Name]bool // to be written
+
+	attributes map[rowKey]control.PersonAttribute
+	events     map[rowKey]*control.PersonEvents
+	messages   map[rowKey]*control.PersonMessage
+	groups     map[rowKey]control.PersonGroup
+	days       map[control.Daily]*control.Daily // by what it counts
+	identities map[uint32]map[control.Identifier]control.PersonID
+	loadNames  func(nameList) error
+
+	facts facts
+}
+
+func (r *Reader) newBatch(next eventlog.Offset) *batch {
+	return &batch{
+		r: r, out: control.PeopleBatch{Log: r.deps.Log.ID(), From: r.cursor, Next: next},
+		people: map[personKey]*person{}, byOther: map[uint32]map[control.Identifier]control.PersonID{}, asked: map[uint32]map[string]bool{},
+		lastRow: r.lastRow, lastName: r.lastName, newNames: map[nameKey]*control.Name{}, named: map[*control.Name]bool{},
+		attributes: map[rowKey]control.PersonAttribute{}, events: map[rowKey]*control.PersonEvents{}, messages: map[rowKey]*control.PersonMessage{},
+		groups: map[rowKey]control.PersonGroup{}, days: map[control.Daily]*control.Daily{}, identities: map[uint32]map[control.Identifier]control.PersonID{},
+	}
+}
+
+// plan gives the plan of a schema; nil if it is not known.
+func (r *Reader) plan(id event.SchemaID) *plan {
+	p := r.plans[id]
+	if p == nil {
+		if s, ok := r.deps.Catalogue.Schema(id); ok {
+			p = newPlan(s)
+			r.plans[id] = p
+		}
+	}
+	return p
+}
+
+func (r *Reader) typeName(id event.SchemaID) string {
+	if s, ok := r.deps.Catalogue.Schema(id); ok {
+		return s.Type.Name
+	}
+	return fmt.Sprintf("schema %d", id)
+}
+
+// load fetches everybody that the records are about.
+func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
+	ids := map[uint32]map[control.PersonID]bool{}
+	want := func(workspace uint32, id control.PersonID) {
+		if id == "" || b.people[personKey{workspace, id}] != nil {
+			return
+		}
+		if ids[workspace] == nil {
+			ids[workspace] = map[control.PersonID]bool{}
+		}
+		ids[workspace][id] = true
+	}
+	claims := map[personKey]string{} // the external id that events say of a user id, and of which nothing is known
+	for _, rec := range records {
+		if c := rec.change; c != nil {
+			want(rec.workspace, c.Person)
+			want(rec.workspace, c.Into)
+			continue
+		}
+		p := b.r.plan(rec.schema)
+		if p == nil || p.fold == nil || p.read(g.value(rec), &b.facts) != nil {
+			continue
+		}
+		id := control.PersonID(b.facts.text(userID))
+		want(rec.workspace, id)
+		want(rec.workspace, control.PersonID(b.facts.text(orphanedBy)))
+		if x := b.facts.text(externalID); x != "" {
+			k := personKey{rec.workspace, id}
+			if was, is := claims[k]; is && was != x {
+				b.ask(rec.workspace, x) // both
+			}
+			claims[k] = x
+		}
+	}
+	fetch := func() error {
+		for workspace, some := range ids {
+			found, err := b.r.deps.Store.People(ctx, workspace, slices.Sorted(maps.Keys(some)))
+			if err != nil {
+				return err
+			}
+			for _, p := range found {
+				b.people[personKey{workspace, p.ID}] = &person{Person: p}
+			}
+		}
+		clear(ids)
+		return nil
+	}
+	if err := fetch(); err != nil {
+		return err
+	}
+	// Most people have the external id that the event says: nothing has to be asked for.
+	for k, x := range claims {
+		if p := b.people[k]; p != nil && p.ExternalID == x {
+			b.knows(k.workspace, x, k.id)
+		} else {
+			b.ask(k.workspace, x)
+		}
+	}
+	for workspace, some := range b.asked {
+		for _, kind := range []control.IdentifierKind{control.ByExternalID, control.ByFormerID} {
+			found, err := b.r.deps.Store.Identities(ctx, workspace, kind, slices.Sorted(maps.Keys(some)))
+			if err != nil {
+				return err
+			}
+			for _, x := range found {
+				b.knows(workspace, x.Value, x.Person)
+				want(workspace, x.Person)
+			}
+		}
+	}
+	if err := fetch(); err != nil {
+		return err
+	}
+	b.loadNames = func(l nameList) error { return b.r.loadNames(ctx, l) }
+	return nil
+}
+
+// ask has the store say whom an external id names.
+func (b *batch) ask(workspace uint32, external string) {
+	if b.asked[workspace] == nil {
+		b.asked[workspace] = map[string]bool{}
+	}
+	b.asked[workspace][external] = true
+}
+
+// knows keeps whom an external id names; the first to say so holds.
+func (b *batch) knows(workspace uint32, external string, id control.PersonID) {
+	if b.byOther[workspace] == nil {
+		b.byOther[workspace] = map[control.Identifier]control.PersonID{}
+	}
+	x := control.Identifier{Kind: control.ByExternalID, Value: external}
+	if _, is := b.byOther[workspace][x]; !is {
+		b.byOther[workspace][x] = id
+	}
+}
+
+// loadNames fetches the names of a workspace, of one kind, once.
+func (r *Reader) loadNames(ctx context.Context, l nameList) error {
+	if _, done := r.nameCount[l]; done {
+		return nil
+	}
+	all, err := r.deps.Store.Names(ctx, l.workspace, l.kind)
+	if err != nil {
+		return err
+	}
+	r.nameCount[l] = 0
+	for i := range all {
+		r.remember(&all[i])
+	}
+	return nil
+}
+
+func (r *Reader) remember(n *control.Name) {
+	r.names[nameKey{n.Workspace, n.Kind, n.Name}] = n
+	r.nameCount[nameList{n.Workspace, n.Kind}]++
+}
+
+// applySafely applies a record, or sets it aside.
+func (b *batch) applySafely(rec record, g *gathered) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.setAside(rec, b.r.typeName(rec.schema), fmt.Sprint("it cannot be applied: ", p))
+		}
+	}()
+	if err := b.apply(rec, g); err != nil {
+		b.setAside(rec, b.r.typeName(rec.schema), err.Error())
+	}
+}
+
+func (b *batch) setAside(rec record, eventType, reason string) {
+	b.out.SetAside = append(b.out.SetAside, control.SetAside{Offset: rec.offset, Workspace: rec.workspace, EventType: eventType,
+		Reason: strings.ToValidUTF8(reason[:min(len(reason), 500)], ""), At: time.UnixMilli(rec.at).UTC()})
+}
+
+func (b *batch) apply(rec record, g *gathered) error {
+	if rec.schema == event.PersonChange {
+		if rec.change == nil {
+			_, err := control.DecodePersonChange(g.value(rec))
+			return err
+		}
+		return b.change(rec, *rec.change)
+	}
+	p := b.r.plan(rec.schema)
+	if p == nil {
+		return fault.New(fault.Corrupt, "", "the catalogue does not know schema %d", rec.schema)
+	}
+	if p.fold == nil {
+		return nil
+	}
+	if err := p.read(g.value(rec), &b.facts); err != nil {
+		return err
+	}
+	if g.told[toldKey{rec.workspace, b.facts.text(eventID)}] {
+		return nil // a change in the same commit says it
+	}
+	who := control.PersonID(b.facts.text(userID))
+	if who == "" {
+		return nil // nobody's: an agent's tool, a message from somebody unknown
+	}
+	at := time.UnixMilli(rec.at).UTC()
+	if s, ok := b.facts.number(seconds); ok {
+		at = time.Unix(int64(s), 0).UTC()
+	}
+	person, err := b.whose(rec, who, b.facts.text(externalID))
+	if err != nil {
+		return err
+	}
+	return p.fold(b, person, &b.facts, at, rec)
+}
+
+// whose gives the person that an event is about, and makes them if there is nobody.
+func (b *batch) whose(rec record, id control.PersonID, external string) (*person, error) {
+	if len(id) > maxIDBytes || len(external) > maxIDBytes {
+		return nil, fault.New(fault.Invalid, "", "its user id or external id has more than %d bytes", maxIDBytes)
+	}
+	if external != "" {
+		x := control.Identifier{Kind: control.ByExternalID, Value: external}
+		if other, known := b.identity(rec.workspace, x); known {
+			id = other
+		} else {
+			b.identify(rec.workspace, x, id)
+		}
+	}
+	p := b.person(rec, id)
+	if p.ExternalID == "" && external != "" {
+		p.ExternalID = external
+		p.changed = true
+	}
+	return p, nil
+}
+
+// identity gives whom an identifier names now.
+func (b *batch) identity(workspace uint32, x control.Identifier) (control.PersonID, bool) {
+	if id, ok := b.identities[workspace][x]; ok {
+		return id, id != ""
+	}
+	id, ok := b.byOther[workspace][x]
+	return id, ok
+}
+
+// identify lets an identifier name somebody from now on; an empty id: nobody.
+func (b *batch) identify(workspace uint32, x control.Identifier, id control.PersonID) {
+	if b.identities[workspace] == nil {
+		b.identities[workspace] = map[control.Identifier]control.PersonID{}
+	}
+	b.identities[workspace][x] = id
+}
+
+// person gives somebody by id, and makes them if there is nobody.
+func (b *batch) person(rec record, id control.PersonID) *person {
+	k := personKey{rec.workspace, id}
+	p := b.people[k]
+	if p == nil {
+		b.lastRow++
+		at := time.UnixMilli(rec.at).UTC()
+		p = &person{Person: &control.Person{Row: b.lastRow, New: true, Workspace: rec.workspace, ID: id, Bucket: bucketOf(rec.workspace, id), CreatedAt: at, UpdatedAt: at}, changed: true}
+		b.people[k] = p
+	}
+	return p
+}
+
+// bucketOf draws a person's random bucket from who they are.
+func bucketOf(workspace uint32, id control.PersonID) int {
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint32([]byte(id), workspace))
+	return int(binary.LittleEndian.Uint64(sum[:]) % bucketsCount)
+}
+
+// name gives the number of something that an event names, and keeps its newest title.
+func (b *batch) name(rec record, kind control.NameKind, name, title string, parent int64) (int64, error) {
+	if name == "" || len(name) > maxIDBytes || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return 0, fault.New(fault.Invalid, "", "a name has 1 to %d bytes of text", maxIDBytes)
+	}
+	list := nameList{rec.workspace, kind}
+	if err := b.loadNames(list); err != nil {
+		return 0, err
+	}
+	k := nameKey{rec.workspace, kind, name}
+	at := time.UnixMilli(rec.at).UTC()
+	n := b.r.names[k]
+	if n == nil {
+		n = b.newNames[k]
+	}
+	if n == nil {
+		if b.r.nameCount[list] >= maxNames {
+			return 0, fault.New(fault.TooLarge, "", "the workspace has %d names of this kind already", maxNames)
+		}
+		b.lastName++
+		n = &control.Name{ID: b.lastName, Workspace: rec.workspace, Kind: kind, Name: name, Title: title, Parent: parent, FirstAt: at, LastAt: at}
+		b.newNames[k] = n
+		b.named[n] = true
+		return n.ID, nil
+	}
+	if title != "" && n.Title != title || parent != 0 && n.Parent != parent || at.Sub(n.LastAt) >= time.Hour {
+		if title != "" {
+			n.Title = title
+		}
+		if parent != 0 {
+			n.Parent = parent
+		}
+		n.LastAt = at
+		b.named[n] = true
+	}
+	return n.ID, nil
+}
+
+// finish gives what the records made.
+func (b *batch) finish() *control.PeopleBatch {
+	for n := range b.named {
+		b.out.Names = append(b.out.Names, *n)
+	}
+	for _, p := range b.people {
+		if p != nil && p.changed && !p.gone {
+			p.encode()
+			b.out.People = append(b.out.People, p.Person)
+		}
+	}
+	b.out.Attributes = slices.Collect(maps.Values(b.attributes))
+	for _, e := range b.events {
+		b.out.Events = append(b.out.Events, *e)
+	}
+	for _, m := range b.messages {
+		b.out.Messages = append(b.out.Messages, *m)
+	}
+	b.out.Groups = slices.Collect(maps.Values(b.groups))
+	for _, d := range b.days {
+		b.out.Daily = append(b.out.Daily, *d)
+	}
+	for workspace, some := range b.identities {
+		for x, id := range some {
+			b.out.Identities = append(b.out.Identities, control.PersonIdentity{Workspace: workspace, Identifier: x, Person: id})
+		}
+	}
+	return &b.out
+}

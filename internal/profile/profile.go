@@ -1,0 +1,262 @@
+// Package profile keeps up, from the log, who people are and what they did.
+//
+// A Reader is an internal reader of the log with a cursor of its own. It gathers consecutive records into a batch, loads
+// the people that they are about, applies the records in their order, and stores what came of it together with the
+// cursor in one transaction: so each record counts once, whatever fails when. What it stores are control's nouns
+// (control.PeopleBatch); how, is the store's affair.
+//
+// A record is about the person that its external id names, if it has one that somebody has, and else the one that its
+// user id names. A record that cannot be applied is set aside with its offset and the reason, and stops nobody. Test
+// events are nobody's doing and are passed over.
+//
+// Which fields of which event mean what is a table, in fold.go. Start reading at Reader.Run, then at folds.
+package profile
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Store is what a Reader needs of the store.
+type Store interface {
+	Cursor(ctx context.Context, log eventlog.ID) (next eventlog.Offset, others bool, err error)
+	Highest(ctx context.Context) (row, name int64, err error)
+	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
+	Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) ([]control.PersonIdentity, error)
+	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
+	Apply(ctx context.Context, b *control.PeopleBatch) error
+}
+
+// Deps are what a Reader works with.
+type Deps struct {
+	Log       eventlog.Log
+	Store     Store
+	Catalogue *event.Catalogue
+	Logger    *slog.Logger
+	Hooks     Hooks
+}
+
+// Hooks are called as things happen; each may be nil.
+type Hooks struct {
+	OnApplied  func(next eventlog.Offset, records int, took time.Duration)
+	OnSetAside func(control.SetAside)
+}
+
+// Reader applies one log to people. There is one at a time on a database: who holds the log's lease.
+type Reader struct {
+	deps  Deps
+	plans map[event.SchemaID]*plan
+
+	// What the store holds, as far as this reader knows. Forgotten after an error, since somebody else may have
+	// written.
+	known     bool
+	cursor    eventlog.Offset
+	lastRow   int64
+	lastName  int64
+	names     map[nameKey]*control.Name
+	nameCount map[nameList]int
+}
+
+// New gives a reader of the log.
+func New(d Deps) *Reader {
+	return &Reader{deps: d, plans: map[event.SchemaID]*plan{}}
+}
+
+// Limits of one batch: of what it keeps in memory, and of how long a transaction takes.
+const (
+	batchRecords = 16 << 10
+	batchBytes   = 8 << 20
+	batchEvery   = time.Second // how often a log that trickles is stored
+)
+
+const (
+	againMin = 200 * time.Millisecond
+	againMax = 30 * time.Second
+)
+
+// Run applies the log until ctx ends. Errors of the store that pass are tried again for ever.
+func (r *Reader) Run(ctx context.Context) error {
+	wait := againMin
+	for {
+		err := r.follow(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if r.known {
+			wait = againMin // it had come further
+		}
+		r.known = false
+		r.deps.Logger.Error("people are not kept up; trying again", "error", err, "in", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, againMax)
+	}
+}
+
+// load finds out where the store is.
+func (r *Reader) load(ctx context.Context) error {
+	at, _, err := r.deps.Store.Cursor(ctx, r.deps.Log.ID())
+	if err != nil {
+		return err
+	}
+	r.cursor = at
+	if r.lastRow, r.lastName, err = r.deps.Store.Highest(ctx); err != nil {
+		return err
+	}
+	r.names, r.nameCount = map[nameKey]*control.Name{}, map[nameList]int{}
+	r.known = true
+	return nil
+}
+
+// follow reads the log from the cursor on until something fails.
+func (r *Reader) follow(ctx context.Context) error {
+	if err := r.load(ctx); err != nil {
+		return fault.Wrap(err, "load cursor of people")
+	}
+	start, _ := r.deps.Log.Bounds()
+	in, err := r.deps.Log.Reader(max(r.cursor, start), eventlog.Filter{Kind: eventlog.Events})
+	if err != nil {
+		return fault.Wrap(err, "read log")
+	}
+	defer in.Close() // only read
+	g := &gathered{}
+	began := time.Now()
+	for {
+		c, err := in.Next()
+		if err != nil {
+			return fault.Wrap(err, "read log")
+		}
+		if c != nil && c.Target == 0 {
+			for rec := range c.Records() {
+				g.add(c, rec)
+			}
+		}
+		if c == nil || g.full() {
+			due := g.full() || time.Since(began) >= batchEvery
+			if at := in.Position(); at > r.cursor && due {
+				if err := r.apply(ctx, g, at); err != nil {
+					return err
+				}
+				g.reset()
+				began = time.Now()
+			}
+		}
+		if c != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue
+		}
+		ready := in.Ready()
+		var tick <-chan time.Time
+		if in.Position() > r.cursor {
+			tick = time.After(max(0, batchEvery-time.Since(began)))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ready:
+		case <-tick:
+		}
+	}
+}
+
+// apply stores what the gathered records make, all of them below next. Where a batch is refused for something in it, its
+// records go one at a time, and the one that is refused alone is set aside.
+func (r *Reader) apply(ctx context.Context, g *gathered, next eventlog.Offset) error {
+	began := time.Now()
+	n := len(g.records)
+	parts := g.parts()
+	for i, part := range parts {
+		to := next
+		if i+1 < len(parts) {
+			to = parts[i+1][0].offset
+		}
+		err := r.applyPart(ctx, g, part, to)
+		if refused(err) && len(part) > 1 {
+			for j, rec := range part {
+				to := to
+				if j+1 < len(part) {
+					to = part[j+1].offset
+				}
+				if err = r.applyOne(ctx, g, rec, to); err != nil {
+					break
+				}
+			}
+		} else if refused(err) {
+			err = r.applyOne(ctx, g, part[0], to)
+		}
+		if err != nil {
+			return fault.Wrap(err, "apply to people")
+		}
+	}
+	if told := r.deps.Hooks.OnApplied; told != nil {
+		told(next, n, time.Since(began))
+	}
+	return nil
+}
+
+// refused reports whether err is about what was to be stored, so that storing it again would fail again.
+func refused(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Conflict, fault.Internal, fault.Invalid, fault.Corrupt:
+		return err != nil
+	}
+	return false
+}
+
+// applyOne applies a record alone, or sets it aside.
+func (r *Reader) applyOne(ctx context.Context, g *gathered, rec record, next eventlog.Offset) error {
+	if err := r.load(ctx); err != nil { // the batch that was refused has numbered what is not there
+		return err
+	}
+	err := r.applyPart(ctx, g, []record{rec}, next)
+	if !refused(err) {
+		return err
+	}
+	if lerr := r.load(ctx); lerr != nil {
+		return lerr
+	}
+	b := r.newBatch(next)
+	b.setAside(rec, r.typeName(rec.schema), err.Error())
+	return r.store(ctx, b)
+}
+
+// applyPart makes a batch of records and stores it. An empty part only moves the cursor.
+func (r *Reader) applyPart(ctx context.Context, g *gathered, part []record, next eventlog.Offset) error {
+	b := r.newBatch(next)
+	if err := b.load(ctx, g, part); err != nil {
+		return err
+	}
+	for _, rec := range part {
+		b.applySafely(rec, g)
+	}
+	return r.store(ctx, b)
+}
+
+// store applies a batch and follows it.
+func (r *Reader) store(ctx context.Context, b *batch) error {
+	if err := r.deps.Store.Apply(ctx, b.finish()); err != nil {
+		return err
+	}
+	r.cursor = b.out.Next
+	r.lastRow, r.lastName = b.lastRow, b.lastName
+	for _, n := range b.newNames {
+		r.remember(n)
+	}
+	if told := r.deps.Hooks.OnSetAside; told != nil {
+		for _, x := range b.out.SetAside {
+			told(x)
+		}
+	}
+	return nil
+}

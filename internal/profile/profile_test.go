@@ -1,0 +1,266 @@
+package profile_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/eventlog/segment"
+	"github.com/millrace/millrace/internal/profile"
+	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
+	"github.com/millrace/millrace/internal/vfs/vfstest"
+)
+
+// world is a log, and people made from it.
+type world struct {
+	t      testing.TB
+	log    eventlog.Log
+	people *store.Profiles
+	types  *event.Catalogue
+	reader *event.Reader
+	n      int
+}
+
+const acme uint32 = 7
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	log, err := segment.Open(t.Context(), segment.Config{FS: vfstest.New(), MinFree: -1})
+	must(t, err)
+	t.Cleanup(func() { must(t, log.Close()) })
+	types, err := event.NewCatalogue(nil)
+	must(t, err)
+	return &world{t: t, log: log, people: storetest.OpenProfiles(t), types: types, reader: event.NewReader(types)}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// item is an event as JSON without id, or a change.
+type item any
+
+// accept puts items into the log as one request's.
+func (w *world) accept(items ...item) {
+	w.t.Helper()
+	var b eventlog.Batch
+	b.Reset(eventlog.Header{Workspace: acme, Kind: eventlog.Events})
+	for _, i := range items {
+		switch i := i.(type) {
+		case control.PersonChange:
+			b.Commit(append(b.Begin(), control.EncodePersonChange(i)...), uint32(event.PersonChange))
+		case map[string]any:
+			w.n++
+			e := maps.Clone(i)
+			if e["id"] == nil {
+				e["id"] = fmt.Sprintf("event-%d", w.n)
+			}
+			text, err := json.Marshal(e)
+			must(w.t, err)
+			out, s, res := w.reader.Read(b.Begin(), text, event.Options{})
+			if len(res.Problems) > 0 {
+				w.t.Fatalf("%s: %v", text, res.Problems)
+			}
+			b.Commit(out, uint32(s.ID))
+		}
+	}
+	_, err := w.log.Append(w.t.Context(), &b)
+	must(w.t, err)
+}
+
+// follow applies the log until people are at its head.
+func (w *world) follow() {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(w.t.Context())
+	defer stop()
+	_, head := w.log.Bounds()
+	r := profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Logger: slog.New(slog.DiscardHandler), Hooks: profile.Hooks{
+		OnApplied: func(next eventlog.Offset, _ int, _ time.Duration) {
+			if next >= head {
+				stop()
+			}
+		},
+		OnSetAside: func(x control.SetAside) { w.t.Logf("set aside: %+v", x) },
+	}})
+	if at, _, err := w.people.Cursor(ctx, w.log.ID()); err != nil || at >= head {
+		must(w.t, err)
+		return
+	}
+	must(w.t, r.Run(ctx))
+}
+
+func (w *world) person(id string) *control.Person {
+	w.t.Helper()
+	some, err := w.people.People(w.t.Context(), acme, []control.PersonID{control.PersonID(id)})
+	must(w.t, err)
+	if len(some) == 0 {
+		return nil
+	}
+	return some[0]
+}
+
+func customEvent(person, name string, at int64) map[string]any {
+	return map[string]any{"event_type": "users.behaviors.CustomEvent", "user_id": person, "name": name, "properties": "{}", "time": at}
+}
+
+func TestAPersonIsMadeOfWhatTheyDid(t *testing.T) {
+	w := newWorld(t)
+	w.accept(
+		map[string]any{"event_type": "users.behaviors.app.SessionStart", "user_id": "p1", "external_user_id": "u-1", "app_id": "ios", "session_id": "s", "time": 1_000, "device_id": "d1", "platform": "ios"},
+		map[string]any{"event_type": "users.behaviors.Purchase", "user_id": "p1", "product_id": "hat", "price": 2.5, "currency": "EUR", "properties": "{}", "time": 2_000},
+		map[string]any{"event_type": "users.behaviors.Purchase", "user_id": "p1", "product_id": "hat", "price": 4, "currency": "EUR", "properties": "{}", "time": 1_500},
+		customEvent("p1", "signed up", 900),
+		map[string]any{"event_type": "users.profile.Update", "user_id": "p1", "time": 1, "time_ms": 1, "update_source": "x", "first_name": "Ada", "custom_attributes": `{"plan":"gold","n":{"a":1}}`},
+	)
+	w.follow()
+	p := w.person("p1")
+	if p == nil || p.ExternalID != "u-1" || p.FirstName != "Ada" || p.Sessions != 1 || p.Purchases != 2 || p.Revenue != 6.5 || p.LastPurchase.Unix() != 2_000 || string(p.Custom) != `{"n":{"a":1},"plan":"gold"}` {
+		t.Fatalf("%+v\n%s\n%s", p, p.Custom, p.Rest)
+	}
+	names, err := w.people.Names(t.Context(), acme, control.NameAttribute)
+	must(t, err)
+	if got := namesOf(names); !slices.Equal(got, []string{"n.a", "plan"}) {
+		t.Errorf("attributes %v", got)
+	}
+}
+
+func namesOf(all []control.Name) (out []string) {
+	for _, n := range all {
+		out = append(out, n.Name)
+	}
+	return out
+}
+
+func TestAnExternalIDNamesOnePersonWhateverTheirUserID(t *testing.T) {
+	w := newWorld(t)
+	e := customEvent("p1", "a", 1)
+	e["external_user_id"] = "u-1"
+	w.accept(e)
+	e["user_id"] = "p2"
+	w.accept(e)
+	w.follow()
+	if w.person("p2") != nil {
+		t.Error("one external id has two people")
+	}
+}
+
+func TestAChangeIsAppliedAndItsEventPassedOver(t *testing.T) {
+	w := newWorld(t)
+	w.accept(
+		control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Event: "e1", ExternalID: "u-1", Alias: &control.Alias{Label: "crm", Name: "1"},
+			Attributes: map[string]json.RawMessage{"email": json.RawMessage(`"a@b.example"`), "image_url": json.RawMessage(`"x"`)},
+			Custom:     []control.CustomChange{{Name: "n", Do: control.CustomInc, Value: json.RawMessage("2")}, {Name: "tags", Do: control.CustomAdd, Value: json.RawMessage(`["a","b"]`)}}},
+		map[string]any{"event_type": "users.profile.Update", "id": "e1", "user_id": "p1", "time": 1, "time_ms": 1, "update_source": "x", "custom_attributes": `{"n":2}`},
+		control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Custom: []control.CustomChange{
+			{Name: "n", Do: control.CustomInc, Value: json.RawMessage("-5")}, {Name: "tags", Do: control.CustomAdd, Value: json.RawMessage(`["a"]`)}, {Name: "tags", Do: control.CustomRemove, Value: json.RawMessage(`["b"]`)}},
+			Attributes: map[string]json.RawMessage{"email": json.RawMessage(`null`)}},
+	)
+	w.follow()
+	if p := w.person("p1"); string(p.Custom) != `{"n":-3,"tags":["a"]}` || p.Email != "" || p.ExternalID != "u-1" {
+		t.Errorf("%+v %s", p, p.Custom)
+	}
+}
+
+func TestPeopleComeTogetherAndGo(t *testing.T) {
+	w := newWorld(t)
+	w.accept(customEvent("p1", "a", 10), customEvent("p1", "a", 30), customEvent("p2", "a", 20), customEvent("p2", "b", 5),
+		control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "u-1", Custom: []control.CustomChange{{Name: "x", Do: control.CustomSet, Value: json.RawMessage("1")}}},
+		control.PersonChange{Kind: control.PersonUpdate, Person: "p2", Custom: []control.CustomChange{{Name: "x", Do: control.CustomSet, Value: json.RawMessage("2")}}},
+		control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"},
+		customEvent("p3", "a", 1), control.PersonChange{Kind: control.PersonDelete, Person: "p3"}, customEvent("p4", "a", 1))
+	e := customEvent("p1", "a", 40)
+	e["external_user_id"] = "u-1" // who is p2 by now
+	w.accept(e)
+	w.follow()
+	if w.person("p1") != nil || w.person("p3") != nil || w.person("p4") == nil {
+		t.Error("who is there?")
+	}
+	p := w.person("p2")
+	if p == nil || p.ExternalID != "u-1" || string(p.Custom) != `{"x":2}` {
+		t.Fatalf("%+v", p)
+	}
+	done, err := w.people.Done(t.Context(), p)
+	must(t, err)
+	if len(done) != 2 || done[0].Count != 4 || done[0].First.Unix() != 10 || done[0].Last.Unix() != 40 || done[1].Count != 1 {
+		t.Errorf("%+v", done)
+	}
+}
+
+func TestWhatCannotBeAppliedIsSetAside(t *testing.T) {
+	w := newWorld(t)
+	long := make([]byte, 2000)
+	for i := range long {
+		long[i] = 'x'
+	}
+	w.accept(customEvent("p1", string(long), 1), customEvent("p1", "good", 2))
+	w.follow()
+	aside, err := w.people.SetAside(t.Context(), acme, 10)
+	must(t, err)
+	if len(aside) != 1 || aside[0].Offset != 1 && aside[0].Offset != 0 || w.person("p1") == nil {
+		t.Errorf("%+v", aside)
+	}
+}
+
+// TestPeopleAreWhatAModelSays applies random items, in pieces, with readers that end anywhere, and compares counts.
+func TestPeopleAreWhatAModelSays(t *testing.T) {
+	w := newWorld(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	type key struct{ person, name string }
+	counts := map[key]int64{}
+	for range 60 {
+		var items []item
+		for range random.IntN(20) + 1 {
+			k := key{fmt.Sprint("p", random.IntN(8)), fmt.Sprint("n", random.IntN(4))}
+			if random.IntN(15) == 0 {
+				items = append(items, control.PersonChange{Kind: control.PersonDelete, Person: control.PersonID(k.person)})
+				for x := range counts {
+					if x.person == k.person {
+						delete(counts, x)
+					}
+				}
+				continue
+			}
+			items = append(items, customEvent(k.person, k.name, int64(random.IntN(1000)+1)))
+			counts[k]++
+		}
+		w.accept(items...)
+		if random.IntN(3) == 0 {
+			ctx, stop := context.WithTimeout(t.Context(), time.Duration(random.IntN(20))*time.Millisecond)
+			r := profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Logger: slog.New(slog.DiscardHandler)})
+			must(t, r.Run(ctx))
+			stop()
+		}
+	}
+	w.follow()
+	for i := range 8 {
+		id := fmt.Sprint("p", i)
+		got := map[key]int64{}
+		if p := w.person(id); p != nil {
+			done, err := w.people.Done(t.Context(), p)
+			must(t, err)
+			for _, d := range done {
+				got[key{id, d.Name}] = d.Count
+			}
+		}
+		want := maps.Clone(counts)
+		maps.DeleteFunc(want, func(k key, _ int64) bool { return k.person != id })
+		if !maps.Equal(got, want) {
+			t.Errorf("%s did %v, and people say %v", id, want, got)
+		}
+	}
+}

@@ -1,0 +1,424 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// Profiles keeps what is made from the log about people: who they are, what they did, what is counted of them.
+//
+// On SQLite it is a file of its own beside the control plane's, so that catching up never holds up the saves of delivery;
+// on PostgreSQL it stands in the same database, with a lock of its own. All methods are safe for concurrent use; one
+// reader at a time applies batches.
+type Profiles struct{ s *Store }
+
+// OpenProfiles opens the tables of people, makes them if there are none, and brings them up to date. Of cfg it needs
+// Path or URL. Errors: as Open.
+func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
+	s, err := open(ctx, cfg, profiles, "open database of people")
+	if err != nil {
+		return nil, err
+	}
+	return &Profiles{s}, nil
+}
+
+// Close lets go of the database. It is safe to call twice.
+func (p *Profiles) Close() error { return p.s.Close() }
+
+// Cursor gives the offset up to which a log has been applied; 0 for one that has not been read. others reports whether
+// another log was read before.
+func (p *Profiles) Cursor(ctx context.Context, log eventlog.ID) (next eventlog.Offset, others bool, err error) {
+	type row struct {
+		log  string
+		next eventlog.Offset
+	}
+	rows, err := list(p.s.reader(ctx), func(r scanner) (x row, err error) { return x, r.Scan(&x.log, &x.next) }, "SELECT log, next_offset FROM people_cursor")
+	for _, x := range rows {
+		if x.log == log.String() {
+			next = x.next
+		} else {
+			others = true
+		}
+	}
+	return next, others, p.s.fail(err, "read cursor of people")
+}
+
+// Highest gives the highest numbers of people and names that were given.
+func (p *Profiles) Highest(ctx context.Context) (row, name int64, err error) {
+	err = p.s.reader(ctx).one("SELECT COALESCE((SELECT MAX(id) FROM people), 0), COALESCE((SELECT MAX(id) FROM people_names), 0)", nil, &row, &name)
+	return row, name, p.s.fail(err, "read highest numbers of people")
+}
+
+// askedAtOnce is how many values one query asks for at most.
+const askedAtOnce = 256
+
+// inChunks calls f for values in parts, each with as many ? as it has values.
+func inChunks[T any](values []T, f func(part []T, marks string) error) error {
+	for part := range slices.Chunk(values, askedAtOnce) {
+		if err := f(part, strings.Repeat(", ?", len(part))[2:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const personColumns = `id, workspace, person, COALESCE(external_id, ''), bucket, created_at, updated_at, COALESCE(first_name, ''), COALESCE(last_name, ''),
+	COALESCE(email, ''), COALESCE(phone, ''), COALESCE(gender, ''), COALESCE(dob, ''), COALESCE(country, ''), COALESCE(language, ''), COALESCE(time_zone, ''),
+	COALESCE(home_city, ''), COALESCE(email_subscribe, ''), COALESCE(push_subscribe, ''), first_session, last_session, sessions, purchases, revenue,
+	last_purchase, uninstalled_at, custom, channels, rest`
+
+func scanPerson(r scanner) (*control.Person, error) {
+	var p control.Person
+	var created, updated int64
+	var first, last, purchase, uninstalled sql.NullInt64
+	err := r.Scan(&p.Row, &p.Workspace, &p.ID, &p.ExternalID, &p.Bucket, &created, &updated, &p.FirstName, &p.LastName, &p.Email, &p.Phone, &p.Gender, &p.Birth,
+		&p.Country, &p.Language, &p.TimeZone, &p.HomeCity, &p.EmailSubscribe, &p.PushSubscribe, &first, &last, &p.Sessions, &p.Purchases, &p.Revenue,
+		&purchase, &uninstalled, &p.Custom, &p.Channels, &p.Rest)
+	p.CreatedAt, p.UpdatedAt = fromMillis(created), fromMillis(updated)
+	p.FirstSession, p.LastSession, p.LastPurchase, p.UninstalledAt = fromOptMillis(first), fromOptMillis(last), fromOptMillis(purchase), fromOptMillis(uninstalled)
+	return &p, err
+}
+
+// People gives those of a workspace that there are, in no order.
+func (p *Profiles) People(ctx context.Context, workspace uint32, ids []control.PersonID) (out []*control.Person, err error) {
+	err = inChunks(ids, func(part []control.PersonID, marks string) error {
+		args := []any{workspace}
+		for _, id := range part {
+			args = append(args, string(id))
+		}
+		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+" FROM people WHERE workspace = ? AND person IN ("+marks+")", args...)
+		out = append(out, some...)
+		return err
+	})
+	return out, p.s.fail(err, "read people")
+}
+
+// Identities gives whom identifiers of one kind name, of those that name anybody.
+func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) (out []control.PersonIdentity, err error) {
+	err = inChunks(values, func(part []string, marks string) error {
+		args := []any{workspace, uint8(kind)}
+		for _, v := range part {
+			args = append(args, []byte(v))
+		}
+		some, err := list(p.s.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
+			var value []byte
+			x.Workspace, x.Kind = workspace, kind
+			err = r.Scan(&value, &x.Person)
+			x.Value = string(value)
+			return x, err
+		}, "SELECT value, person FROM people_identities WHERE workspace = ? AND kind = ? AND value IN ("+marks+")", args...)
+		out = append(out, some...)
+		return err
+	})
+	return out, p.s.fail(err, "read identities")
+}
+
+// Names gives what a workspace's events have named, of one kind, by name.
+func (p *Profiles) Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error) {
+	out, err := list(p.s.reader(ctx), func(r scanner) (n control.Name, err error) {
+		var first, last int64
+		err = r.Scan(&n.ID, &n.Workspace, &n.Kind, &n.Name, &n.Title, &n.Parent, &first, &last)
+		n.FirstAt, n.LastAt = fromMillis(first), fromMillis(last)
+		return n, err
+	}, "SELECT id, workspace, kind, name, title, parent, first_at, last_at FROM people_names WHERE workspace = ? AND kind = ? ORDER BY name", workspace, uint8(kind))
+	return out, p.s.fail(err, "read names")
+}
+
+// SetAside gives up to limit of the newest records that could not be applied, of one workspace.
+func (p *Profiles) SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error) {
+	out, err := list(p.s.reader(ctx), func(r scanner) (x control.SetAside, err error) {
+		var at int64
+		err = r.Scan(&x.Offset, &x.Workspace, &x.EventType, &x.Reason, &at)
+		x.At = fromMillis(at)
+		return x, err
+	}, "SELECT record_offset, workspace, event_type, reason, at FROM people_set_aside WHERE workspace = ? ORDER BY at DESC, record_offset DESC LIMIT ?", workspace, limit)
+	return out, p.s.fail(err, "read what was set aside")
+}
+
+// Apply writes a batch and its cursor in one transaction.
+//
+// Errors: stale if the cursor is not where the batch begins, because somebody else applied it; conflict if two people
+// claim what one can have.
+func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
+	return p.s.transact(ctx, "apply to people", "", func(c conn) error {
+		var at int64
+		err := c.one("SELECT next_offset FROM people_cursor WHERE log = ?", []any{b.Log.String()}, &at)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if eventlog.Offset(at) != b.From {
+			return fault.New(fault.Stale, "", "people are at offset %d, and not at %d", at, b.From)
+		}
+		w := batchWriter{c, b, map[string]*sql.Stmt{}}
+		for _, write := range []func() error{w.names, w.moves, w.people, w.attributes, w.events, w.messages, w.groups, w.days, w.identities, w.setAside} {
+			if err := write(); err != nil {
+				return err
+			}
+		}
+		_, err = c.exec("INSERT INTO people_cursor (log, next_offset) VALUES (?, ?) ON CONFLICT (log) DO UPDATE SET next_offset = excluded.next_offset", b.Log.String(), int64(b.Next))
+		return err
+	})
+}
+
+// batchWriter writes the parts of a batch. Rows go in the order of their keys, so that neighbours are written together.
+type batchWriter struct {
+	c     conn
+	b     *control.PeopleBatch
+	ready map[string]*sql.Stmt // by their text; they end with the transaction
+}
+
+// put runs a statement for each row: one for many rows would keep a journal of its own in SQLite, since it can fail in
+// the middle.
+func (w batchWriter) put(query string, rows [][]any) error {
+	for _, row := range rows {
+		if err := w.run(query, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs a statement, which is prepared once for the transaction.
+func (w batchWriter) run(query string, values []any) error {
+	st := w.ready[query]
+	bound, args := w.c.s.d.bind(query, values)
+	if st == nil {
+		var err error
+		if st, err = w.c.on.PrepareContext(w.c.ctx, bound); err != nil {
+			return err
+		}
+		w.ready[query] = st
+	}
+	w.c.s.onStmt(query)
+	_, err := st.ExecContext(w.c.ctx, args...)
+	return err
+}
+
+// optText is NULL for an empty text: what is not known.
+func optText[T ~string](s T) any {
+	if s == "" {
+		return nil
+	}
+	return string(s)
+}
+
+// object is a JSON object as it is stored.
+func object(b []byte) string {
+	if len(b) == 0 {
+		return "{}"
+	}
+	return string(b)
+}
+
+func (w batchWriter) names() error {
+	slices.SortFunc(w.b.Names, func(a, b control.Name) int { return cmp.Compare(a.ID, b.ID) })
+	var rows [][]any
+	for _, n := range w.b.Names {
+		rows = append(rows, []any{n.ID, n.Workspace, uint8(n.Kind), n.Name, n.Title, n.Parent, millis(n.FirstAt), millis(n.LastAt)})
+	}
+	return w.put("INSERT INTO people_names (id, workspace, kind, name, title, parent, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, parent = excluded.parent, last_at = excluded.last_at", rows)
+}
+
+// people inserts who is new and updates who is not: to insert and meet a conflict would look at every index.
+func (w batchWriter) people() error {
+	slices.SortFunc(w.b.People, func(a, b *control.Person) int { return cmp.Compare(a.Row, b.Row) })
+	for _, p := range w.b.People {
+		values := []any{optText(p.ExternalID), p.Bucket, millis(p.UpdatedAt), optText(p.FirstName), optText(p.LastName),
+			optText(p.Email), optText(p.Phone), optText(p.Gender), optText(p.Birth), optText(p.Country), optText(p.Language), optText(p.TimeZone), optText(p.HomeCity),
+			optText(p.EmailSubscribe), optText(p.PushSubscribe), optMillis(p.FirstSession), optMillis(p.LastSession), p.Sessions, p.Purchases, p.Revenue,
+			optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Custom), object(p.Channels), object(p.Rest), p.Row}
+		query := `UPDATE people SET external_id = ?, bucket = ?, updated_at = ?, first_name = ?, last_name = ?, email = ?, phone = ?, gender = ?, dob = ?, country = ?,
+			language = ?, time_zone = ?, home_city = ?, email_subscribe = ?, push_subscribe = ?, first_session = ?, last_session = ?, sessions = ?, purchases = ?, revenue = ?,
+			last_purchase = ?, uninstalled_at = ?, custom = ?, channels = ?, rest = ? WHERE id = ?`
+		if p.New {
+			query = `INSERT INTO people (external_id, bucket, updated_at, first_name, last_name, email, phone, gender, dob, country, language, time_zone, home_city, email_subscribe,
+				push_subscribe, first_session, last_session, sessions, purchases, revenue, last_purchase, uninstalled_at, custom, channels, rest, id, workspace, person, created_at)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+			values = append(values, p.Workspace, string(p.ID), millis(p.CreatedAt))
+		}
+		if err := w.run(query, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w batchWriter) attributes() error {
+	slices.SortFunc(w.b.Attributes, func(a, b control.PersonAttribute) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
+	})
+	var rows [][]any
+	for _, a := range w.b.Attributes {
+		if a.Number == nil && a.Text == nil {
+			if _, err := w.c.exec("DELETE FROM people_attributes WHERE name = ? AND person = ?", a.Name, a.Person); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []any{a.Name, a.Person, a.Number, a.Text})
+	}
+	return w.put("INSERT INTO people_attributes (name, person, number, text) VALUES (?, ?, ?, ?) ON CONFLICT (name, person) DO UPDATE SET number = excluded.number, text = excluded.text", rows)
+}
+
+// What joins rows of two batches, or of two people.
+const (
+	joinEvents = ` ON CONFLICT (name, person) DO UPDATE SET
+		first_at = CASE WHEN excluded.first_at < people_events.first_at THEN excluded.first_at ELSE people_events.first_at END,
+		last_at = CASE WHEN excluded.last_at > people_events.last_at THEN excluded.last_at ELSE people_events.last_at END,
+		count = people_events.count + excluded.count, revenue = people_events.revenue + excluded.revenue`
+	joinMessages = ` ON CONFLICT (name, person) DO UPDATE SET
+		variation = CASE WHEN excluded.variation = '' THEN people_messages.variation ELSE excluded.variation END,
+		flags = people_messages.flags | excluded.flags,
+		received = CASE WHEN people_messages.received IS NULL OR excluded.received > people_messages.received THEN excluded.received ELSE people_messages.received END,
+		opened = CASE WHEN people_messages.opened IS NULL OR excluded.opened < people_messages.opened THEN excluded.opened ELSE people_messages.opened END,
+		clicked = CASE WHEN people_messages.clicked IS NULL OR excluded.clicked < people_messages.clicked THEN excluded.clicked ELSE people_messages.clicked END,
+		entered = CASE WHEN people_messages.entered IS NULL OR excluded.entered > people_messages.entered THEN excluded.entered ELSE people_messages.entered END,
+		exited = CASE WHEN people_messages.exited IS NULL OR excluded.exited > people_messages.exited THEN excluded.exited ELSE people_messages.exited END`
+	joinGroups = ` ON CONFLICT (name, person) DO UPDATE SET
+		subscribed = CASE WHEN excluded.at >= people_groups.at THEN excluded.subscribed ELSE people_groups.subscribed END,
+		at = CASE WHEN excluded.at >= people_groups.at THEN excluded.at ELSE people_groups.at END`
+)
+
+func (w batchWriter) events() error {
+	slices.SortFunc(w.b.Events, func(a, b control.PersonEvents) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
+	})
+	var rows [][]any
+	for _, e := range w.b.Events {
+		rows = append(rows, []any{e.Name, e.Person, millis(e.First), millis(e.Last), e.Count, e.Revenue})
+	}
+	return w.put("INSERT INTO people_events (name, person, first_at, last_at, count, revenue) VALUES (?, ?, ?, ?, ?, ?)"+joinEvents, rows)
+}
+
+func (w batchWriter) messages() error {
+	slices.SortFunc(w.b.Messages, func(a, b control.PersonMessage) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
+	})
+	var rows [][]any
+	for _, m := range w.b.Messages {
+		rows = append(rows, []any{m.Name, m.Person, m.Variation, uint32(m.Flags), optMillis(m.Received), optMillis(m.Opened), optMillis(m.Clicked), optMillis(m.Entered), optMillis(m.Exited)})
+	}
+	return w.put("INSERT INTO people_messages (name, person, variation, flags, received, opened, clicked, entered, exited) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"+joinMessages, rows)
+}
+
+func (w batchWriter) groups() error {
+	slices.SortFunc(w.b.Groups, func(a, b control.PersonGroup) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
+	})
+	var rows [][]any
+	for _, g := range w.b.Groups {
+		rows = append(rows, []any{g.Name, g.Person, g.Subscribed, millis(g.At)})
+	}
+	return w.put("INSERT INTO people_groups (name, person, subscribed, at) VALUES (?, ?, ?, ?)"+joinGroups, rows)
+}
+
+func (w batchWriter) days() error {
+	slices.SortFunc(w.b.Daily, func(a, b control.Daily) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Count, b.Count), cmp.Compare(a.Day, b.Day), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Variation, b.Variation))
+	})
+	var rows [][]any
+	for _, d := range w.b.Daily {
+		rows = append(rows, []any{d.Name, uint8(d.Count), d.Day, string(d.Channel), d.Variation, d.N, d.Revenue})
+	}
+	return w.put("INSERT INTO people_days (name, counter, day, channel, variation, n, revenue) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, counter, day, channel, variation) DO UPDATE SET n = people_days.n + excluded.n, revenue = people_days.revenue + excluded.revenue", rows)
+}
+
+// kept are the tables with a row for each person and name, what is in their rows, and how two people's are joined.
+// The names of a person are few among those of a workspace: each is looked for by its key.
+var kept = []struct{ table, columns, join string }{
+	{"people_events", "first_at, last_at, count, revenue", joinEvents},
+	{"people_messages", "variation, flags, received, opened, clicked, entered, exited", joinMessages},
+	{"people_groups", "subscribed, at", joinGroups},
+	{"people_attributes", "", ""}, // made anew from people.custom
+}
+
+func (w batchWriter) moves() error {
+	const ofPerson = " WHERE person = ? AND name IN (SELECT id FROM people_names WHERE workspace = ?)"
+	for _, m := range w.b.Moves {
+		for _, t := range kept {
+			if m.Into != 0 && t.join != "" {
+				if _, err := w.c.exec("INSERT INTO "+t.table+" (name, person, "+t.columns+") SELECT name, CAST(? AS BIGINT), "+t.columns+" FROM "+t.table+ofPerson+t.join,
+					m.Into, m.Person, m.Workspace); err != nil {
+					return err
+				}
+			}
+			if _, err := w.c.exec("DELETE FROM "+t.table+ofPerson, m.Person, m.Workspace); err != nil {
+				return err
+			}
+		}
+		if m.Into != 0 {
+			if _, err := w.c.exec("UPDATE people_identities SET person = ? WHERE workspace = ? AND person = ?", string(m.IntoID), m.Workspace, string(m.ID)); err != nil {
+				return err
+			}
+		} else if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", m.Workspace, string(m.ID)); err != nil {
+			return err
+		}
+		if _, err := w.c.exec("DELETE FROM people WHERE id = ?", m.Person); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w batchWriter) identities() error {
+	var rows [][]any
+	for _, i := range w.b.Identities {
+		if i.Person == "" {
+			if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", i.Workspace, uint8(i.Kind), []byte(i.Value)); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []any{i.Workspace, uint8(i.Kind), []byte(i.Value), string(i.Person)})
+	}
+	return w.put("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO NOTHING", rows)
+}
+
+func (w batchWriter) setAside() error {
+	var rows [][]any
+	for _, x := range w.b.SetAside {
+		rows = append(rows, []any{w.b.Log.String(), int64(x.Offset), x.Workspace, x.EventType, x.Reason, millis(x.At)})
+	}
+	return w.put("INSERT INTO people_set_aside (log, record_offset, workspace, event_type, reason, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (log, record_offset) DO NOTHING", rows)
+}
+
+// Begin says from where a log is applied: after its start was trimmed, or when it takes the place of one that was lost.
+func (p *Profiles) Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset) error {
+	return p.s.transact(ctx, "set cursor of people", "", func(c conn) error {
+		if _, err := c.exec("DELETE FROM people_cursor"); err != nil {
+			return err
+		}
+		_, err := c.exec("INSERT INTO people_cursor (log, next_offset) VALUES (?, ?)", log.String(), int64(at))
+		return err
+	})
+}
+
+// Deed is a custom event or a product, and how often a person did or bought it.
+type Deed struct {
+	Kind        control.NameKind
+	Name        string
+	First, Last time.Time
+	Count       int64
+	Revenue     float64
+}
+
+// Done gives what a person did, by name.
+func (p *Profiles) Done(ctx context.Context, who *control.Person) ([]Deed, error) {
+	out, err := list(p.s.reader(ctx), func(r scanner) (d Deed, err error) {
+		var first, last int64
+		err = r.Scan(&d.Kind, &d.Name, &first, &last, &d.Count, &d.Revenue)
+		d.First, d.Last = fromMillis(first), fromMillis(last)
+		return d, err
+	}, `SELECT n.kind, n.name, e.first_at, e.last_at, e.count, e.revenue FROM people_names n JOIN people_events e ON e.name = n.id AND e.person = ?
+		WHERE n.workspace = ? AND n.kind IN (?, ?) ORDER BY n.kind, n.name`, who.Row, who.Workspace, uint8(control.NameEvent), uint8(control.NameProduct))
+	return out, p.s.fail(err, "read what a person did")
+}

@@ -1,0 +1,139 @@
+-- What is made from the log about people. Times are milliseconds since 1970 UTC, days are days since then. Booleans are 0
+-- and 1. On SQLite these tables are a file of their own, so that catching up never holds up the control plane's writers; on
+-- PostgreSQL they stand beside it.
+
+-- How far the reader has come, in the transaction of what it made of it.
+CREATE TABLE people_cursor (
+  log         TEXT    NOT NULL PRIMARY KEY,
+  next_offset INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Records that could not be applied: set aside, so that one of them stops nobody.
+CREATE TABLE people_set_aside (
+  log           TEXT    NOT NULL,
+  record_offset INTEGER NOT NULL,
+  workspace     INTEGER NOT NULL,
+  event_type    TEXT    NOT NULL,
+  reason        TEXT    NOT NULL,
+  at            INTEGER NOT NULL,
+  PRIMARY KEY (log, record_offset)
+) STRICT, WITHOUT ROWID;
+
+-- One row a person. What filters ask for often is a column; custom attributes are one JSON object, and so is the rest.
+CREATE TABLE people (
+  id              INTEGER NOT NULL PRIMARY KEY, -- given by the reader, which alone makes people
+  workspace       INTEGER NOT NULL,
+  person          TEXT    NOT NULL, -- the user_id of events
+  external_id     TEXT,
+  bucket          INTEGER NOT NULL, -- 0 to 9999, from person
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL,
+  first_name      TEXT,
+  last_name       TEXT,
+  email           TEXT,
+  phone           TEXT,
+  gender          TEXT,
+  dob             TEXT,             -- 2006-01-02
+  country         TEXT,
+  language        TEXT,
+  time_zone       TEXT,
+  home_city       TEXT,
+  email_subscribe TEXT,
+  push_subscribe  TEXT,
+  first_session   INTEGER,
+  last_session    INTEGER,
+  sessions        INTEGER NOT NULL,
+  purchases       INTEGER NOT NULL,
+  revenue         REAL    NOT NULL,
+  last_purchase   INTEGER,
+  uninstalled_at  INTEGER,
+  custom          TEXT    NOT NULL, -- JSON object
+  channels        TEXT    NOT NULL, -- JSON object: when a message of each channel was last received, opened, clicked
+  rest            TEXT    NOT NULL, -- JSON object: aliases, devices, apps, push tokens, coordinates, attribution
+  UNIQUE (workspace, person)
+) STRICT;
+CREATE UNIQUE INDEX people_external_id ON people (workspace, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX people_email ON people (workspace, email, updated_at) WHERE email IS NOT NULL;
+CREATE INDEX people_phone ON people (workspace, phone, updated_at) WHERE phone IS NOT NULL;
+
+-- Who an identifier names: written before a request that uses it is answered, and again by the reader, which so makes
+-- it anew from the log.
+CREATE TABLE people_identities (
+  workspace INTEGER NOT NULL,
+  kind      INTEGER NOT NULL, -- 1 external id, 2 alias: label, a zero byte, name; 3 external id that was
+  value     BLOB    NOT NULL,
+  person    TEXT    NOT NULL,
+  PRIMARY KEY (workspace, kind, value)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX people_identities_person ON people_identities (workspace, person);
+
+-- Names that rows below say by number: of custom attributes, events, products, campaigns, Canvases, steps, groups.
+CREATE TABLE people_names (
+  id        INTEGER NOT NULL PRIMARY KEY, -- given by the reader
+  workspace INTEGER NOT NULL,
+  kind      INTEGER NOT NULL,
+  name      TEXT    NOT NULL, -- an id where the vendor's calls use one
+  title     TEXT    NOT NULL, -- as events say it; empty: they do not
+  parent    INTEGER NOT NULL, -- of a step: its Canvas; 0: none
+  first_at  INTEGER NOT NULL,
+  last_at   INTEGER NOT NULL,
+  UNIQUE (workspace, kind, name)
+) STRICT;
+
+-- The tables below stand by name and then by person: a filter reads one name's range in order, and an export one range
+-- of people for each name.
+
+-- Values of custom attributes for filters; people.custom is what holds.
+CREATE TABLE people_attributes (
+  name   INTEGER NOT NULL,
+  person INTEGER NOT NULL,
+  number REAL,   -- of numbers, booleans (0 and 1) and times (milliseconds)
+  text   TEXT,   -- of texts; of arrays their texts between zero bytes, for containment
+  PRIMARY KEY (name, person)
+) STRICT, WITHOUT ROWID;
+
+-- Custom events and purchases of each person.
+CREATE TABLE people_events (
+  name     INTEGER NOT NULL,
+  person   INTEGER NOT NULL,
+  first_at INTEGER NOT NULL,
+  last_at  INTEGER NOT NULL,
+  count    INTEGER NOT NULL,
+  revenue  REAL    NOT NULL,
+  PRIMARY KEY (name, person)
+) STRICT, WITHOUT ROWID;
+
+-- What each person had of a campaign, a Canvas, a step.
+CREATE TABLE people_messages (
+  name       INTEGER NOT NULL,
+  person     INTEGER NOT NULL,
+  variation  TEXT    NOT NULL,
+  flags      INTEGER NOT NULL, -- what they did, bits
+  received   INTEGER, -- last
+  opened     INTEGER, -- first
+  clicked    INTEGER, -- first
+  entered    INTEGER, -- last, of a Canvas
+  exited     INTEGER, -- last
+  PRIMARY KEY (name, person)
+) STRICT, WITHOUT ROWID;
+
+-- Subscription groups.
+CREATE TABLE people_groups (
+  name       INTEGER NOT NULL,
+  person     INTEGER NOT NULL,
+  subscribed INTEGER NOT NULL,
+  at         INTEGER NOT NULL,
+  PRIMARY KEY (name, person)
+) STRICT, WITHOUT ROWID;
+
+-- What is counted by day.
+CREATE TABLE people_days (
+  name      INTEGER NOT NULL,
+  counter   INTEGER NOT NULL,
+  day       INTEGER NOT NULL,
+  channel   TEXT    NOT NULL,
+  variation TEXT    NOT NULL,
+  n         INTEGER NOT NULL,
+  revenue   REAL    NOT NULL,
+  PRIMARY KEY (name, counter, day, channel, variation)
+) STRICT, WITHOUT ROWID;
