@@ -281,7 +281,8 @@ func readSources(t *testing.T) named {
 					}
 				case *ast.BasicLit:
 					s, ok := literal(n)
-					if space, _, _ := strings.Cut(s, "."); ok && keyLike.MatchString(s) && spaces[space] && got.keys[s] == "" && Has(s) {
+					// In pages every such string is a key, also one that the catalogues lack, or the beginning of keys.
+					if space, _, _ := strings.Cut(s, "."); ok && keyLike.MatchString(s) && spaces[space] && got.keys[s] == "" && (Has(s) || space == "page" && !strings.HasSuffix(s, "_")) {
 						got.keys[s] = name
 					}
 				}

@@ -39,9 +39,10 @@ func TestEachDeedHasItsWords(t *testing.T) {
 
 func TestTheLogOfChangesIsNarrowedDown(t *testing.T) {
 	w := newWorld(t)
+	w.installs()
 	ada := w.signedIn("en")
-	ada.post(w.at("/settings"), "name", "acme <b>", "unknown_fields", "ignore", "language", "en")
-	ada.post(w.at("/settings/keys/new"), "name", "producer", "scopes", "events.write")
+	ada.post(w.at("/settings"), "name", "acme <b>", "unknown_fields", "ignore", "language", "en").has(t, http.StatusOK)
+	ada.post(w.at("/settings/keys/new"), "name", "producer", "scopes", "events.write").has(t, http.StatusCreated)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		all := b.get(w.at("/settings/changes"))

@@ -85,7 +85,7 @@ func listKeys(v *visit) error {
 		if k.ExpiresAt != nil {
 			ends = cell{Time: v.moment(*k.ExpiresAt)}
 		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: k.Name, Href: v.path("/settings/keys/" + k.ID)}, {Pill: v.keyState(k)}, {Text: v.scopesOf(k), Mono: true}, {Text: v.networksOf(k)}, v.maybeTime(k.UsedAt), ends}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: k.Name, Href: v.path("/settings/keys/" + k.ID)}, {Pill: v.keyState(k)}, {Text: v.scopesOf(k)}, {Text: v.networksOf(k)}, v.maybeTime(k.UsedAt), ends}})
 	}
 	v.show(http.StatusOK, "list", listPage{Frame: f, Table: t})
 	return nil

@@ -17,7 +17,7 @@ func TestTheSettingsAreShownInEveryLanguage(t *testing.T) {
 		for _, tab := range settingsTabs {
 			b.get(w.at("/settings"+tab.path)).has(t, http.StatusOK, "<h1>"+say(l, tab.key)+"</h1>", say(l, "page.rail_settings"), `aria-current="page">`+say(l, tab.key))
 		}
-		b.get(w.at("/settings")).has(t, http.StatusOK, `value="acme"`, `name="version"`, say(l, "page.unknown_reject_text"))
+		b.get(w.at("/settings")).has(t, http.StatusOK, "acme", `name="version"`, say(l, "page.unknown_reject_text"))
 		b.get(w.at("/settings/members")).has(t, http.StatusOK, "ada@acme.example", say(l, "page.invite"), say(l, "page.invitations_none"))
 		b.get(w.at("/settings/keys")).has(t, http.StatusOK, say(l, "page.keys_none"), say(l, "page.create_key"))
 		b.get(w.at("/settings/webhooks")).has(t, http.StatusOK, say(l, "page.webhooks_none"), say(l, "page.create_webhook"))
@@ -25,8 +25,11 @@ func TestTheSettingsAreShownInEveryLanguage(t *testing.T) {
 	}
 }
 
-func TestAWorkspaceIsRenamed(t *testing.T) {
+func TestAWorkspaceIsRenamedByWhoLooksAfterTheInstallation(t *testing.T) {
 	w := newWorld(t)
+	w.signedIn("en").get(w.at("/settings")).has(t, http.StatusOK, say(text.English, "page.workspace_name_whose")).lacks(t, `name="name"`)
+	w.signedIn("en").post(w.at("/settings"), "name", "mine", "unknown_fields", "ignore", "language", "es").has(t, http.StatusOK, say(text.English, "page.told_workspace", "name", "acme"), `value="ignore" checked`)
+	w.installs()
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		version := field1(t, b.get(w.at("/settings")), "version")

@@ -77,11 +77,12 @@ func (v *visit) workspaceAgain(w, typed client.Workspace, wrong error) error {
 	for _, u := range unknownFields {
 		unknown.Options = append(unknown.Options, choice{u.name, v.t(u.key), v.t(u.explained), u.name == typed.UnknownFields})
 	}
-	f.Parts = []part{
-		{Field: &field{Name: "name", Label: v.t("page.name"), Hint: v.t("page.workspace_name_hint"), Value: typed.Name, Error: problems["name"], Required: true}},
-		{Choices: unknown},
-		{Field: v.languageField(typed.Language, v.t("page.workspace_language_hint"), problems["language"])},
+	if v.me.Installation { // names are the installation's
+		f.Parts = []part{{Field: &field{Name: "name", Label: v.t("page.name"), Hint: v.t("page.workspace_name_hint"), Value: typed.Name, Error: problems["name"], Required: true}}}
+	} else {
+		ids.Pairs = append(pairs{{Name: v.t("page.name"), Text: w.Name, Small: v.t("page.workspace_name_whose")}}, ids.Pairs...)
 	}
+	f.Parts = append(f.Parts, part{Choices: unknown}, part{Field: v.languageField(typed.Language, v.t("page.workspace_language_hint"), problems["language"])})
 	f.unplaced(problems)
 	p.Sections = []section{{Form: &f}, ids}
 	v.show(statusOf(wrong), "sections", p)
@@ -126,9 +127,13 @@ func (v *visit) nowIs(w, typed client.Workspace) (all []string) {
 
 func saveWorkspace(v *visit) error {
 	typed := client.Workspace{Name: v.form("name"), UnknownFields: v.form("unknown_fields"), Language: v.form("language")}
-	_, err := v.api.UpdateWorkspace(v, v.place.Workspace, client.WorkspaceEdit{Name: &typed.Name, UnknownFields: &typed.UnknownFields, Language: &typed.Language}, v.form("version"))
+	edit := client.WorkspaceEdit{UnknownFields: &typed.UnknownFields, Language: &typed.Language}
+	if v.me.Installation {
+		edit.Name = &typed.Name
+	}
+	w, err := v.api.UpdateWorkspace(v, v.place.Workspace, edit, v.form("version"))
 	if err == nil {
-		return v.done(v.path("/settings"), "page.told_workspace", "name", typed.Name)
+		return v.done(v.path("/settings"), "page.told_workspace", "name", w.Name)
 	}
 	if err = v.said(err); !isInput(err) {
 		return err
@@ -136,6 +141,9 @@ func saveWorkspace(v *visit) error {
 	w, failed := v.api.GetWorkspace(v, v.place.Workspace)
 	if failed != nil {
 		return v.said(failed)
+	}
+	if !v.me.Installation { // the form did not ask
+		typed.Name = w.Name
 	}
 	return v.workspaceAgain(w, typed, err)
 }

@@ -150,6 +150,8 @@
     if (e.target.dataset.sent) return e.preventDefault();
     e.target.dataset.sent = "1";
   });
+  // Where the tabs do not fit, the one of this page is in sight.
+  each(".tabs [aria-current]", (a) => { const row = a.closest("ul"); row.scrollLeft = a.offsetLeft - row.offsetLeft - 16; });
   // A page that comes back as it was left is another form: to send it again is meant.
   addEventListener("pageshow", (e) => {
     each("form[data-sent]", (f) => { delete f.dataset.sent; });
