@@ -50,7 +50,7 @@ var rooms = []room{
 	{"store", 3, "bucket control event eventlog secret", "The control plane in SQL: migrations, queries, positions, ledger; it owns the transaction, the working rooms decide its content.", false},
 	{"ingest", 3, "control event eventlog httpd", "The only writer of the log: accepts events over HTTP and acknowledges only what is durable; appends control records.", false},
 	{"delivery", 3, "avrofile bucket control event eventlog", "For each connector: read, gather, encode, write the next file of the chain; retry, park, drop by rule.", false},
-	{"profile", 3, "control event eventlog", "User profiles and message statistics, kept up from the log.", true},
+	{"profile", 3, "control event eventlog", "User profiles and message statistics, kept up from the log.", false},
 	{"export", 3, "bucket control dial event vfs", "One-off exports asked for by a person or a script, as jobs with progress.", true},
 	{"notify", 3, "control dial eventlog secret text vfs", "Telling people: dashboard, e-mail, signed webhook. `outbox/` catches the mails of demo and tests.", false},
 	{"web", 3, "avrofile bucket control dial event eventlog httpd secret text", "The control plane for people (pages) and scripts (JSON), from the same actions.", false},
