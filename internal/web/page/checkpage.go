@@ -34,10 +34,18 @@ func showCheck(v *visit) error {
 			return v.done(at, "page.form_launched")
 		case "edit":
 			return v.done(at+"/settings", "page.form_saved")
+		case "export_save":
+			return v.linkSaved(c)
 		}
 	}
-	p := checkPage{Frame: v.frame(v.t(checkTitles[c.State]), "/currents"), Steps: v.steps(c)}
-	p.Frame.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {p.Frame.Title, ""}}
+	exports := c.For == "export_test" || c.For == "export_save"
+	here, crumbs := "/currents", []crumb{{v.t("page.rail_currents"), v.path("/currents")}}
+	if exports {
+		here, crumbs = "/partners", []crumb{{v.t("page.rail_partners"), v.path("/partners")}, {partnerName, v.path("/partners/s3")}}
+	}
+	title := v.t(checkTitles[c.State])
+	p := checkPage{Frame: v.frame(title, here), Steps: v.steps(c)}
+	p.Frame.Crumbs = append(crumbs, crumb{title, ""})
 	for _, n := range c.Notes {
 		b := banner{Tone: warn, Icon: "triangle-alert", Title: n.Message}
 		if n.Hint != "" {
@@ -65,10 +73,8 @@ func showCheck(v *visit) error {
 			p.Results = append(p.Results, banner{Tone: info, Icon: "info", Title: c.Note})
 		}
 	}
-	if c.For == "export_test" || c.For == "export_save" {
-		if answered, err := v.exportCheck(c, &p); answered {
-			return err
-		}
+	if exports {
+		v.exportCheck(c, &p)
 	}
 	v.show(http.StatusOK, "check", p)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/fault"
@@ -146,7 +147,7 @@ func showPartner(v *visit) error {
 	if p.link != nil {
 		out.Sections = append(out.Sections, section{Title: v.t("page.partner_connection"), Pairs: v.partnerFacts(p)})
 	}
-	out.Sections = append(out.Sections, section{Title: v.t("page.partner_what"), Drawing: prose(v.t("page.partner_what_text"))})
+	out.Sections = append(out.Sections, section{Title: v.t("page.partner_what"), Prose: prose(v.t("page.partner_what_text"))})
 	v.show(http.StatusOK, "sections", out)
 	return nil
 }
@@ -329,7 +330,24 @@ func (v *visit) showLink(p partner, a access, tested *client.Check, wrong error)
 		title, etag = "page.partner_change", p.link.ETag
 		a.secretKept = p.link.AccessKeyID != "" && p.link.AccessKeyID == a.keyID
 	}
+	f := form{Problem: v.wrong(wrong), Hidden: []hidden{{"etag", etag}}}
 	problems := v.problems(wrong)
+	switch {
+	case tested == nil:
+	case tested.State == "passed":
+		b := v.tested()
+		if a.method == "key" && !a.secretKept {
+			b.Texts = append(b.Texts, v.t("page.partner_secret_again"))
+		}
+		f.Parts = append(f.Parts, part{Banner: &b})
+	case tested.State == "failed":
+		found := map[string]string{}
+		f.Problem = v.whyFailed(*tested, found)
+		f.Problem.Actions = []button{{Text: v.t("page.partner_steps"), Href: v.path("/checks/" + tested.ID)}}
+		for name, message := range found {
+			problems[strings.TrimPrefix(name, "destination.")] = message
+		}
+	}
 	signIn, err := v.signIn(a, problems)
 	if err != nil {
 		return err
@@ -343,14 +361,10 @@ func (v *visit) showLink(p partner, a access, tested *client.Check, wrong error)
 	more := fold{Title: v.t("page.partner_compatible"), Parts: v.store(a, problems)}
 	more.Open = a.endpoint != "" || a.region != "" || problems["endpoint"] != "" || problems["region"] != ""
 
-	f := form{Problem: v.wrong(wrong), Hidden: []hidden{{"etag", etag}}}
+	f.Intro = []string{v.t("page.partner_link_text")}
 	if p.link != nil {
 		f.Intro = []string{v.t("page.partner_change_text")}
 		signIn = append(signIn, part{When: "key", Help: v.help("rotate_exports")}, part{When: "role", Help: v.help("rotate_role")})
-	}
-	if tested != nil {
-		b := v.testedBanner(*tested)
-		f.Parts = append(f.Parts, part{Banner: &b})
 	}
 	f.Parts = append(f.Parts, signIn...)
 	f.Parts = append(f.Parts, part{Heading: v.t("page.partner_where")}, part{Field: &bucket}, policy, part{Fold: &more}, part{Live: &live{ID: testPlace}})
@@ -373,53 +387,38 @@ func (v *visit) showLink(p partner, a access, tested *client.Check, wrong error)
 // testPlace is the id of where the steps of a test are shown, beside the form that it is of.
 const testPlace = "test"
 
-// testedBanner says what came of the check of what a form holds.
-func (v *visit) testedBanner(c client.Check) banner {
-	switch c.State {
-	case "passed":
-		return banner{Tone: good, Icon: "circle-check", Title: v.t("page.partner_tested"), Texts: []string{v.t("page.partner_tested_text")}}
-	case "failed":
-		b := banner{Tone: bad, Icon: "circle-x", Title: v.t("page.check_failed"), Actions: []button{{Text: v.t("page.partner_steps"), Href: v.path("/checks/" + c.ID)}}}
-		if c.Error != nil {
-			b.Title, b.Texts = c.Error.Message, said(c.Error.Hint)
-			for _, x := range c.Error.Fields {
-				b.Texts = append(b.Texts, x.Message)
-			}
-		}
-		return b
-	}
-	return banner{Tone: info, Icon: "info", Title: v.t("page.checking"), Actions: []button{{Text: v.t("page.partner_steps"), Href: v.path("/checks/" + c.ID)}}}
-}
-
 // said gives those of texts that say something.
 func said(texts ...string) []string {
 	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }
 
-// exportCheck completes the page of a check that was of the data export. It reports whether it has answered instead: a
-// save that has passed leads back to the partner.
-func (v *visit) exportCheck(c client.Check, p *checkPage) (answered bool, err error) {
-	home := v.path("/partners/s3")
-	f := v.frame(p.Frame.Title, "/partners")
-	f.Says, f.Refresh = p.Frame.Says, p.Frame.Refresh
-	p.Frame = f
-	p.Frame.Crumbs = []crumb{{v.t("page.rail_partners"), v.path("/partners")}, {partnerName, home}, {p.Frame.Title, ""}}
-	stored := c.AskedExport == nil || *c.AskedExport == client.DataExportEdit{}
-	again := button{Text: v.t("page.partner_back"), Kind: "primary", Href: home + "/link?" + url.Values{checkParam: {c.ID}}.Encode()}
-	switch {
-	case c.State == "passed" && c.For == "export_save" && len(c.Notes) == 0:
-		key := "page.partner_saved"
-		if len(c.Changes) == 0 {
-			key = "page.partner_same"
-		}
-		return true, v.done(home, key)
-	case c.State != "passed" && c.State != "failed":
-		return false, nil
-	case stored || c.State == "passed" && c.For == "export_save":
-		again = button{Text: v.t("page.partner_home"), Kind: "primary", Href: home}
-	case c.State == "passed":
-		p.Results = append(p.Results, v.testedBanner(c))
+// tested says that a test has passed.
+func (v *visit) tested() banner {
+	return banner{Tone: good, Icon: "circle-check", Title: v.t("page.partner_tested"), Texts: []string{v.t("page.partner_tested_text")}}
+}
+
+// linkSaved leads from the check of a link that is saved to its partner.
+func (v *visit) linkSaved(c client.Check) error {
+	key := "page.partner_saved"
+	if len(c.Changes) == 0 {
+		key = "page.partner_same"
 	}
-	p.Actions = []button{again}
-	return false, nil
+	return v.done(v.path("/partners/s3"), key)
+}
+
+// exportCheck completes the page of a check that was of the data export: one of what was typed leads back to its form,
+// others to the partner.
+func (v *visit) exportCheck(c client.Check, p *checkPage) {
+	home := v.path("/partners/s3")
+	typed := c.AskedExport != nil && *c.AskedExport != client.DataExportEdit{}
+	switch {
+	case c.State != "passed" && c.State != "failed":
+	case typed && (c.State == "failed" || c.For == "export_test") && v.may("editor"):
+		p.Actions = []button{{Text: v.t("page.form_back"), Kind: "primary", Href: home + "/link?" + url.Values{checkParam: {c.ID}}.Encode()}}
+		if c.State == "passed" {
+			p.Frame.Says, p.Results = nil, append(p.Results, v.tested())
+		}
+	default:
+		p.Actions = []button{{Text: v.t("page.partner_home"), Kind: "primary", Href: home}}
+	}
 }

@@ -99,7 +99,7 @@ func TestABucketForExportsIsTestedThenSaved(t *testing.T) {
 		p = b.post(w.at("/partners/s3/link"), append(typed, "do", "test")...)
 		p.has(t, http.StatusOK, `data-watch="1"`)
 		p = b.follow(p)
-		p.reads(t, l, "page.partner_tested", "page.partner_back")
+		p.reads(t, l, "page.partner_tested", "page.form_back")
 		back := regexp.MustCompile(`href="(/w/[^"]*/link\?check=[^"]*)"`).FindStringSubmatch(p.body)
 		if back == nil {
 			t.Fatalf("no way back to the form:\n%s", p.body)
@@ -168,9 +168,9 @@ func TestALinkThatIsRefusedSaysSoAndWhatHelps(t *testing.T) {
 	w.plane.Check = noKey
 	typed := []string{"method", "key", "bucket", "acme-others", "access_key_id", "AKIAIOSFODNN7EXAMPLE", "etag", `"1"`}
 	p := b.follow(b.post(w.at("/partners/s3/link"), append(typed, "do", "test")...))
-	p.reads(t, text.English, "page.partner_back")
+	p.reads(t, text.English, "page.form_back")
 	p = b.follow(b.post(w.at("/partners/s3/link"), append(typed, "do", "save")...))
-	p.reads(t, text.English, "page.partner_back")
+	p.reads(t, text.English, "page.form_back")
 	b.get(w.at("/partners/s3")).reads(t, text.English, "page.partner_linked")
 }
 

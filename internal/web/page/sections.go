@@ -22,6 +22,7 @@ type section struct {
 	Filter  *filter
 	Chart   *chart
 	Pairs   pairs
+	Prose   template.HTML // paragraphs, steps and lists: see prose
 	Drawing template.HTML // made by this program
 	Line    *line
 	Code    *code
