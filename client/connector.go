@@ -88,6 +88,7 @@ type DestinationEdit struct {
 
 // Draft is a connector that is not launched. Nothing of it but its name is checked.
 type Draft struct {
+	Versioned
 	ID        string        `json:"id" doc:"That the connector will have."`
 	Name      string        `json:"name"`
 	Connector ConnectorEdit `json:"connector" doc:"Without its secret."`

@@ -190,9 +190,9 @@ func (c *Client) GetDraft(ctx context.Context, workspace, id string) (Draft, err
 	return ask[Draft](ctx, c, get(path("/workspaces/%s/drafts/%s", workspace, id)))
 }
 
-// SaveDraft keeps a draft anew: what e leaves out is gone, its secret apart.
-func (c *Client) SaveDraft(ctx context.Context, workspace, id string, e ConnectorEdit) (Draft, error) {
-	return ask[Draft](ctx, c, put(path("/workspaces/%s/drafts/%s", workspace, id), e))
+// SaveDraft keeps a draft anew: what e leaves out is gone, its secret apart. Errors: stale, if etag is not empty.
+func (c *Client) SaveDraft(ctx context.Context, workspace, id string, e ConnectorEdit, etag string) (Draft, error) {
+	return ask[Draft](ctx, c, put(path("/workspaces/%s/drafts/%s", workspace, id), e).based(etag))
 }
 
 // DeleteDraft forgets a draft.

@@ -10,9 +10,15 @@ func (c *Client) ListMembers(ctx context.Context, workspace string) iter.Seq2[Me
 	return list[Member](ctx, c, get(path("/workspaces/%s/members", workspace)))
 }
 
-// UpdateMember changes what a member may do in a workspace. Errors: conflict: it would be left without an administrator.
-func (c *Client) UpdateMember(ctx context.Context, workspace, id string, e MemberEdit) (Member, error) {
-	return ask[Member](ctx, c, patch(path("/workspaces/%s/members/%s", workspace, id), e))
+// GetMember gives a member of a workspace. The version is of what they may do there.
+func (c *Client) GetMember(ctx context.Context, workspace, id string) (Member, error) {
+	return ask[Member](ctx, c, get(path("/workspaces/%s/members/%s", workspace, id)))
+}
+
+// UpdateMember changes what a member may do in a workspace. Errors: conflict: it would be left without an administrator;
+// stale, if etag is not empty.
+func (c *Client) UpdateMember(ctx context.Context, workspace, id string, e MemberEdit, etag string) (Member, error) {
+	return ask[Member](ctx, c, patch(path("/workspaces/%s/members/%s", workspace, id), e).based(etag))
 }
 
 // RemoveMember takes a member out of a workspace. Errors: as UpdateMember.

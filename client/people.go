@@ -115,6 +115,7 @@ type TokenIssued struct {
 
 // Member is a person in a workspace.
 type Member struct {
+	Versioned
 	ID             string     `json:"id"`
 	Email          string     `json:"email"`
 	Name           string     `json:"name"`

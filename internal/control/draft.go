@@ -8,7 +8,8 @@ type Draft struct {
 	Workspace uint32
 	Edit      Edit
 	CreatedAt time.Time
-	UpdatedAt time.Time
+	UpdatedAt time.Time // later than that of the save before
+	Rev       int64     // of the save that is read, or that is changed: its UpdatedAt in milliseconds; 0: of none
 }
 
 // Name is the draft's name; empty if it has none yet.

@@ -113,38 +113,51 @@ func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id C
 }
 
 // LookAtDraft says what SaveDraft would refuse of e, and does nothing. Errors: invalid.
-func (p *Plane) LookAtDraft(e Edit) error { return invalid("save draft", validateName("name", or(e.Name))) }
+func (p *Plane) LookAtDraft(e Edit) error { return invalid("", validateName("name", or(e.Name))) }
 
-// SaveDraft keeps a connector that is not ready: a new draft if id is empty, else that one anew. Only its name is
-// looked at. A secret that e leaves out stays, as long as the draft is not about a role.
+// SaveDraft keeps a connector that is not ready: a new draft if id is empty, else that one anew, if it is the save rev or
+// that is nil. Only its name is looked at. A secret that e leaves out stays, as long as the draft is not about a role.
 //
-// Errors: invalid; not_found if there is no such draft.
-func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Draft, error) {
-	const op = "save draft"
+// Errors: invalid; not_found if there is no such draft; stale.
+func (p *Plane) SaveDraft(ctx context.Context, workspace uint32, id ConnectorID, e Edit, rev *int64) (d Draft, err error) {
+	err = p.based(rev, func() error {
+		d, err = p.saveDraft(ctx, workspace, id, e, rev)
+		return err
+	})
+	return d, fault.Wrap(err, "save draft")
+}
+
+func (p *Plane) saveDraft(ctx context.Context, workspace uint32, id ConnectorID, e Edit, rev *int64) (Draft, error) {
 	if err := p.LookAtDraft(e); err != nil {
 		return Draft{}, err
 	}
-	d := Draft{ID: id, Workspace: workspace, Edit: e, CreatedAt: p.now().Truncate(time.Millisecond)}
+	d := Draft{ID: id, Workspace: workspace, Edit: e, CreatedAt: p.now(), UpdatedAt: p.now()}
 	var before any
 	if id == "" {
 		d.ID = NewConnectorID()
 	} else {
 		had, err := p.Store.Draft(ctx, workspace, id)
-		if err != nil {
-			return Draft{}, fault.Wrap(err, op)
+		if err == nil {
+			err = sameRev(rev, had.Rev)
 		}
-		d.CreatedAt, before = had.CreatedAt, viewDraft(had)
+		if err != nil {
+			return Draft{}, err
+		}
+		d.CreatedAt, d.Rev, before = had.CreatedAt, had.Rev, viewDraft(had)
+		if next := had.UpdatedAt.Add(time.Millisecond); d.UpdatedAt.Before(next) { // another save of that moment, or a clock that was set back
+			d.UpdatedAt = next
+		}
 		if e.SecretAccessKey == nil && or(e.RoleARN) == "" {
 			d.Edit.SecretAccessKey = had.Edit.SecretAccessKey
 		}
 	}
-	d.UpdatedAt = p.now().Truncate(time.Millisecond)
 	var secrets []string
 	if e.SecretAccessKey != nil {
 		secrets = []string{secretOfDestination}
 	}
-	ctx = p.logged(ctx, "draft.save", subjectDraft(d), before, viewDraft(d), secrets...)
-	return d, fault.Wrap(p.Store.SaveDraft(ctx, d), op)
+	err := p.Store.SaveDraft(p.logged(ctx, "draft.save", subjectDraft(d), before, viewDraft(d), secrets...), d)
+	d.Rev = d.UpdatedAt.UnixMilli()
+	return d, err
 }
 
 // LaunchDraft launches what a draft describes, as Launch does, and the draft goes with it. If it fails, the draft

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"time"
 
 	"github.com/millrace/millrace/internal/secret"
@@ -43,6 +44,15 @@ type Membership struct {
 	Role           Role
 	ExportUserData bool
 	CreatedAt      time.Time
+}
+
+// State tells the few states of a place apart: what a member may do there.
+func (m Membership) State() int64 {
+	state := int64(2 * (rank(m.Role) + 1))
+	if m.ExportUserData {
+		state++
+	}
+	return state
 }
 
 // SeatChange is what becomes of a place. It holds only for the place that was thought through: who is removed or lowered
@@ -148,6 +158,14 @@ func (a Actor) MayGive(t Ticket) bool {
 // installation administrator.
 func (a Actor) mayGiveData(workspace uint32) bool {
 	return a.Installation || a.May(RightExportUserData, workspace)
+}
+
+// holdingData holds the actor to what lets them give it, see Holding.
+func (a Actor) holdingData(ctx context.Context, workspace uint32) context.Context {
+	if a.Installation {
+		return Holding(ctx, RightInstall, 0)
+	}
+	return Holding(ctx, RightExportUserData, workspace)
 }
 
 // Letter is a mail to one person that carries a link which works once. It is not a Notice: those are kept.

@@ -53,14 +53,15 @@ func (p *People) Members(ctx context.Context) ([]Member, error) {
 type SeatEdit struct {
 	Role           *Role
 	ExportUserData *bool
+	Rev            *int64 // Membership.State that it was thought through on; nil: whatever it is now
 }
 
 // SetSeat changes what a member of a workspace may do there.
 //
 // Errors: unauthorized, forbidden: nobody gives themselves more, only an installation administrator changes the place of
-// one, and only they give the right to export user data without having it; not_found if they have none; invalid; conflict if the workspace would be left without an administrator.
+// one, and only they give the right to export user data without having it; not_found if they have none; invalid; stale, unless nothing is left to change; conflict if the workspace would be left without an administrator.
 func (p *People) SetSeat(ctx context.Context, workspace uint32, id MemberID, e SeatEdit) error {
-	// Once more if the place was changed meanwhile: rights are looked at again then.
+	// Once more if the place was changed meanwhile: rights are looked at again then, and for which version it is meant.
 	return fault.Wrap(anew(func() error { return p.editSeat(ctx, workspace, id, e) }), "change member")
 }
 
@@ -74,11 +75,19 @@ func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e 
 	if err := invalid("", validateRole("role", next.Role)); err != nil {
 		return err
 	}
+	if next != had {
+		if err := sameRev(e.Rev, had.State()); err != nil {
+			return err
+		}
+	}
 	if a.Member == id && (rank(next.Role) > rank(had.Role) || next.ExportUserData && !had.ExportUserData) {
 		return ownRights()
 	}
-	if next.ExportUserData && !had.ExportUserData && !a.mayGiveData(workspace) {
-		return dataRights()
+	if next.ExportUserData && !had.ExportUserData {
+		if !a.mayGiveData(workspace) {
+			return dataRights()
+		}
+		ctx = a.holdingData(ctx, workspace)
 	}
 	return p.setSeat(ctx, m, had, next)
 }

@@ -111,7 +111,7 @@ func TestAFailureIsReadAsItWasStored(t *testing.T) {
 func TestADraftThatIsLaunchedByAJobGoesWithIt(t *testing.T) {
 	b := newBench(t)
 	w := b.workspace("acme")
-	d, err := b.SaveDraft(t.Context(), w.Number, "", wish("warehouse", "currents"))
+	d, err := b.SaveDraft(t.Context(), w.Number, "", wish("warehouse", "currents"), nil)
 	ok(t, err)
 	j, err := b.AskLaunchDraft(t.Context(), w.Number, d.ID)
 	ok(t, err)

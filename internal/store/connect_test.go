@@ -406,17 +406,17 @@ func TestADraftIsKeptUncheckedUntilItIsLaunched(t *testing.T) {
 	ok(t, err)
 	name, name2, bad, good, email, id := "w", "w2", "B", "bbb", "a@example.com", "AKIA1"
 	key := secret.New("s1")
-	if _, err := b.SaveDraft(ctx, w.Number, "", control.Edit{}); !fault.Is(err, fault.Invalid) {
+	if _, err := b.SaveDraft(ctx, w.Number, "", control.Edit{}, nil); !fault.Is(err, fault.Invalid) {
 		t.Fatalf("a draft without a name: %v", err)
 	}
-	d, err := b.SaveDraft(ctx, w.Number, "", control.Edit{Name: &name, Bucket: &bad, SecretAccessKey: &key})
+	d, err := b.SaveDraft(ctx, w.Number, "", control.Edit{Name: &name, Bucket: &bad, SecretAccessKey: &key}, nil)
 	ok(t, err)
 	if _, err := b.LaunchDraft(ctx, w.Number, d.ID); !fault.Is(err, fault.Invalid) {
 		t.Fatalf("launching a draft that is not whole: %v", err)
 	}
-	_, err = b.SaveDraft(ctx, w.Number, d.ID, control.Edit{Name: &name2, Bucket: &good, ContactEmail: &email, AccessKeyID: &id, Events: []string{"all"}})
+	_, err = b.SaveDraft(ctx, w.Number, d.ID, control.Edit{Name: &name2, Bucket: &good, ContactEmail: &email, AccessKeyID: &id, Events: []string{"all"}}, nil)
 	ok(t, err)
-	if _, err := b.SaveDraft(ctx, w.Number+1, d.ID, control.Edit{Name: &name}); !fault.Is(err, fault.NotFound) {
+	if _, err := b.SaveDraft(ctx, w.Number+1, d.ID, control.Edit{Name: &name}, nil); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("another workspace's draft: %v", err)
 	}
 	b.refuse["bbb"] = refused("s3:PutObject", bucket.AccessDenied, "no")
@@ -436,7 +436,7 @@ func TestADraftIsKeptUncheckedUntilItIsLaunched(t *testing.T) {
 	if _, err := b.LaunchDraft(ctx, w.Number, d.ID); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("launching it again: %v", err)
 	}
-	d, err = b.SaveDraft(ctx, w.Number, "", control.Edit{Name: &name})
+	d, err = b.SaveDraft(ctx, w.Number, "", control.Edit{Name: &name}, nil)
 	ok(t, err)
 	ok(t, b.DeleteDraft(ctx, w.Number, d.ID))
 }

@@ -12,8 +12,8 @@ import (
 // sealDraft binds a sealed secret to its draft.
 func sealDraft(id control.ConnectorID) string { return "credentials of draft " + string(id) }
 
-// SaveDraft makes d the draft of its identity. Errors: conflict if the identity is another workspace's, or that of a
-// connector.
+// SaveDraft makes d the draft of its identity: a new one if Rev is 0, else in place of that save. Errors: conflict if the
+// identity is another draft's, or that of a connector; stale (Rev), also if it is gone.
 func (s *Store) SaveDraft(ctx context.Context, d control.Draft) error {
 	return s.inTx(ctx, "save draft", func(c conn) error {
 		var taken int
@@ -33,12 +33,18 @@ func (s *Store) SaveDraft(ctx context.Context, d control.Draft) error {
 				return err
 			}
 		}
-		n, err := c.exec(`INSERT INTO drafts (connector, workspace, edit, secret, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (connector) DO UPDATE SET edit = excluded.edit, secret = excluded.secret, updated_at = excluded.updated_at
-			WHERE drafts.workspace = excluded.workspace`,
-			string(d.ID), d.Workspace, string(edit), sealed, millis(d.CreatedAt), millis(d.UpdatedAt))
+		var n int64
+		lost := errChanged()
+		if d.Rev == 0 {
+			n, err = c.exec(`INSERT INTO drafts (connector, workspace, edit, secret, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+				ON CONFLICT (connector) DO NOTHING`, string(d.ID), d.Workspace, string(edit), sealed, millis(d.CreatedAt), millis(d.UpdatedAt))
+			lost = fault.New(fault.Conflict, "", "the identity of the draft is taken")
+		} else {
+			n, err = c.exec("UPDATE drafts SET edit = ?, secret = ?, updated_at = ? WHERE workspace = ? AND connector = ? AND updated_at = ?",
+				string(edit), sealed, millis(d.UpdatedAt), d.Workspace, string(d.ID), d.Rev)
+		}
 		if err == nil && n == 0 {
-			err = fault.New(fault.Conflict, "", "the identity of the draft is taken")
+			err = lost
 		}
 		return err
 	})
@@ -70,7 +76,7 @@ func (s *Store) scanDraft(r scanner) (d control.Draft, err error) {
 	if err = r.Scan(&d.ID, &d.Workspace, &edit, &sealed, &created, &updated); err != nil {
 		return d, err
 	}
-	d.CreatedAt, d.UpdatedAt = fromMillis(created), fromMillis(updated)
+	d.CreatedAt, d.UpdatedAt, d.Rev = fromMillis(created), fromMillis(updated), updated
 	if err := json.Unmarshal([]byte(edit), &d.Edit); err != nil {
 		return d, fault.New(fault.Corrupt, "", "draft %s is not JSON", d.ID).WithCause(err)
 	}

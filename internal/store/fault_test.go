@@ -272,7 +272,7 @@ func life(ctx context.Context) []step {
 		{"delete the data export", func(s *Store) error { return s.DeleteDataExport(ctx, 1) }, fault.NotFound},
 		{"save a draft", func(s *Store) error {
 			return s.SaveDraft(ctx, control.Draft{ID: "d", Workspace: 1, CreatedAt: at, UpdatedAt: at})
-		}, ""},
+		}, fault.Conflict},
 		{"delete the draft", func(s *Store) error { return s.DeleteDraft(ctx, 1, "d") }, fault.NotFound},
 		{"remember a check", func(s *Store) error {
 			if rows, err := s.Checks(ctx, 1, id, 1); err != nil || len(rows) > 0 {

@@ -180,9 +180,9 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 
 	e := control.Edit{Name: text("warehouse"), ContactEmail: text("data@acme.example"), Bucket: text("acme"), AccessKeyID: text("AKIAIOSFODNN7EXAMPLE"),
 		SecretAccessKey: hidden(s1), Events: []string{"all"}}
-	d, err := b.SaveDraft(ctx, ws.Number, "", e)
+	d, err := b.SaveDraft(ctx, ws.Number, "", e, nil)
 	ok(t, err)
-	_, err = b.SaveDraft(ctx, ws.Number, d.ID, control.Edit{Name: text("lake")})
+	_, err = b.SaveDraft(ctx, ws.Number, d.ID, control.Edit{Name: text("lake")}, nil)
 	ok(t, err)
 	ok(t, b.DeleteDraft(ctx, ws.Number, d.ID))
 	c, err := b.Launch(ctx, ws.Number, e)

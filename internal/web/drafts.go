@@ -16,9 +16,9 @@ func (a *api) draftRoutes() []route {
 		{name: "createDraft", method: http.MethodPost, path: at, right: control.RightChange, group: group, status: http.StatusCreated,
 			summary: "Keeps a connector that is not ready. Only its name is looked at.", op: op(a.createDraft),
 			rules: look(func(_ *call, in launchConnectorIn) error { return a.deps.Plane.LookAtDraft(editOf(in.Body)) })},
-		{name: "getDraft", method: http.MethodGet, path: at + "/{draft}", right: control.RightView, group: group, status: http.StatusOK,
+		{name: "getDraft", method: http.MethodGet, path: at + "/{draft}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfDraft,
 			summary: "Gives a draft, without its secret.", op: op(a.getDraft)},
-		{name: "saveDraft", method: http.MethodPut, path: at + "/{draft}", right: control.RightChange, group: group, status: http.StatusOK,
+		{name: "saveDraft", method: http.MethodPut, path: at + "/{draft}", right: control.RightChange, group: group, status: http.StatusOK, versioned: versionsOfDraft,
 			summary: "Keeps a draft anew. A secret that is left out stays.", op: op(a.saveDraft),
 			rules: look(func(_ *call, in saveDraftIn) error { return a.deps.Plane.LookAtDraft(editOf(in.Body)) })},
 		{name: "deleteDraft", method: http.MethodDelete, path: at + "/{draft}", right: control.RightChange, group: group, status: http.StatusNoContent,
@@ -71,7 +71,7 @@ type draftIn struct {
 }
 
 func (a *api) createDraft(c *call, in launchConnectorIn) (client.Draft, error) {
-	d, err := a.deps.Plane.SaveDraft(c, c.workspace.Number, "", editOf(in.Body))
+	d, err := a.deps.Plane.SaveDraft(c, c.workspace.Number, "", editOf(in.Body), nil)
 	if err == nil {
 		c.location("/workspaces/%s/drafts/%s", workspaceID(c.workspace.Number), d.ID)
 	}
@@ -80,6 +80,7 @@ func (a *api) createDraft(c *call, in launchConnectorIn) (client.Draft, error) {
 
 func (a *api) getDraft(c *call, in draftIn) (client.Draft, error) {
 	d, err := a.deps.Store.Draft(c, c.workspace.Number, in.Draft)
+	c.versioned(d.Rev)
 	return showDraft(d), err
 }
 
@@ -89,7 +90,12 @@ type saveDraftIn struct {
 }
 
 func (a *api) saveDraft(c *call, in saveDraftIn) (client.Draft, error) {
-	d, err := a.deps.Plane.SaveDraft(c, c.workspace.Number, in.Draft, editOf(in.Body))
+	rev, err := meant(c)
+	if err != nil {
+		return client.Draft{}, err
+	}
+	d, err := a.deps.Plane.SaveDraft(c, c.workspace.Number, in.Draft, editOf(in.Body), rev)
+	c.versioned(d.Rev)
 	return showDraft(d), err
 }
 

@@ -98,7 +98,7 @@ func (w *world) planeExamples() map[string]func(who string) example {
 	}
 	draft := func(below string, body any) func(string) example {
 		return func(string) example {
-			d, err := w.plane.SaveDraft(w.root(), w.acme.Number, "", editOf(wish()))
+			d, err := w.plane.SaveDraft(w.root(), w.acme.Number, "", editOf(wish()), nil)
 			must(w.t, err)
 			return example{path: "/workspaces/acme/drafts/" + string(d.ID) + below, body: body}
 		}

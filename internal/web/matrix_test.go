@@ -327,6 +327,7 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 		},
 		"listChanges": at("/workspaces/acme/changes"),
 		"listMembers": at("/workspaces/acme/members"),
+		"getMember":   func(string) example { return example{path: "/workspaces/acme/members/" + string(w.newcomer().ID)} },
 		"updateMember": func(string) example {
 			editor := "editor"
 			return example{path: "/workspaces/acme/members/" + string(w.newcomer().ID), body: client.MemberEdit{Role: &editor}}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -14,7 +15,9 @@ func (a *api) memberRoutes() []route {
 	return []route{
 		{name: "listMembers", method: http.MethodGet, path: "/workspaces/{workspace}/members", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists the workspace's members.", op: op(a.listMembers)},
-		{name: "updateMember", method: http.MethodPatch, path: "/workspaces/{workspace}/members/{member}", right: control.RightAdminister, group: group, status: http.StatusOK,
+		{name: "getMember", method: http.MethodGet, path: "/workspaces/{workspace}/members/{member}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfMember,
+			summary: "Gives a member of the workspace. The version is of what they may do there.", op: op(func(c *call, in memberIn) (client.Member, error) { return a.member(c, in.Member) })},
+		{name: "updateMember", method: http.MethodPatch, path: "/workspaces/{workspace}/members/{member}", right: control.RightAdminister, group: group, status: http.StatusOK, versioned: versionsOfMember,
 			summary: "Changes what a member may do in the workspace.", op: op(a.updateMember)},
 		{name: "removeMember", method: http.MethodDelete, path: "/workspaces/{workspace}/members/{member}", right: control.RightAdminister, group: group, status: http.StatusNoContent,
 			summary: "Takes a member out of the workspace.", op: op(a.removeMember)},
@@ -50,19 +53,28 @@ type updateMemberIn struct {
 }
 
 func (a *api) updateMember(c *call, in updateMemberIn) (client.Member, error) {
-	if err := a.deps.People.SetSeat(c, c.workspace.Number, in.Member, control.SeatEdit{Role: (*control.Role)(in.Body.Role), ExportUserData: in.Body.ExportUserData}); err != nil {
+	rev, err := meant(c)
+	if err != nil {
 		return client.Member{}, err
 	}
+	if err := a.deps.People.SetSeat(c, c.workspace.Number, in.Member, control.SeatEdit{Role: (*control.Role)(in.Body.Role), ExportUserData: in.Body.ExportUserData, Rev: rev}); err != nil {
+		return client.Member{}, err
+	}
+	return a.member(c, in.Member)
+}
+
+// member gives a member of the workspace of the path. Errors: not_found.
+func (a *api) member(c *call, id control.MemberID) (client.Member, error) {
 	all, err := a.deps.People.Seats(c, c.workspace.Number)
 	if err != nil {
 		return client.Member{}, err
 	}
-	for _, s := range all {
-		if s.ID == in.Member {
-			return showSeat(s), nil
-		}
+	i := slices.IndexFunc(all, func(s control.Seat) bool { return s.ID == id })
+	if i < 0 {
+		return client.Member{}, fault.New(fault.NotFound, "", "The workspace has no such member.")
 	}
-	return client.Member{}, fault.New(fault.NotFound, "", "The member has just been taken out of the workspace.")
+	c.versioned(all[i].Membership.State())
+	return showSeat(all[i]), nil
 }
 
 type memberIn struct {

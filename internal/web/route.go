@@ -115,6 +115,10 @@ var (
 	versionsOfConnector = &versions{[]string{"connector.edit", "connector.launch", "connector.pause", "connector.resume", "connector.upgrade", "connector.delete"},
 		func(c *call) string { return c.r.PathValue("connector") }}
 
+	versionsOfDraft = &versions{[]string{"draft.save"}, func(c *call) string { return c.r.PathValue("draft") }}
+
+	versionsOfMember = &versions{[]string{"member.edit", "member.join"}, func(c *call) string { return c.r.PathValue("member") }}
+
 	versionsOfExport = &versions{[]string{"data_export.save", "data_export.unlink"}, func(*call) string { return control.DataExportID }}
 )
 

@@ -71,3 +71,36 @@ func TestWhoseNamesThereAreIsNotTold(t *testing.T) {
 	rename(installer, workspaceID(w.globex.Number)).refused(422) // else an address would mean two
 	rename(installer, "acme-2").read(200, nil)
 }
+
+// Whatever a row changes field by field, or keeps anew, has versions: a change that is meant for another one is refused and
+// told who was quicker, the same again is no change, and one that is meant for none goes through.
+func TestDraftsAndMembersHaveVersions(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, row := range map[string]struct {
+		method, path string
+		first, other string // bodies
+	}{
+		"a draft":  {"PUT", w.planeExamples()["getDraft"](editor).path, `{"name":"one"}`, `{"name":"two"}`},
+		"a member": {"PATCH", w.peopleExamples()["getMember"](admin).path, `{"role":"editor"}`, `{"export_user_data":false,"role":"administrator"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := w.session(admin)
+			change := func(body, match string) answer { return w.ask(row.method, row.path, body, with(h, "If-Match", match)) }
+			old := w.ask("GET", row.path, nil, h).read(200, nil).header.Get("ETag")
+			now := change(row.first, old).read(200, nil).header.Get("ETag")
+			if old == "" || now == old {
+				t.Fatalf("versions %s, then %s", old, now)
+			}
+			e := change(row.other, old).refused(412)
+			if !strings.HasPrefix(e.Message, mailOf(admin)+" changed it at ") {
+				t.Errorf("got %q", e.Message)
+			}
+			if again := w.ask("GET", row.path, nil, h).header.Get("ETag"); again != now {
+				t.Errorf("a refused change left version %s, was %s", again, now)
+			}
+			change(row.other, now).read(200, nil)
+			change(row.first, "*").read(200, nil)
+			change(row.other, "x").refused(400)
+		})
+	}
+}

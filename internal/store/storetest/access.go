@@ -154,16 +154,19 @@ func access(run runner) {
 		stolen := d
 		stolen.Workspace = other.Number
 		want(t, e.SaveDraft(t.Context(), stolen), fault.Conflict)
+		stolen.Rev = got.Rev
+		want(t, e.SaveDraft(t.Context(), stolen), fault.Stale)
 		want(t, e.DeleteDraft(t.Context(), other.Number, d.ID), fault.NotFound)
-		d.Edit.SecretAccessKey = nil
+		d.Edit.SecretAccessKey, d.Rev, d.UpdatedAt = nil, got.Rev, e.now.Add(time.Millisecond)
 		ok(t, e.SaveDraft(t.Context(), d))
+		want(t, e.SaveDraft(t.Context(), d), fault.Stale)
 		got, err = e.Draft(t.Context(), w.Number, d.ID)
 		ok(t, err)
 		if got.Edit.SecretAccessKey != nil {
 			t.Fatal("a secret that was taken back is there")
 		}
 		second := d
-		second.ID = control.NewConnectorID()
+		second.ID, second.Rev = control.NewConnectorID(), 0
 		ok(t, e.SaveDraft(t.Context(), second))
 		ds, err := e.Drafts(t.Context(), w.Number)
 		ok(t, err)

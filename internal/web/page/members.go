@@ -201,7 +201,7 @@ func saveMember(v *visit) error {
 	if export != m.ExportUserData && (m.ExportUserData || v.mayGiveData()) { // else the form did not ask
 		edit.ExportUserData = &export
 	}
-	if _, err := v.api.UpdateMember(v, v.place.Workspace, m.ID, edit); err != nil {
+	if _, err := v.api.UpdateMember(v, v.place.Workspace, m.ID, edit, ""); err != nil {
 		if err = v.said(err); !isInput(err) {
 			return err
 		}
