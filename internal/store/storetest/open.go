@@ -11,7 +11,7 @@ import (
 
 // Open gives a store over an empty SQLite database, for tests of rooms that work with one. Each of onStatement is
 // called before each statement.
-func Open(t *testing.T, onStatement ...func(sql string)) *store.Store {
+func Open(t testing.TB, onStatement ...func(sql string)) *store.Store {
 	t.Helper()
 	types, err := event.NewCatalogue(nil)
 	ok(t, err)

@@ -200,7 +200,7 @@ func (e *env) drop(l control.Lane, first, last eventlog.Offset) control.Drop {
 	}
 }
 
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
