@@ -23,6 +23,13 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 	if err != nil {
 		return c, frame{}, v.said(err)
 	}
+	if d := c.Delivery; d != nil && (c.Status == "failing" || c.Status == "paused") { // then little is read, and all of it waits
+		w, err := v.api.GetWaiting(v, v.place.Workspace, c.ID)
+		if err != nil {
+			return c, frame{}, v.said(err)
+		}
+		d.Waiting, d.LagSeconds = &w.Events, nil
+	}
 	f := v.frame(c.Name, "/currents")
 	f.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {c.Name, ""}}
 	if f.Says, err = v.currentSays(c); err != nil {
@@ -76,12 +83,8 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 	case "retrying":
 		s.Text = v.t("page.says_retrying", "time", since)
 	case "failing", "paused":
-		w, err := v.api.GetWaiting(v, v.place.Workspace, c.ID)
-		if err != nil {
-			return nil, v.said(err)
-		}
 		key := map[string]string{"failing": "page.current_failing", "paused": "page.current_paused"}[c.Status]
-		s.Text = v.t(key, "time", since) + " " + v.t("page.current_kept", "n", w.Events)
+		s.Text = v.t(key, "time", since) + " " + v.t("page.current_kept", "n", *d.Waiting)
 	case "active":
 		minutes, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: "minute"})
 		if err != nil {
@@ -251,17 +254,10 @@ func (v *visit) problemHint(name string) string {
 
 // currentFigures are the numbers that a Current's page begins with. day is what came of the last 24 hours.
 func (v *visit) currentFigures(c client.Connector, day client.AuditCount, base string) []figure {
-	waiting, last := figure{Name: v.t("page.waiting"), Text: "–"}, figure{Name: v.t("page.last_file"), Text: "–"}
-	if d := c.Delivery; d != nil {
-		if d.Waiting != nil {
-			waiting.Text = v.lang.Number(*d.Waiting)
-			if *d.Waiting > 0 && d.LagSeconds != nil && *d.LagSeconds >= 1 {
-				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
-			}
-		}
-		if d.LastFileAt != nil {
-			last.Time = v.moment(*d.LastFileAt)
-		}
+	waiting, last := figure{Name: v.t("page.waiting")}, figure{Name: v.t("page.last_file"), Text: "–"}
+	waiting.Text, waiting.Small = v.waits(c.Delivery)
+	if d := c.Delivery; d != nil && d.LastFileAt != nil {
+		last.Time = v.moment(*d.LastFileAt)
 	}
 	return []figure{
 		{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(day.Accepted), Href: base + "/audit"},

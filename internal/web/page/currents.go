@@ -83,8 +83,7 @@ func listCurrents(v *visit) error {
 
 	f := v.frame(v.t("page.rail_currents"), "/currents")
 	f.Live = liveEvery
-	p := listPage{Frame: f, Table: table{Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true},
-		{v.t("page.current_day"), true}, {v.t("page.current_trend"), false}, {v.t("page.last_file"), false}}}}
+	p := listPage{Frame: f, Table: table{Columns: v.currentColumns()}}
 	var create *button
 	if v.may("editor") {
 		create = &button{Text: v.t("page.create_current"), Kind: "primary", Icon: "plus", Href: v.path("/currents/new")}
@@ -154,19 +153,22 @@ func pageOf(q url.Values) int {
 	return max(1, int(n))
 }
 
+// currentColumns head the rows of Currents.
+func (v *visit) currentColumns() []column {
+	return []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true}, {v.t("page.current_day"), true}, {v.t("page.current_trend"), false}, {v.t("page.last_file"), false}}
+}
+
 func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts) listed {
 	place := strings.TrimSuffix(c.Destination.Bucket+"/"+c.Destination.Folder, "/")
 	at, state := v.path("/currents/"+c.ID), stateOf(c)
-	status, waiting, last := cell{Pill: v.status(state)}, cell{Text: "–"}, cell{Text: "–"}
+	status, waiting, last := cell{Pill: v.status(state)}, cell{}, cell{Text: "–"}
+	waiting.Text, waiting.Small = v.waits(c.Delivery)
 	if d := c.Delivery; d != nil {
 		if state == "failing" || state == "retrying" {
 			status.Small = v.problem(d.Problem)
 		}
-		if d.Waiting != nil {
-			waiting.Text = v.lang.Number(*d.Waiting)
-			if *d.Waiting > 0 && d.LagSeconds != nil && *d.LagSeconds >= 1 {
-				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
-			}
+		if state == "failing" || state == "paused" { // then little is read, and all of it waits
+			waiting = cell{Text: v.lang.Number(counts.Accepted - counts.Delivered - counts.Dropped)}
 		}
 		if d.LastFileAt != nil {
 			last = cell{Time: v.moment(*d.LastFileAt)}
@@ -178,6 +180,17 @@ func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts)
 	}
 	return listed{c.Name, place, state, row{[]cell{{Text: c.Name, Href: at, Small: place}, status, waiting, {Text: v.lang.Number(counts.Accepted), Href: at + "/audit"},
 		{Spark: newSpark(v.t("page.current_trend_says", "name", c.Name), hours)}, last}}}
+}
+
+// waits says how many events wait, and for how long the oldest has.
+func (v *visit) waits(d *client.Delivery) (n, oldest string) {
+	if d == nil || d.Waiting == nil {
+		return "–", ""
+	}
+	if *d.Waiting > 0 && d.LagSeconds != nil && *d.LagSeconds >= 1 {
+		oldest = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
+	}
+	return v.lang.Number(*d.Waiting), oldest
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

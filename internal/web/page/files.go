@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func showFiles(v *visit) error {
 		return err
 	}
 	for _, x := range files {
-		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Time: v.moment(x.At)}, {Text: x.EventType, Mono: true, Href: v.path("/currents/" + c.ID + "/files/" + x.ID), Small: nameOf(x)},
+		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Time: v.moment(x.At)}, {Text: x.EventType, Mono: true, Href: v.path("/currents/" + c.ID + "/files/" + x.ID), Small: nameOf(c, x)},
 			{Text: v.lang.Number(int64(x.Events))}, {Text: v.lang.Bytes(x.Bytes)}, {Text: v.cut(x.Cut)}}})
 	}
 	v.pages(&p.Table, part)
@@ -70,13 +71,9 @@ func showFiles(v *visit) error {
 	return nil
 }
 
-// nameOf is what a file's key adds to what the page says already: its day and hour, and its own name.
-func nameOf(x client.File) string {
-	_, name, ok := strings.Cut(x.Key, "/event_type="+x.EventType+"/")
-	if !ok {
-		return x.Key
-	}
-	return name
+// nameOf is what a file's row says of its key: its hour, and its own name without what all files of the Current have.
+func nameOf(c client.Connector, x client.File) string {
+	return hourText(x.Hour) + " UTC · " + strings.TrimPrefix(path.Base(x.Key), path.Base(c.Destination.Prefix)+"+")
 }
 
 // cut says why a file was closed. One that this program does not know stays as it is named.
@@ -159,7 +156,7 @@ func showFile(v *visit) error {
 
 // quoted writes a word for a shell.
 func quoted(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:") == "" {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:") == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

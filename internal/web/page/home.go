@@ -31,6 +31,10 @@ func showHome(v *visit) error {
 	if err != nil {
 		return err
 	}
+	counts, err := v.api.GetCounts(v, v.place.Workspace)
+	if err != nil {
+		return v.said(err)
+	}
 	f := v.frame(v.t("page.home"), homeHere)
 	f.Live = liveEvery
 	p := sectionsPage{Frame: f}
@@ -53,7 +57,7 @@ func showHome(v *visit) error {
 		p.Frame.Says = v.currentsSay(states)
 		p.Frame.Says.Text += " " + v.t("page.current_day_says", "n", o.Day.Accepted)
 		p.Sections = append(p.Sections, section{Figures: v.homeFigures(o)}, section{Title: v.t("page.home_minutes"), Chart: v.minutesChart(o.Minutes)},
-			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all)})
+			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all, counts)})
 	}
 	if v.me.Installation {
 		m, err := v.api.GetInstallation(v)
@@ -107,7 +111,7 @@ func (v *visit) minutesChart(minutes []client.MinuteCount) *chart {
 }
 
 // homeTable names the Currents that need somebody, and then those with the newest files.
-func (v *visit) homeTable(all []client.Connector) *table {
+func (v *visit) homeTable(all []client.Connector, counts []client.ConnectorCounts) *table {
 	at := func(c client.Connector) time.Time {
 		if c.Delivery == nil || c.Delivery.LastFileAt == nil {
 			return time.Time{}
@@ -117,10 +121,13 @@ func (v *visit) homeTable(all []client.Connector) *table {
 	slices.SortStableFunc(all, func(a, b client.Connector) int {
 		return cmp.Or(slices.Index(bySeverity, stateOf(a))-slices.Index(bySeverity, stateOf(b)), at(b).Compare(at(a)))
 	})
-	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true}, {v.t("page.last_file"), false}}}
+	t := table{Columns: v.currentColumns()}
 	for _, c := range all[:min(homeCurrents, len(all))] {
-		cells := v.listedCurrent(c, client.ConnectorCounts{}).row.Cells
-		t.Rows = append(t.Rows, row{[]cell{cells[0], cells[1], cells[2], cells[5]}})
+		i := slices.IndexFunc(counts, func(n client.ConnectorCounts) bool { return n.Connector == c.ID })
+		if i < 0 {
+			continue // it was deleted in between
+		}
+		t.Rows = append(t.Rows, v.listedCurrent(c, counts[i]).row)
 	}
 	return &t
 }
