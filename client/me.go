@@ -17,6 +17,11 @@ func (c *Client) SignIn(ctx context.Context, in SignIn) (Me, error) {
 	return ask[Me](ctx, c, post("/sign-in", in))
 }
 
+// GetSignIn gives the ways to sign in.
+func (c *Client) GetSignIn(ctx context.Context) (SignInWays, error) {
+	return ask[SignInWays](ctx, c, get("/sign-in"))
+}
+
 // SignOut ends the session.
 func (c *Client) SignOut(ctx context.Context) error { return c.tell(ctx, post("/sign-out", nil)) }
 

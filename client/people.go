@@ -33,6 +33,11 @@ type MeEdit struct {
 	Mail     *string `json:"mail,omitempty" enum:",urgent,all"`
 }
 
+// SignInWays are how people can sign in beside their password.
+type SignInWays struct {
+	Elsewhere string `json:"elsewhere,omitempty" doc:"Where a browser goes to sign in at the OpenID Connect provider; absent: there is none."`
+}
+
 // SignIn is what a member signs in with.
 type SignIn struct {
 	Email    string `json:"email"`

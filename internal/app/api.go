@@ -62,7 +62,7 @@ func (s *system) openAPI(ctx context.Context) error {
 // ahead lets what belongs to the API reach it as it is: other addresses are made canonical by redirects.
 func (s *system) ahead(rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/auth/") {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
 			s.api.ServeHTTP(w, r)
 			return
 		}

@@ -252,7 +252,8 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 		"signIn": func(who string) example {
 			return example{path: "/sign-in", body: client.SignIn{Email: mailOf(who), Password: w.password(who)}}
 		},
-		"signOut": at("/sign-out"),
+		"getSignIn": at("/sign-in"),
+		"signOut":   at("/sign-out"),
 		"requestPasswordReset": func(who string) example {
 			return example{path: "/password-resets", body: client.PasswordReset{Email: mailOf(who)}}
 		},

@@ -72,7 +72,9 @@ func (e *elsewhere) answer(do func(c *call) (to string, err error)) http.Handler
 			w.Header()[k] = v
 		}
 		if err != nil {
-			httpd.WriteError(w, r, fault.Wrap(err, "sign in elsewhere"))
+			err = fault.Wrap(err, "sign in elsewhere")
+			leave(r.Context(), err)
+			httpd.WriteError(w, r, err)
 			return
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)
@@ -86,8 +88,10 @@ func (e *elsewhere) ask(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 		var err error
 		// The provider goes on with this context to fetch its keys, after this request has ended.
 		if p, err = oidc.NewProvider(context.WithoutCancel(ctx), e.cfg.Issuer); err != nil {
-			return nil, nil, fault.New(fault.Unavailable, "", "The sign-in provider does not answer.").WithRetry(5 * time.Second).
-				WithHint("Try again, or sign in with a password.").WithCause(err)
+			e := &fault.Error{Code: fault.Unavailable,
+				Msg:  fault.Message{Key: "oidc.unreachable", Text: "The sign-in provider does not answer."},
+				Hint: fault.Message{Key: "oidc.unreachable_hint", Text: "Try again, or sign in with a password."}}
+			return nil, nil, e.WithRetry(5 * time.Second).WithCause(err)
 		}
 		e.provider.Store(p)
 	}
@@ -118,21 +122,22 @@ func (e *elsewhere) leave(c *call) (string, error) {
 // comeBack begins a session for whoever the provider says came back. Errors: forbidden, unavailable; those of
 // People.SignInWith.
 func (e *elsewhere) comeBack(c *call) (string, error) {
-	refuse := func(cause error, message string) (string, error) {
-		return "", fault.New(fault.Forbidden, "", "%s", message).WithHint("Begin to sign in anew.").WithCause(cause)
+	refuse := func(cause error, message fault.Message) (string, error) {
+		e := &fault.Error{Code: fault.Forbidden, Msg: message, Hint: fault.Message{Key: "oidc.anew_hint", Text: "Begin to sign in anew."}}
+		return "", e.WithCause(cause)
 	}
 	cookie, err := c.r.Cookie(e.cookie())
 	if err != nil {
-		return refuse(err, "This sign-in was not begun in this browser, has ended already, or took too long.")
+		return refuse(err, fault.Message{Key: "oidc.not_begun", Text: "This sign-in was not begun in this browser, has ended already, or took too long."})
 	}
 	c.setCookie(e.cookie(), "", 0) // whatever comes of it: it counts once
 	kept := strings.SplitN(cookie.Value, ".", 3)
 	q := c.r.URL.Query()
 	if len(kept) != 3 || subtle.ConstantTimeCompare([]byte(kept[0]), []byte(q.Get("state"))) != 1 {
-		return refuse(nil, "This is not the sign-in that this browser began.")
+		return refuse(nil, fault.Message{Key: "oidc.other", Text: "This is not the sign-in that this browser began."})
 	}
 	if q.Get("code") == "" {
-		return refuse(fault.New(fault.Forbidden, "", "%.200q: %.200q", q.Get("error"), q.Get("error_description")), "The sign-in provider has let nobody in.")
+		return refuse(fault.New(fault.Forbidden, "", "%.200q: %.200q", q.Get("error"), q.Get("error_description")), fault.Message{Key: "oidc.nobody", Text: "The sign-in provider has let nobody in."})
 	}
 	ctx := reaching(c)
 	p, o, err := e.ask(ctx)
@@ -141,11 +146,11 @@ func (e *elsewhere) comeBack(c *call) (string, error) {
 	}
 	token, err := o.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(kept[2]))
 	if err != nil {
-		return refuse(err, "The sign-in provider does not confirm this sign-in.")
+		return refuse(err, fault.Message{Key: "oidc.unconfirmed", Text: "The sign-in provider does not confirm this sign-in."})
 	}
 	who, err := e.read(ctx, p, token, kept[1])
 	if err != nil {
-		return refuse(err, "What the sign-in provider says cannot be trusted.")
+		return refuse(err, fault.Message{Key: "oidc.untrusted", Text: "What the sign-in provider says cannot be trusted."})
 	}
 	who.Client = c.client()
 	c.Context = control.WithActor(c.Context, control.Actor{Address: who.Address, Request: httpd.RequestID(c.r)})

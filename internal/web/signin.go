@@ -17,6 +17,8 @@ func (a *api) signInRoutes() []route {
 	return []route{
 		{name: "signIn", method: http.MethodPost, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK, also: []fault.Code{fault.Unauthorized},
 			summary: "Begins a session, in a cookie. A 401 with the field problem code: the second factor is missing or wrong.", op: op(a.signIn)},
+		{name: "getSignIn", method: http.MethodGet, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK,
+			summary: "Gives the ways to sign in beside a password.", op: op(a.signInWays)},
 		{name: "signOut", method: http.MethodPost, path: "/sign-out", right: control.RightAnyone, group: group, status: http.StatusNoContent,
 			summary: "Ends the session, if there is one.", op: op(a.signOut)},
 		{name: "requestPasswordReset", method: http.MethodPost, path: "/password-resets", right: control.RightAnyone, group: group, status: http.StatusNoContent,
@@ -36,6 +38,13 @@ func (a *api) signInRoutes() []route {
 		{name: "acceptAsMember", method: http.MethodPost, path: "/me/invitations", right: control.RightSession, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
 			summary: "Takes an invitation up as the member who asks.", op: op(a.acceptAsMember)},
 	}
+}
+
+func (a *api) signInWays(*call, struct{}) (out client.SignInWays, _ error) {
+	if a.cfg.OIDC.Issuer != "" {
+		out.Elsewhere = oidcPath
+	}
+	return out, nil
 }
 
 type signInIn struct {

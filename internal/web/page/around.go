@@ -108,7 +108,7 @@ func (v *visit) spaces() *menu {
 }
 
 // firstPage is the page of a workspace that one comes to first.
-const firstPage = "/currents"
+const firstPage = ""
 
 // inbox gives the bell with how much is unread, of the workspace and, for who looks after it, of the installation. A
 // count that cannot be had is left out: the page has more to say.

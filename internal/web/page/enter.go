@@ -13,6 +13,8 @@ func enterPages() []page {
 		{"GET /{$}", false, home},
 		{"GET /sign-in", true, showSignIn},
 		{"POST /sign-in", true, signIn},
+		{"GET /auth/oidc", true, signInElsewhere},
+		{"GET /auth/oidc/callback", true, signInElsewhere},
 		{"POST /sign-out", true, signOut},
 		{"POST /language", false, chooseLanguage},
 		{"GET /password", true, showForgotten},
@@ -36,8 +38,9 @@ func home(v *visit) error {
 	return nil
 }
 
+// showSignIn asks who is there; with the parameter again also who is known, for what takes a fresh sign-in.
 func showSignIn(v *visit) error {
-	if v.me != nil {
+	if v.me != nil && !v.r.URL.Query().Has("again") {
 		v.redirect(v.r.URL.Query().Get("next"))
 		return nil
 	}
@@ -48,14 +51,22 @@ func showSignIn(v *visit) error {
 func signInAgain(v *visit, err error) error {
 	problems := v.problems(err)
 	f := v.frame(v.t("page.sign_in"), "")
-	next := v.r.URL.Query().Get("next")
+	f.Alone = true
+	next, email := v.r.URL.Query().Get("next"), v.form("email")
+	if email == "" && v.me != nil {
+		email = v.me.Email
+	}
 	signIn := form{
 		Action: "/sign-in?next=" + url.QueryEscape(next), Problem: v.wrong(err),
 		Parts: []part{
-			{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: problems["email"], Required: true}},
+			{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: email, Error: problems["email"], Required: true}},
 			{Field: &field{Name: "password", Label: v.t("page.password"), Type: "password", Autocomplete: "current-password", Error: problems["password"], Required: true}},
 		},
 		Buttons: []button{{Text: v.t("page.sign_in"), Kind: "primary"}, {Text: v.t("page.forgotten"), Kind: "quiet", Href: "/password"}},
+	}
+	if ways, err := v.api.GetSignIn(v); err == nil && ways.Elsewhere != "" {
+		elsewhere := button{Text: v.t("page.sign_in_elsewhere"), Icon: "external-link", Href: ways.Elsewhere + "?next=" + url.QueryEscape(next)}
+		signIn.Buttons = append(signIn.Buttons[:1:1], elsewhere, signIn.Buttons[1])
 	}
 	if problems["code"] != "" {
 		code := field{Name: "code", Label: v.t("page.code"), Hint: v.t("page.code_hint"), Autocomplete: "one-time-code", Mono: true, Required: true}
@@ -84,6 +95,41 @@ func signIn(v *visit) error {
 		return signInAgain(v, err)
 	}
 	v.redirect(v.r.URL.Query().Get("next"))
+	return nil
+}
+
+// nextCookie is where visitors were going while they sign in elsewhere.
+const nextCookie = "millrace_next"
+
+// signInElsewhere sends the visitor to the provider, and lets them in when they come back. What goes wrong is said above
+// the form that signs in here.
+func signInElsewhere(v *visit) error {
+	if next := v.r.URL.Query().Get("next"); next != "" {
+		http.SetCookie(v.w, &http.Cookie{Name: nextCookie, Value: url.QueryEscape(next), Path: "/auth/oidc", MaxAge: 10 * 60, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	}
+	q, err := http.NewRequestWithContext(v, http.MethodGet, "http://api"+v.r.URL.RequestURI(), nil)
+	if err != nil {
+		return err
+	}
+	a, err := inside{v}.RoundTrip(q)
+	if err != nil {
+		return err
+	}
+	switch refused := v.refusal(); {
+	case a.StatusCode == http.StatusNotFound: // there is no provider
+		return nothingHere(v)
+	case a.StatusCode != http.StatusSeeOther && isInput(refused):
+		return signInAgain(v, refused)
+	case a.StatusCode != http.StatusSeeOther:
+		return refused
+	}
+	to := a.Header.Get("Location")
+	if k, err := v.r.Cookie(nextCookie); err == nil && to == "/" {
+		to, _ = url.QueryUnescape(k.Value) // what cannot be read leads to the first page
+		to = local(to)
+		http.SetCookie(v.w, &http.Cookie{Name: nextCookie, Path: "/auth/oidc", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	}
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 	return nil
 }
 
@@ -170,21 +216,27 @@ func linkAgain(v *visit, wrong error) error {
 	}
 	problems := v.problems(wrong)
 	title := v.t("page.invited")
-	f := form{Problem: v.wrong(wrong), Intro: []string{v.t("page.first_text")}, Buttons: []button{{Text: v.t("page.join"), Kind: "primary"}}}
+	f := form{Problem: v.wrong(wrong), Buttons: []button{{Text: v.t("page.join"), Kind: "primary"}}}
 	switch {
 	case l.Kind == "first":
 		title = v.t("page.first")
-		f.Parts = append(f.Parts, part{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: problems["email"], Required: true}})
+		f.Intro = []string{v.t("page.first_text")}
 	case l.Workspace != "":
 		f.Intro = []string{v.t("page.invited_text", "by", l.By, "workspace", l.Workspace, "email", l.Email)}
 	default:
 		f.Intro = []string{v.t("page.invited_installation", "by", l.By, "email", l.Email)}
 	}
 	switch {
-	case l.Known && v.me == nil:
+	case v.me != nil: // whatever address it was sent to
+		f.Intro = append(f.Intro, v.t("page.take_up_text", "email", v.me.Email))
+		f.Buttons = []button{{Text: v.t("page.take_up"), Kind: "primary"}, {Text: v.t("page.sign_out"), Kind: "quiet", Action: "/sign-out"}}
+	case l.Known:
 		v.redirect("/sign-in?next=" + url.QueryEscape(v.r.URL.Path))
 		return nil
-	case !l.Known:
+	default:
+		if l.Kind == "first" {
+			f.Parts = append(f.Parts, part{Field: &field{Name: "email", Label: v.t("page.email"), Type: "email", Autocomplete: "username", Value: v.form("email"), Error: problems["email"], Required: true}})
+		}
 		f.Parts = append(f.Parts,
 			part{Field: &field{Name: "name", Label: v.t("page.your_name"), Autocomplete: "name", Value: v.form("name"), Error: problems["name"], Required: true}},
 			part{Field: v.newPassword(problems)})
@@ -199,14 +251,11 @@ func linkAgain(v *visit, wrong error) error {
 	return nil
 }
 
-// accept takes an invitation up: as the member who is signed in where the address is theirs, else as a new one.
+// accept takes a link up: as the member who is signed in, else as a new one.
 func accept(v *visit) error {
 	token := v.r.PathValue("token")
-	l, err := v.api.LookAtLink(v, client.LinkToken{Token: token})
-	if err != nil {
-		return v.said(err)
-	}
-	if l.Known {
+	var err error
+	if v.me != nil {
 		_, err = v.api.AcceptAsMember(v, client.LinkToken{Token: token})
 	} else {
 		_, err = v.api.Accept(v, client.Accept{Token: token, Email: v.form("email"), Name: v.form("name"), Password: v.form("password"), Language: string(v.lang)})

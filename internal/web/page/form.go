@@ -70,7 +70,7 @@ func (v *visit) wrong(err error) *banner {
 	if err == nil {
 		return nil
 	}
-	b := &banner{Tone: bad, Icon: "circle-alert", Title: v.message(err)}
+	b := &banner{Tone: bad, Icon: "circle-alert", Title: v.message(err), Actions: v.waysOut(err)}
 	if len(v.problems(err)) > 0 {
 		b.Title = v.t("page.form_wrong")
 	}

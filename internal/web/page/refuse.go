@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
@@ -24,7 +25,7 @@ func (v *visit) refuse(err error) {
 	if code == fault.Internal || code == fault.Corrupt {
 		v.p.deps.Logger.Error("a page failed", "path", v.r.Pattern, "request_id", httpd.RequestID(v.r), "error", err)
 	}
-	b := banner{Tone: warn, Icon: "triangle-alert", Title: v.message(err), Actions: []button{{Text: v.t("page.to_start"), Href: "/"}}}
+	b := banner{Tone: warn, Icon: "triangle-alert", Title: v.message(err), Actions: append(v.waysOut(err), button{Text: v.t("page.to_start"), Href: "/"})}
 	if hint := v.hint(err); hint != "" {
 		b.Texts = append(b.Texts, hint)
 	}
@@ -47,6 +48,14 @@ func (v *visit) message(err error) string {
 // speaks reports whether there is such a sentence in the visitor's language.
 func (v *visit) speaks(m fault.Message) bool {
 	return m.Text != "" && (m.Key != "" || v.lang == text.English)
+}
+
+// waysOut lead to what err asks for.
+func (v *visit) waysOut(err error) []button {
+	if e := fault.As(err); e != nil && e.Msg.Key == "control.sign_in_again" {
+		return []button{{Text: v.t("page.sign_in_again"), Kind: "primary", Href: "/sign-in?again=&next=" + url.QueryEscape(v.r.URL.Path)}}
+	}
+	return nil
 }
 
 // hint says what to do about err; empty if there is no advice.

@@ -27,7 +27,7 @@ import (
 // world is an installation with its pages, as browsers see it. Nothing of it is a fake but the mail server, which there
 // is none of.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	h      http.Handler
 	people *control.People
 	plane  *control.Plane
@@ -41,6 +41,7 @@ type world struct {
 		SaveHealth(ctx context.Context, h control.Health) error
 	}
 
+	later    time.Duration                                // that the clock of sessions is ahead
 	rejected []control.Rejection                          // of every key
 	call     func(context.Context, control.Webhook) error // nil: taken
 }
@@ -50,19 +51,27 @@ func (w *world) at(path string) string { return fmt.Sprintf("/w/%d%s", w.acme.Nu
 
 const password = "correct horse battery"
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	s := storetest.Open(t)
+	return newWorldOf(t, web.OIDC{})
+}
+
+// newWorldOf is newWorld where people may sign in elsewhere.
+func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string)) *world {
+	t.Helper()
+	s := storetest.Open(t, onStatement...)
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
 	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
 	plane := &control.Plane{Store: s, Catalogue: types}
-	w := &world{t: t, store: s, people: control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
+	w := &world{t: t, store: s}
+	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
+		Now: func() time.Time { return time.Now().Add(w.later) },
 		Send: func(context.Context, control.Letter) error {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
-		}})}
-	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+		}})
+	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, OIDC: elsewhere}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},
 		Call: func(ctx context.Context, h control.Webhook) error {
 			if w.call == nil {
@@ -75,7 +84,9 @@ func newWorld(t *testing.T) *world {
 		Say: func(l text.Language, n control.Notice) (title, words string) {
 			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
 		},
-		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}, nil }})
+		Machine: func(context.Context) (client.Installation, error) {
+			return client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}, nil
+		}})
 	must(t, err)
 	w.plane = plane
 	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler), BaseURL: func() string { return "https://mill.example" }})
@@ -109,7 +120,7 @@ func (w *world) launchIn(name, folder string) string {
 	return string(c.Connector)
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
