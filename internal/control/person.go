@@ -191,6 +191,15 @@ type PersonEvents struct {
 	Revenue      float64
 }
 
+// Deed is a custom event or a product, and how often a person did or bought it.
+type Deed struct {
+	Kind        NameKind
+	Name        string
+	First, Last time.Time
+	Count       int64
+	Revenue     float64
+}
+
 // PersonMessage is to be joined to what a person had of a campaign, Canvas or step: the last time they received or
 // entered it, the first time they opened or clicked.
 type PersonMessage struct {

@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/eventlog/segment"
 	"github.com/millrace/millrace/internal/profile"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/vfs/vfstest"
 )
@@ -25,10 +24,17 @@ import (
 type world struct {
 	t      testing.TB
 	log    eventlog.Log
-	people *store.Profiles
+	people people
 	types  *event.Catalogue
 	reader *event.Reader
 	n      int
+}
+
+// people is what a reader needs of the store, and how to look at what came of it.
+type people interface {
+	profile.Store
+	SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error)
+	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
 }
 
 const acme uint32 = 7

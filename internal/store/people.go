@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -402,18 +401,9 @@ func (p *Profiles) Begin(ctx context.Context, log eventlog.ID, at eventlog.Offse
 	})
 }
 
-// Deed is a custom event or a product, and how often a person did or bought it.
-type Deed struct {
-	Kind        control.NameKind
-	Name        string
-	First, Last time.Time
-	Count       int64
-	Revenue     float64
-}
-
 // Done gives what a person did, by name.
-func (p *Profiles) Done(ctx context.Context, who *control.Person) ([]Deed, error) {
-	out, err := list(p.s.reader(ctx), func(r scanner) (d Deed, err error) {
+func (p *Profiles) Done(ctx context.Context, who *control.Person) ([]control.Deed, error) {
+	out, err := list(p.s.reader(ctx), func(r scanner) (d control.Deed, err error) {
 		var first, last int64
 		err = r.Scan(&d.Kind, &d.Name, &first, &last, &d.Count, &d.Revenue)
 		d.First, d.Last = fromMillis(first), fromMillis(last)
