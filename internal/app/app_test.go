@@ -790,6 +790,21 @@ func TestAKeyThatAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
 	}
 }
 
+func TestTheLastUseOfAKeyIsKeptWhenTheServerStops(t *testing.T) {
+	w := newWorld(t)
+	began := time.Now().Truncate(time.Millisecond)
+	w.deliver(1)
+	p := w.open()
+	acme, err := p.store.WorkspaceBy(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := p.store.Keys(t.Context(), acme.Number)
+	if err != nil || len(keys) != 1 || keys[0].UsedAt.Before(began) {
+		t.Errorf("the keys are %+v, %v", keys, err)
+	}
+}
+
 func TestDurationsInJSONLogsSayTheirUnit(t *testing.T) {
 	var out bytes.Buffer
 	cfg, err := Settings{Environ: []string{"MILLRACE_LOG_FORMAT=json"}}.Load()

@@ -281,6 +281,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	errands.Go(func() { s.scheduleChecks(ctx) })
 	errands.Go(func() { s.watchQuota(ctx, log) })
 	errands.Go(func() { s.watchKeys(ctx, notifier.Wake) })
+	errands.Go(func() { in.NoteUse(ctx) })
 	errands.Go(func() {
 		if err := notifier.Run(ctx); err != nil && ctx.Err() == nil {
 			s.logger.Error("nobody is told anything any more until the next start", "error", err)

@@ -65,7 +65,7 @@ func (v *visit) kindsOf(w client.Webhook) string {
 	if len(names) == 0 {
 		return v.t("page.all_kinds")
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, " · ")
 }
 
 func newWebhook(v *visit) error {

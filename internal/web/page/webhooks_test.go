@@ -47,7 +47,7 @@ func TestAWebhookIsMadeTriedAndDeleted(t *testing.T) {
 			t.Error("the secret is not shown")
 		}
 		list := b.get(w.at("/settings/webhooks"))
-		list.has(t, http.StatusOK, url, say(l, "page.kind_failing")+", "+say(l, "page.kind_dropped"))
+		list.has(t, http.StatusOK, url, say(l, "page.kind_failing")+" · "+say(l, "page.kind_dropped"))
 		at := linkTo(t, list, w.at("/settings/webhooks"))
 		p := b.get(at)
 		p.has(t, http.StatusOK, url, say(l, "page.signature"))
