@@ -16,6 +16,7 @@ func installationPages() []page {
 		{"GET /installation", false, showMachine},
 		{"GET /installation/workspaces/new", false, newSpace},
 		{"POST /installation/workspaces/new", false, createSpace},
+		{"GET /installation/changes", false, listAllChanges},
 		{"GET /installation/people", false, listPeople},
 		{"GET /installation/people/invite", false, newAdministrator},
 		{"POST /installation/people/invite", false, inviteAdministrator},
@@ -317,4 +318,43 @@ func revokeInvite(v *visit) error {
 		}
 		return v.done("/installation/people", "page.people_revoked", "email", email)
 	})
+}
+
+// kindsOfAllThings are those of workspaces and of people.
+var kindsOfAllThings = append(slices.Clone(kindsOfThings), kindOfThing{"session", "page.me_sessions"}, kindOfThing{"token", "page.me_tokens"})
+
+// listAllChanges lists who changed what, of the installation and of all workspaces.
+func listAllChanges(v *visit) error {
+	people, err := collect(v, v.api.ListPeople(v))
+	if err != nil {
+		return err
+	}
+	spaces, err := collect(v, v.api.ListWorkspaces(v))
+	if err != nil {
+		return err
+	}
+	var who []client.Member
+	for _, p := range people {
+		who = append(who, client.Member{ID: p.ID, Name: personName(p)})
+	}
+	f := v.frame(v.t("page.machine_changes"), "/installation/changes")
+	f.Says = &says{Text: v.t("page.machine_changes_say")}
+	asked, filter, wrong := v.changeFilter(who, kindsOfAllThings)
+	p := listPage{Frame: f, Filter: filter}
+	if wrong == nil {
+		ctx, part := v.part()
+		all, err := collect(v, v.api.ListInstallationChanges(ctx, asked))
+		if err != nil {
+			return err
+		}
+		p.Table = v.changeTable(all)
+		for i, e := range all { // where it was: the table of one workspace need not say
+			if j := slices.IndexFunc(spaces, func(w client.Workspace) bool { return w.ID == e.Workspace }); j >= 0 {
+				p.Table.Rows[i].Cells[0].Small = spaces[j].Name
+			}
+		}
+		v.pages(&p.Table, part)
+	}
+	v.show(statusOf(wrong), "list", p)
+	return nil
 }

@@ -84,3 +84,15 @@ func TestAnAdministratorIsInvited(t *testing.T) {
 		b.get(revoke).has(t, http.StatusNotFound)
 	}
 }
+
+func TestTheLogOfAllChangesIsForInstallationAdministrators(t *testing.T) {
+	w := newWorld(t)
+	w.signedIn("en").get("/installation/changes").has(t, http.StatusForbidden)
+	w.installs()
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.get("/installation/changes").has(t, http.StatusOK, say(l, "page.machine_changes_say"), say(l, "page.deed_workspace_create"), `<div class="muted small">acme</div>`, "ada@acme.example")
+		b.get("/installation/changes?kind=token").has(t, http.StatusOK, say(l, "page.changes_none"), `<option value="token" selected>`)
+		b.get("/installation/changes?from=x").has(t, http.StatusUnprocessableEntity, `id="from-error"`)
+	}
+}

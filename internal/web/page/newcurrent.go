@@ -75,7 +75,7 @@ func launchCurrent(v *visit) error {
 	var check client.Check
 	switch {
 	case kept != nil:
-		if _, err = v.api.SaveDraft(v, workspace, kept.ID, e); err == nil && v.form("do") != "draft" {
+		if _, err = v.api.SaveDraft(v, workspace, kept.ID, e, ""); err == nil && v.form("do") != "draft" {
 			check, err = v.api.LaunchDraft(v, workspace, kept.ID)
 		}
 	case v.form("do") == "draft":
