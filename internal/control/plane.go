@@ -37,6 +37,7 @@ type Store interface {
 	UpdateConnector(ctx context.Context, c Connector, k *Credentials, also ...int) error
 	Undrained(ctx context.Context, workspace uint32, id ConnectorID) ([]Destination, error)
 	Access(ctx context.Context, l Lane) (Access, error)
+	LoggedAccess(ctx context.Context, l Lane) (Access, error)
 	SetFeatures(ctx context.Context, l Lane, f Features, region string) error
 	ExternalID(ctx context.Context, workspace uint32, i Integration) (string, error)
 

@@ -271,41 +271,50 @@ func (c conn) setCredentials(l control.Lane, k control.Credentials) error {
 //
 // Errors: not_found if the lane's destination is unknown; forbidden if it has no credentials (erased, or lost
 // with the database): only the customer can give them again.
-func (s *Store) Access(ctx context.Context, l control.Lane) (control.Access, error) {
-	var a control.Access
-	return a, s.snapshot(ctx, "find access", func(c conn) error {
-		cs, err := list(c, scanConfig, "SELECT config FROM connector_configs WHERE connector = ? AND destination = ? ORDER BY version DESC LIMIT 1",
-			string(l.Connector), l.Destination)
-		if err != nil {
-			return err
-		}
-		if len(cs) == 0 {
-			return fault.New(fault.NotFound, "", "there is no destination %s", laneName(l))
-		}
-		d := cs[0].Destination
-		a = control.Access{Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption}
-		var sealed []byte
-		var features, region string
-		err = c.one("SELECT access_key_id, secret, role_arn, features, region FROM credentials WHERE connector = ? AND destination = ?",
-			[]any{string(l.Connector), l.Destination}, &a.AccessKeyID, &sealed, &a.RoleARN, &features, &region)
-		if errors.Is(err, sql.ErrNoRows) || (err == nil && sealed == nil && a.RoleARN == "") {
-			return errNoCredentials()
-		}
-		if err != nil {
-			return err
-		}
-		if region != "" {
-			a.Region = region // as found: where it differs from what was typed, the store is right
-		}
-		if err := json.Unmarshal([]byte(features), &a.Features); err != nil {
-			return fault.New(fault.Corrupt, "", "the features of %s are not JSON", laneName(l)).WithCause(err)
-		}
-		if a.RoleARN != "" {
-			return c.assume(&a, cs[0].Workspace, control.IntegrationCurrents, cs[0].Name)
-		}
-		a.SecretAccessKey, err = s.ring.Open(sealed, sealContext(l))
+func (s *Store) Access(ctx context.Context, l control.Lane) (a control.Access, err error) {
+	err = s.snapshot(ctx, "find access", func(c conn) error { return c.access(l, &a) })
+	return a, err
+}
+
+// LoggedAccess is Access in a transaction that writes the entry which ctx has: who uses it to look into the bucket stands
+// in the log of changes before they have.
+func (s *Store) LoggedAccess(ctx context.Context, l control.Lane) (a control.Access, err error) {
+	err = s.inTx(ctx, "find access", func(c conn) error { return c.access(l, &a) })
+	return a, err
+}
+
+func (c conn) access(l control.Lane, a *control.Access) error {
+	cs, err := list(c, scanConfig, "SELECT config FROM connector_configs WHERE connector = ? AND destination = ? ORDER BY version DESC LIMIT 1",
+		string(l.Connector), l.Destination)
+	if err != nil {
 		return err
-	})
+	}
+	if len(cs) == 0 {
+		return fault.New(fault.NotFound, "", "there is no destination %s", laneName(l))
+	}
+	d := cs[0].Destination
+	*a = control.Access{Bucket: d.Bucket, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle, Encryption: d.Encryption}
+	var sealed []byte
+	var features, region string
+	err = c.one("SELECT access_key_id, secret, role_arn, features, region FROM credentials WHERE connector = ? AND destination = ?",
+		[]any{string(l.Connector), l.Destination}, &a.AccessKeyID, &sealed, &a.RoleARN, &features, &region)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && sealed == nil && a.RoleARN == "") {
+		return errNoCredentials()
+	}
+	if err != nil {
+		return err
+	}
+	if region != "" {
+		a.Region = region // as found: where it differs from what was typed, the store is right
+	}
+	if err := json.Unmarshal([]byte(features), &a.Features); err != nil {
+		return fault.New(fault.Corrupt, "", "the features of %s are not JSON", laneName(l)).WithCause(err)
+	}
+	if a.RoleARN != "" {
+		return c.assume(a, cs[0].Workspace, control.IntegrationCurrents, cs[0].Name)
+	}
+	a.SecretAccessKey, err = c.s.ring.Open(sealed, sealContext(l))
+	return err
 }
 
 // SetFeatures remembers how a lane's store differs from Amazon S3 and in which region the bucket lies; an empty

@@ -23,6 +23,8 @@ func (a *api) ledgerRoutes() []route {
 			summary: "Lists the files that were delivered, in the order of writing, or the other way round.", op: op(a.listFiles)},
 		{name: "getFile", method: http.MethodGet, path: atConnector + "/files/{file}", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives a file of the ledger.", op: op(a.getFile)},
+		{name: "getFileRecords", method: http.MethodGet, path: atConnector + "/files/{file}/records", right: control.RightExportUserData, group: group, status: http.StatusOK,
+			also: []fault.Code{fault.Conflict}, summary: "Reads the first records of a file with the connector's credentials. The log of changes keeps who looked.", op: op(a.getFileRecords)},
 		{name: "listLosses", method: http.MethodGet, path: atConnector + "/losses", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists what was dropped by rule, and why.", op: op(a.listLosses)},
 		{name: "getAudit", method: http.MethodGet, path: atConnector + "/audit", right: control.RightView, group: group, status: http.StatusOK,
@@ -122,23 +124,32 @@ type fileIn struct {
 }
 
 func (a *api) getFile(c *call, in fileIn) (out client.File, err error) {
-	f, err := a.ledger(c, ledgerIn{Connector: in.Connector})
+	f, err := a.file(c, in)
 	if err != nil {
 		return out, err
+	}
+	buckets, err := a.buckets(c, in.Connector)
+	return a.showFile(f, buckets), err
+}
+
+// file gives a row of the ledger. Errors: not_found.
+func (a *api) file(c *call, in fileIn) (control.File, error) {
+	f, err := a.ledger(c, ledgerIn{Connector: in.Connector})
+	if err != nil {
+		return control.File{}, err
 	}
 	id, err := a.deps.IDs.number(fileID, in.File)
 	if err != nil {
-		return out, err
+		return control.File{}, err
 	}
 	found, err := a.deps.Store.Files(c, f, id-1, 1)
+	if err == nil && (len(found) == 0 || found[0].ID != id) {
+		err = fault.New(fault.NotFound, "", "There is nothing of this name.")
+	}
 	if err != nil {
-		return out, err
+		return control.File{}, err
 	}
-	if len(found) == 0 || found[0].ID != id {
-		return out, fault.New(fault.NotFound, "", "There is nothing of this name.")
-	}
-	buckets, err := a.buckets(c, in.Connector)
-	return a.showFile(found[0], buckets), err
+	return found[0], nil
 }
 
 func (a *api) listLosses(c *call, in ledgerIn) (out client.Page[client.Loss], err error) {

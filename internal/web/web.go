@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -51,6 +52,7 @@ type Deps struct {
 	Plane     *control.Plane
 	Store     Store
 	Catalogue *event.Catalogue
+	Open      func(control.Access) (bucket.Bucket, error) // a customer's bucket
 	Rejected  func(control.KeyID) (total int64, last []control.Rejection)
 	Wake      func()                                                    // a job waits
 	Account   func(context.Context) (string, error)                     // of AWS, that takes on customers' roles; see bucket.Assumer

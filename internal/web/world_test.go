@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -34,7 +35,8 @@ type world struct {
 	acme    control.Workspace
 	globex  control.Workspace
 
-	statements atomic.Int64 // of SQL
+	bucket     *buckettest.Memory // every connector's
+	statements atomic.Int64       // of SQL
 }
 
 // The people of a world, by what their addresses begin with.
@@ -53,7 +55,7 @@ var everybody = []string{viewer, exporter, editor, admin, stranger, installer}
 // newWorld makes a world that answers the table of the API, or rows in its place. A change of cfg comes by change.
 func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, bucket: buckettest.NewMemory()}
 	s := storetest.Open(t, func(string) { w.statements.Add(1) })
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 		return fault.New(fault.Unavailable, "", "There is no mail server.")
 	}})
 	cfg := Config{}
-	deps := Deps{People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+	deps := Deps{People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler), Open: w.bucket.Open,
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil },
 		Account: func(context.Context) (string, error) { return "123456789012", nil }, Call: func(context.Context, control.Webhook) error { return nil },
