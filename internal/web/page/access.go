@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/client"
@@ -109,9 +110,6 @@ const pasted = "paste"
 // empty: that is not said.
 func (v *visit) paste(a access, path string) (part, error) {
 	out := live{ID: pasted}
-	if a.bucket != "" && path != "" {
-		out.Parts = append(out.Parts, part{Line: &line{"files-at", v.t("page.files_at"), path}})
-	}
 	made := false
 	for _, method := range []string{"role", "key"} {
 		// The vendor's form of an export's policy for keys opens other buckets too: the tight one stands first.
@@ -136,7 +134,10 @@ func (v *visit) paste(a access, path string) (part, error) {
 			}}})
 		}
 	}
-	if !made {
+	switch {
+	case made && path != "":
+		out.Parts = slices.Insert(out.Parts, 0, part{Line: &line{"files-at", v.t("page.files_at"), path}})
+	case !made:
 		out.Parts = append(out.Parts, part{Text: v.t("page.policy_later")})
 	}
 	return part{Live: &out}, nil

@@ -43,7 +43,7 @@ func showCheck(v *visit) error {
 	if exports {
 		here, crumbs = "/partners", []crumb{{v.t("page.rail_partners"), v.path("/partners")}, {partnerName, v.path("/partners/s3")}}
 	}
-	title := v.t(checkTitles[c.State])
+	title := v.t("page.form_check_title")
 	p := checkPage{Frame: v.frame(title, here), Steps: v.steps(c)}
 	p.Frame.Crumbs = append(crumbs, crumb{title, ""})
 	for _, n := range c.Notes {
@@ -64,7 +64,8 @@ func showCheck(v *visit) error {
 			p.Actions = append(p.Actions, button{Text: v.t("page.send_test_events"), Icon: "send", Href: at + "/test-events", Post: true})
 		}
 	case "failed":
-		p.Results = append(p.Results, *v.whyFailed(c, map[string]string{}))
+		p.Frame.Says = &says{bad, "circle-x", v.t(cmp.Or(failedSays[c.For], "page.form_check_failed"))}
+		p.Results = append(p.Results, *v.failure(c))
 		p.Actions = v.afterFailure(c)
 	default:
 		p.Watch, p.Frame.Refresh = true, checkEvery
@@ -80,10 +81,11 @@ func showCheck(v *visit) error {
 	return nil
 }
 
-var checkTitles = map[string]string{"waiting": "page.checking", "running": "page.checking", "passed": "page.check_passed", "failed": "page.check_failed"}
-
 // passedSays say what has come of a check.
 var passedSays = map[string]string{"launch": "page.form_launched", "edit": "page.form_saved", "export_save": "page.form_saved"}
+
+// failedSays say what a check that has failed leaves as it is.
+var failedSays = map[string]string{"launch": "page.form_launch_failed", "edit": "page.form_edit_failed", "export_save": "page.form_edit_failed"}
 
 // afterFailure offers what to do about a check that has failed: above all, the form as it was sent.
 func (v *visit) afterFailure(c client.Check) []button {
@@ -175,14 +177,22 @@ var failedFields = map[string]string{
 	"not_implemented": "destination.endpoint", "bad_request": "destination.endpoint",
 }
 
-// whyFailed says why a check has failed, and adds to problems what is wrong with the fields of its form.
-func (v *visit) whyFailed(c client.Check, problems map[string]string) *banner {
+// failure says why a check has failed, without its steps.
+func (v *visit) failure(c client.Check) *banner {
 	b := &banner{Tone: bad, Icon: "circle-x", Title: v.t("page.check_failed")}
 	if c.Error != nil {
 		b.Title = cmp.Or(c.Error.Message, v.t("page.form_wrong"))
 		if c.Error.Hint != "" {
 			b.Texts = append(b.Texts, c.Error.Hint)
 		}
+	}
+	return b
+}
+
+// whyFailed says why a check has failed, and adds to problems what is wrong with the fields of its form.
+func (v *visit) whyFailed(c client.Check, problems map[string]string) *banner {
+	b := v.failure(c)
+	if c.Error != nil {
 		for _, f := range c.Error.Fields {
 			if !isStep(f.Field) {
 				problems[f.Field] = f.Message

@@ -234,7 +234,7 @@ func (v *visit) currentParts(f currentForm, in formParts) ([]part, error) {
 	folder := v.accessField(f.access, said, "folder", "page.folder", f.folder, "folder")
 	folder.Live = pasted
 
-	parts := []part{{Pair: []field{name, contact}}, {Heading: v.t("page.form_access")}}
+	parts := []part{{Pair: []field{name, contact}}}
 	if same := v.sameAs(f, in); same != nil {
 		parts = append(parts, part{Field: same})
 	}

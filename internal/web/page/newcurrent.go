@@ -75,7 +75,11 @@ func launchCurrent(v *visit) error {
 	var check client.Check
 	switch {
 	case kept != nil:
-		if _, err = v.api.SaveDraft(v, workspace, kept.ID, e, ""); err == nil && v.form("do") != "draft" {
+		var saved client.Draft
+		if saved, err = v.api.SaveDraft(v, workspace, kept.ID, e, v.form("etag")); err == nil {
+			kept = &saved
+		}
+		if err == nil && v.form("do") != "draft" {
 			check, err = v.api.LaunchDraft(v, workspace, kept.ID)
 		}
 	case v.form("do") == "draft":
@@ -115,7 +119,7 @@ func (v *visit) showNew(status int, f currentForm, kept *client.Draft, problems 
 	x := form{Problem: wrong, Parts: parts, Enter: true, Buttons: []button{{Text: v.t("page.launch"), Kind: "primary"}, {Text: v.t("page.form_draft_save"), Name: "do", Value: "draft"}}}
 	if kept != nil {
 		title = kept.Name
-		x.Hidden = []hidden{{"draft", kept.ID}}
+		x.Hidden = []hidden{{"draft", kept.ID}, {"etag", kept.ETag}}
 		x.Buttons = append(x.Buttons, button{Text: v.t("page.form_draft_delete"), Kind: "quiet", Icon: "trash-2", Href: v.path("/drafts/" + kept.ID + "/delete")})
 	}
 	x.unplaced(problems)

@@ -42,16 +42,16 @@
 
   // A part of the page that a form's fields decide is made anew by the server while they are typed.
   const live = (() => {
-    let timer, running;
+    const timers = {}, running = {}; // by part
     return (form, id, part = id, wait = 250) => {
-      clearTimeout(timer);
-      timer = setTimeout(async () => {
-        running?.abort();
-        running = new AbortController();
+      clearTimeout(timers[id]);
+      timers[id] = setTimeout(async () => {
+        running[id]?.abort();
+        running[id] = new AbortController();
         const body = new URLSearchParams(new FormData(form));
         body.set("part", part);
         try {
-          const answer = await fetch(form.action, { method: "POST", body, signal: running.signal, headers: { "X-Part": id } });
+          const answer = await fetch(form.action, { method: "POST", body, signal: running[id].signal, headers: { "X-Part": id } });
           const made = answer.ok && swap(id, await answer.text());
           if (made && wait === 0) [...made.querySelectorAll("input, button")].findLast((x) => x.name === "transformation" || x.value === id)?.focus();
         } catch { /* the next keystroke, or the form itself, asks again */ }
