@@ -13,6 +13,7 @@ type Count struct {
 	Accepted  int64     `json:"accepted" doc:"Accepted then while the connector selected their type."`
 	Delivered int64     `json:"delivered" doc:"Of an hour or a day: those of them that are in the bucket. Of a minute: what was brought there in it, whenever it was accepted."`
 	Dropped   int64     `json:"dropped" doc:"Likewise of what was dropped by rule. What was lost in unknown number is only in the audit."`
+	Bytes     int64     `json:"bytes" doc:"Of the files that delivered."`
 }
 
 // ConnectorCounts are a connector's last 24 hours.

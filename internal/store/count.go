@@ -42,8 +42,8 @@ func (s *Store) Tallies(ctx context.Context, workspace uint32, from, until event
 func (c conn) hourTallies(workspace uint32, of choice, from, until eventlog.Hour) (map[control.ConnectorID]map[eventlog.Hour]control.Tally, error) {
 	out, err := tallies[eventlog.Hour]{
 		table: "counts", unit: "hour", hour: "hour",
-		delivered: "SELECT connector, hour, events FROM delivered_hours WHERE connector " + of.is + " AND hour >= ? AND hour < ?",
-		dropped: "SELECT connector, hour, SUM(events) FROM drops WHERE connector " + of.is + ` AND hour >= ? AND hour < ?
+		delivered: "SELECT connector, hour, events, bytes FROM delivered_hours WHERE connector " + of.is + " AND hour >= ? AND hour < ?",
+		dropped: "SELECT connector, hour, SUM(events), 0 FROM drops WHERE connector " + of.is + ` AND hour >= ? AND hour < ?
 			AND target = 0 AND events > 0 AND event_type <> '' GROUP BY connector, hour`,
 	}.of(c, workspace, of, from, until, []any{int32(from), int32(until)})
 	for _, hours := range out {
@@ -67,8 +67,8 @@ func (s *Store) MinuteTallies(ctx context.Context, workspace uint32, id control.
 		}
 		all, err := tallies[control.Minute]{
 			table: "minute_counts", unit: "minute", hour: "minute / 60",
-			delivered: "SELECT connector, at / 60000, SUM(events) FROM files WHERE connector = ? AND at >= ? AND at < ? AND target = 0 GROUP BY connector, at / 60000",
-			dropped: `SELECT connector, at / 60000, SUM(events) FROM drops WHERE connector = ? AND at >= ? AND at < ?
+			delivered: "SELECT connector, at / 60000, SUM(events), SUM(size) FROM files WHERE connector = ? AND at >= ? AND at < ? AND target = 0 GROUP BY connector, at / 60000",
+			dropped: `SELECT connector, at / 60000, SUM(events), 0 FROM drops WHERE connector = ? AND at >= ? AND at < ?
 				AND target = 0 AND events > 0 AND event_type <> '' GROUP BY connector, at / 60000`,
 		}.of(c, workspace, only(id), from, until, []any{millis(from.Start()), millis(until.Start())})
 		out = all[id]
@@ -80,7 +80,7 @@ func (s *Store) MinuteTallies(ctx context.Context, workspace uint32, id control.
 // tallies is where tallies by a unit of time are found.
 type tallies[T ~int32] struct {
 	table, unit, hour  string // of what was accepted; hour is the expression for the hour that a unit is in
-	delivered, dropped string // queries for connector, unit and number
+	delivered, dropped string // queries for connector, unit, events and bytes
 }
 
 // conditionsAtOnce is how many conditions stand in one statement at most. Source: SQLite takes 500 parts of a compound
@@ -150,22 +150,22 @@ func (q tallies[T]) of(c conn, workspace uint32, of choice, from, until T, bound
 			return nil, err
 		}
 	}
-	ledger := func(query string, as func(events int64) control.Tally) error {
+	ledger := func(query string, as func(events, bytes int64) control.Tally) error {
 		_, err := list(c, func(r scanner) (none struct{}, err error) {
 			var id control.ConnectorID
 			var at T
-			var events int64
-			if err = r.Scan(&id, &at, &events); err == nil {
-				add(id, at, as(events))
+			var events, bytes int64
+			if err = r.Scan(&id, &at, &events, &bytes); err == nil {
+				add(id, at, as(events, bytes))
 			}
 			return none, err
 		}, query, slices.Concat(of.args, bounds)...)
 		return err
 	}
-	if err := ledger(q.delivered, func(n int64) control.Tally { return control.Tally{Delivered: n} }); err != nil {
+	if err := ledger(q.delivered, func(n, bytes int64) control.Tally { return control.Tally{Delivered: n, Bytes: bytes} }); err != nil {
 		return nil, err
 	}
-	return out, ledger(q.dropped, func(n int64) control.Tally { return control.Tally{Dropped: n} })
+	return out, ledger(q.dropped, func(n, _ int64) control.Tally { return control.Tally{Dropped: n} })
 }
 
 // AcceptedMinutes gives how many events a workspace accepted in each minute, from and later, before until, whoever

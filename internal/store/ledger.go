@@ -27,15 +27,15 @@ func (c conn) insertFiles(l control.Lane, files []control.File) error {
 			f.Partition, f.Log.String(), int64(f.First), int64(f.Last), f.Events, f.RawHash[:], f.Size, f.Version, f.Encoder, f.Cut,
 			f.Adopted, millis(f.At)}
 	}
-	sums := map[eventlog.Hour]int64{}
+	sums := map[eventlog.Hour]control.Tally{}
 	err := several("INSERT INTO files ("+fileColumns+") VALUES ", nil, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		" ON CONFLICT (connector, destination, object_key) DO NOTHING RETURNING hour, target, events", rows, func(query string, all []any) error {
+		" ON CONFLICT (connector, destination, object_key) DO NOTHING RETURNING hour, target, events, size", rows, func(query string, all []any) error {
 			_, err := list(c, func(r scanner) (none struct{}, err error) {
 				var h eventlog.Hour
 				var target uint32
-				var events int64
-				if err = r.Scan(&h, &target, &events); target == 0 {
-					sums[h] += events
+				var n control.Tally
+				if err = r.Scan(&h, &target, &n.Delivered, &n.Bytes); target == 0 {
+					sums[h] = sums[h].Plus(n)
 				}
 				return none, err
 			}, query, all...)
@@ -45,11 +45,11 @@ func (c conn) insertFiles(l control.Lane, files []control.File) error {
 		return err
 	}
 	rows = rows[:0]
-	for h, events := range sums {
-		rows = append(rows, []any{string(l.Connector), int32(h), events})
+	for h, n := range sums {
+		rows = append(rows, []any{string(l.Connector), int32(h), n.Delivered, n.Bytes})
 	}
-	return c.many("INSERT INTO delivered_hours (connector, hour, events) VALUES ", nil, "(?, ?, ?)",
-		" ON CONFLICT (connector, hour) DO UPDATE SET events = delivered_hours.events + excluded.events", rows)
+	return c.many("INSERT INTO delivered_hours (connector, hour, events, bytes) VALUES ", nil, "(?, ?, ?, ?)",
+		" ON CONFLICT (connector, hour) DO UPDATE SET events = delivered_hours.events + excluded.events, bytes = delivered_hours.bytes + excluded.bytes", rows)
 }
 
 func scanFile(r scanner) (f control.File, err error) {

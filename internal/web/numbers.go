@@ -110,7 +110,7 @@ func (a *api) getConnectorCounts(c *call, in countsIn) (out client.Page[client.C
 func hourFrom(t time.Time) eventlog.Hour { return eventlog.HourOf(t.Add(time.Hour - 1)) }
 
 func showTally(at time.Time, t control.Tally) client.Count {
-	return client.Count{At: at.UTC(), Accepted: t.Accepted, Delivered: t.Delivered, Dropped: t.Dropped}
+	return client.Count{At: at.UTC(), Accepted: t.Accepted, Delivered: t.Delivered, Dropped: t.Dropped, Bytes: t.Bytes}
 }
 
 // dayHours is how many hours make the last day.

@@ -169,15 +169,16 @@ CREATE TABLE minute_counts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX minute_counts_minute ON minute_counts (minute);
 
--- How many events the files of an hour hold, without test events: a sum of files, kept with them.
+-- How many events and bytes the files of an hour hold, without test events: a sum of files, kept with them.
 CREATE TABLE delivered_hours (
   connector TEXT    NOT NULL REFERENCES connectors (id),
   hour      INTEGER NOT NULL,
   events    INTEGER NOT NULL,
+  bytes     INTEGER NOT NULL,
   PRIMARY KEY (connector, hour)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO delivered_hours (connector, hour, events)
-  SELECT connector, hour, SUM(events) FROM files WHERE target = 0 GROUP BY connector, hour;
+INSERT INTO delivered_hours (connector, hour, events, bytes)
+  SELECT connector, hour, SUM(events), SUM(size) FROM files WHERE target = 0 GROUP BY connector, hour;
 
 CREATE INDEX files_at ON files (connector, at); -- for the cap of test connectors, and counts by minute
 CREATE INDEX files_newest ON files (connector, id);

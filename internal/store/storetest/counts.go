@@ -50,7 +50,9 @@ func counts(run runner) {
 		unknown.Events = -1
 		e.reach(laneOf(all.Config), 60, files, drop, unknown)
 		e.reach(laneOf(all.Config), 61, files) // written again, they stand there once
-		e.reach(laneOf(some.Config), 61, []control.File{in(e.file(laneOf(some.Config), 10, 11), opens, h)})
+		little := in(e.file(laneOf(some.Config), 10, 11), opens, h)
+		e.reach(laneOf(some.Config), 61, []control.File{little})
+		bytes := map[string]map[eventlog.Hour]int64{"all": {h: files[0].Size + files[1].Size, h - 1: files[2].Size}, "some": {h: little.Size}}
 
 		for _, from := range []eventlog.Hour{h - 2, h - 1, h, h + 1} {
 			tallies, err := e.Tallies(t.Context(), w.Number, from, h+1)
@@ -61,7 +63,7 @@ func counts(run runner) {
 				one, err := e.HourTallies(t.Context(), w.Number, c.Connector, from, h+1)
 				ok(t, err)
 				for x := from; x <= h; x++ {
-					var sum control.Tally
+					sum := control.Tally{Bytes: bytes[name][x]}
 					for _, n := range audit[x] {
 						sum = sum.Plus(control.Tally{Accepted: n.Accepted, Delivered: n.Delivered, Dropped: n.Dropped})
 					}
@@ -116,7 +118,7 @@ func counts(run runner) {
 
 		got, err := e.MinuteTallies(t.Context(), w.Number, c.Connector, now-59, now+1)
 		ok(t, err)
-		equal(t, "minutes", got, map[control.Minute]control.Tally{now: {Accepted: 7, Delivered: 3, Dropped: 9}, now - 1: {Accepted: 7, Delivered: 4}})
+		equal(t, "minutes", got, map[control.Minute]control.Tally{now: {Accepted: 7, Delivered: 3, Dropped: 9, Bytes: late.Size}, now - 1: {Accepted: 7, Delivered: 4, Bytes: before.Size}})
 		accepted, err := e.AcceptedMinutes(t.Context(), w.Number, now-59, now+1)
 		ok(t, err)
 		equal(t, "of the workspace", accepted, map[control.Minute]int64{now: 557, now - 1: 7})

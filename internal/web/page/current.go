@@ -185,9 +185,19 @@ func showCurrent(v *visit) error {
 	if err != nil {
 		return v.said(err)
 	}
+	of, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: "hour"})
+	if err != nil {
+		return v.said(err)
+	}
+	var day client.Count
+	for _, n := range of {
+		day.Accepted += n.Accepted
+		day.Delivered += n.Delivered
+		day.Bytes += n.Bytes
+	}
 	f.Live = liveEvery
 	p := sectionsPage{Frame: f, Banners: v.currentBanners(c)}
-	types, day := byType(hours)
+	types, _ := byType(hours)
 	accepted := day.Accepted
 	for _, n := range counts {
 		accepted += n.Accepted
@@ -253,7 +263,7 @@ func (v *visit) problemHint(name string) string {
 }
 
 // currentFigures are the numbers that a Current's page begins with. day is what came of the last 24 hours.
-func (v *visit) currentFigures(c client.Connector, day client.AuditCount, base string) []figure {
+func (v *visit) currentFigures(c client.Connector, day client.Count, base string) []figure {
 	waiting, last := figure{Name: v.t("page.waiting")}, figure{Name: v.t("page.last_file"), Text: "–"}
 	waiting.Text, waiting.Small = v.waits(c.Delivery)
 	if d := c.Delivery; d != nil && d.LastFileAt != nil {
@@ -261,7 +271,7 @@ func (v *visit) currentFigures(c client.Connector, day client.AuditCount, base s
 	}
 	return []figure{
 		{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(day.Accepted), Href: base + "/audit"},
-		{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(day.Delivered), Href: base + "/files"},
+		{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(day.Delivered), Small: v.lang.Bytes(day.Bytes), Href: base + "/files"},
 		waiting, last,
 	}
 }

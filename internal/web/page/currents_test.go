@@ -111,7 +111,7 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 	file := regexp.MustCompile(`href="(` + at + `/files/[^"]+)"`)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
-		p := b.get(at).has(t, http.StatusOK, say(l, "page.current_types"), "users.messages.email.Open", `class="plane"`, say(l, "page.current_days"))
+		p := b.get(at).has(t, http.StatusOK, say(l, "page.current_types"), "users.messages.email.Open", `class="plane"`, say(l, "page.current_days"), l.Bytes(2048*(pageRows+5)))
 		p.lacks(t, say(l, "page.waiting_first"))
 		for _, by := range []string{"minute", "hour", "day", "nonsense"} {
 			b.get(at+"?by="+by).has(t, http.StatusOK, `class="plane"`)
