@@ -100,6 +100,7 @@ type WebhookIssued struct {
 // WebhookTest is what came of a trial call.
 type WebhookTest struct {
 	OK      bool   `json:"ok" doc:"The receiver took it."`
+	Status  int    `json:"status,omitempty" doc:"Of HTTP, that a receiver answered with that did not take it; absent: nothing came."`
 	Message string `json:"message,omitempty" doc:"Why it did not."`
 }
 

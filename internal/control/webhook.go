@@ -21,6 +21,10 @@ func NoticeKinds() []NoticeKind {
 	}
 }
 
+// ParamStatus is the parameter of the error of a trial call that says which status of HTTP the receiver answered with, a
+// whole number; 0 if nothing came.
+const ParamStatus = "status"
+
 // Limits of webhooks.
 const (
 	maxWebhookURL    = 2048

@@ -33,7 +33,7 @@ const KindTest = "test"
 // Try calls a webhook once, signed as any call, with a message of kind test; it is neither kept nor tried again.
 //
 // Errors: unavailable, with a sentence that names no more of the address than its host, if the receiver does not take it
-// within 10 s.
+// within 10 s; its parameter control.ParamStatus is the status that the receiver answered with, 0 if nothing came.
 func (n *Notifier) Try(ctx context.Context, w control.Webhook) error {
 	const op = "try webhook"
 	now := time.Now().UTC()
@@ -44,7 +44,9 @@ func (n *Notifier) Try(ctx context.Context, w control.Webhook) error {
 		return fault.From(err, fault.Internal, op)
 	}
 	if out := n.post(ctx, w, id, body); out.err != nil {
-		return fault.New(fault.Unavailable, op, "The call was not taken: %s.", out.err.Error()).WithCause(out.err)
+		untaken := fault.New(fault.Unavailable, op, "The call was not taken: %s.", out.err.Error()).WithCause(out.err)
+		untaken.Params = fault.Params{control.ParamStatus: out.status}
+		return untaken
 	}
 	return nil
 }

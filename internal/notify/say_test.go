@@ -49,7 +49,7 @@ func TestATrialCallIsSignedAndSaysHowItEnded(t *testing.T) {
 		}
 		r.set(500)
 		err = n.Try(t.Context(), w)
-		if e := fault.As(err); e == nil || e.Code != fault.Unavailable || !strings.Contains(e.Message(), "receiver.test answered 500") || strings.Contains(err.Error(), "token") {
+		if e := fault.As(err); e == nil || e.Code != fault.Unavailable || !strings.Contains(e.Message(), "receiver.test answered 500") || strings.Contains(err.Error(), "token") || e.Params[control.ParamStatus] != 500 {
 			t.Errorf("%v", err)
 		}
 		n.https.CloseIdleConnections()

@@ -151,9 +151,10 @@ func webhookClients(dialer func(context.Context, string, string) (net.Conn, erro
 
 // outcome is how a call ended.
 type outcome struct {
-	err   error // nil: accepted
-	final bool  // it never will be
-	down  bool  // the receiver as a whole is in trouble, not this message
+	err    error // nil: accepted
+	final  bool  // it never will be
+	down   bool  // the receiver as a whole is in trouble, not this message
+	status int   // that it answered with; 0: nothing came
 }
 
 // call tries the due sends of one webhook one after the other. Once the receiver is down the others count as tried: each
@@ -243,11 +244,12 @@ func (n *Notifier) post(ctx context.Context, w control.Webhook, id string, body 
 	case c >= 200 && c < 300:
 		return outcome{}
 	case c == http.StatusGone:
-		return outcome{err: fmt.Errorf("%s answered 410: it wants this no more", u.Host), final: true}
+		return outcome{err: fmt.Errorf("%s answered 410: it wants this no more", u.Host), final: true, status: c}
 	default:
 		return outcome{
-			err:  fmt.Errorf("%s answered %d", u.Host, c),
-			down: c >= 500 || c == http.StatusTooManyRequests,
+			err:    fmt.Errorf("%s answered %d", u.Host, c),
+			down:   c >= 500 || c == http.StatusTooManyRequests,
+			status: c,
 		}
 	}
 }

@@ -633,9 +633,9 @@ func TestAWebhookShowsItsSecretOnce(t *testing.T) {
 	if !tried.OK || len(called) != 1 || called[0] != "https://acme.example/hook "+made.Secret {
 		t.Errorf("%+v, %v", tried, called)
 	}
-	fails = fault.New(fault.Unavailable, "", "The call was not taken: acme.example answered 500.")
+	fails = &fault.Error{Code: fault.Unavailable, Msg: fault.Message{Text: "The call was not taken: acme.example answered 500."}, Params: fault.Params{control.ParamStatus: 500}}
 	w.as(editor, "POST", at+"/"+made.ID+"/test", nil).read(200, &tried)
-	if tried.OK || !strings.Contains(tried.Message, "answered 500") {
+	if tried.OK || tried.Status != 500 || !strings.Contains(tried.Message, "answered 500") {
 		t.Errorf("%+v", tried)
 	}
 	w.as(editor, "DELETE", at+"/"+made.ID, nil).read(204, nil)

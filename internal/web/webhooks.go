@@ -111,7 +111,8 @@ func (a *api) testWebhook(c *call, in webhookIn) (client.WebhookTest, error) {
 		if e == nil || e.Code != fault.Unavailable {
 			return client.WebhookTest{}, err
 		}
-		return client.WebhookTest{Message: e.Message()}, nil
+		status, _ := e.Params[control.ParamStatus].(int)
+		return client.WebhookTest{Status: status, Message: e.Message()}, nil
 	}
 	return client.WebhookTest{OK: true}, nil
 }

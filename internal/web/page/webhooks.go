@@ -4,6 +4,7 @@ import (
 	_ "embed" // the examples
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/client"
@@ -178,10 +179,13 @@ func testWebhook(v *visit) error {
 		return v.said(err)
 	}
 	to := v.path("/settings/webhooks/" + w.ID)
-	if !came.OK {
-		return v.failed(to, "page.told_untaken", "why", came.Message)
+	switch {
+	case came.OK:
+		return v.done(to, "page.told_taken", "address", w.URL)
+	case came.Status != 0:
+		return v.failed(to, "page.told_untaken", "status", strconv.Itoa(came.Status))
 	}
-	return v.done(to, "page.told_taken", "address", w.URL)
+	return v.failed(to, "page.told_unreached")
 }
 
 func deleteWebhook(v *visit) error {

@@ -33,6 +33,7 @@ func TestEachKindOfNoticeIsOfferedOnce(t *testing.T) {
 
 func TestAWebhookIsMadeTriedAndDeleted(t *testing.T) {
 	w := newWorld(t)
+	untaken := fault.New(fault.Unavailable, "", "Untold.")
 	secret := regexp.MustCompile(`mrw_[a-z0-9]{26}`)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
@@ -56,10 +57,11 @@ func TestAWebhookIsMadeTriedAndDeleted(t *testing.T) {
 		}
 		w.call = nil
 		b.post(at+"/test").has(t, http.StatusOK, say(l, "page.told_taken", "address", url))
-		w.call = func(context.Context, control.Webhook) error {
-			return fault.New(fault.Unavailable, "", "It <b>answered</b> 404.")
-		}
-		b.post(at+"/test").has(t, http.StatusOK, `role="alert"`, "&lt;b&gt;answered")
+		w.call = func(context.Context, control.Webhook) error { return untaken }
+		untaken.Params = fault.Params{control.ParamStatus: 404}
+		b.post(at+"/test").has(t, http.StatusOK, `role="alert"`, say(l, "page.told_untaken", "status", "404")).lacks(t, "Untold.")
+		untaken.Params = nil
+		b.post(at+"/test").has(t, http.StatusOK, `role="alert"`, say(l, "page.told_unreached")).lacks(t, "Untold.")
 		b.post(at+"/delete", "confirm", "x").has(t, http.StatusUnprocessableEntity, say(l, "page.delete_webhook_text"))
 		b.post(at+"/delete", "confirm", url).has(t, http.StatusOK, say(l, "page.told_webhook_deleted", "address", url), say(l, "page.webhooks_none"))
 	}
