@@ -1,0 +1,149 @@
+package page
+
+import (
+	"context"
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
+)
+
+// wish is the form of a Current, filled in. What is given comes in place of it, or besides.
+func wish(more ...string) []string {
+	values := []string{"name", "warehouse", "contact_email", "data@acme.example", "method", "key", "destination.bucket", "acme-currents", "destination.folder", "currents",
+		"destination.access_key_id", "AKIAIOSFODNN7EXAMPLE", "destination.secret_access_key", "canary-secret", "codec", "deflate", "flush.interval", "5m0s", "flush.events", "15000", "all", "on"}
+	for i := 0; i < len(more); i += 2 {
+		for j := 0; j < len(values); j += 2 {
+			if values[j] == more[i] {
+				values = append(values[:j], values[j+2:]...)
+				break
+			}
+		}
+	}
+	return append(values, more...)
+}
+
+// noBucket has never heard of the bucket.
+func noBucket(_ context.Context, in bucket.CheckInput) (bucket.Report, error) {
+	return bucket.Report{Heading: fault.Message{Key: "check.heading.no_such_bucket", Text: "S3 credentials are invalid: no such bucket"}, Steps: []bucket.Step{
+		{Action: "s3:GetBucketLocation", State: bucket.Passed},
+		{Action: "s3:ListBucket", State: bucket.Failed, Problem: bucket.NoSuchBucket, Finding: bucket.Finding{
+			Message: fault.Message{Key: "check.no_such_bucket", Text: "There is no bucket called {bucket}."}, Params: fault.Params{"bucket": in.Access.Bucket}, Said: "<b>NoSuchBucket</b>",
+			Remedy: bucket.Remedy{bucket.JSON: `{"Effect": "Allow"}`, bucket.CLI: "aws s3 mb"}}},
+		{Action: "s3:PutObject", State: bucket.Skipped}}}, nil
+}
+
+// link gives the address on a page that matches.
+func (s seen) link(t *testing.T, pattern string) string {
+	t.Helper()
+	m := regexp.MustCompile(`href="(` + pattern + `)"`).FindStringSubmatch(s.body)
+	if m == nil {
+		t.Fatalf("%s leads nowhere like %s:\n%s", s.at, pattern, s.body)
+	}
+	return html.UnescapeString(m[1])
+}
+
+func TestALaunchThatFailsComesBackAsItWasSent(t *testing.T) {
+	for _, l := range text.Languages() {
+		w := newWorld(t)
+		w.plane.Check = noBucket
+		b := w.signedIn(string(l))
+		p := b.post(w.at("/currents/new"), wish("name", "<i>w", "transformation", "email_address", "transformation_action", "hash", "all", "", "groups", "profile", "events", "users.messages.email.Open")...)
+		p.has(t, http.StatusOK, `data-watch="1"`)
+		p.reads(t, l, "page.form_checking_says", "page.form_step_put", "check.no_server")
+		p = b.follow(p)
+		missing := html.EscapeString(text.T(l, "check.no_such_bucket", text.Params{"bucket": "acme-currents"}))
+		p.has(t, http.StatusOK, missing, "&lt;b&gt;NoSuchBucket&lt;/b&gt;", "aws s3 mb", "s3:ListBucket")
+		p.reads(t, l, "check.heading.no_such_bucket", "page.form_launch_failed", "page.form_step_list", "page.form_remedy", "page.form_back")
+		p.lacks(t, "data-watch", "<b>NoSuchBucket")
+		p = b.get(p.link(t, `/w/[^"]*/currents/new\?check=[^"]*`))
+		p.has(t, http.StatusOK, `value="&lt;i&gt;w"`, `value="acme-currents"`, `value="key" checked`, `id="destination.bucket-error"`, missing,
+			`value="email_address"`, `<option value="hash" selected>`, `value="profile" aria-label="`+say(l, "page.group_profile")+`" checked`, `value="users.messages.email.Open" checked`)
+		p.lacks(t, "canary-secret")
+	}
+}
+
+func TestAnErrorStandsBesideItsField(t *testing.T) {
+	w := newWorld(t)
+	b := w.signedIn("pt-BR")
+	p := b.post(w.at("/currents/new"), wish("name", "a/b", "transformation", "nobody_has_it", "transformation_action", "remove", "flush.events", "7", "destination.endpoint", "ftp://x", "all", "")...)
+	p.has(t, http.StatusUnprocessableEntity, `id="name-error"`, `id="transformations-0-error"`, `id="flush.events-error"`, `id="destination.endpoint-error"`, `id="events-error"`, `<details class="fold" open>`)
+	p.lacks(t, "canary-secret", "transformations[0]")
+	// Neither role nor key: the problem stands where it can be seen.
+	b.post(w.at("/currents/new"), wish("method", "role", "destination.role_arn", "")...).has(t, http.StatusUnprocessableEntity, `id="destination.role_arn-error"`)
+}
+
+func TestRowsOfTransformationsComeAndGoWithoutScript(t *testing.T) {
+	w := newWorld(t)
+	b := w.signedIn("en")
+	rows := func(p seen) int { return strings.Count(p.body, `name="transformation"`) }
+	p := b.post(w.at("/currents/new"), wish("transformation", "email_address", "transformation_action", "hash", "part", "transformations")...)
+	if p.has(t, http.StatusOK, `value="email_address"`, `<option value="email_address">`); rows(p) != 2 {
+		t.Errorf("%d rows, want 2", rows(p))
+	}
+	p = b.post(w.at("/currents/new"), wish("transformation", "email_address", "transformation_action", "hash", "transformation", "gender", "transformation_action", "remove", "part", "transformations.0")...)
+	if p.has(t, http.StatusOK, `value="gender"`); rows(p) != 1 {
+		t.Errorf("%d rows, want 1", rows(p))
+	}
+}
+
+func TestACurrentIsLaunchedWithTheBucketAndCredentialsOfAnother(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	b := w.signedIn("en")
+	b.get(w.at("/currents/new")).has(t, http.StatusOK, `<option value="`+id+`">warehouse (acme-currents)`)
+	p := b.follow(b.post(w.at("/currents/new"), wish("name", "second", "destination.same_as", id, "destination.bucket", "", "destination.folder", "second", "destination.access_key_id", "", "destination.secret_access_key", "")...))
+	p.has(t, http.StatusOK, "s3://acme-currents/second/", say(text.English, "page.form_launched"))
+	b.get(p.at).lacks(t, say(text.English, "page.form_launched"))
+}
+
+func TestADraftIsKeptOpenedLaunchedAndDeleted(t *testing.T) {
+	for _, l := range text.Languages() {
+		w := newWorld(t)
+		w.plane.Check = passing
+		b := w.signedIn(string(l))
+		p := b.post(w.at("/currents/new"), wish("name", "<u>d", "destination.bucket", "", "do", "draft")...)
+		p.has(t, http.StatusOK, "&lt;u&gt;d", say(l, "page.status_draft"))
+		at := p.link(t, `/w/[^"]*/currents/new\?draft=[^"]*`)
+		p = b.get(at)
+		p.has(t, http.StatusOK, `value="&lt;u&gt;d"`)
+		p.reads(t, l, "page.secret_kept", "page.form_draft_delete", "page.says_draft")
+		p.lacks(t, "canary-secret")
+		hidden := func(name string) string {
+			return html.UnescapeString(regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(p.body)[1])
+		}
+		draft, etag := hidden("draft"), hidden("etag")
+		// Still without a bucket: refused, and kept as typed.
+		p = b.post(w.at("/currents/new"), wish("name", "done", "destination.bucket", "", "destination.secret_access_key", "", "draft", draft, "etag", etag)...)
+		p.has(t, http.StatusUnprocessableEntity, `id="destination.bucket-error"`, `value="done"`)
+		// Who opened it before that is told of whom.
+		b.post(w.at("/currents/new"), wish("name", "late", "draft", draft, "etag", etag, "do", "draft")...).has(t, http.StatusPreconditionFailed, "ada@acme.example", `value="late"`)
+		p = b.follow(b.post(w.at("/currents/new"), wish("name", "done", "destination.secret_access_key", "", "draft", draft, "etag", hidden("etag"))...))
+		p.has(t, http.StatusOK, "s3://acme-currents/currents/")
+		p.reads(t, l, "page.form_launched")
+
+		b.post(w.at("/currents/new"), wish("name", "other", "do", "draft")...)
+		at = b.get(w.at("/currents")).link(t, `/w/[^"]*/currents/new\?draft=[^"]*`)
+		remove := w.at("/drafts/" + strings.SplitN(at, "draft=", 2)[1] + "/delete")
+		b.post(remove, "confirm", "another").has(t, http.StatusUnprocessableEntity, `id="confirm-error"`)
+		b.post(remove, "confirm", "other").has(t, http.StatusOK, say(l, "page.form_draft_deleted", "name", "other"))
+	}
+}
+
+func TestWhoMayOnlyLookIsOfferedNoForm(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/" + w.launch("warehouse"))
+	b := w.joined(control.Viewer, "en")
+	b.get(at).has(t, http.StatusOK, "warehouse").lacks(t, at+"/settings", at+"/delete", at+"/credentials", at+"/replay", at+"/test-events")
+	b.get(at+"/settings").lacks(t, "<textarea", `name="destination.bucket"`)
+	b.post(at+"/settings", wish("confirmed", "on")...).has(t, http.StatusForbidden)
+	b.post(at+"/delete", "confirm", "warehouse").has(t, http.StatusForbidden)
+	b.post(at+"/pause").has(t, http.StatusForbidden)
+	b.post(w.at("/currents/new"), wish()...).has(t, http.StatusForbidden)
+}
