@@ -19,6 +19,7 @@ type confirmation struct {
 func (v *visit) confirm(c confirmation, do func() error) error {
 	var err error
 	typed := field{Name: "confirm", Label: v.t("page.confirm_label", "name", c.Name), Value: v.form("confirm"), Autocomplete: "off", Mono: true, Required: true}
+	c.Frame.Title = c.Button
 	status := http.StatusOK
 	if v.r.Method == http.MethodPost {
 		if strings.TrimSpace(typed.Value) == c.Name {

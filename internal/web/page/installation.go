@@ -131,7 +131,7 @@ func listPeople(v *visit) error {
 		if p.SeenAt != nil {
 			seen = cell{Time: v.moment(*p.SeenAt)}
 		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: personName(p), Href: personPath(p, ""), Small: p.Email}, v.looksAfter(p), v.factorOf(p), seen, {Time: v.moment(p.CreatedAt)}}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: personName(p), Href: personPath(p, ""), Small: p.Email}, {Text: v.yes(p.Installation)}, {Text: v.yes(p.TwoFactor)}, seen, {Time: v.moment(p.CreatedAt)}}})
 	}
 	page := sectionsPage{Frame: f, Sections: []section{{Table: &t}}}
 	if len(all) > shortList || q != "" {
@@ -162,21 +162,7 @@ func personPath(p client.Person, path string) string {
 	return "/installation/people/" + url.PathEscape(p.ID) + path
 }
 
-func (v *visit) looksAfter(p client.Person) cell {
-	if p.Installation {
-		return cell{Pill: &pill{info, "shield-check", v.t("page.people_administrator")}}
-	}
-	return cell{Text: "–"}
-}
-
-func (v *visit) factorOf(p client.Person) cell {
-	if p.TwoFactor {
-		return cell{Pill: &pill{good, "circle-check", v.t("page.me_factor_on")}}
-	}
-	return cell{Text: v.t("page.me_factor_none")}
-}
-
-// person gives who the address names, and the frame of a page about them.
+// personOf gives who the address names, and the frame of a page about them.
 func (v *visit) personOf() (client.Person, frame, error) {
 	all, err := collect(v, v.api.ListPeople(v))
 	if err != nil {

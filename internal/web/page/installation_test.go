@@ -53,7 +53,7 @@ func TestPeopleAreLookedAfter(t *testing.T) {
 		bob, _, err := w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "bob@acme.example", Name: "Bob <i>", Password: secret.New(password), Workspace: w.acme.Number, Role: control.Viewer})
 		must(t, err)
 		b, at := w.signedIn(string(l)), "/installation/people/"+string(bob.ID)
-		b.get("/installation/people").has(t, http.StatusOK, "Bob &lt;i&gt;", "bob@acme.example", at, say(l, "page.people_administrator")).lacks(t, "<i>")
+		b.get("/installation/people").has(t, http.StatusOK, "Bob &lt;i&gt;", "bob@acme.example", at, say(l, "page.people_looks_after")).lacks(t, "<i>")
 		b.get("/installation/people?q=BOB").has(t, http.StatusOK, "bob@acme.example").lacks(t, "ada@acme.example")
 		b.get(at).has(t, http.StatusOK, say(l, "page.people_make"), at+"/remove").lacks(t, at+"/two-factor")
 		b.post(at+"/administrator").has(t, http.StatusOK, say(l, "page.people_administrator_text"), say(l, "page.people_made", "name", "Bob &lt;i&gt;"))

@@ -69,7 +69,7 @@ func listNotices(v *visit) error {
 		}
 	}
 	if v.me.Installation && v.place != nil {
-		f.Tabs = []tab{{v.place.Name, v.path("/notices"), true}, {v.t("page.installation"), "/installation/notices", false}}
+		f.Tabs = []tab{{v.t("page.spaces_this"), v.path("/notices"), true}, {v.t("page.installation"), "/installation/notices", false}}
 	}
 	p := noticesPage{f, feed{Empty: &empty{v.t("page.notices_none"), v.t("page.notices_none_text"), nil}}}
 	for _, n := range all {
