@@ -57,13 +57,13 @@ func (v *visit) help(name string) *help {
 	}
 	h := &help{Title: v.t(about.title)}
 	for _, key := range about.texts {
-		said := v.t(key)
+		said := v.t(key, "rotate", v.t("page.form_rotate"))
 		if strings.Contains(said, "{grace}") {
 			grace, ok := v.grace()
 			if !ok {
 				return nil
 			}
-			said = v.t(key, "grace", v.lang.Duration(grace))
+			said = strings.ReplaceAll(said, "{grace}", v.lang.Duration(grace))
 		}
 		h.Body += prose(said)
 	}

@@ -1,8 +1,10 @@
 package page
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/text"
 )
@@ -26,7 +28,7 @@ func TestEachTopicIsWholeInEveryLanguage(t *testing.T) {
 	for name, about := range topics {
 		for _, l := range text.Languages() {
 			for _, key := range about.texts {
-				got := string(prose(say(l, key, "grace", "2 days")))
+				got := string(prose(say(l, key, "grace", "2 days", "rotate", "Rotate")))
 				if strings.ContainsAny(got, "*`|{}") || strings.Contains(got, "<p># ") || strings.Contains(got, "<p>- ") {
 					t.Errorf("%s %s: a mark is left: %s", l, name, got)
 				}
@@ -35,6 +37,14 @@ func TestEachTopicIsWholeInEveryLanguage(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestHelpNamesTheGracePeriodOfThisInstallation(t *testing.T) {
+	w := newWorld(t)
+	for _, l := range text.Languages() {
+		p := w.signedIn(string(l)).get(w.at("/currents/new"))
+		p.has(t, http.StatusOK, `<details class="help">`, l.Duration(36*time.Hour))
 	}
 }
 

@@ -140,7 +140,7 @@ func showPartner(v *visit) error {
 			}
 		}
 		if v.may("editor") {
-			b.Actions = []button{{Text: v.t("page.partner_rotate"), Icon: "key-round", Kind: "primary", Href: v.path("/partners/s3/link")}}
+			b.Actions = []button{{Text: v.t("page.partner_change"), Icon: "pencil", Kind: "primary", Href: v.path("/partners/s3/link")}}
 		}
 		out.Banners = []banner{b}
 	}

@@ -159,7 +159,7 @@ func TestALinkThatIsRefusedSaysSoAndWhatHelps(t *testing.T) {
 		p.reads(t, l, "page.partner_home")
 		p = b.get(w.at("/partners/s3"))
 		p.has(t, http.StatusOK, "&lt;i&gt;No such key.&lt;/i&gt;")
-		p.reads(t, l, "page.partner_refused", "page.partner_failing", "page.partner_rotate", "page.help_failing")
+		p.reads(t, l, "page.partner_refused", "page.partner_failing", "page.partner_change", "page.help_failing")
 	}
 	// What somebody only tried says nothing of what is in use.
 	w.plane.Check = passing

@@ -87,6 +87,11 @@
       const text = answer.ok && await answer.text();
       if (text) next = swap(part.id, text) ?? part;
       if (text && !part.dataset.at) swap("says", text);
+      // What has ended is another page: its title and sentence say what came of it.
+      if (text && !part.dataset.at && !next.dataset.watch) {
+        swap("main", text);
+        document.title = new DOMParser().parseFromString(text, "text/html").title;
+      }
     } catch { /* the server is away for a moment */ }
     if (next === part) watch(part);
   }, Number(part.dataset.watch) * 1000);
@@ -117,6 +122,8 @@
       } catch { /* the form itself asks again */ }
       button.disabled = false;
       if (!made) return form.requestSubmit(button);
+      each(":scope > .banner, .field > .error", (old) => old.remove(), form);
+      each("[aria-invalid]", (i) => i.removeAttribute("aria-invalid"), form);
       place.replaceChildren(made);
       enhance(made);
       made.scrollIntoView({ block: "nearest" });
