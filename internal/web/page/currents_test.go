@@ -133,6 +133,24 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 	}
 }
 
+func TestRecordsAreReadByWhoMayExportUserData(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	w.deliver(id, 1)
+	at := w.at("/currents/" + id)
+	file := regexp.MustCompile(`href="(` + at + `/files/[^"]+)"`).FindStringSubmatch(w.signedIn("en").get(at + "/files").body)[1]
+	for _, l := range text.Languages() {
+		w.signedIn(string(l)).get(file+"?records=1").has(t, http.StatusOK, say(l, "page.file_records_right")).lacks(t, say(l, "page.file_records_read"), say(l, "bucket.not_found"))
+	}
+	_, _, err := w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "ada@acme.example", Workspace: w.acme.Number, ExportUserData: true})
+	must(t, err)
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.get(file).has(t, http.StatusOK, say(l, "page.file_records_text"), say(l, "page.file_records_read"))
+		b.get(file+"?records=1").has(t, http.StatusOK, say(l, "bucket.not_found"), say(l, "bucket.not_found.hint")) // nobody put it there
+	}
+}
+
 func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
 	w := newWorld(t)
 	id := w.launch("warehouse")

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"path"
@@ -105,7 +107,10 @@ func (v *visit) typeOptions(c client.Connector, chosen string) ([]option, error)
 	return all, nil
 }
 
-// showFile says everything about one file.
+// firstRecords is how many records of a file are shown.
+const firstRecords = 10
+
+// showFile says everything about one file, and reads its first records when asked to.
 func showFile(v *visit) error {
 	c, f, err := v.current("/files")
 	if err != nil {
@@ -149,9 +154,41 @@ func showFile(v *visit) error {
 			{"fetch-aws", "AWS CLI", "aws s3 cp " + quoted(place) + " ." + at},
 			{"fetch-cat", "Millrace", "millrace cat " + quoted(place) + ours},
 		}},
+		v.recordsOf(c, x),
 	}}
 	v.show(http.StatusOK, "sections", p)
 	return nil
+}
+
+// recordsOf is the part of a file's page with its first records: read if the address asks for them, else offered.
+func (v *visit) recordsOf(c client.Connector, x client.File) section {
+	s := section{ID: "records", Title: v.t("page.file_records"), Text: v.t("page.file_records_text")}
+	if !v.place.ExportUserData {
+		s.Text = v.t("page.file_records_right")
+		return s
+	}
+	if v.r.URL.Query().Get("records") == "" {
+		s.Buttons = []button{{Text: v.t("page.file_records_read"), Icon: "eye", Href: "?records=1#records"}}
+		return s
+	}
+	got, err := v.api.GetFileRecords(v, v.place.Workspace, c.ID, x.ID, firstRecords)
+	if err != nil {
+		err = v.said(err)
+		b := banner{Tone: bad, Icon: "circle-alert", Title: v.message(err)}
+		if hint := v.hint(err); hint != "" {
+			b.Texts = []string{hint}
+		}
+		s.Banner = &b
+		return s
+	}
+	for i, r := range got.Records {
+		var b bytes.Buffer
+		if json.Indent(&b, r, "", "  ") != nil {
+			b.Write(r)
+		}
+		s.Codes = append(s.Codes, code{"record-" + strconv.Itoa(i+1), v.t("page.file_record", "n", i+1, "all", x.Events), b.String()})
+	}
+	return s
 }
 
 // quoted writes a word for a shell.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -79,7 +80,7 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 			}
 			return w.call(ctx, h)
 		},
-		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil },
+		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil }, Open: buckettest.NewMemory().Open,
 		Example: func(t *event.Type) string { return `{"event_type":"` + t.Name + `","note":"<i>"}` },
 		Say: func(l text.Language, n control.Notice) (title, words string) {
 			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
