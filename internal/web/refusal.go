@@ -14,19 +14,37 @@ var Headings = map[fault.Code]string{
 	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
 }
 
-type refusalKey struct{}
+type visitKey struct{}
 
-// CatchRefusal gives a context under which the API leaves the error that it answers with, where refusal can be read once
-// the answer is there. It is for pages, which ask the API as scripts do and say in their reader's language what it
-// refused.
+// pageVisit is a page that is made from answers of the API.
+type pageVisit struct {
+	refusal error // the last
+	counted bool  // among the requests of whoever asks
+}
+
+// CatchRefusal gives the context of one visit of a page, under which the API leaves the error that it answers with, where
+// refusal can be read once the answer is there. It is for pages, which ask the API as scripts do and say in their
+// reader's language what it refused. However much a page asks, it counts as one request of its visitor. Not for calls at
+// the same time.
 func CatchRefusal(ctx context.Context) (caught context.Context, refusal func() error) {
-	var err error
-	return context.WithValue(ctx, refusalKey{}, &err), func() error { return err }
+	v := &pageVisit{}
+	return context.WithValue(ctx, visitKey{}, v), func() error { return v.refusal }
 }
 
 // leave keeps err for who catches it.
 func leave(ctx context.Context, err error) {
-	if p, ok := ctx.Value(refusalKey{}).(*error); ok {
-		*p = err
+	if v, ok := ctx.Value(visitKey{}).(*pageVisit); ok {
+		v.refusal = err
 	}
+}
+
+// countedAlready reports whether the request is of a visit that was counted by an earlier one, and counts it.
+func countedAlready(ctx context.Context) bool {
+	v, ok := ctx.Value(visitKey{}).(*pageVisit)
+	if !ok {
+		return false
+	}
+	was := v.counted
+	v.counted = true
+	return was
 }

@@ -294,8 +294,8 @@ func (a *api) identify(c *call) error {
 
 // admit bounds how often one session or token asks. Errors: rate_limited.
 func (a *api) admit(c *call) error {
-	if c.actor.Member == "" {
-		return nil // counted by address already
+	if c.actor.Member == "" || countedAlready(c.r.Context()) {
+		return nil // counted by address, or with the page that asks
 	}
 	if wait := a.members.wait(fmt.Sprintf("%s %s %s", c.actor.Member, c.actor.Session, c.actor.Via)); wait > 0 {
 		return tooMany(wait)

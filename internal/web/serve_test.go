@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -120,6 +122,33 @@ func TestAskersAreHeldBackEachForThemselves(t *testing.T) {
 		if answered < 5 || answered > 90 {
 			t.Errorf("%s: %d of 100 answered at once", name, answered)
 		}
+	}
+}
+
+func TestAPageCountsAsOneRequestHoweverMuchItAsks(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *Deps) { c.RateLimit = 5 }, hello(control.RightView))
+	cookie := w.session(viewer)["Cookie"]
+	ask := func(ctx context.Context) int {
+		r := httptest.NewRequestWithContext(ctx, "GET", prefix+"/workspaces/acme/hello", nil)
+		r.Header.Set("Cookie", cookie)
+		a := httptest.NewRecorder()
+		w.h.ServeHTTP(a, r)
+		return a.Code
+	}
+	visit, _ := CatchRefusal(t.Context())
+	for range 100 {
+		if got := ask(visit); got != 200 {
+			t.Fatalf("one visit: %d", got)
+		}
+	}
+	held := 0
+	for range 100 {
+		if next, _ := CatchRefusal(t.Context()); ask(next) == 429 {
+			held++
+		}
+	}
+	if held < 10 {
+		t.Errorf("of 100 visits at once only %d were held back", held)
 	}
 }
 
