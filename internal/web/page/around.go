@@ -36,7 +36,7 @@ var rails = []struct {
 	}},
 	{"/installation", []railRow{
 		{"page.machine", "/installation", "gauge"}, {"page.workspaces", "/workspaces", "building-2"}, {"page.people", "/installation/people", "users"},
-		{"page.notices", "/installation/notices", "bell"}, {"page.machine_changes", "/installation/changes", "file-text"},
+		{"page.notices", "/installation/notices", "bell"}, {"page.tab_changes", "/installation/changes", "file-text"},
 	}},
 }
 

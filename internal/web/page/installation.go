@@ -121,17 +121,13 @@ func listPeople(v *visit) error {
 	f := v.frame(v.t("page.people"), "/installation/people")
 	f.Says = &says{Text: v.t("page.people_say", "n", len(all))}
 	f.Actions = []button{{Text: v.t("page.people_invite"), Kind: "primary", Icon: "plus", Href: "/installation/people/invite"}}
-	t := table{Columns: []column{{v.t("page.people_person"), false}, {v.t("page.people_looks_after"), false}, {v.t("page.me_factor"), false}, {v.t("page.people_seen"), false}, {v.t("page.created"), false}},
+	t := table{Columns: []column{{v.t("page.people_person"), false}, {v.t("page.people_looks_after"), false}, {v.t("page.me_factor"), false}, {v.t("page.seen"), false}, {v.t("page.created"), false}},
 		Empty: &empty{v.t("page.nothing_found"), v.t("page.nothing_found_text"), &button{Text: v.t("page.show_all"), Href: "/installation/people"}}}
 	for _, p := range all {
 		if !strings.Contains(strings.ToLower(p.Name), q) && !strings.Contains(p.Email, q) {
 			continue
 		}
-		seen := cell{Text: v.t("page.me_never")}
-		if p.SeenAt != nil {
-			seen = cell{Time: v.moment(*p.SeenAt)}
-		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: personName(p), Href: personPath(p, ""), Small: p.Email}, {Text: v.yes(p.Installation)}, {Text: v.yes(p.TwoFactor)}, seen, {Time: v.moment(p.CreatedAt)}}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: personName(p), Href: personPath(p, ""), Small: p.Email}, {Text: v.yes(p.Installation)}, {Text: v.yes(p.TwoFactor)}, v.maybeTime(p.SeenAt), {Time: v.moment(p.CreatedAt)}}})
 	}
 	page := sectionsPage{Frame: f, Sections: []section{{Table: &t}}}
 	if len(all) > shortList || q != "" {
@@ -185,7 +181,7 @@ func showPerson(v *visit) error {
 	}
 	facts := pairs{{Name: v.t("page.email"), Text: p.Email}, {Name: v.t("page.created"), Time: v.moment(p.CreatedAt)}}
 	if p.SeenAt != nil {
-		facts = append(facts, pairItem{Name: v.t("page.people_seen"), Time: v.moment(*p.SeenAt)})
+		facts = append(facts, pairItem{Name: v.t("page.seen"), Time: v.moment(*p.SeenAt)})
 	}
 	after := section{Title: v.t("page.people_looks_after"), Text: v.t("page.people_no_administrator_text")}
 	if p.Installation {
@@ -323,7 +319,7 @@ func listAllChanges(v *visit) error {
 	for _, p := range people {
 		who = append(who, client.Member{ID: p.ID, Name: personName(p)})
 	}
-	f := v.frame(v.t("page.machine_changes"), "/installation/changes")
+	f := v.frame(v.t("page.tab_changes"), "/installation/changes")
 	f.Says = &says{Text: v.t("page.machine_changes_say")}
 	asked, filter, wrong := v.changeFilter(who, kindsOfAllThings)
 	p := listPage{Frame: f, Filter: filter}

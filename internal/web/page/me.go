@@ -205,20 +205,14 @@ func listTokens(v *visit) error {
 		Empty:   &empty{v.t("page.me_tokens_none"), v.t("page.me_tokens_none_text"), &create},
 	}
 	for _, x := range all {
-		may, ends, used := v.t("page.me_token_all"), cell{Text: v.t("page.me_never")}, cell{Text: v.t("page.me_never")}
+		may, ends := v.t("page.me_token_all"), v.maybeTime(x.ExpiresAt)
 		if x.ReadOnly {
 			may = v.t("page.me_token_reads")
 		}
-		if x.UsedAt != nil {
-			used = cell{Time: v.moment(*x.UsedAt)}
+		if x.ExpiresAt != nil && !v.now.Before(*x.ExpiresAt) {
+			ends = cell{Pill: &pill{warn, "triangle-alert", v.t("page.me_token_ended")}}
 		}
-		if x.ExpiresAt != nil {
-			ends = cell{Time: v.moment(*x.ExpiresAt)}
-			if !v.now.Before(*x.ExpiresAt) {
-				ends = cell{Pill: &pill{warn, "triangle-alert", v.t("page.me_token_ended")}}
-			}
-		}
-		t.Rows = append(t.Rows, row{[]cell{{Text: x.Name}, {Text: may}, {Time: v.moment(x.CreatedAt)}, used, ends, {Text: v.t("page.me_revoke"), Href: "/me/tokens/" + url.PathEscape(x.ID) + "/revoke"}}})
+		t.Rows = append(t.Rows, row{[]cell{{Text: x.Name}, {Text: may}, {Time: v.moment(x.CreatedAt)}, v.maybeTime(x.UsedAt), ends, {Text: v.t("page.revoke"), Href: "/me/tokens/" + url.PathEscape(x.ID) + "/revoke"}}})
 	}
 	if len(all) > 0 {
 		f.Actions = []button{create}
@@ -308,7 +302,7 @@ func listWorkspaces(v *visit) error {
 	if len(all) > 0 {
 		f.Says = &says{Text: v.t("page.spaces_say", "n", len(all))}
 	}
-	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.spaces_role"), false}, {v.t("page.created"), false}, {"", false}},
+	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.role"), false}, {v.t("page.created"), false}, {"", false}},
 		Empty: &empty{Title: v.t("page.home_none"), Text: v.t("page.home_none_text")}}
 	if q != "" {
 		t.Empty = &empty{v.t("page.nothing_found"), v.t("page.nothing_found_text"), &button{Text: v.t("page.show_all"), Href: "/workspaces"}}
@@ -319,7 +313,7 @@ func listWorkspaces(v *visit) error {
 		}
 		role, leave := v.t("page.spaces_no_seat"), cell{}
 		if i := slices.IndexFunc(v.me.Workspaces, func(p client.Place) bool { return p.Workspace == w.ID }); i >= 0 {
-			role = v.t(placeRoles[v.me.Workspaces[i].Role])
+			role = v.role(v.me.Workspaces[i].Role)
 			leave = cell{Text: v.t("page.spaces_leave"), Href: "/workspaces/" + url.PathEscape(w.ID) + "/leave"}
 		}
 		t.Rows = append(t.Rows, row{[]cell{{Text: w.Name, Href: "/w/" + url.PathEscape(w.ID)}, {Text: role}, {Time: v.moment(w.CreatedAt)}, leave}})
@@ -345,9 +339,6 @@ func listWorkspaces(v *visit) error {
 
 // shortList is how many things need no search.
 const shortList = 12
-
-// placeRoles say what a member is in a workspace.
-var placeRoles = map[string]string{"viewer": "page.spaces_viewer", "editor": "page.spaces_editor", "administrator": "page.spaces_administrator"}
 
 func leaveWorkspace(v *visit) error {
 	i := slices.IndexFunc(v.me.Workspaces, func(p client.Place) bool { return p.Workspace == v.r.PathValue("left") })

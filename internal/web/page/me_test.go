@@ -125,7 +125,7 @@ func TestAMemberLeavesAWorkspace(t *testing.T) {
 	must(t, err)
 	b := w.signedIn("pt-BR")
 	p := b.get("/workspaces")
-	p.has(t, http.StatusOK, "acme", "globex", say(text.Portuguese, "page.spaces_viewer"))
+	p.has(t, http.StatusOK, "acme", "globex", say(text.Portuguese, "page.role_viewer"))
 	leave := regexp.MustCompile(`/workspaces/[^/"]+/leave`).FindAllString(p.body, -1)
 	b.post(leave[0], "confirm", "acme").has(t, http.StatusConflict, `role="alert"`) // nobody else looks after it
 	b.post(leave[1], "confirm", "globex").has(t, http.StatusOK, say(text.Portuguese, "page.spaces_left", "name", "globex"))
