@@ -249,6 +249,9 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 			b.Actions = []button{{Text: v.t("page.resume"), Icon: "play", Kind: "primary", Href: base + "/resume", Post: true}}
 		} else {
 			b.Actions = []button{{Text: v.t("page.check_now"), Icon: "shield-check", Kind: "primary", Href: base + "/check", Post: true}}
+			if c.Status == "failing" {
+				b.Actions = append(b.Actions, button{Text: v.t("page.form_rotate"), Icon: "key-round", Href: base + "/credentials"})
+			}
 		}
 	}
 	return []banner{b}

@@ -161,7 +161,7 @@ func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
 		b := w.signedIn(string(l))
 		must(t, w.store.SaveHealth(t.Context(), h))
 		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.currents_failing", "n", 1), say(l, "bucket.bad_secret"))
-		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now")).lacks(t, "In English.")
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now"), `href="`+w.at("/currents/"+id)+`/credentials"`).lacks(t, "In English.")
 		slow := h
 		slow.State, slow.Problem, slow.Episode = control.LaneRetrying, "of_another_version", time.Time{}
 		must(t, w.store.SaveHealth(t.Context(), slow))
