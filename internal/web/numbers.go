@@ -141,11 +141,7 @@ func (a *api) getCounts(c *call, _ struct{}) (out client.Page[client.ConnectorCo
 // overviewMinutes is how many minutes an overview looks back.
 const overviewMinutes = 60
 
-type overviewIn struct {
-	Language string `header:"Accept-Language" doc:"Of the notice: en, pt-BR or es; else the member's, else English."`
-}
-
-func (a *api) getOverview(c *call, in overviewIn) (out client.Overview, err error) {
+func (a *api) getOverview(c *call, _ spoken) (out client.Overview, err error) {
 	store, workspace, now := a.deps.Store, c.workspace.Number, time.Now()
 	all, err := store.Connectors(c, workspace)
 	if err != nil {
@@ -194,7 +190,7 @@ func (a *api) getOverview(c *call, in overviewIn) (out client.Overview, err erro
 	out.Day = showTally(begin.Start(), sum)
 	oldest, unread, err := store.OldestUnread(c, workspace, c.actor.Member)
 	if err == nil && unread > 0 {
-		n := a.showNotice(c.language(in.Language), oldest, false)
+		n := a.showNotice(c.reader(), oldest, false)
 		out.Unread, out.OldestUnread = unread, &n
 	}
 	return out, err
