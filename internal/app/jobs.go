@@ -179,21 +179,38 @@ func (s *system) carryOut(ctx context.Context, w *working, j control.Job) (any, 
 
 // change does a job that is an action of the plane; how far its checks are can be seen meanwhile.
 func (s *system) change(ctx context.Context, j control.Job) (any, error) {
+	note, end := s.noting(ctx, j)
+	out, err := s.rules.Watched(func(at control.JobProgress) { note(at) }).Do(ctx, j)
+	end()
+	if done, ok := out.(control.ApplyDone); ok {
+		out = showApplied(done.Result, done.DryRun)
+	}
+	return out, err
+}
+
+// noting gives what notes how far a job is, for whoever asks for it. note is called by one goroutine at a time; end waits
+// for the last.
+func (s *system) noting(ctx context.Context, j control.Job) (note func(any), end func()) {
 	p := newProgress(func(v json.RawMessage) error { return s.plane.store.JobProgress(ctx, j.ID, v) })
-	out, err := s.rules.Watched(func(at control.JobProgress) {
+	note = func(at any) {
 		b, err := json.Marshal(at)
 		if err != nil {
 			panic("app: progress of plain values did not encode: " + err.Error())
 		}
 		p.put(b)
-	}).Do(ctx, j)
-	if lost := p.end(); lost != nil && ctx.Err() == nil {
-		s.logger.Error("how far a job is could not be noted", "job", j.ID, "error", lost) // it goes on: only its page is behind
 	}
-	if done, ok := out.(control.ApplyDone); ok {
-		out = showApplied(done.Result, done.DryRun)
+	return note, func() {
+		if lost := p.end(); lost != nil && ctx.Err() == nil {
+			s.logger.Error("how far a job is could not be noted", "job", j.ID, "error", lost) // it goes on: only its page is behind
+		}
 	}
-	return out, err
+}
+
+// replayProgress is how far a replay is.
+type replayProgress struct {
+	Doing string `json:"doing"` // looking, writing
+	Done  int64  `json:"done"`
+	Total int64  `json:"total,omitempty"` // 0: not known
 }
 
 // progressEvery is how often at most the progress of a job is written.
@@ -272,6 +289,9 @@ func (s *system) replay(ctx context.Context, w *working, j control.Job) (any, er
 	}
 	in := s.plane.replayInput(c)
 	in.Log = w.log
+	note, end := s.noting(ctx, j)
+	defer end()
+	in.Progress = func(doing string, done, total int64) { note(replayProgress{doing, done, total}) }
 	return delivery.Job(ctx, delivery.RecoverInput{ReplayInput: in, Books: s.plane.store}, params)
 }
 
