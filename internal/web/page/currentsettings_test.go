@@ -2,11 +2,13 @@ package page
 
 import (
 	"context"
+	"encoding/json"
 	"html"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/text"
@@ -130,12 +132,14 @@ func TestAReplayIsAskedForAndFollowed(t *testing.T) {
 		if !strings.HasPrefix(p.at, w.at("/jobs/")) {
 			t.Errorf("at %s", p.at)
 		}
+		w.advances(`{"doing":"writing","done":3,"total":12}`)
+		b.get(p.at).has(t, http.StatusOK, `data-watch="1"`, `<progress value="3" max="12"`, say(l, "page.form_job_files", "n", 3, "all", 12))
 		w.ends(`{"drops":2,"events":7,"written":["a","b"],"found":[],"refused":[{}]}`)
 		p = b.get(p.at)
 		p.has(t, http.StatusOK, say(l, "page.form_replayed", "n", 2), at+"/files", at+"/losses").lacks(t, "data-watch")
 		p = b.post(at + "/test-events")
 		w.ends(`{"events":94}`)
-		b.get(p.at).has(t, http.StatusOK, html.EscapeString(say(l, "page.form_job_test_done", "n", 94, "bucket", "acme-currents")), at+"/files")
+		b.get(p.at).has(t, http.StatusOK, html.EscapeString(say(l, "page.form_job_test_done", "n", 94, "bucket", "acme-currents", "time", l.Duration(5*time.Minute))), at+"/files")
 	}
 }
 
@@ -161,5 +165,22 @@ func (w *world) ends(result string) {
 	for _, j := range js {
 		j.State, j.Result, j.DoneAt = control.JobDone, []byte(result), j.CreatedAt
 		must(w.t, db.SaveJob(w.t.Context(), j))
+	}
+}
+
+// advances notes how far what waits is, as other rooms would.
+func (w *world) advances(progress string) {
+	w.t.Helper()
+	db := w.store.(interface {
+		WaitingJobs(ctx context.Context) ([]control.Job, error)
+		SaveJob(ctx context.Context, j control.Job) error
+		JobProgress(ctx context.Context, id int64, progress json.RawMessage) error
+	})
+	js, err := db.WaitingJobs(w.t.Context())
+	must(w.t, err)
+	for _, j := range js {
+		j.State = control.JobRunning
+		must(w.t, db.SaveJob(w.t.Context(), j))
+		must(w.t, db.JobProgress(w.t.Context(), j.ID, json.RawMessage(progress)))
 	}
 }

@@ -41,7 +41,7 @@ func showJob(v *visit) error {
 	case "done":
 		p.Actions = []button{files, {Text: v.t("page.to_current"), Kind: "quiet", Href: at}}
 		if j.Kind == "test_events" {
-			p.Frame.Says = &says{good, "circle-check", v.t("page.form_job_test_done", "n", count(j.Result, "events"), "bucket", c.Destination.Bucket)}
+			p.Frame.Says = &says{good, "circle-check", v.t("page.form_job_test_done", "n", count(j.Result, "events"), "bucket", c.Destination.Bucket, "time", v.value("flush.interval", c.Flush.Interval))}
 		} else {
 			v.replayed(&p, j)
 		}
@@ -57,16 +57,27 @@ func showJob(v *visit) error {
 	default:
 		p.Watch, p.Frame.Refresh = true, checkEvery
 		p.Frame.Says = &says{plain, "loader-circle", v.t("page.form_job_runs")}
-		if full := count(j.Progress, "files"); full > 0 {
-			done := count(j.Progress, "done")
-			p.Progress = &progress{v.t("page.form_job_files", "n", done, "all", full), int64(done), int64(full)}
-		}
+		p.Progress = v.howFar(j.Progress)
 		if j.Note != "" {
 			p.Results = append(p.Results, banner{Tone: info, Icon: "info", Title: j.Note})
 		}
 	}
 	v.show(http.StatusOK, "job", p)
 	return nil
+}
+
+// howFar says how far a replay is; nil while that is not known.
+func (v *visit) howFar(at map[string]any) *progress {
+	done, total := count(at, "done"), count(at, "total")
+	switch {
+	case done == 0:
+		return nil
+	case total > 0:
+		return &progress{v.t("page.form_job_files", "n", done, "all", total), int64(done), int64(total)}
+	case at["doing"] == "writing":
+		return &progress{Label: v.t("page.form_job_written", "n", done)}
+	}
+	return &progress{Label: v.t("page.form_job_looked", "n", done)}
 }
 
 // count reads a number, or how long a list is, of what came of a job.
@@ -84,6 +95,9 @@ func count(result map[string]any, name string) int {
 func (v *visit) replayed(p *jobPage, j client.Job) {
 	written := count(j.Result, "written")
 	p.Frame.Says = &says{good, "circle-check", v.t("page.form_replayed", "n", written)}
+	if written == 0 {
+		p.Frame.Says.Text = v.t("page.form_replayed_none")
+	}
 	number := func(key string, n int) {
 		p.Figures = append(p.Figures, figure{Name: v.t(key), Text: v.lang.Number(int64(n))})
 	}

@@ -131,6 +131,7 @@ func (l *look) show(w http.ResponseWriter, r *http.Request, lang text.Language, 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Content-Language", string(lang))
+	h.Set("Referrer-Policy", "same-origin") // so that who has to sign in comes back to the form that they sent, see visit.back
 	h.Add("Vary", "Accept-Language, Cookie")
 	body := b.Bytes()
 	if takesGzip(h, r) {

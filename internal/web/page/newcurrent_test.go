@@ -4,6 +4,8 @@ import (
 	"context"
 	"html"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -146,4 +148,21 @@ func TestWhoMayOnlyLookIsOfferedNoForm(t *testing.T) {
 	b.post(at+"/delete", "confirm", "warehouse").has(t, http.StatusForbidden)
 	b.post(at+"/pause").has(t, http.StatusForbidden)
 	b.post(w.at("/currents/new"), wish()...).has(t, http.StatusForbidden)
+}
+
+func TestWhoseSessionEndedComesBackToTheForm(t *testing.T) {
+	w := newWorld(t)
+	for from, want := range map[string]string{
+		"http://example.com" + w.at("/currents/new?draft=x"): url.QueryEscape(w.at("/currents/new?draft=x")), "https://evil.example/w/1": url.QueryEscape("/"), "": url.QueryEscape("/"),
+	} {
+		r := httptest.NewRequest(http.MethodPost, w.at("/currents/new"), strings.NewReader(url.Values{"name": {"x"}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Referer", from)
+		a := httptest.NewRecorder()
+		w.h.ServeHTTP(a, r)
+		if got := a.Header().Get("Location"); a.Code != http.StatusSeeOther || got != "/sign-in?next="+want {
+			t.Errorf("from %q: %d to %q, want %q", from, a.Code, got, want)
+		}
+	}
 }

@@ -95,9 +95,12 @@ func (v *visit) know(me client.Me) {
 	}
 }
 
-// back is where a visitor returns to after signing in: where they were going, if that was to look.
+// back is where a visitor returns to after signing in: where they were going, if that was to look, else where they were.
 func (v *visit) back() string {
 	if v.r.Method != http.MethodGet {
+		if at, err := url.Parse(v.r.Referer()); err == nil && at.Host == v.r.Host {
+			return local(at.RequestURI())
+		}
 		return "/"
 	}
 	return v.r.URL.RequestURI()
