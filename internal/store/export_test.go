@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -31,4 +34,31 @@ func LimitPages(ctx context.Context, t *testing.T, s *Store, n int) {
 	if _, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", max(n, 1))); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Between puts what f makes of each of a store's pools in its place, until end, which closes them all.
+func Between(s *Store, f func(db *sql.DB) driver.Connector) (end func() error) {
+	write, read := s.write, s.read
+	s.write, s.read = sql.OpenDB(f(write)), sql.OpenDB(f(read))
+	s.write.SetMaxOpenConns(1)
+	s.read.SetMaxOpenConns(readers)
+	return func() error { return errors.Join(s.Close(), read.Close(), write.Close()) } // the last one takes SQLite's write-ahead log in
+}
+
+// Column gives what a query says in its one column.
+func Column(t *testing.T, db *sql.DB, query string) (out []string) {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
 }

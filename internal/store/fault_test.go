@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // The calls of a driver that can fail.
@@ -33,7 +38,7 @@ const (
 
 // trouble makes the driver's call number failAt fail with err. Calls are counted from 1.
 type trouble struct {
-	calls    []string
+	calls    []string // since it was last nil
 	failAt   int
 	afterAll bool // the failing call, a commit, has its effect
 	err      error
@@ -45,22 +50,16 @@ func (t *trouble) meet(call string) bool {
 	return len(t.calls) == t.failAt
 }
 
-// between puts trouble between a pool of the store and its driver.
-func between(db *sql.DB, t *trouble, conns int) *sql.DB {
-	out := sql.OpenDB(&connector{db, t})
-	out.SetMaxOpenConns(conns)
-	return out
-}
-
-type connector struct {
+// between is a driver that puts trouble between the store and its own driver.
+type between struct {
 	db *sql.DB
 	t  *trouble
 }
 
-func (c *connector) Driver() driver.Driver { return c.db.Driver() }
+func (c between) Driver() driver.Driver { return c.db.Driver() }
 
 // Connect borrows a connection of the pool for as long as this one lives.
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c between) Connect(ctx context.Context) (driver.Conn, error) {
 	owner, err := c.db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -121,7 +120,7 @@ func (x *troubledTx) Commit() error {
 	if x.t.afterAll {
 		return errors.Join(x.Tx.Commit(), x.t.err)
 	}
-	// SQLite rolls back what it cannot commit. Source: https://www.sqlite.org/lang_transaction.html §3.
+	// Both roll back what they cannot commit. Source: https://www.sqlite.org/lang_transaction.html §3.
 	return errors.Join(x.t.err, x.Tx.Rollback())
 }
 
@@ -169,7 +168,7 @@ func (r *troubledRows) Next(dest []driver.Value) error {
 // step is one call of the store, the same each time it is made.
 type step struct {
 	name string
-	do   func(s *Store) error
+	do   func(s *store.Store) error
 	// refused is what a repetition of a call may say whose effect is there already.
 	refused fault.Code
 }
@@ -202,7 +201,7 @@ func life(ctx context.Context) []step {
 	}
 	drop := control.Drop{Lane: l, Stream: stream(2), EventType: "users.messages.email.Open", Log: log, First: 40, Last: 59, Events: 20, Reason: control.DropQuota, At: at}
 	health := control.Health{Lane: l, State: control.LaneFailing, Since: at, Problem: "access_denied", Message: "no", Failing: time.Minute, LastFile: at}
-	count := func(s *Store, next eventlog.Offset, c []control.Count) error {
+	count := func(s *store.Store, next eventlog.Offset, c []control.Count) error {
 		if at, err := s.CountsCursor(ctx, log); err != nil || at >= next {
 			return err
 		}
@@ -210,45 +209,45 @@ func life(ctx context.Context) []step {
 	}
 	ignore := func(_ any, err error) error { return err }
 	return []step{
-		{"create a workspace", func(s *Store) error {
+		{"create a workspace", func(s *store.Store) error {
 			return s.CreateWorkspace(ctx, control.Workspace{Number: 1, Name: "acme", UnknownFields: control.RejectUnknown, CreatedAt: at})
 		}, fault.Conflict},
-		{"create a key", func(s *Store) error {
+		{"create a key", func(s *store.Store) error {
 			return s.CreateKey(ctx, control.APIKey{ID: "k1", Workspace: 1, Name: "producer", Scopes: []control.Scope{"events.write"}, CreatedAt: at}, control.KeyHash{1})
 		}, fault.Conflict},
-		{"name the log", func(s *Store) error { return s.SetCurrentLog(ctx, log) }, ""},
-		{"take the lease", func(s *Store) error { return ignore(s.AcquireLease(ctx, log, "me", time.Minute)) }, ""},
-		{"renew the lease", func(s *Store) error { return ignore(s.RenewLease(ctx, log, "me", time.Minute)) }, ""},
-		{"record schemas", func(s *Store) error {
+		{"name the log", func(s *store.Store) error { return s.SetCurrentLog(ctx, log) }, ""},
+		{"take the lease", func(s *store.Store) error { return ignore(s.AcquireLease(ctx, log, "me", time.Minute)) }, ""},
+		{"renew the lease", func(s *store.Store) error { return ignore(s.RenewLease(ctx, log, "me", time.Minute)) }, ""},
+		{"record schemas", func(s *store.Store) error {
 			return s.RecordSchemas(ctx, []control.SchemaPrint{{ID: 1, Type: "t", Fingerprint: [32]byte{1}}, {ID: 2, Type: "t", Fingerprint: [32]byte{2}}})
 		}, ""},
-		{"create a connector", func(s *Store) error { return s.CreateConnector(ctx, conn(1, 1), keys) }, fault.Conflict},
-		{"ask for configurations without records", func(s *Store) error { return ignore(s.PendingConfigs(ctx)) }, ""},
-		{"begin its lane", func(s *Store) error { return s.ApplyControl(ctx, log, 10, record(9, config(1, 1))) }, ""},
-		{"load the position", func(s *Store) error { return ignore(s.Position(ctx, l)) }, ""},
-		{"count events", func(s *Store) error {
+		{"create a connector", func(s *store.Store) error { return s.CreateConnector(ctx, conn(1, 1), keys) }, fault.Conflict},
+		{"ask for configurations without records", func(s *store.Store) error { return ignore(s.PendingConfigs(ctx)) }, ""},
+		{"begin its lane", func(s *store.Store) error { return s.ApplyControl(ctx, log, 10, record(9, config(1, 1))) }, ""},
+		{"load the position", func(s *store.Store) error { return ignore(s.Position(ctx, l)) }, ""},
+		{"count events", func(s *store.Store) error {
 			return count(s, 40, []control.Count{{Workspace: 1, EventType: "a", Hour: hour, Events: 20}, {Workspace: 1, EventType: "b", Hour: hour, Events: 10}})
 		}, ""},
-		{"mark the hour as over", func(s *Store) error {
+		{"mark the hour as over", func(s *store.Store) error {
 			return s.ApplyControl(ctx, log, 40, []control.LoggedRecord{{Offset: 39, Record: control.Record{Kind: control.RecordHour, Hour: hour}}})
 		}, ""},
-		{"count more events", func(s *Store) error {
+		{"count more events", func(s *store.Store) error {
 			return count(s, 50, []control.Count{{Workspace: 1, EventType: "a", Hour: hour, Events: 10}})
 		}, ""},
-		{"save a position with files", func(s *Store) error {
+		{"save a position with files", func(s *store.Store) error {
 			return ignore(s.Save(ctx, control.Save{
 				Position: control.Position{Lane: l, Log: log, Cursor: 20, Version: 1, Seq: 0,
 					Links: map[control.Stream]eventlog.Offset{stream(1): 39}, Plans: []control.Plan{{Stream: stream(2), First: 40, Last: 49}}},
 				Files: []control.File{file(1, 10, 19), file(1, 20, 39)},
 			}))
 		}, fault.Stale},
-		{"save a position with a drop", func(s *Store) error {
+		{"save a position with a drop", func(s *store.Store) error {
 			return ignore(s.Save(ctx, control.Save{
 				Position: control.Position{Lane: l, Log: log, Cursor: 60, Version: 1, Seq: 1, Links: map[control.Stream]eventlog.Offset{stream(3): 70}},
 				Files:    []control.File{file(3, 60, 70)}, Drops: []control.Drop{drop},
 			}))
 		}, fault.Stale},
-		{"settle the drop", func(s *Store) error {
+		{"settle the drop", func(s *store.Store) error {
 			settled := drop
 			settled.ID, settled.Events, settled.Settled = 1, 15, true
 			return ignore(s.Save(ctx, control.Save{
@@ -256,182 +255,303 @@ func life(ctx context.Context) []step {
 				Files:    []control.File{file(2, 40, 44)}, Drops: []control.Drop{settled},
 			}))
 		}, fault.Stale},
-		{"complete the hour", func(s *Store) error { return ignore(s.CompleteHours(ctx, log)) }, ""},
-		{"find the hour", func(s *Store) error { _, _, err := s.HourDone(ctx, 1, id, hour); return err }, ""},
-		{"recover the drop", func(s *Store) error {
+		{"complete the hour", func(s *store.Store) error { return ignore(s.CompleteHours(ctx, log)) }, ""},
+		{"find the hour", func(s *store.Store) error { _, _, err := s.HourDone(ctx, 1, id, hour); return err }, ""},
+		{"recover the drop", func(s *store.Store) error {
 			recovered := drop
 			recovered.ID, recovered.First, recovered.Events = 1, 50, 5
 			return s.RecoverDrop(ctx, recovered, []control.File{file(4, 45, 49)})
 		}, ""},
-		{"make external ids", func(s *Store) error {
+		{"make external ids", func(s *store.Store) error {
 			return ignore(s.ExternalID(ctx, 1, control.IntegrationCurrents))
 		}, ""},
-		{"save a data export", func(s *Store) error {
+		{"save a data export", func(s *store.Store) error {
 			return s.SaveDataExport(ctx, control.DataExport{Workspace: 1, Bucket: "x", RoleARN: "arn", CreatedAt: at, UpdatedAt: at}, control.Credentials{RoleARN: "arn"})
 		}, fault.Stale},
-		{"delete the data export", func(s *Store) error { return s.DeleteDataExport(ctx, 1) }, fault.NotFound},
-		{"save a draft", func(s *Store) error {
+		{"delete the data export", func(s *store.Store) error { return s.DeleteDataExport(ctx, 1) }, fault.NotFound},
+		{"save a draft", func(s *store.Store) error {
 			return s.SaveDraft(ctx, control.Draft{ID: "d", Workspace: 1, CreatedAt: at, UpdatedAt: at})
 		}, fault.Conflict},
-		{"delete the draft", func(s *Store) error { return s.DeleteDraft(ctx, 1, "d") }, fault.NotFound},
-		{"remember a check", func(s *Store) error {
+		{"delete the draft", func(s *store.Store) error { return s.DeleteDraft(ctx, 1, "d") }, fault.NotFound},
+		{"remember a check", func(s *store.Store) error {
 			if rows, err := s.Checks(ctx, 1, id, 1); err != nil || len(rows) > 0 {
 				return err
 			}
 			return s.AddCheck(ctx, control.CheckRow{Workspace: 1, Connector: id, Trigger: control.CheckDemand, Report: []byte("{}"), At: at})
 		}, ""},
-		{"add a job", func(s *Store) error {
+		{"add a job", func(s *store.Store) error {
 			if jobs, err := s.WaitingJobs(ctx); err != nil || len(jobs) > 0 {
 				return err
 			}
 			return ignore(s.AddJob(ctx, control.Job{Kind: control.JobReplay, Workspace: 1, State: control.JobWaiting, CreatedAt: at}))
 		}, ""},
-		{"begin the job", func(s *Store) error {
+		{"begin the job", func(s *store.Store) error {
 			return s.SaveJob(ctx, control.Job{ID: 1, Workspace: 1, State: control.JobRunning})
 		}, ""},
-		{"say how far it is", func(s *Store) error { return s.JobProgress(ctx, 1, []byte("{}")) }, ""},
-		{"save the job", func(s *Store) error {
+		{"say how far it is", func(s *store.Store) error { return s.JobProgress(ctx, 1, []byte("{}")) }, ""},
+		{"save the job", func(s *store.Store) error {
 			return s.SaveJob(ctx, control.Job{ID: 1, Workspace: 1, State: control.JobDone, DoneAt: at})
 		}, ""},
-		{"add a notice", func(s *Store) error {
+		{"add a notice", func(s *store.Store) error {
 			return s.AddNotice(ctx, control.Notice{Workspace: 1, Connector: id, Kind: control.NoticeFailing, Episode: "1", At: at})
 		}, ""},
-		{"plan its sends", func(s *Store) error {
+		{"plan its sends", func(s *store.Store) error {
 			return s.PlanSends(ctx, []int64{1}, []control.Send{{Notices: []int64{1}, Channel: control.ChannelMail, Address: "a@b.example", NextTry: at}})
 		}, fault.Stale},
-		{"look what is due", func(s *Store) error { return ignore(s.DueSends(ctx, at, 10)) }, ""},
-		{"save the send", func(s *Store) error { return s.SaveSend(ctx, control.Send{ID: 1, Tries: 1, FirstTry: at, NextTry: at}) }, ""},
-		{"create a member", func(s *Store) error {
+		{"look what is due", func(s *store.Store) error { return ignore(s.DueSends(ctx, at, 10)) }, ""},
+		{"save the send", func(s *store.Store) error {
+			return s.SaveSend(ctx, control.Send{ID: 1, Tries: 1, FirstTry: at, NextTry: at})
+		}, ""},
+		{"create a member", func(s *store.Store) error {
 			return s.CreateMember(ctx, control.Member{ID: "m1", Email: "a@b.example", Installation: true, CreatedAt: at},
 				control.Lock{TOTP: secret.New("t"), Recovery: []control.RecoveryHash{{1}}}, &control.Membership{Workspace: 1, Member: "m1", Role: control.Viewer, CreatedAt: at})
 		}, fault.Conflict},
-		{"sign in", func(s *Store) error {
+		{"sign in", func(s *store.Store) error {
 			return s.CreateSession(ctx, control.Session{ID: "s", Member: "m1", CreatedAt: at, SeenAt: at, ExpiresAt: at}, control.KeyHash{2})
 		}, fault.Conflict},
-		{"change the password", func(s *Store) error {
+		{"change the password", func(s *store.Store) error {
 			return s.SetLock(ctx, "m1", control.Lock{TOTP: secret.New("t"), Recovery: []control.RecoveryHash{{1}}}, control.Lock{Password: secret.New("p")}, true, "")
 		}, fault.Stale},
-		{"invite somebody", func(s *Store) error {
+		{"invite somebody", func(s *store.Store) error {
 			return s.CreateTicket(ctx, control.Ticket{ID: "t", Kind: control.TicketInvitation, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}, control.KeyHash{3})
 		}, ""},
-		{"accept the invitation", func(s *Store) error {
+		{"accept the invitation", func(s *store.Store) error {
 			return s.UseTicket(ctx, "t", control.Member{ID: "m2", CreatedAt: at}, &control.LockChange{Next: control.Lock{Password: secret.New("p")}},
 				&control.SeatChange{Next: control.Membership{Workspace: 1, Member: "m2", Role: control.Administrator, CreatedAt: at}})
 		}, fault.NotFound},
-		{"change a member, and log it", func(s *Store) error {
+		{"change a member, and log it", func(s *store.Store) error {
 			return s.UpdateMember(control.WithEntry(ctx, control.Entry{At: at, Action: "member.update"}), control.Member{ID: "m2", Email: "c@d.example", Rev: 1})
 		}, fault.Stale},
-		{"use a key", func(s *Store) error { return s.TouchKeys(ctx, map[control.KeyID]time.Time{"k1": at}) }, ""},
-		{"see whom to tell of keys", func(s *Store) error { return ignore(s.KeysToTell(ctx, at, 0)) }, ""},
-		{"see who is told", func(s *Store) error { return ignore(s.Recipients(ctx, control.Notice{Workspace: 1})) }, ""},
-		{"read notices", func(s *Store) error { return s.MarkNoticesRead(ctx, 1, "m2", 1) }, ""},
-		{"begin a request", func(s *Store) error { _, _, err := s.BeginRepeat(ctx, control.Repeat{At: at}); return err }, ""},
-		{"end it", func(s *Store) error { return s.EndRepeat(ctx, control.Repeat{At: at, Status: 200}) }, fault.Stale},
-		{"make a key of the installation", func(s *Store) error { return ignore(s.InstallationKey(ctx, "k")) }, ""},
-		{"sweep", func(s *Store) error { return s.Sweep(ctx, at.Add(1000*time.Hour)) }, ""},
-		{"delete a member", func(s *Store) error { return s.DeleteMember(ctx, "m2") }, fault.NotFound},
-		{"save health", func(s *Store) error { return s.SaveHealth(ctx, health) }, ""},
-		{"read the ledger", func(s *Store) error { return ignore(s.Files(ctx, control.LedgerFilter{Connector: id}, 0, 10)) }, ""},
-		{"point it to another bucket", func(s *Store) error { return s.UpdateConnector(ctx, conn(2, 2), &keys) }, fault.Stale},
-		{"apply that", func(s *Store) error { return s.ApplyControl(ctx, log, 91, record(90, config(2, 2))) }, ""},
-		{"bring the first lane to its end", func(s *Store) error {
+		{"use a key", func(s *store.Store) error { return s.TouchKeys(ctx, map[control.KeyID]time.Time{"k1": at}) }, ""},
+		{"see whom to tell of keys", func(s *store.Store) error { return ignore(s.KeysToTell(ctx, at, 0)) }, ""},
+		{"see who is told", func(s *store.Store) error { return ignore(s.Recipients(ctx, control.Notice{Workspace: 1})) }, ""},
+		{"read notices", func(s *store.Store) error { return s.MarkNoticesRead(ctx, 1, "m2", 1) }, ""},
+		{"begin a request", func(s *store.Store) error { _, _, err := s.BeginRepeat(ctx, control.Repeat{At: at}); return err }, ""},
+		{"end it", func(s *store.Store) error { return s.EndRepeat(ctx, control.Repeat{At: at, Status: 200}) }, fault.Stale},
+		{"make a key of the installation", func(s *store.Store) error { return ignore(s.InstallationKey(ctx, "k")) }, ""},
+		{"sweep", func(s *store.Store) error { return s.Sweep(ctx, at.Add(1000*time.Hour)) }, ""},
+		{"delete a member", func(s *store.Store) error { return s.DeleteMember(ctx, "m2") }, fault.NotFound},
+		{"save health", func(s *store.Store) error { return s.SaveHealth(ctx, health) }, ""},
+		{"read the ledger", func(s *store.Store) error { return ignore(s.Files(ctx, control.LedgerFilter{Connector: id}, 0, 10)) }, ""},
+		{"point it to another bucket", func(s *store.Store) error { return s.UpdateConnector(ctx, conn(2, 2), &keys) }, fault.Stale},
+		{"apply that", func(s *store.Store) error { return s.ApplyControl(ctx, log, 91, record(90, config(2, 2))) }, ""},
+		{"bring the first lane to its end", func(s *store.Store) error {
 			return ignore(s.Save(ctx, control.Save{Position: control.Position{Lane: l, Log: log, Cursor: 90, Version: 1, Seq: 4}}))
 		}, fault.Stale},
-		{"finish it", func(s *Store) error { return s.FinishLane(ctx, l) }, fault.Stale},
-		{"ask how far to trim", func(s *Store) error { return ignore(s.RetentionFloor(ctx, log)) }, ""},
-		{"accept a log that was set back", func(s *Store) error { return ignore(s.AcceptLog(ctx, log, 0, 80)) }, ""},
-		{"accept another log", func(s *Store) error { return ignore(s.AcceptLog(ctx, other, 0, 5)) }, ""},
-		{"let go of the lease", func(s *Store) error { return s.ReleaseLease(ctx, log, "me") }, ""},
+		{"finish it", func(s *store.Store) error { return s.FinishLane(ctx, l) }, fault.Stale},
+		{"ask how far to trim", func(s *store.Store) error { return ignore(s.RetentionFloor(ctx, log)) }, ""},
+		{"accept a log that was set back", func(s *store.Store) error { return ignore(s.AcceptLog(ctx, log, 0, 80)) }, ""},
+		{"accept another log", func(s *store.Store) error { return ignore(s.AcceptLog(ctx, other, 0, 5)) }, ""},
+		{"let go of the lease", func(s *store.Store) error { return s.ReleaseLease(ctx, log, "me") }, ""},
 	}
+}
+
+// database is where a life takes place: what differs between SQLite and PostgreSQL for a test that looks in from outside.
+type database struct {
+	every    int // one in so many of the calls that are no commit fails; with MILLRACE_SOAK=1 each
+	fresh    func(t *testing.T) store.Config
+	copied   func(t *testing.T, cfg store.Config) store.Config // one like it, which nobody has open
+	contents func(t *testing.T, cfg store.Config) string       // every row of every table, one a line; of what is random, that it is there
+	settle   func(t *testing.T, to, from store.Config)         // lets the next rows get the numbers that they would get in from
+	full     func(t *testing.T) error                          // the driver's own error for a disk without room
+}
+
+// random are the columns that are not the same each time: what is sealed, and ids that are drawn.
+var random = []string{"secret", "totp", "answer", "external_ids.value"}
+
+func isRandom(table, column string) bool {
+	return slices.Contains(random, column) || slices.Contains(random, table+"."+column)
+}
+
+func TestEachCallToSQLiteFailsOnce(t *testing.T) {
+	connect := func(t *testing.T, cfg store.Config) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("sqlite", cfg.Path)
+		ok(t, err)
+		return db
+	}
+	fresh := func(t *testing.T) store.Config { return store.Config{Path: filepath.Join(t.TempDir(), "m.db")} }
+	sweepFaults(t, database{
+		every: 1,
+		fresh: fresh,
+		copied: func(t *testing.T, cfg store.Config) store.Config {
+			t.Helper()
+			b, err := os.ReadFile(cfg.Path) // the last who closed it has taken the write-ahead log in
+			ok(t, err)
+			out := fresh(t)
+			ok(t, os.WriteFile(out.Path, b, 0o600))
+			return out
+		},
+		contents: func(t *testing.T, cfg store.Config) string {
+			t.Helper()
+			db := connect(t, cfg)
+			defer db.Close()
+			var b strings.Builder
+			for _, table := range store.Column(t, db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name") {
+				var parts []string
+				for _, c := range store.Column(t, db, "SELECT name FROM pragma_table_info('"+table+"') ORDER BY cid") {
+					if isRandom(table, c) {
+						c = "typeof(" + c + ")"
+					}
+					parts = append(parts, "COALESCE(quote("+c+"), 'NULL')")
+				}
+				for _, row := range store.Column(t, db, "SELECT "+strings.Join(parts, " || ' ' || ")+" AS r FROM "+table+" ORDER BY r") {
+					b.WriteString(table + ": " + row + "\n")
+				}
+			}
+			return b.String()
+		},
+		settle: func(*testing.T, store.Config, store.Config) {}, // its numbers are given back by a transaction that fails
+		full: func(t *testing.T) error {
+			t.Helper()
+			cfg := fresh(t)
+			s, err := openAt(t, cfg)
+			ok(t, err)
+			ok(t, s.Close())
+			db := connect(t, cfg)
+			defer db.Close()
+			db.SetMaxOpenConns(1)
+			_, err = db.Exec("PRAGMA max_page_count = 1") // that is, as many as there are
+			for range 1000 {
+				if err != nil {
+					return err
+				}
+				_, err = db.Exec("INSERT INTO settings VALUES (hex(randomblob(8)), hex(zeroblob(4000)))")
+			}
+			t.Fatal("the file grows without end")
+			return nil
+		},
+	})
+}
+
+func TestEachCallToPostgreSQLFailsOnce(t *testing.T) {
+	connect := func(t *testing.T, cfg store.Config) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("pgx", cfg.URL.Reveal())
+		ok(t, err)
+		return db
+	}
+	var rows string // the query for them: the same for each
+	sweepFaults(t, database{
+		every:  7, // it is slower to look into
+		fresh:  func(t *testing.T) store.Config { return storetest.Postgres(t) },
+		copied: func(t *testing.T, cfg store.Config) store.Config { return storetest.CopyPostgres(t, cfg) },
+		contents: func(t *testing.T, cfg store.Config) string {
+			t.Helper()
+			db := connect(t, cfg)
+			defer db.Close()
+			if rows != "" {
+				return strings.Join(store.Column(t, db, rows), "\n") + "\n"
+			}
+			parts := map[string][]string{}
+			for _, c := range store.Column(t, db, "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position") {
+				table, name, _ := strings.Cut(c, ".")
+				as := name + "::text"
+				if isRandom(table, name) {
+					as = "CASE WHEN " + name + " IS NULL THEN 'null' ELSE 'something' END"
+				}
+				parts[table] = append(parts[table], "quote_nullable("+as+")")
+			}
+			var all []string
+			for _, table := range slices.Sorted(maps.Keys(parts)) {
+				all = append(all, "SELECT '"+table+": ' || "+strings.Join(parts[table], " || ' ' || ")+" AS r FROM "+table)
+			}
+			rows = strings.Join(all, " UNION ALL ") + " ORDER BY r"
+			return strings.Join(store.Column(t, db, rows), "\n") + "\n"
+		},
+		settle: func(t *testing.T, to, from store.Config) {
+			t.Helper()
+			a, b := connect(t, to), connect(t, from)
+			defer a.Close()
+			defer b.Close()
+			for _, name := range store.Column(t, b, "SELECT sequencename FROM pg_sequences ORDER BY 1") {
+				_, err := a.Exec("SELECT setval('" + name + "', " + strings.Join(store.Column(t, b, "SELECT last_value || ', ' || is_called FROM "+name), "") + ")")
+				ok(t, err)
+			}
+		},
+		full: func(*testing.T) error { return &pgconn.PgError{Code: "53100", Message: "No space left on device"} },
+	})
 }
 
 // Every call that the store makes to its driver fails once, in every transaction there is. An error is reported and
 // says that repeating is safe; nothing of the transaction is there, or all of it where only the answer was lost; and
 // a repetition ends in the state that a run without faults has.
-func TestEachCallToTheDatabaseFailsOnce(t *testing.T) {
+func sweepFaults(t *testing.T, d database) {
 	ctx := t.Context()
-	dir := t.TempDir()
 	ring, err := secret.NewKeyring()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	types, err := event.NewCatalogue(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(path string) *Store {
+	ok(t, err)
+	full := d.full(t)
+	// in does something in the database of cfg, through tr.
+	in := func(cfg store.Config, tr *trouble, do func(s *store.Store)) {
 		t.Helper()
-		s, err := Open(ctx, Config{Path: path, Keyring: ring, Catalogue: types, Now: func() time.Time { return time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC) }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+		cfg.Keyring, cfg.Catalogue, cfg.Now = ring, types, func() time.Time { return time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC) }
+		s, err := store.Open(ctx, cfg)
+		ok(t, err)
+		end := store.Between(s, func(db *sql.DB) driver.Connector { return between{db, tr} })
+		do(s)
+		ok(t, end())
 	}
-	full := fullDisk(t, open(filepath.Join(dir, "full.db")))
-	path := filepath.Join(dir, "m.db")
-	open(path).Close()
+	smooth, rough := d.fresh(t), d.fresh(t) // without faults, and with every one
+	for _, cfg := range []store.Config{smooth, rough} {
+		in(cfg, &trouble{}, func(*store.Store) {}) // to make its tables
+	}
 	reached := map[string]int{}
-	cases := 0
+	check := func(name string, err error, got, want string) {
+		t.Helper()
+		if e := fault.As(err); e == nil || e.Code != fault.Unavailable || !e.Retry {
+			t.Errorf("%s: the error is %v, want unavailable and worth repeating", name, err)
+		}
+		if got != want {
+			t.Errorf("%s: it left\n%s", name, diff(got, want))
+		}
+	}
 	for n, st := range life(ctx) {
-		before, image := contents(t, path), readAll(t, path)
-		var calls []string
-		{ // without faults
-			tr := &trouble{}
-			s := open(path)
-			close := withTrouble(t, s, tr)
+		before := d.contents(t, smooth)
+		image := d.copied(t, smooth)
+		quiet := &trouble{}
+		in(smooth, quiet, func(s *store.Store) {
 			if err := st.do(s); err != nil {
 				t.Fatalf("%s: %v", st.name, err)
 			}
-			calls = tr.calls
-			close()
+		})
+		after := d.contents(t, smooth)
+		tr := &trouble{err: full}
+		in(rough, tr, func(s *store.Store) {
+			for k, what := range quiet.calls {
+				if what != atCommit && (k+n)%d.every != 0 && os.Getenv("MILLRACE_SOAK") != "1" {
+					continue
+				}
+				tr.calls, tr.failAt = nil, k+1
+				reached[what]++
+				check(fmt.Sprintf("%s, call %d, %s", st.name, k+1, what), st.do(s), d.contents(t, rough), before)
+			}
+			d.settle(t, rough, image)
+			tr.failAt = 0
+			if err := st.do(s); err != nil {
+				t.Errorf("%s: the repetition says %v", st.name, err)
+			}
+		})
+		if got := d.contents(t, rough); got != after {
+			t.Errorf("%s: after the repetition there is\n%s", st.name, diff(got, after))
 		}
-		after, next := contents(t, path), readAll(t, path)
-		for k := 1; k <= len(calls); k++ {
-			// Commits always; of the rest every second one, or with MILLRACE_SOAK=1 all.
-			if calls[k-1] != atCommit && (n+k)%2 == 1 && os.Getenv("MILLRACE_SOAK") != "1" {
+		for k, what := range quiet.calls {
+			if what != atCommit {
 				continue
 			}
-			kinds := []bool{false}
-			if calls[k-1] == atCommit {
-				kinds = []bool{false, true}
-			}
-			for _, late := range kinds {
-				what := calls[k-1]
-				if late {
-					what = atAnswer
-				}
-				reached[what]++
-				cases++
-				name := fmt.Sprintf("%s, call %d of %d, %s", st.name, k, len(calls), what)
-				again := filepath.Join(dir, fmt.Sprintf("%d-%d-%v.db", n, k, late))
-				if err := os.WriteFile(again, image, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				s := open(again)
-				tr := &trouble{failAt: k, afterAll: late, err: full}
-				close := withTrouble(t, s, tr)
+			reached[atAnswer]++
+			late, tr := d.copied(t, image), &trouble{failAt: k + 1, afterAll: true, err: full}
+			in(late, tr, func(s *store.Store) {
 				err := st.do(s)
-				if e := fault.As(err); e == nil || e.Code != fault.Unavailable || !e.Retry {
-					t.Errorf("%s: the error is %v, want unavailable and worth repeating", name, err)
+				check(st.name+", answer of the commit", err, d.contents(t, late), after)
+				if err := st.do(s); err != nil && !fault.Is(err, st.refused) {
+					t.Errorf("%s: the repetition after a lost answer says %v", st.name, err)
 				}
-				switch got := contents(t, again); {
-				case late && got != after:
-					t.Errorf("%s: a commit whose answer was lost left\n%s", name, diff(got, after))
-				case !late && got != before:
-					t.Errorf("%s: a failed transaction left\n%s", name, diff(got, before))
+				if got := d.contents(t, late); got != after {
+					t.Errorf("%s: after a lost answer and the repetition there is\n%s", st.name, diff(got, after))
 				}
-				if err := st.do(s); err != nil && !(late && fault.Is(err, st.refused)) {
-					t.Errorf("%s: the repetition says %v", name, err)
-				}
-				if got := contents(t, again); got != after {
-					t.Errorf("%s: after the repetition there is\n%s", name, diff(got, after))
-				}
-				close()
-				os.Remove(again)
-			}
-		}
-		if err := os.WriteFile(path, next, 0o600); err != nil {
-			t.Fatal(err)
+			})
 		}
 	}
 	for _, kind := range []string{atBegin, atPrepare, atExec, atQuery, atRow, atCommit, atAnswer} {
@@ -439,82 +559,7 @@ func TestEachCallToTheDatabaseFailsOnce(t *testing.T) {
 			t.Errorf("the sweep never reached a %s", kind)
 		}
 	}
-	t.Logf("%d faults: %v", cases, reached)
-}
-
-// withTrouble puts tr between s and its driver until close, which closes s.
-func withTrouble(t *testing.T, s *Store, tr *trouble) (close func()) {
-	write, read := s.write, s.read
-	s.write, s.read = between(write, tr, 1), between(read, tr, readers)
-	return func() {
-		if err := errors.Join(s.Close(), read.Close(), write.Close()); err != nil { // the last one takes the write-ahead log in
-			t.Error(err)
-		}
-	}
-}
-
-// fullDisk gives the driver's own error for a disk without room.
-func fullDisk(t *testing.T, s *Store) error {
-	t.Helper()
-	defer s.Close()
-	LimitPages(t.Context(), t, s, 0)
-	for range 1000 {
-		if _, err := s.write.ExecContext(t.Context(), "INSERT INTO settings VALUES (hex(randomblob(8)), hex(zeroblob(4000)))"); err != nil {
-			return err
-		}
-	}
-	t.Fatal("the file grows without end")
-	return nil
-}
-
-func readAll(t *testing.T, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// contents gives every row of every table, one a line. What is sealed differs each time and is left out.
-func contents(t *testing.T, path string) string {
-	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var b strings.Builder
-	for _, table := range column(t, db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name") {
-		var parts []string
-		for _, c := range column(t, db, "SELECT name FROM pragma_table_info('"+table+"') ORDER BY cid") {
-			if slices.Contains([]string{"secret", "totp", "answer"}, c) || table == "external_ids" && c == "value" { // random
-				c = "typeof(" + c + ")"
-			}
-			parts = append(parts, "COALESCE(quote("+c+"), 'NULL')")
-		}
-		for _, row := range column(t, db, "SELECT "+strings.Join(parts, " || ' ' || ")+" AS r FROM "+table+" ORDER BY r") {
-			b.WriteString(table + ": " + row + "\n")
-		}
-	}
-	return b.String()
-}
-
-func column(t *testing.T, db *sql.DB, query string) (out []string) {
-	t.Helper()
-	rows, err := db.Query(query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, s)
-	}
-	return out
+	t.Logf("%v", reached)
 }
 
 // diff gives the lines that only one of both has.

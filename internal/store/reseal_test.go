@@ -30,7 +30,7 @@ func TestEachColumnOfBytesIsSealedAnewOrAHash(t *testing.T) {
 		known = append(known, table+"."+column)
 	}
 	slices.Sort(known)
-	is := column(t, s.read, `SELECT m.name || '.' || c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+	is := Column(t, s.read, `SELECT m.name || '.' || c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
 		WHERE m.type = 'table' AND c.type = 'BLOB' ORDER BY 1`)
 	slices.Sort(is)
 	if !slices.Equal(is, known) {

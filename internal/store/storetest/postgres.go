@@ -94,6 +94,17 @@ func EmptyPostgres(tb testing.TB) store.Config {
 	return store.Config{URL: secret.New(s.URL(s.create(tb, "template0")))}
 }
 
+// CopyPostgres gives a database like that of cfg, which nobody has open. It goes when the test ends.
+func CopyPostgres(tb testing.TB, cfg store.Config) store.Config {
+	tb.Helper()
+	s := StartPostgres(tb)
+	u, err := url.Parse(cfg.URL.Reveal())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return store.Config{URL: secret.New(s.URL(s.create(tb, strings.TrimPrefix(u.Path, "/"))))}
+}
+
 // URL names a database of the server, over its socket.
 func (s *Server) URL(database string) string {
 	q := url.Values{"host": {s.Dir}, "port": {strconv.Itoa(s.Port)}, "user": {PostgresUser}}
