@@ -41,6 +41,9 @@ type Client struct {
 	HTTP *http.Client
 	// Once leaves it to the caller to ask a busy server again. It may be set before the first call.
 	Once bool
+	// Language is that of the sentences in answers that are told in one, such as pt-BR; empty: the member's. It may be set
+	// before the first call.
+	Language string
 }
 
 // New gives a client of the server at base, such as https://millrace.example, that shows the personal token. Without one
@@ -308,9 +311,9 @@ func (q request) based(etag string) request {
 	return q
 }
 
-// inLanguage gives the request with the language of the answer; empty: the member's.
-func (q request) inLanguage(language string) request {
-	q.accept = language
+// told gives the request with the language of the answer.
+func (q request) told(c *Client) request {
+	q.accept = c.Language
 	return q
 }
 

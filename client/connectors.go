@@ -98,7 +98,7 @@ func (c *Client) ReplayConnector(ctx context.Context, workspace, id string, in R
 
 // ListConnectorChecks lists the last checks of a connector's credentials, newest first.
 func (c *Client) ListConnectorChecks(ctx context.Context, workspace, id string) iter.Seq2[PastCheck, error] {
-	return list[PastCheck](ctx, c, get(path("/workspaces/%s/connectors/%s/checks", workspace, id)))
+	return list[PastCheck](ctx, c, get(path("/workspaces/%s/connectors/%s/checks", workspace, id)).told(c))
 }
 
 // LedgerFilter chooses rows of the ledger. Fields that are zero choose all.
@@ -228,12 +228,12 @@ func (c *Client) DeleteDataExport(ctx context.Context, workspace string) error {
 
 // ListDataExportChecks lists the last checks of the data export's credentials, newest first.
 func (c *Client) ListDataExportChecks(ctx context.Context, workspace string) iter.Seq2[PastCheck, error] {
-	return list[PastCheck](ctx, c, get(path("/workspaces/%s/data-export/checks", workspace)))
+	return list[PastCheck](ctx, c, get(path("/workspaces/%s/data-export/checks", workspace)).told(c))
 }
 
 // GetCheck says how far a check is.
 func (c *Client) GetCheck(ctx context.Context, id string) (Check, error) {
-	return ask[Check](ctx, c, get(path("/checks/%s", id)))
+	return ask[Check](ctx, c, get(path("/checks/%s", id)).told(c))
 }
 
 // AwaitCheck waits until a check has ended, and with it what waited for it. seen is given each state of it that is seen
@@ -251,7 +251,7 @@ func (c *Client) AwaitCheck(ctx context.Context, id string, seen func(Check)) (C
 
 // GetJob says how far a job is.
 func (c *Client) GetJob(ctx context.Context, id string) (Job, error) {
-	return ask[Job](ctx, c, get(path("/jobs/%s", id)))
+	return ask[Job](ctx, c, get(path("/jobs/%s", id)).told(c))
 }
 
 // AwaitJob is AwaitCheck for a job.

@@ -84,9 +84,9 @@ func (c *Client) GetCounts(ctx context.Context, workspace string) ([]ConnectorCo
 	return p.Items, err
 }
 
-// GetOverview gives how a workspace does, with its notice in a language such as pt-BR; empty: the member's.
-func (c *Client) GetOverview(ctx context.Context, workspace, language string) (Overview, error) {
-	return ask[Overview](ctx, c, get(path("/workspaces/%s/overview", workspace)).inLanguage(language))
+// GetOverview gives how a workspace does, with its notice.
+func (c *Client) GetOverview(ctx context.Context, workspace string) (Overview, error) {
+	return ask[Overview](ctx, c, get(path("/workspaces/%s/overview", workspace)).told(c))
 }
 
 // GetFileRecords reads the first records of a file, up to 100, with the connector's credentials; 0: ten. The log of

@@ -49,9 +49,9 @@ func (c *Client) ListInstallationChanges(ctx context.Context, f ChangeFilter) it
 	return list[ChangeEntry](ctx, c, get("/installation/changes").with(f.query()))
 }
 
-// ListNotices lists what was told about a workspace, newest first, in a language such as pt-BR; empty: the member's.
-func (c *Client) ListNotices(ctx context.Context, workspace, language string) iter.Seq2[Notice, error] {
-	return list[Notice](ctx, c, get(path("/workspaces/%s/notices", workspace)).inLanguage(language))
+// ListNotices lists what was told about a workspace, newest first.
+func (c *Client) ListNotices(ctx context.Context, workspace string) iter.Seq2[Notice, error] {
+	return list[Notice](ctx, c, get(path("/workspaces/%s/notices", workspace)).told(c))
 }
 
 // CountUnread gives how many notices of a workspace the member has not read.
@@ -65,8 +65,8 @@ func (c *Client) MarkNoticesRead(ctx context.Context, workspace string, in Notic
 }
 
 // ListInstallationNotices is ListNotices for the installation itself.
-func (c *Client) ListInstallationNotices(ctx context.Context, language string) iter.Seq2[Notice, error] {
-	return list[Notice](ctx, c, get("/installation/notices").inLanguage(language))
+func (c *Client) ListInstallationNotices(ctx context.Context) iter.Seq2[Notice, error] {
+	return list[Notice](ctx, c, get("/installation/notices").told(c))
 }
 
 // CountInstallationUnread is CountUnread for the installation itself.

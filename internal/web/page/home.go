@@ -23,7 +23,7 @@ const homeCurrents = 5
 // showHome says how a workspace does: what comes in, where it goes, and what needs somebody. A workspace without Currents
 // is led to its first.
 func showHome(v *visit) error {
-	o, err := v.api.GetOverview(v, v.place.Workspace, string(v.lang))
+	o, err := v.api.GetOverview(v, v.place.Workspace)
 	if err != nil {
 		return v.said(err)
 	}

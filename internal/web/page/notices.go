@@ -47,9 +47,9 @@ func (v *visit) noticesPath() string {
 
 func listNotices(v *visit) error {
 	ctx, part := v.part()
-	here, list, count := "/installation/notices", v.api.ListInstallationNotices(ctx, string(v.lang)), v.api.CountInstallationUnread
+	here, list, count := "/installation/notices", v.api.ListInstallationNotices(ctx), v.api.CountInstallationUnread
 	if v.place != nil {
-		here, list = "/notices", v.api.ListNotices(ctx, v.place.Workspace, string(v.lang))
+		here, list = "/notices", v.api.ListNotices(ctx, v.place.Workspace)
 		count = func(ctx context.Context) (client.Unread, error) { return v.api.CountUnread(ctx, v.place.Workspace) }
 	}
 	all, err := collect(v, list)
