@@ -19,7 +19,7 @@ import (
 
 // openAPI builds what answers the control plane's addresses, for scripts and, as pages, for people. It works as soon as the database does, also while this
 // process is a standby: what it is asked to do goes into the database, and the process that owns the log does it.
-func (s *system) openAPI(ctx context.Context) error {
+func (s *system) openAPI(ctx context.Context, demo bool) error {
 	key, err := s.plane.store.InstallationKey(ctx, "ids")
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (s *system) openAPI(ctx context.Context) error {
 		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	})
 	if err == nil {
-		s.pages, err = page.New(page.Config{}, page.Deps{API: s.api, Logger: s.logger, BaseURL: s.URL})
+		s.pages, err = page.New(page.Config{Components: demo}, page.Deps{API: s.api, Logger: s.logger, BaseURL: s.URL})
 	}
 	return err
 }

@@ -85,7 +85,8 @@ func openSystem(ctx context.Context, cfg *config.Config, c *Console) (*system, e
 	return openSystemAs(ctx, cfg, c, s3.Key{})
 }
 
-// openSystemAs is openSystem with a key by which customers' roles are taken on; empty: as AWS's tools find one.
+// openSystemAs is openSystem with a key by which customers' roles are taken on, as a demo has one; empty: as AWS's tools
+// find one.
 func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Key) (*system, error) {
 	p, err := openPlaneAs(ctx, cfg, own)
 	if err != nil {
@@ -101,7 +102,7 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
 	s.stopping = make(chan struct{})
-	if err = s.openAPI(ctx); err == nil {
+	if err = s.openAPI(ctx, own.ID != ""); err == nil {
 		err = s.listen()
 	}
 	if err != nil {
