@@ -59,6 +59,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	overview(run)
 	together(run)
 	rights(run)
+	identities(run)
 }
 
 type runner func(name string, f func(t *testing.T, e *env))

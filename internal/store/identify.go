@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/millrace/millrace/internal/control"
+)
+
+// maxAlike is how many people with one e-mail address or telephone number are told apart: those that changed last.
+const maxAlike = 100
+
+// Whom gives whom identifiers name, of those that name anybody. Of an e-mail address or a telephone number several people
+// may be given, the newest first; else it is one at most.
+//
+// Errors: unavailable, corrupt.
+func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error) {
+	values := map[control.IdentifierKind][]string{}
+	for _, i := range ids {
+		values[i.Kind] = append(values[i.Kind], i.Value)
+	}
+	c := p.s.reader(ctx)
+	var out []control.Known
+	for kind, some := range values {
+		slices.Sort(some)
+		err := p.whom(c, workspace, kind, slices.Compact(some), &out)
+		if err != nil {
+			return nil, p.s.fail(err, "find people")
+		}
+	}
+	// What the reader has not come to yet is only known by its identifiers.
+	var bare []control.PersonID
+	for _, k := range out {
+		if k.ExternalID == "" && k.Kind != control.ByEmail && k.Kind != control.ByPhone {
+			bare = append(bare, k.Person)
+		}
+	}
+	named, err := p.Named(ctx, workspace, bare)
+	if err != nil {
+		return nil, err
+	}
+	external := map[control.PersonID]string{}
+	for _, n := range named {
+		if n.Kind == control.ByExternalID {
+			external[n.Person] = n.Value
+		}
+	}
+	for i := range out {
+		if out[i].ExternalID == "" {
+			out[i].ExternalID = external[out[i].Person]
+		}
+	}
+	return out, nil
+}
+
+const (
+	whomColumns = "COALESCE(p.external_id, ''), COALESCE(p.updated_at, 0)"
+
+	whomKept = "SELECT i.value, i.person, " + whomColumns + ` FROM people_identities i LEFT JOIN people p ON p.workspace = i.workspace AND p.person = i.person
+		WHERE i.workspace = ? AND i.kind = ? AND i.value IN (`
+	whomPerson = "SELECT p.person, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.person IN ("
+	whomFresh  = "SELECT DISTINCT person, person, '', 0 FROM people_identities WHERE workspace = ? AND person IN ("
+	whomEmail  = "SELECT p.email, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.email = ? ORDER BY p.updated_at DESC, p.id DESC LIMIT ?"
+	whomPhone  = "SELECT p.phone, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.phone = ? ORDER BY p.updated_at DESC, p.id DESC LIMIT ?"
+)
+
+func (p *Profiles) whom(c conn, workspace uint32, kind control.IdentifierKind, values []string, out *[]control.Known) error {
+	add := func(query string, args ...any) error {
+		some, err := list(c, func(r scanner) (k control.Known, err error) {
+			var value []byte
+			var updated int64
+			err = r.Scan(&value, &k.Person, &k.ExternalID, &updated)
+			k.Identifier = control.Identifier{Kind: kind, Value: string(value)}
+			if updated != 0 {
+				k.UpdatedAt = fromMillis(updated)
+			}
+			return k, err
+		}, query, args...)
+		*out = append(*out, some...)
+		return err
+	}
+	switch kind {
+	case control.ByEmail, control.ByPhone:
+		query := whomEmail
+		if kind == control.ByPhone {
+			query = whomPhone
+		}
+		for _, v := range values {
+			if err := add(query, workspace, v, maxAlike); err != nil {
+				return err
+			}
+		}
+		return nil
+	case control.ByPerson:
+		return inChunks(values, func(part []string, marks string) error {
+			args := []any{workspace}
+			for _, v := range part {
+				args = append(args, v)
+			}
+			from := len(*out)
+			if err := add(whomPerson+marks+")", args...); err != nil {
+				return err
+			}
+			made := (*out)[from:]
+			args = args[:1]
+			for _, v := range part {
+				if !slices.ContainsFunc(made, func(k control.Known) bool { return k.Value == v }) {
+					args = append(args, v)
+				}
+			}
+			if len(args) == 1 {
+				return nil
+			}
+			return add(whomFresh+marks[:3*(len(args)-1)-2]+")", args...)
+		})
+	}
+	return inChunks(values, func(part []string, marks string) error {
+		args := []any{workspace, uint8(kind)}
+		for _, v := range part {
+			args = append(args, []byte(v))
+		}
+		return add(whomKept+marks+")", args...)
+	})
+}
+
+// Named gives the identifiers of people, those that are kept.
+func (p *Profiles) Named(ctx context.Context, workspace uint32, people []control.PersonID) (out []control.PersonIdentity, err error) {
+	err = inChunks(people, func(part []control.PersonID, marks string) error {
+		args := []any{workspace}
+		for _, id := range part {
+			args = append(args, string(id))
+		}
+		some, err := list(p.s.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
+			var value []byte
+			x.Workspace = workspace
+			err = r.Scan(&x.Kind, &value, &x.Person)
+			x.Value = string(value)
+			return x, err
+		}, "SELECT kind, value, person FROM people_identities WHERE workspace = ? AND person IN ("+marks+")", args...)
+		out = append(out, some...)
+		return err
+	})
+	return out, p.s.fail(err, "read identities")
+}
+
+// Identify lets identifiers name somebody, those that name nobody yet, and gives whom each names now, in order.
+//
+// Durable: when err is nil; all or none. Errors: unavailable.
+func (p *Profiles) Identify(ctx context.Context, workspace uint32, fresh []control.NewIdentity) ([]control.PersonIdentity, error) {
+	out := make([]control.PersonIdentity, len(fresh))
+	err := p.s.transact(ctx, "identify people", "", func(c conn) error {
+		for n, i := range fresh {
+			out[n] = control.PersonIdentity{Workspace: workspace, Identifier: i.Identifier}
+			key := []any{workspace, uint8(i.Kind), []byte(i.Value)}
+			err := c.one("SELECT person FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", key, &out[n].Person)
+			if !errors.Is(err, sql.ErrNoRows) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			for _, id := range i.Candidates {
+				var taken bool
+				out[n].Person = id
+				if err := c.one(`SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?) OR EXISTS (SELECT 1 FROM people WHERE workspace = ? AND person = ?)`,
+					[]any{workspace, string(id), workspace, string(id)}, &taken); err != nil {
+					return err
+				}
+				if !taken {
+					break
+				}
+			}
+			if _, err := c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?)", append(key, string(out[n].Person))...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// MoveIdentities lets identifiers name somebody else, in order. The reader does the same when it comes to the changes that
+// say so: this only lets requests see it before.
+//
+// Durable: when err is nil; all or none. Errors: unavailable.
+func (p *Profiles) MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error {
+	return p.s.transact(ctx, "move identities", "", func(c conn) error {
+		for _, m := range moves {
+			var err error
+			switch {
+			case m.Kind == 0 && m.Into == "":
+				_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", workspace, string(m.From))
+			case m.Kind == 0:
+				_, err = c.exec("UPDATE people_identities SET person = ? WHERE workspace = ? AND person = ?", string(m.Into), workspace, string(m.From))
+			case m.Into == "":
+				_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", workspace, uint8(m.Kind), []byte(m.Value))
+			default:
+				_, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO UPDATE SET person = excluded.person",
+					workspace, uint8(m.Kind), []byte(m.Value), string(m.Into))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,128 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// profiles opens the tables of people beside those of e.
+func (e *env) profiles() *store.Profiles {
+	e.t.Helper()
+	cfg := e.cfg
+	if cfg.Path != "" {
+		cfg.Path += ".people"
+	}
+	p, err := store.OpenProfiles(e.t.Context(), cfg)
+	ok(e.t, err)
+	e.t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func external(value string) control.Identifier {
+	return control.Identifier{Kind: control.ByExternalID, Value: value}
+}
+
+func identities(run runner) {
+	const acme, other = 7, 8
+	alias := control.ByNameOf(control.Alias{Label: "crm", Name: "4711"})
+	run("an identifier names the first candidate that is nobody yet, for ever", func(t *testing.T, e *env) {
+		p := e.profiles()
+		ctx := t.Context()
+		got, err := p.Identify(ctx, acme, []control.NewIdentity{
+			{Identifier: external("ana"), Candidates: []control.PersonID{"p1", "p2"}},
+			{Identifier: alias, Candidates: []control.PersonID{"p1", "p2", "p3"}},
+			{Identifier: external("ana"), Candidates: []control.PersonID{"p9"}},
+			{Identifier: external("bo"), Candidates: []control.PersonID{"p1"}},
+		})
+		ok(t, err)
+		equal(t, "named", got, []control.PersonIdentity{
+			{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: acme, Identifier: alias, Person: "p2"},
+			{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: acme, Identifier: external("bo"), Person: "p1"},
+		})
+		got, err = p.Identify(ctx, other, []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p5"}}})
+		ok(t, err)
+		equal(t, "in another workspace", got[0].Person, control.PersonID("p5"))
+	})
+	run("two that come at once agree on whom an identifier names", func(t *testing.T, e *env) {
+		p := e.profiles()
+		var wg sync.WaitGroup
+		got := make([]control.PersonID, 8)
+		for i := range got {
+			wg.Go(func() {
+				named, err := p.Identify(t.Context(), acme, []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{control.PersonID(fmt.Sprint("p", i))}}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got[i] = named[0].Person
+			})
+		}
+		wg.Wait()
+		equal(t, "different people", len(slices.Compact(got)), 1)
+	})
+	run("people are found by each kind of identifier, those with one address the newest first", func(t *testing.T, e *env) {
+		p := e.profiles()
+		ctx := t.Context()
+		someone := func(row int64, id control.PersonID, external string, minutes int) *control.Person {
+			return &control.Person{Row: row, New: true, Workspace: acme, ID: id, ExternalID: external, Email: "a@example.com", Phone: "+4930123",
+				CreatedAt: e.now, UpdatedAt: e.now.Add(time.Duration(minutes) * time.Minute)}
+		}
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, People: []*control.Person{someone(1, "p1", "ana", 1), someone(2, "p2", "", 3), someone(3, "p3", "", 2)},
+			Identities: []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p1"}}}))
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("new"), Candidates: []control.PersonID{"p4"}}, {Identifier: alias, Candidates: []control.PersonID{"p4"}}})
+		ok(t, err)
+		for _, row := range []struct {
+			by   control.Identifier
+			want string
+		}{
+			{external("ana"), "p1/ana/1"},
+			{external("nobody"), ""},
+			{external("new"), "p4/new/-"},
+			{alias, "p4/new/-"},
+			{control.Identifier{Kind: control.ByPerson, Value: "p1"}, "p1/ana/1"},
+			{control.Identifier{Kind: control.ByPerson, Value: "p4"}, "p4/new/-"},
+			{control.Identifier{Kind: control.ByPerson, Value: "p8"}, ""},
+			{control.Identifier{Kind: control.ByEmail, Value: "a@example.com"}, "p2//3 p3//2 p1/ana/1"},
+			{control.Identifier{Kind: control.ByPhone, Value: "+4930123"}, "p2//3 p3//2 p1/ana/1"},
+		} {
+			var got []string
+			known, err := p.Whom(ctx, acme, []control.Identifier{row.by})
+			ok(t, err)
+			for _, k := range known {
+				equal(t, "by", k.Identifier, row.by)
+				at := "-"
+				if !k.UpdatedAt.IsZero() {
+					at = fmt.Sprint(int(k.UpdatedAt.Sub(e.now).Minutes()))
+				}
+				got = append(got, fmt.Sprintf("%s/%s/%s", k.Person, k.ExternalID, at))
+			}
+			equal(t, fmt.Sprint(row.by), strings.Join(got, " "), row.want)
+		}
+		none, err := p.Whom(ctx, other, []control.Identifier{external("ana"), alias, {Kind: control.ByPerson, Value: "p1"}, {Kind: control.ByEmail, Value: "a@example.com"}})
+		ok(t, err)
+		equal(t, "of another workspace", len(none), 0)
+	})
+	run("identifiers move to somebody else, all of a person's or one, or to nobody", func(t *testing.T, e *env) {
+		p := e.profiles()
+		ctx := t.Context()
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("a"), Candidates: []control.PersonID{"p1"}}, {Identifier: alias, Candidates: []control.PersonID{"p1"}},
+			{Identifier: external("b"), Candidates: []control.PersonID{"p2"}}, {Identifier: external("c"), Candidates: []control.PersonID{"p3"}}})
+		ok(t, err)
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{
+			{From: "p1", Into: "p2"}, {From: "p3"}, {Identifier: external("b"), From: "p2"},
+			{Identifier: control.Identifier{Kind: control.ByFormerID, Value: "b"}, From: "p2", Into: "p2"},
+		}))
+		got, err := p.Named(ctx, acme, []control.PersonID{"p1", "p2", "p3"})
+		ok(t, err)
+		slices.SortFunc(got, func(a, b control.PersonIdentity) int { return int(a.Kind) - int(b.Kind) })
+		equal(t, "named", got, []control.PersonIdentity{{Workspace: acme, Identifier: external("a"), Person: "p2"}, {Workspace: acme, Identifier: alias, Person: "p2"},
+			{Workspace: acme, Identifier: control.Identifier{Kind: control.ByFormerID, Value: "b"}, Person: "p2"}})
+	})
+}
