@@ -353,7 +353,7 @@ func TestACopyByPostgreSQLsOwnToolsIsWhole(t *testing.T) {
 		ok(t, err)
 	}
 	save(s, &p)
-	_, err = behind(t, from).Exec(`INSERT INTO members VALUES ('m', 'a@b.example', '', '', '', 1, '', NULL, NULL, 0, 0, NULL, 1);
+	_, err = behind(t, from).Exec(`INSERT INTO members VALUES ('m', 'a@b.example', '', '', '', '', 1, '', NULL, NULL, 0, 0, NULL, 1);
 		INSERT INTO sessions VALUES ('s', 'x', 'm', '', '', 0, 0, 9000000000000)`)
 	ok(t, err)
 	guide, err := os.ReadFile("../../docs/operator.md")
