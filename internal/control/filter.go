@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
@@ -239,6 +240,54 @@ func (f Filter) Validate(at string) []fault.Problem {
 	c.node(at, f, 1)
 	return c.problems
 }
+
+// Leaves gives every node that has none below it, in the order in which they stand.
+func (f Filter) Leaves() iter.Seq[Filter] {
+	return func(yield func(Filter) bool) { f.leaves(yield) }
+}
+
+func (f Filter) leaves(yield func(Filter) bool) bool {
+	below := slices.Concat(f.All, f.Any)
+	if f.Not != nil {
+		below = append(below, *f.Not)
+	}
+	for _, x := range below {
+		if !x.leaves(yield) {
+			return false
+		}
+	}
+	return len(below) > 0 || yield(f)
+}
+
+// Names gives what a leaf names of what events have named; kind is 0 if it names no such thing.
+func (f Filter) Names() (kind NameKind, name string) {
+	switch {
+	case f.Custom != nil:
+		return NameAttribute, f.Custom.Name
+	case f.Event != nil:
+		return NameEvent, f.Event.Name
+	case f.Purchase != nil:
+		return NameProduct, f.Purchase.Name
+	case f.Message != nil:
+		return f.Message.Of()
+	case f.Group != nil:
+		return NameGroup, f.Group.ID
+	}
+	return 0, ""
+}
+
+// Lower gives a text with A to Z in small letters, as filters compare it.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// ItemBetween stands around each item of an array in PersonAttribute.Text. No text in a filter holds it.
+const ItemBetween = "\x1f"
 
 // Encode gives the filter as it is kept.
 func (f Filter) Encode() []byte {

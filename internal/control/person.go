@@ -180,7 +180,7 @@ const (
 type PersonAttribute struct {
 	Name, Person int64
 	Number       *float64 // of numbers, booleans (0, 1) and times (milliseconds)
-	Text         *string  // of texts; of an array its texts, each between zero bytes
+	Text         *string  // of texts; of an array its items, with ItemBetween around each
 }
 
 // PersonEvents are custom events or purchases to be added to what a person did.

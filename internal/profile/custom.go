@@ -78,9 +78,8 @@ type compared struct {
 
 // Bounds of what filters see of one attribute.
 const (
-	maxDepth    = 4
-	maxText     = 1024
-	itemBetween = "\x1f" // around each item of an array
+	maxDepth = 4
+	maxText  = 1024
 )
 
 // flatten adds the rows of a value.
@@ -119,10 +118,10 @@ func flatten(name string, value json.RawMessage, depth int, to map[string]compar
 			} else if i[0] == '{' || i[0] == '[' {
 				continue
 			}
-			b.WriteString(itemBetween + s)
+			b.WriteString(control.ItemBetween + s)
 		}
 		if b.Len() > 0 {
-			b.WriteString(itemBetween)
+			b.WriteString(control.ItemBetween)
 		}
 		to[name] = compared{text: new(clean(b.String()))}
 	case '{':

@@ -19,6 +19,9 @@ type dialect interface {
 	// begin makes a transaction that has just begun the only one that writes; or, if it names a scope, the only one
 	// that writes there. See inScope. Parts of the database with different locks do not wait for each other.
 	begin(ctx context.Context, tx *sql.Tx, lock int64, scope string) error
+	// number is an expression for the whole number at a path of a column that holds a JSON object; NULL if there is none.
+	// Everything in it is ours.
+	number(column string, path ...string) string
 	// clock is a query for the time in milliseconds that all processes on the database share; empty: they have one
 	// clock anyway.
 	clock() string

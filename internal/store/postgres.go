@@ -76,6 +76,7 @@ var words = strings.NewReplacer(
 	" INTEGER", " BIGINT",
 	" TEXT", ` TEXT COLLATE "C"`,
 	" BLOB", " BYTEA",
+	" REAL", " DOUBLE PRECISION",
 	") STRICT, WITHOUT ROWID;", ");",
 	") STRICT;", ");",
 )
@@ -124,6 +125,10 @@ func (postgres) begin(ctx context.Context, tx *sql.Tx, lock int64, scope string)
 	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2, $3)",
 		lock, int32(lock>>32), int32(h.Sum32()))
 	return err
+}
+
+func (postgres) number(column string, path ...string) string {
+	return "CAST(CAST(" + column + " AS jsonb) #>> '{" + strings.Join(path, ",") + "}' AS BIGINT)"
 }
 
 func (postgres) clock() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -60,6 +61,10 @@ func (sqlite) bind(query string, args []any) (string, []any) { return query, arg
 
 // begin has nothing to do: BEGIN IMMEDIATE lets one transaction of all processes write, and each part is a file.
 func (sqlite) begin(context.Context, *sql.Tx, int64, string) error { return nil }
+
+func (sqlite) number(column string, path ...string) string {
+	return "json_extract(" + column + ", '$." + strings.Join(path, ".") + "')"
+}
 
 func (sqlite) clock() string { return "" }
 

@@ -88,7 +88,7 @@ CREATE TABLE people_attributes (
   name   INTEGER NOT NULL,
   person INTEGER NOT NULL,
   number REAL,   -- of numbers, booleans (0 and 1) and times (milliseconds)
-  text   TEXT,   -- of texts; of arrays their texts between zero bytes, for containment
+  text   TEXT,   -- of texts; of arrays their items with \x1f around each, for containment
   PRIMARY KEY (name, person)
 ) STRICT, WITHOUT ROWID;
 
