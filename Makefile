@@ -16,7 +16,7 @@ ROUNDS   ?= 3
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/millrace
 	@mkdir -p bin
@@ -68,6 +68,12 @@ speed: ## parts alone beside others: reader and JSON libraries, log and bare fsy
 	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
 	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
 
+screenshots: chromium ## make docs/screenshots anew; ALL=1: every page in every language, size and state, in .cache/screenshots
+	$(GO) test ./e2e -timeout 2h -count 1 -run 'TestScreenshots$$' -screenshots $(CURDIR)/$(if $(ALL),.cache/screenshots -screenshots-all,docs/screenshots)
+
+pages: ## how long each page of the dashboard takes, with 200 Currents and a month behind them
+	$(GO) test ./internal/web/page -run '^$$' -bench Pages -benchtime 100x
+
 soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
@@ -79,4 +85,4 @@ vuln: ## look for known vulnerabilities in what we depend on (needs the network,
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test postgres chromium lint fmt docs bench floor speed soak vuln clean
+.PHONY: help build demo test postgres chromium screenshots pages lint fmt docs bench floor speed soak vuln clean

@@ -261,13 +261,13 @@ func (w *window) read() string {
 // at waits until the window's path is one that matches.
 func (w *window) at(pattern string) {
 	w.t.Helper()
-	w.until("a page at "+pattern, "new RegExp("+quoted(pattern)+").test(location.pathname + location.search)")
+	w.until("a page at "+pattern, `document.readyState === "complete" && `+"new RegExp("+quoted(pattern)+").test(location.pathname + location.search)")
 }
 
 // control finds what can be pressed by the words on it: a button, link, or what opens something.
 func control(words string) string {
 	return fmt.Sprintf(`(() => { const words = %s, says = (e) => (e.getAttribute("aria-label") ?? e.innerText).replace(/\s+/g, " ").trim() === words;
-	  return [...document.querySelectorAll("main a, main button, main summary, a, button, summary")].find((e) => says(e) && e.checkVisibility()); })()`, quoted(flat(words)))
+	  return [...document.querySelectorAll("main a, main button, main summary, a, button, summary")].find((e) => says(e) && e.checkVisibility() && !e.closest("[aria-hidden=true]")); })()`, quoted(flat(words)))
 }
 
 // press presses a button or link by the words on it, with the mouse.
