@@ -22,6 +22,7 @@ type Bench struct {
 	Idle        int      `placeholder:"N" help:"Connectors that no event comes for."`
 	Shape       string   `placeholder:"NAME" help:"How events are written: plain, pretty, long, escapes or unknown."`
 	Dir         string   `placeholder:"DIR" help:"Where the fresh data folder is made, on the disk to measure; default: the current folder. It is removed at the end."`
+	BucketDir   string   `name:"bucket-dir" placeholder:"DIR" help:"Where the S3 server keeps its objects; default: beside the data folder. On another disk, or in memory as /dev/shm, their writes stay out of the log's syncs, as a customer's store does. It is emptied at the end."`
 	Seed        uint64   `default:"1" help:"Seed of the events."`
 	JSON        bool     `name:"json" help:"As JSON, one document for each run."`
 }

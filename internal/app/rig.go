@@ -47,9 +47,10 @@ type rig struct {
 	environ   []string // of the bench
 	catalogue *event.Catalogue
 
-	dir  string
-	shop *shop
-	away atomic.Bool // the bucket
+	dir    string
+	bucket string // where the S3 server keeps its objects
+	shop   *shop
+	away   atomic.Bool // the bucket
 
 	child   *exec.Cmd
 	said    bytes.Buffer
@@ -65,11 +66,17 @@ type rig struct {
 // runBench plays a scenario to a server of its own, or to the program floor if that is not empty.
 func runBench(ctx context.Context, c *Console, s scenario, cmd Bench, environ []string, floor string) (m Measured, err error) {
 	r := &rig{c: c, scenario: s, seed: cmd.Seed, environ: environ, dir: filepath.Join(cmd.Dir, fmt.Sprintf("millrace-bench-%d", os.Getpid()))}
-	folder := vfs.OS(filepath.Join(cmd.Dir, "."))
-	if err := folder.MkdirAll(filepath.Base(r.dir)); err != nil {
-		return m, err
+	r.bucket = filepath.Join(r.dir, "bucket")
+	if cmd.BucketDir != "" {
+		r.bucket = filepath.Join(cmd.BucketDir, filepath.Base(r.dir))
 	}
-	defer removeAll(folder, filepath.Base(r.dir)) // what stays behind is named in the folder's list and harms nobody
+	for _, dir := range []string{r.dir, r.bucket} {
+		folder, name := at(dir)
+		if err := folder.MkdirAll(name); err != nil {
+			return m, err
+		}
+		defer removeAll(folder, name) // what stays behind is named in the folder's list and harms nobody
+	}
 	if r.catalogue, err = event.NewCatalogue(nil); err != nil {
 		return m, err
 	}
@@ -79,7 +86,7 @@ func runBench(ctx context.Context, c *Console, s scenario, cmd Bench, environ []
 	}
 	m.FsyncP50, m.FsyncP99 = ms(fsync[len(fsync)/2]), ms(fsync[len(fsync)*99/100])
 	r.shop, err = openShop(shopConfig{
-		dir: filepath.Join(r.dir, "bucket"), buckets: []string{benchBucket}, keyID: benchKeyID, key: benchSecret, listen: "127.0.0.1:0",
+		dir: r.bucket, buckets: []string{benchBucket}, keyID: benchKeyID, key: benchSecret, listen: "127.0.0.1:0",
 		fails: func(*http.Request) bucketserver.Fault {
 			if r.away.Load() {
 				return bucketserver.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable"}
@@ -350,7 +357,7 @@ func (r *rig) measure(ctx context.Context, m *Measured) error {
 	if m.PeakMemory, err = peakMemory(pid); err != nil {
 		return err
 	}
-	inBucket, err := folderBytes(vfs.OS(filepath.Join(r.dir, "bucket")), benchBucket)
+	inBucket, err := folderBytes(vfs.OS(r.bucket), benchBucket)
 	if err != nil {
 		return err
 	}
