@@ -78,7 +78,7 @@ func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
 	} else if known {
 		b.Log = id.String()
 	}
-	if err := reserveDatabase(folder); err != nil {
+	if err := reserveDatabase(folder, databaseName); err != nil {
 		return err
 	}
 	if b.Schema, err = p.store.CopyTo(ctx, filepath.Join(cmd.Dir, b.File)); err != nil {

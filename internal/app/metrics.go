@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/profile"
 )
 
 // metric is one row of the table of metrics, from which they are made and documented.
@@ -57,13 +58,17 @@ var (
 	mForeign    = metric{"millrace_delivery_foreign_objects_total", "counter", laneLabels, "Objects of a stranger found under our keys, and left alone."}
 	mCertUntil  = metric{"millrace_httpd_certificate_expiry_timestamp_seconds", "gauge", "", "Until when the TLS certificate in use is valid; 0 without TLS."}
 	mCertBroken = metric{"millrace_httpd_certificate_refused", "gauge", "", "1 while the files of certificate and key hold a pair that cannot be used, so that the one before is kept; else 0."}
+	mPeopleLag  = metric{"millrace_profile_lag_events", "gauge", "", "Events accepted that are not yet in profiles and statistics."}
+	mPeopleSecs = metric{"millrace_profile_lag_seconds", "gauge", "", "Age of the oldest event that was read and is not yet in profiles and statistics."}
+	mApplied    = metric{"millrace_profile_applied_events_total", "counter", "", "Events taken up in profiles and statistics."}
+	mSetAside   = metric{"millrace_profile_set_aside_total", "counter", "", "Events that could not be taken up and were set aside, and ranges that the log no longer held."}
 	mSent       = metric{"millrace_notify_sent_total", "counter", "channel", "Mails and calls of webhooks that were accepted."}
 	mUnsent     = metric{"millrace_notify_failed_tries_total", "counter", "channel", "Tries to send a mail or to call a webhook that failed; most are repeated."}
 )
 
 func metricTable() []metric {
 	return []metric{mAccepted, mRejected, mIgnored, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
-		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mCertUntil, mCertBroken, mSent, mUnsent}
+		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mCertUntil, mCertBroken, mPeopleLag, mPeopleSecs, mApplied, mSetAside, mSent, mUnsent}
 }
 
 // MetricsMarkdown is the page of all metrics, for docs/metrics.md.
@@ -97,6 +102,7 @@ func (m metric) desc() *prometheus.Desc {
 // meters is what the rooms' callbacks write.
 type meters struct {
 	accepted, ignored                 prometheus.Counter
+	applied, setAside                 prometheus.Counter
 	replayed, appended                prometheus.Counter
 	rejected, refused, requests       *prometheus.CounterVec
 	fsync, put                        prometheus.Histogram
@@ -131,6 +137,7 @@ func newMeters(r prometheus.Registerer) *meters {
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &meters{
 		accepted: counter(mAccepted), ignored: counter(mIgnored), replayed: counter(mReplayed), appended: counter(mAppended),
+		applied: counter(mApplied), setAside: counter(mSetAside),
 		rejected: vec(mRejected), refused: vec(mRefused), requests: vec(mRequests),
 		fsync: histogram(mFsync, 50e-6), put: histogram(mPut, 1e-3),
 		files: vec(mFiles), events: vec(mEvents), bytes: vec(mBytes),
@@ -176,12 +183,13 @@ type gauges struct {
 	log    eventlog.Log
 	status func() []delivery.Status
 	memory func() int64
+	people func() (profile.Status, bool)
 	now    func() time.Time
 }
 
 // Describe names what Collect gives.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile} {
+	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mPeopleLag, mPeopleSecs} {
 		ch <- m.desc()
 	}
 }
@@ -206,14 +214,20 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(mLogHealthy, healthy)
 	gauge(mMemory, float64(g.memory()))
+	age := func(t time.Time) float64 {
+		if t.IsZero() {
+			return 0
+		}
+		return max(0, g.now().Sub(t).Seconds())
+	}
+	if p, known := g.people(); known {
+		gauge(mPeopleLag, float64(max(0, head-p.Next)))
+		gauge(mPeopleSecs, age(p.Since))
+	}
 	for _, s := range g.status() {
 		labels := lane(s.Row)
 		gauge(mLag, float64(s.Waiting+max(0, int64(head-s.Read))), labels...)
-		lag := 0.0
-		if !s.Oldest.IsZero() {
-			lag = max(0, g.now().Sub(s.Oldest).Seconds())
-		}
-		gauge(mLagSeconds, lag, labels...)
+		gauge(mLagSeconds, age(s.Oldest), labels...)
 		gauge(mHeld, float64(s.Held), labels...)
 		gauge(mState, 1, lane(s.Row, string(s.State))...)
 		if !s.LastFile.IsZero() {

@@ -16,6 +16,7 @@ import (
 // What lies in the data folder.
 const (
 	databaseName  = "millrace.db"
+	peopleName    = "people.db" // see store.Profiles
 	masterKeyName = "master.key"
 	logFolder     = "log"
 	lockSuffix    = ".lock" // of the file beside the master key: servers with folders of their own may share a key

@@ -59,7 +59,7 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 		if err := missDatabase(data, cfg.DataDir); err != nil {
 			return nil, err
 		}
-		if err := reserveDatabase(data); err != nil {
+		if err := reserveDatabase(data, databaseName); err != nil {
 			return nil, fault.Wrap(err, "make the database in "+cfg.DataDir)
 		}
 	}
@@ -68,6 +68,21 @@ func openPlaneAs(ctx context.Context, cfg *config.Config, own s3.Key) (*plane, e
 		return nil, err
 	}
 	return &plane{cfg: cfg, data: data, catalogue: catalogue, store: ledgerStore{s}, guard: guard, opener: newOpener(cfg, guard, own)}, nil
+}
+
+// openProfiles opens the tables of people, and makes them on the first run; nil if none are kept.
+func (p *plane) openProfiles(ctx context.Context) (*store.Profiles, error) {
+	if !p.cfg.Profiles {
+		return nil, nil
+	}
+	where := store.Config{URL: p.cfg.Database.URL}
+	if where.URL.Empty() {
+		where.Path = filepath.Join(p.cfg.DataDir, peopleName)
+		if err := reserveDatabase(p.data, peopleName); err != nil {
+			return nil, fault.Wrap(err, "make the database of people in "+p.cfg.DataDir)
+		}
+	}
+	return store.OpenProfiles(ctx, where)
 }
 
 // missDatabase refuses a data folder, dir, that has a log and no database: it is elsewhere, or lost, and a new one would know
@@ -85,8 +100,8 @@ func missDatabase(data vfs.FS, dir string) error {
 
 // reserveDatabase makes the database's file before SQLite does: only its owner may read it, and SQLite gives the files
 // beside it the same rights.
-func reserveDatabase(data vfs.FS) error {
-	f, err := data.Create(databaseName)
+func reserveDatabase(data vfs.FS, name string) error {
+	f, err := data.Create(name)
 	if fault.Is(err, fault.Conflict) {
 		return nil // It must not even be opened: closing it would take this process's locks on it away.
 	}

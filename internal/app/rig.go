@@ -127,6 +127,7 @@ func (r *rig) startServer(ctx context.Context, m *Measured) (*plane, error) {
 	own := []string{
 		"MILLRACE_DATA_DIR=" + filepath.Join(r.dir, "data"), "MILLRACE_LISTEN=" + r.address, "MILLRACE_METRICS_LISTEN=" + metrics,
 		"MILLRACE_ALLOWED_ENDPOINT_NETWORKS=127.0.0.0/8", "MILLRACE_LOG_LEVEL=warn",
+		fmt.Sprintf("MILLRACE_PROFILES=%v", r.scenario.profiles),
 	}
 	p, err := loadPlane(ctx, Settings{Environ: own})
 	if err != nil {

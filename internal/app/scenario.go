@@ -25,12 +25,14 @@ type scenario struct {
 	logBefore int64         // bytes of events in the log before the start
 	watch     time.Duration // how long the server is watched before any event comes
 	outage    int64         // events accepted while the bucket is away; the others come before and meanwhile
+	profiles  bool          // people are kept up from the events
 	floor     bool          // the floor can play it too
 }
 
 // scenarios are what `make bench` measures, in this order; each is repeated alone by its name.
 var scenarios = []scenario{
 	{name: "reference", what: "as fast as answers come, one connector", events: 3_000_000, floor: true},
+	{name: "profiles", what: "the same, with user profiles kept up", events: 1_000_000, profiles: true},
 	{name: "answers", what: "50,000 events a second in requests of 100", events: 1_500_000, per: 100, rate: 50_000, floor: true},
 	{name: "connectors-20", what: "20 connectors take the same stream", events: 1_000_000, connectors: 20},
 	{name: "connectors-200", what: "200 connectors take the same stream", events: 200_000, connectors: 200},

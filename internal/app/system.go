@@ -30,6 +30,7 @@ import (
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/ingest"
 	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -61,6 +62,7 @@ type system struct {
 	owner    string        // of the lease; known once the log is opened
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
+	profiles *store.Profiles // what is kept of users; nil: nothing is
 	api      http.Handler
 	pages    http.Handler  // everything else, for people
 	stopping chan struct{} // closed when run begins to stop
@@ -102,13 +104,24 @@ func openSystemAs(ctx context.Context, cfg *config.Config, c *Console, own s3.Ke
 	s.meters = newMeters(s.registry)
 	s.waiting.Store(fault.New(fault.Unavailable, "start", "The server is starting.").WithRetry(time.Second))
 	s.stopping = make(chan struct{})
-	if err = s.openAPI(ctx, own.ID != ""); err == nil {
+	if s.profiles, err = p.openProfiles(ctx); err == nil {
+		err = s.openAPI(ctx, own.ID != "")
+	}
+	if err == nil {
 		err = s.listen()
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, errors.Join(err, s.closeDatabases())
 	}
 	return s, nil
+}
+
+func (s *system) closeDatabases() error {
+	var err error
+	if s.profiles != nil {
+		err = s.profiles.Close()
+	}
+	return errors.Join(err, s.plane.Close())
 }
 
 func (s *system) listen() error {
@@ -192,7 +205,7 @@ func (s *system) run(ctx context.Context) error {
 	cancel()
 	people.Wait()
 	// The operator's address answers to the end, so that the stop can be watched.
-	if err = errors.Join(err, front(), back(), s.plane.Close()); err == nil {
+	if err = errors.Join(err, front(), back(), s.closeDatabases()); err == nil {
 		s.logger.Info("stopped")
 	}
 	return err
@@ -254,6 +267,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		return err
 	}
 	notifier := s.notifier
+	follower := s.newFollower(log)
 	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
 		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,
@@ -264,9 +278,9 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
 		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
 	}, delivery.Deps{
-		Log: log, Store: s.plane.store, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
+		Log: log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
-	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, time.Now}); err != nil {
+	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.status, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")
 	}
 
@@ -296,6 +310,8 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 			cancel()
 		}
 	})
+	var following sync.WaitGroup
+	following.Go(func() { follower.run(deliver) })
 	delivered := make(chan error, 1)
 	go func() { delivered <- manager.Run(deliver) }()
 
@@ -319,6 +335,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	err = errors.Join(err, in.Close(last))
 	stopDelivery()
 	err = errors.Join(err, <-delivered)
+	following.Wait()
 	letGo()
 	leasing.Wait()
 	return errors.Join(err, lost)

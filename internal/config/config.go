@@ -33,6 +33,9 @@ type Config struct {
 	OIDC     OIDC
 	Logging  Logging
 
+	// Profiles says whether people are kept up from the log.
+	Profiles bool
+
 	// MemoryBudget is what requests and connectors together may hold, in bytes.
 	MemoryBudget int64
 

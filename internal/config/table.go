@@ -241,6 +241,11 @@ func Table() []Setting {
 			parse: duration(func(c *Config) *time.Duration { return &c.Log.Retention }, "0s", "3650d"),
 		},
 		{
+			Name: "profiles", Kind: Switch, Default: "true",
+			Doc:   "Keep user profiles, segments and message statistics up from the events. It costs about as much CPU time as taking the events in and delivering them once, beside them on a thread of its own, and some hundred bytes of database for each user and each thing they did or got. false: nothing is kept, and the calls that read it say so; what was kept stays, and what the log has lost until it is true again is in no profile.",
+			parse: boolean(func(c *Config) *bool { return &c.Profiles }),
+		},
+		{
 			Name: "memory_budget", Kind: Size, Default: "256MiB",
 			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503.",
 			parse: size(func(c *Config) *int64 { return &c.MemoryBudget }, "128MiB", "1TiB"),

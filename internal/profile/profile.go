@@ -14,7 +14,9 @@ package profile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -25,7 +27,8 @@ import (
 
 // Store is what a Reader needs of the store.
 type Store interface {
-	Cursor(ctx context.Context, log eventlog.ID) (next eventlog.Offset, others bool, err error)
+	Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error)
+	Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset, lost *control.SetAside) error
 	Highest(ctx context.Context) (row, name int64, err error)
 	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
 	Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) ([]control.PersonIdentity, error)
@@ -45,7 +48,7 @@ type Deps struct {
 // Hooks are called as things happen; each may be nil.
 type Hooks struct {
 	OnApplied  func(next eventlog.Offset, records int, took time.Duration)
-	OnSetAside func(control.SetAside)
+	OnSetAside func(control.SetAside) // a record, or with workspace 0 a range
 }
 
 // Reader applies one log to people. There is one at a time on a database: who holds the log's lease.
@@ -61,6 +64,22 @@ type Reader struct {
 	lastName  int64
 	names     map[nameKey]*control.Name
 	nameCount map[nameList]int
+
+	status atomic.Pointer[Status]
+}
+
+// Status is how far a reader is.
+type Status struct {
+	Next  eventlog.Offset // durably applied up to here
+	Since time.Time       // when the oldest event was accepted that was read and is not applied; zero: none
+}
+
+// Status says how far the reader is; false until it knows. Safe for concurrent use.
+func (r *Reader) Status() (Status, bool) {
+	if s := r.status.Load(); s != nil {
+		return *s, true
+	}
+	return Status{}, false
 }
 
 // New gives a reader of the log.
@@ -104,11 +123,36 @@ func (r *Reader) Run(ctx context.Context) error {
 
 // load finds out where the store is.
 func (r *Reader) load(ctx context.Context) error {
-	at, _, err := r.deps.Store.Cursor(ctx, r.deps.Log.ID())
+	log, at, known, err := r.deps.Store.Cursor(ctx)
 	if err != nil {
 		return err
 	}
-	r.cursor = at
+	start, head := r.deps.Log.Bounds()
+	begin := max(at, start)
+	var lost *control.SetAside
+	switch own := r.deps.Log.ID(); {
+	case !known: // people begin with what the log still holds
+		begin = start
+	case log != own:
+		begin = start
+		lost = r.lost(start, "the log %s took the place of %s: what that had from offset %d on is in no profile", own, log, at)
+	case at < start:
+		lost = r.lost(at, "the log no longer holds the offsets %d to %d, which are in no profile", at, start-1)
+	case at > head:
+		begin = head
+		lost = r.lost(head, "the log was set back to offset %d: profiles have events up to %d that it has no more", head, at-1)
+	}
+	if !known || lost != nil {
+		if err := r.deps.Store.Begin(ctx, r.deps.Log.ID(), begin, lost); err != nil {
+			return err
+		}
+	}
+	r.cursor = begin
+	was, _ := r.Status()
+	r.publish(was.Since) // what failed still waits
+	if lost != nil && r.deps.Hooks.OnSetAside != nil {
+		r.deps.Hooks.OnSetAside(*lost)
+	}
 	if r.lastRow, r.lastName, err = r.deps.Store.Highest(ctx); err != nil {
 		return err
 	}
@@ -117,13 +161,20 @@ func (r *Reader) load(ctx context.Context) error {
 	return nil
 }
 
+// lost is a range that nobody can apply any more.
+func (r *Reader) lost(at eventlog.Offset, format string, args ...any) *control.SetAside {
+	return &control.SetAside{Offset: at, Reason: fmt.Sprintf(format, args...), At: time.Now().UTC()}
+}
+
+// publish says how far the reader is, and since when what it has read waits.
+func (r *Reader) publish(since time.Time) { r.status.Store(&Status{Next: r.cursor, Since: since}) }
+
 // follow reads the log from the cursor on until something fails.
 func (r *Reader) follow(ctx context.Context) error {
 	if err := r.load(ctx); err != nil {
 		return fault.Wrap(err, "load cursor of people")
 	}
-	start, _ := r.deps.Log.Bounds()
-	in, err := r.deps.Log.Reader(max(r.cursor, start), eventlog.Filter{Kind: eventlog.Events})
+	in, err := r.deps.Log.Reader(r.cursor, eventlog.Filter{Kind: eventlog.Events})
 	if err != nil {
 		return fault.Wrap(err, "read log")
 	}
@@ -136,6 +187,9 @@ func (r *Reader) follow(ctx context.Context) error {
 			return fault.Wrap(err, "read log")
 		}
 		if c != nil && c.Target == 0 {
+			if len(g.records) == 0 {
+				r.publish(c.Time())
+			}
 			for rec := range c.Records() {
 				g.add(c, rec)
 			}
@@ -147,6 +201,7 @@ func (r *Reader) follow(ctx context.Context) error {
 					return err
 				}
 				g.reset()
+				r.publish(time.Time{})
 				began = time.Now()
 			}
 		}
@@ -249,6 +304,8 @@ func (r *Reader) store(ctx context.Context, b *batch) error {
 		return err
 	}
 	r.cursor = b.out.Next
+	was, _ := r.Status()
+	r.publish(was.Since)
 	r.lastRow, r.lastName = b.lastRow, b.lastName
 	for _, n := range b.newNames {
 		r.remember(n)

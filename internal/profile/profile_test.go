@@ -41,12 +41,20 @@ const acme uint32 = 7
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	log, err := segment.Open(t.Context(), segment.Config{FS: vfstest.New(), MinFree: -1})
-	must(t, err)
-	t.Cleanup(func() { must(t, log.Close()) })
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
-	return &world{t: t, log: log, people: storetest.OpenProfiles(t), types: types, reader: event.NewReader(types)}
+	w := &world{t: t, people: storetest.OpenProfiles(t), types: types, reader: event.NewReader(types)}
+	w.newLog(0)
+	return w
+}
+
+// newLog gives the world another log, whose files are of so many bytes; 0: as usual.
+func (w *world) newLog(segmentBytes int64) {
+	w.t.Helper()
+	log, err := segment.Open(w.t.Context(), segment.Config{FS: vfstest.New(), MinFree: -1, SegmentBytes: segmentBytes})
+	must(w.t, err)
+	w.t.Cleanup(func() { must(w.t, log.Close()) })
+	w.log = log
 }
 
 func must(t testing.TB, err error) {
@@ -93,15 +101,20 @@ func (w *world) follow() {
 	ctx, stop := context.WithCancel(w.t.Context())
 	defer stop()
 	_, head := w.log.Bounds()
-	r := profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Logger: slog.New(slog.DiscardHandler), Hooks: profile.Hooks{
-		OnApplied: func(next eventlog.Offset, _ int, _ time.Duration) {
-			if next >= head {
-				stop()
-			}
+	var r *profile.Reader
+	done := func() {
+		if st, _ := r.Status(); st.Next >= head {
+			stop()
+		}
+	}
+	r = profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Logger: slog.New(slog.DiscardHandler), Hooks: profile.Hooks{
+		OnApplied: func(next eventlog.Offset, _ int, _ time.Duration) { done() },
+		OnSetAside: func(x control.SetAside) {
+			w.t.Logf("set aside: %+v", x)
+			done()
 		},
-		OnSetAside: func(x control.SetAside) { w.t.Logf("set aside: %+v", x) },
 	}})
-	if at, _, err := w.people.Cursor(ctx, w.log.ID()); err != nil || at >= head {
+	if log, at, known, err := w.people.Cursor(ctx); err != nil || known && log == w.log.ID() && at == head {
 		must(w.t, err)
 		return
 	}
@@ -217,6 +230,63 @@ func TestWhatCannotBeAppliedIsSetAside(t *testing.T) {
 	must(t, err)
 	if len(aside) != 1 || aside[0].Offset != 1 && aside[0].Offset != 0 || w.person("p1") == nil {
 		t.Errorf("%+v", aside)
+	}
+}
+
+// What a log that was trimmed, replaced or set back no longer holds is in no profile, and a row says so; what it holds counts once.
+func TestWhatTheLogNoLongerHoldsIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.newLog(4 << 10)
+	count := func() int64 {
+		t.Helper()
+		done, err := w.people.Done(t.Context(), w.person("p1"))
+		must(t, err)
+		return done[0].Count
+	}
+	aside := func(want ...string) {
+		t.Helper()
+		rows, err := w.people.SetAside(t.Context(), acme, 10)
+		must(t, err)
+		var got []string
+		for _, x := range rows {
+			got = append(got, fmt.Sprint(x.Offset, " ", x.Reason))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("set aside %q, want %q", got, want)
+		}
+	}
+	w.accept(customEvent("p1", "a", 1))
+	w.follow()
+	for range 100 {
+		w.accept(customEvent("p1", "a", 1))
+	}
+	_, head := w.log.Bounds()
+	must(t, w.log.Trim(t.Context(), head, 0))
+	start, _ := w.log.Bounds()
+	if start <= 1 {
+		t.Fatal("the log did not forget anything")
+	}
+	w.follow()
+	trimmed := fmt.Sprintf("1 the log no longer holds the offsets 1 to %d, which are in no profile", start-1)
+	aside(trimmed)
+	if got, want := count(), 1+int64(head-start); got != want {
+		t.Errorf("after the log was trimmed %d, want %d", got, want)
+	}
+
+	must(t, w.people.Begin(t.Context(), w.log.ID(), head+5, nil)) // as if five more had been read before it was set back
+	w.follow()
+	back := fmt.Sprintf("%d the log was set back to offset %d: profiles have events up to %d that it has no more", head, head, head+4)
+	aside(trimmed, back)
+	before := count()
+	old := w.log.ID()
+	w.newLog(0)
+	w.accept(customEvent("p1", "a", 1))
+	w.follow()
+	aside(trimmed, back, fmt.Sprintf("0 the log %s took the place of %s: what that had from offset %d on is in no profile", w.log.ID(), old, head))
+	if got := count(); got != before+1 {
+		t.Errorf("with another log %d, want %d", got, before+1)
 	}
 }
 

@@ -33,22 +33,21 @@ func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
 // Close lets go of the database. It is safe to call twice.
 func (p *Profiles) Close() error { return p.s.Close() }
 
-// Cursor gives the offset up to which a log has been applied; 0 for one that has not been read. others reports whether
-// another log was read before.
-func (p *Profiles) Cursor(ctx context.Context, log eventlog.ID) (next eventlog.Offset, others bool, err error) {
-	type row struct {
-		log  string
-		next eventlog.Offset
+// Cursor gives the log that people are made from, and the offset up to which it has been applied. known: there is one.
+func (p *Profiles) Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error) {
+	const op = "read cursor of people"
+	var text string
+	err = p.s.reader(ctx).one("SELECT log, next_offset FROM people_cursor", nil, &text, &next)
+	if errors.Is(err, sql.ErrNoRows) {
+		return log, 0, false, nil
 	}
-	rows, err := list(p.s.reader(ctx), func(r scanner) (x row, err error) { return x, r.Scan(&x.log, &x.next) }, "SELECT log, next_offset FROM people_cursor")
-	for _, x := range rows {
-		if x.log == log.String() {
-			next = x.next
-		} else {
-			others = true
-		}
+	if err != nil {
+		return log, 0, false, p.s.fail(err, op)
 	}
-	return next, others, p.s.fail(err, "read cursor of people")
+	if log, known = eventlog.ParseID(text); !known {
+		return log, 0, false, fault.New(fault.Corrupt, op, "%q names no log", text)
+	}
+	return log, next, true, nil
 }
 
 // Highest gives the highest numbers of people and names that were given.
@@ -132,14 +131,15 @@ func (p *Profiles) Names(ctx context.Context, workspace uint32, kind control.Nam
 	return out, p.s.fail(err, "read names")
 }
 
-// SetAside gives up to limit of the newest records that could not be applied, of one workspace.
+// SetAside gives up to limit of the newest records that could not be applied, of one workspace, and ranges of which
+// nobody knows whose they were.
 func (p *Profiles) SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error) {
 	out, err := list(p.s.reader(ctx), func(r scanner) (x control.SetAside, err error) {
 		var at int64
 		err = r.Scan(&x.Offset, &x.Workspace, &x.EventType, &x.Reason, &at)
 		x.At = fromMillis(at)
 		return x, err
-	}, "SELECT record_offset, workspace, event_type, reason, at FROM people_set_aside WHERE workspace = ? ORDER BY at DESC, record_offset DESC LIMIT ?", workspace, limit)
+	}, "SELECT record_offset, workspace, event_type, reason, at FROM people_set_aside WHERE workspace IN (?, 0) ORDER BY at DESC, record_offset DESC LIMIT ?", workspace, limit)
 	return out, p.s.fail(err, "read what was set aside")
 }
 
@@ -149,13 +149,15 @@ func (p *Profiles) SetAside(ctx context.Context, workspace uint32, limit int) ([
 // claim what one can have.
 func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 	return p.s.transact(ctx, "apply to people", "", func(c conn) error {
-		var at int64
-		err := c.one("SELECT next_offset FROM people_cursor WHERE log = ?", []any{b.Log.String()}, &at)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		n, err := c.exec("UPDATE people_cursor SET next_offset = ? WHERE log = ? AND next_offset = ?", int64(b.Next), b.Log.String(), int64(b.From))
+		if err == nil && n == 0 && b.From == 0 { // the first log may begin at 0 without further words
+			n, err = c.exec("INSERT INTO people_cursor (log, next_offset) SELECT CAST(? AS TEXT), CAST(? AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM people_cursor)", b.Log.String(), int64(b.Next))
+		}
+		if err != nil {
 			return err
 		}
-		if eventlog.Offset(at) != b.From {
-			return fault.New(fault.Stale, "", "people are at offset %d, and not at %d", at, b.From)
+		if n == 0 {
+			return fault.New(fault.Stale, "", "people are not at offset %d of the log %s", b.From, b.Log)
 		}
 		w := batchWriter{c, b, map[string]*sql.Stmt{}}
 		for _, write := range []func() error{w.names, w.moves, w.people, w.attributes, w.events, w.messages, w.groups, w.days, w.identities, w.setAside} {
@@ -163,8 +165,7 @@ func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 				return err
 			}
 		}
-		_, err = c.exec("INSERT INTO people_cursor (log, next_offset) VALUES (?, ?) ON CONFLICT (log) DO UPDATE SET next_offset = excluded.next_offset", b.Log.String(), int64(b.Next))
-		return err
+		return nil
 	})
 }
 
@@ -383,21 +384,32 @@ func (w batchWriter) identities() error {
 }
 
 func (w batchWriter) setAside() error {
-	var rows [][]any
 	for _, x := range w.b.SetAside {
-		rows = append(rows, []any{w.b.Log.String(), int64(x.Offset), x.Workspace, x.EventType, x.Reason, millis(x.At)})
+		if err := w.c.setAside(w.b.Log, x); err != nil {
+			return err
+		}
 	}
-	return w.put("INSERT INTO people_set_aside (log, record_offset, workspace, event_type, reason, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (log, record_offset) DO NOTHING", rows)
+	return nil
 }
 
-// Begin says from where a log is applied: after its start was trimmed, or when it takes the place of one that was lost.
-func (p *Profiles) Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset) error {
+func (c conn) setAside(log eventlog.ID, x control.SetAside) error {
+	_, err := c.exec("INSERT INTO people_set_aside (log, record_offset, workspace, event_type, reason, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (log, record_offset) DO NOTHING",
+		log.String(), int64(x.Offset), x.Workspace, x.EventType, x.Reason, millis(x.At))
+	return err
+}
+
+// Begin says from where on which log is applied: the first time, after what was not applied is gone from it, or when it
+// takes the place of one that was lost. lost is what is never applied for that, and kept with what was set aside; nil:
+// nothing.
+func (p *Profiles) Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset, lost *control.SetAside) error {
 	return p.s.transact(ctx, "set cursor of people", "", func(c conn) error {
 		if _, err := c.exec("DELETE FROM people_cursor"); err != nil {
 			return err
 		}
-		_, err := c.exec("INSERT INTO people_cursor (log, next_offset) VALUES (?, ?)", log.String(), int64(at))
-		return err
+		if _, err := c.exec("INSERT INTO people_cursor (log, next_offset) VALUES (?, ?)", log.String(), int64(at)); err != nil || lost == nil {
+			return err
+		}
+		return c.setAside(log, *lost)
 	})
 }
 

@@ -2,13 +2,14 @@
 -- and 1. On SQLite these tables are a file of their own, so that catching up never holds up the control plane's writers; on
 -- PostgreSQL they stand beside it.
 
--- How far the reader has come, in the transaction of what it made of it.
+-- Which log the reader reads and how far it has come, in the transaction of what it made of it: one row.
 CREATE TABLE people_cursor (
   log         TEXT    NOT NULL PRIMARY KEY,
   next_offset INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Records that could not be applied: set aside, so that one of them stops nobody.
+-- Records that could not be applied: set aside, so that one of them stops nobody. With the workspace 0: a range, which the
+-- reason names, that the log no longer held.
 CREATE TABLE people_set_aside (
   log           TEXT    NOT NULL,
   record_offset INTEGER NOT NULL,
