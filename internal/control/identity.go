@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // By what requests name people beside the identifiers that are kept: each is looked for in people as they stand.
 const (
@@ -29,4 +32,13 @@ type IdentityMove struct {
 	Identifier
 	From PersonID
 	Into PersonID // empty: nobody any more
+}
+
+// AliasLabel is the label of an alias, as ByNameOf made it; empty for an identifier of another kind.
+func (i Identifier) AliasLabel() string {
+	label, _, found := strings.Cut(i.Value, "\x00")
+	if i.Kind != ByAlias || !found {
+		return ""
+	}
+	return label
 }

@@ -27,6 +27,15 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // WriteErrorStatus is WriteError with a status that says more than the code's own.
 func WriteErrorStatus(w http.ResponseWriter, r *http.Request, status int, err error) {
+	WriteErrorAs(w, r, status, err, func(p Problem) any {
+		return struct {
+			Error Problem `json:"error"`
+		}{p}
+	})
+}
+
+// WriteErrorAs is WriteErrorStatus with a body of another form: what as makes of the problem.
+func WriteErrorAs(w http.ResponseWriter, r *http.Request, status int, err error, as func(Problem) any) {
 	code := fault.CodeOf(err)
 	p := Problem{Code: string(code), RequestID: RequestID(r)}
 	var wait time.Duration
@@ -52,9 +61,7 @@ func WriteErrorStatus(w http.ResponseWriter, r *http.Request, status int, err er
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", `Bearer realm="millrace"`)
 	}
-	WriteJSON(w, status, struct {
-		Error Problem `json:"error"`
-	}{p})
+	WriteJSON(w, status, as(p))
 }
 
 func means(code fault.Code) string {

@@ -130,7 +130,7 @@ type zstdSource struct {
 //
 // Errors: invalid (ends early, broken), too_large, unavailable (no memory left, or the client is too slow).
 func (q *request) readBody(r *http.Request, enc encoding) error {
-	limit := q.in.cfg.MaxBody
+	limit := q.maxBody
 	if r.ContentLength > limit {
 		return tooLong(limit)
 	}
@@ -245,7 +245,7 @@ func skippable(head []byte) bool {
 // so neither a body that is announced and stalls nor a bomb holds more than twice what it really sent or unpacked. A
 // stated length ends the last step where the body does.
 func (q *request) fill(r io.Reader, length int64) error {
-	limit := q.in.cfg.MaxBody
+	limit := q.maxBody
 	var room int64 // bytes that memory is taken for
 	b := q.body[:0]
 	for {

@@ -28,6 +28,7 @@ type request struct {
 	holders atomic.Int32
 	spoilt  bool  // by a panic: not to be used again
 	held    int64 // of the budget
+	maxBody int64
 	body    []byte
 	reader  *event.Reader
 	batch   eventlog.Batch
@@ -56,7 +57,7 @@ func (in *Ingest) request(g control.Grant) *request {
 	}
 	q.holders.Store(1)
 	q.spoilt = true // until the handler comes to its end
-	q.grant = g
+	q.grant, q.maxBody = g, in.cfg.MaxBody
 	q.options.IgnoreUnknown = g.UnknownFields == control.IgnoreUnknown
 	q.batch.Reset(eventlog.Header{Workspace: g.Workspace, Kind: eventlog.Events})
 	return q
@@ -99,7 +100,7 @@ func (in *Ingest) serve(w http.ResponseWriter, r *http.Request) {
 		httpd.MethodNotAllowed(w, r, http.MethodPost)
 		return
 	}
-	g, err := in.admit(r)
+	g, err := in.admit(r, control.ScopeEventsWrite)
 	if err != nil {
 		in.refuse(w, r, g, err)
 		return
@@ -109,8 +110,8 @@ func (in *Ingest) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit says who is asking, and whether he may now.
-func (in *Ingest) admit(r *http.Request) (control.Grant, error) {
+// admit says who is asking, and whether he may now do what takes scope.
+func (in *Ingest) admit(r *http.Request, scope control.Scope) (control.Grant, error) {
 	client, now := httpd.ClientAddr(r), time.Now()
 	g, err := in.keys.grant(r.Context(), httpd.Bearer(r), client)
 	if err == nil {
@@ -120,8 +121,8 @@ func (in *Ingest) admit(r *http.Request) (control.Grant, error) {
 		return g, err
 	}
 	in.uses.add(g.Key, now)
-	if !g.Allows(control.ScopeEventsWrite) {
-		return g, fault.New(fault.Forbidden, "", "The API key lacks the scope %s.", control.ScopeEventsWrite)
+	if !g.Allows(scope) {
+		return g, fault.New(fault.Forbidden, "", "The API key lacks the scope %s.", scope)
 	}
 	if in.limit != nil {
 		if wait := in.limit(g); wait > 0 {
@@ -265,6 +266,11 @@ func (q *request) reject(raw []byte, problems []fault.Problem) {
 
 // refuse answers a request that was refused whole.
 func (in *Ingest) refuse(w http.ResponseWriter, r *http.Request, g control.Grant, err error) {
+	in.refuseBy(w, r, g, err, httpd.WriteErrorStatus)
+}
+
+// refuseBy is refuse with an answer that write writes.
+func (in *Ingest) refuseBy(w http.ResponseWriter, r *http.Request, g control.Grant, err error, write func(http.ResponseWriter, *http.Request, int, error)) {
 	code := fault.CodeOf(err)
 	status := code.HTTP()
 	switch {
@@ -278,7 +284,7 @@ func (in *Ingest) refuse(w http.ResponseWriter, r *http.Request, g control.Grant
 	if in.hooks.OnRefused != nil {
 		in.hooks.OnRefused(g, code, status)
 	}
-	httpd.WriteErrorStatus(w, r, status, err)
+	write(w, r, status, err)
 	if code == fault.TooLarge {
 		in.drain(w, r)
 	}

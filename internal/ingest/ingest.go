@@ -34,6 +34,8 @@ type Config struct {
 	AnswerLimit time.Duration
 	// KeyTTL is how long what a key allows is remembered, so also how long a deleted one still works; 5 s.
 	KeyTTL time.Duration
+	// TrackObjects is how many attributes, events and purchases one request to TrackPath may hold together; 75.
+	TrackObjects int
 }
 
 func (c Config) withDefaults() Config {
@@ -49,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeyTTL == 0 {
 		c.KeyTTL = 5 * time.Second
+	}
+	if c.TrackObjects == 0 {
+		c.TrackObjects = 75
 	}
 	return c
 }
@@ -67,6 +72,10 @@ type Deps struct {
 	Limit func(control.Grant) time.Duration
 	// Use is told when keys were last used; see NoteUse. nil: nobody is.
 	Use func(context.Context, map[control.KeyID]time.Time) error
+	// People says whom requests about people name, and PersonKey makes the ids of new ones. nil: Calls may not be
+	// called.
+	People    People
+	PersonKey []byte
 }
 
 // Keys looks up API keys.
@@ -107,6 +116,7 @@ type Ingest struct {
 	accepted atomic.Int64 // when the newest commit that is known to be durable was accepted; ms since 1970
 	sampling sync.Mutex
 	sample   func(dst []byte, t *event.Type) []byte
+	people   persons
 
 	requests sync.Pool // of *request
 	gzips    sync.Pool // of *gzipSource
@@ -119,7 +129,8 @@ func New(cfg Config, d Deps) *Ingest {
 	in := &Ingest{
 		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit, sample: d.Sample,
 		keys: newKeyCache(d.Keys, cfg.KeyTTL), rejected: newRejections(),
-		uses: uses{note: d.Use, log: d.Logger, last: map[control.KeyID]time.Time{}},
+		uses:   uses{note: d.Use, log: d.Logger, last: map[control.KeyID]time.Time{}},
+		people: persons{store: d.People, key: d.PersonKey},
 	}
 	in.budget.free.Store(cfg.MemoryBudget)
 	in.gate.idle = make(chan struct{})

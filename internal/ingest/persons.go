@@ -1,0 +1,288 @@
+package ingest
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+)
+
+// People says whom identifiers name. It is kept up from the log, and so may be behind it; but what Identify fixed holds at
+// once.
+type People interface {
+	// Whom gives whom identifiers name, of those that name anybody; of an address several, the newest first.
+	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)
+	// Named gives the identifiers of people.
+	Named(ctx context.Context, workspace uint32, people []control.PersonID) ([]control.PersonIdentity, error)
+	// Identify lets identifiers name somebody that name nobody yet, and gives whom each names now, in order.
+	Identify(ctx context.Context, workspace uint32, fresh []control.NewIdentity) ([]control.PersonIdentity, error)
+	// MoveIdentities lets identifiers name somebody else, as the log says already.
+	MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error
+}
+
+// persons makes people, and keeps requests that change whom identifiers name apart from all others of their workspace.
+type persons struct {
+	store People
+	key   []byte
+	locks sync.Map // of *sync.RWMutex by workspace
+}
+
+func (p *persons) lock(workspace uint32, alone bool) (unlock func()) {
+	l, _ := p.locks.LoadOrStore(workspace, new(sync.RWMutex))
+	mu := l.(*sync.RWMutex)
+	if alone {
+		mu.Lock()
+		return mu.Unlock
+	}
+	mu.RLock()
+	return mu.RUnlock
+}
+
+// How people are named who are made here: by so many hex digits.
+const personDigits = 24
+
+// fresh gives ids for somebody new: the first for whoever had the identifier first, further ones because an identifier can
+// come free again while its first owner lives on under another.
+func (p *persons) fresh(workspace uint32, i control.Identifier) []control.PersonID {
+	var out []control.PersonID
+	for n := range 3 {
+		h := hmac.New(sha256.New, p.key)
+		b := binary.LittleEndian.AppendUint32(nil, workspace)
+		b = append(append(b, byte(i.Kind)), i.Value...)
+		if n > 0 {
+			b = append(b, 0, byte(n))
+		}
+		h.Write(b)
+		out = append(out, control.PersonID(hex.EncodeToString(h.Sum(nil))[:personDigits]))
+	}
+	var b [personDigits / 2]byte
+	rand.Read(b[:]) // never fails; see crypto/rand
+	return append(out, control.PersonID(hex.EncodeToString(b[:])))
+}
+
+// named is how an object of a request names somebody.
+type named struct {
+	control.Identifier
+	alias *control.Alias
+	rules []string // by which one of several is chosen; nil: none were given
+}
+
+// kindPushToken makes people of push tokens that came without anybody. It is kept nowhere.
+const kindPushToken control.IdentifierKind = 200
+
+// Bounds of identifiers. Source of the first: the vendor's limit of external ids; of the second: RFC 5321 §4.5.3.1.3.
+const (
+	maxIdentifier = 997
+	maxEmail      = 254
+)
+
+const anIdentifier = "'external_id' or 'user_alias' or 'braze_id' or 'email' or 'phone' is required"
+
+// readNamed reads the identifier of an object, the first that is there in the order of kinds.
+func readNamed(o object) (n named, _ *problem) {
+	switch {
+	case !o.null("external_id"):
+		return named{}.of(control.ByExternalID, "external_id", o["external_id"])
+	case !o.null("user_alias"):
+		return readAlias("user_alias", o["user_alias"])
+	case !o.null("alias_name") && !o.null("alias_label"):
+		return readAlias("alias_name", encode(map[string]json.RawMessage{"alias_name": o["alias_name"], "alias_label": o["alias_label"]}))
+	case !o.null("braze_id"):
+		return named{}.of(control.ByPerson, "braze_id", o["braze_id"])
+	case !o.null("email"):
+		n, p := named{}.of(control.ByEmail, "email", o["email"])
+		return n.ruled(o, p)
+	case !o.null("phone"):
+		n, p := named{}.of(control.ByPhone, "phone", o["phone"])
+		return n.ruled(o, p)
+	}
+	return named{}, wrong("", event.CodeRequired, anIdentifier)
+}
+
+func (n named) of(kind control.IdentifierKind, field string, raw json.RawMessage) (named, *problem) {
+	s, ok := text(raw)
+	if !ok {
+		return n, wrong(field, event.CodeWrongType, "'"+field+"' must be a string")
+	}
+	switch kind {
+	case control.ByEmail:
+		if s, ok = email(s); !ok {
+			return n, wrong(field, event.CodeOutOfRange, "'email' must be an e-mail address")
+		}
+	case control.ByPhone:
+		if s, ok = phone(s); !ok {
+			return n, wrong(field, event.CodeOutOfRange, "'phone' must be a telephone number, best as in E.164")
+		}
+	}
+	if s == "" || len(s) > maxIdentifier || strings.TrimSpace(s) == "" {
+		return n, wrong(field, event.CodeOutOfRange, "'"+field+"' must have 1 to 997 bytes")
+	}
+	n.Identifier = control.Identifier{Kind: kind, Value: s}
+	return n, nil
+}
+
+func readAlias(field string, raw json.RawMessage) (n named, _ *problem) {
+	var o object
+	if json.Unmarshal(raw, &o) != nil || o == nil {
+		return n, wrong(field, event.CodeWrongType, "'"+field+"' must be an object with 'alias_name' and 'alias_label'")
+	}
+	name, ok1 := text(o["alias_name"])
+	label, ok2 := text(o["alias_label"])
+	if !ok1 || !ok2 || name == "" || label == "" || len(name) > maxIdentifier || len(label) > maxIdentifier {
+		return n, wrong(field, event.CodeRequired, "'alias_name' and 'alias_label' must be strings of 1 to 997 bytes")
+	}
+	n.alias = &control.Alias{Label: label, Name: name}
+	n.Identifier = control.ByNameOf(*n.alias)
+	return n, nil
+}
+
+// Rules by which one of several people with an address is chosen. Source: facts of /users/delete, /identify and /merge.
+var prioritizations = []string{"identified", "unidentified", "most_recently_updated", "least_recently_updated"}
+
+// ruled reads by which rules one of several is chosen.
+func (n named) ruled(o object, p *problem) (named, *problem) {
+	if p != nil || o.null("prioritization") {
+		return n, p
+	}
+	bad := wrong("prioritization", event.CodeOutOfRange, "'prioritization' must be an array of: "+strings.Join(prioritizations, ", ")+"; only one of the first two, and one of the last two")
+	if json.Unmarshal(o["prioritization"], &n.rules) != nil {
+		return n, bad
+	}
+	seen := map[int]bool{}
+	for _, r := range n.rules {
+		i := slices.Index(prioritizations, r)
+		if i < 0 || seen[i/2] {
+			return n, bad
+		}
+		seen[i/2] = true
+	}
+	return n, nil
+}
+
+// email gives an address as it is kept: in lower case, since nobody means two people by its case.
+func email(s string) (string, bool) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	local, domain, found := strings.Cut(s, "@")
+	return s, found && local != "" && domain != "" && !strings.Contains(domain, "@") && !strings.ContainsAny(s, " \t\r\n,;<>") && len(s) <= maxEmail && utf8.ValidString(s)
+}
+
+// phone gives a number as it is kept: digits, and a plus before them if there is one.
+func phone(s string) (string, bool) {
+	s = strings.TrimSpace(s)
+	var b strings.Builder
+	for i, c := range s {
+		switch {
+		case c >= '0' && c <= '9', c == '+' && i == 0:
+			b.WriteRune(c)
+		case strings.ContainsRune(" -.()/\u00a0", c):
+		default:
+			return "", false
+		}
+	}
+	n := len(strings.TrimPrefix(b.String(), "+"))
+	return b.String(), n >= 3 && n <= 20
+}
+
+// look finds whom identifiers name; one answers from it.
+func (t *task) look(all []named) error {
+	if t.memory == nil {
+		t.memory = map[control.Identifier][]control.Known{}
+	}
+	ask := func(ids []control.Identifier) error {
+		if len(ids) == 0 {
+			return nil
+		}
+		for _, i := range ids {
+			t.memory[i] = nil
+		}
+		known, err := t.people.store.Whom(t.ctx, t.q.grant.Workspace, ids)
+		for _, k := range known {
+			t.memory[k.Identifier] = append(t.memory[k.Identifier], k)
+		}
+		return err
+	}
+	var ids []control.Identifier
+	for _, n := range all {
+		if _, asked := t.memory[n.Identifier]; !asked && n.Kind < kindPushToken {
+			ids = append(ids, n.Identifier)
+			t.memory[n.Identifier] = nil
+		}
+	}
+	if err := ask(ids); err != nil {
+		return err
+	}
+	// An external id that was renamed still names its owner, until it is removed.
+	var former []control.Identifier
+	for _, i := range ids {
+		if i.Kind == control.ByExternalID && len(t.memory[i]) == 0 {
+			former = append(former, control.Identifier{Kind: control.ByFormerID, Value: i.Value})
+		}
+	}
+	if err := ask(former); err != nil {
+		return err
+	}
+	for _, f := range former {
+		t.memory[control.Identifier{Kind: control.ByExternalID, Value: f.Value}] = t.memory[f]
+	}
+	return nil
+}
+
+// tracked gives the one whom an identifier names where one must be chosen: of several who share an address the one that
+// changed last, those with an external id before the others.
+func (t *task) tracked(n named) (control.Known, bool) {
+	all := t.memory[n.Identifier]
+	if i := slices.IndexFunc(all, func(k control.Known) bool { return k.ExternalID != "" }); i >= 0 {
+		return all[i], true
+	}
+	if len(all) > 0 {
+		return all[0], true
+	}
+	return control.Known{}, false
+}
+
+// one gives the one whom an identifier names, by its rules; nobody if there is more than one left.
+func (t *task) one(n named) (control.Known, bool) {
+	all := slices.Clone(t.memory[n.Identifier])
+	for _, r := range n.rules {
+		switch r {
+		case "identified":
+			all = slices.DeleteFunc(all, func(k control.Known) bool { return k.ExternalID == "" })
+		case "unidentified":
+			all = slices.DeleteFunc(all, func(k control.Known) bool { return k.ExternalID != "" })
+		case "most_recently_updated":
+			all = all[:min(len(all), 1)]
+		case "least_recently_updated":
+			all = all[max(0, len(all)-1):]
+		}
+	}
+	if len(all) != 1 {
+		return control.Known{}, false
+	}
+	return all[0], true
+}
+
+// identify lets identifiers name whom they name from now on, and remembers it.
+func (t *task) identify(fresh []control.NewIdentity) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	made, err := t.people.store.Identify(t.ctx, t.q.grant.Workspace, fresh)
+	for _, m := range made {
+		k := control.Known{Identifier: m.Identifier, Person: m.Person, ExternalID: t.external(m.Person, "")}
+		if m.Kind == control.ByExternalID {
+			k.ExternalID = m.Value
+		}
+		t.memory[m.Identifier] = []control.Known{k}
+	}
+	return err
+}

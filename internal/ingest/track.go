@@ -1,0 +1,400 @@
+package ingest
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/currency"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+)
+
+// tracked is one object of a request to TrackPath that is good.
+type tracked struct {
+	array string
+	index int
+	raw   json.RawMessage
+	named
+	updateOnly bool // of people there are
+	attributes      // of attributes
+	event      map[string]any
+	times      int // that the event happened
+}
+
+// track is a request to TrackPath.
+type track struct {
+	objects   []tracked
+	processed map[string]int // good objects, by the arrays that were sent
+}
+
+// The arrays, in the order in which they are taken: people have their attributes before their events.
+var trackArrays = []string{"attributes", "events", "purchases"}
+
+const noValidData = "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields."
+
+// readTrack reads a request that may hold most objects together, and each of a person; 0: as many.
+func readTrack(t *task, most, each int) (job, error) {
+	j := &track{processed: map[string]int{}}
+	lists, total := map[string][]json.RawMessage{}, 0
+	for _, array := range trackArrays {
+		list, err := t.list(array)
+		if err != nil {
+			return nil, err
+		}
+		if list != nil {
+			lists[array], j.processed[array] = list, 0
+			total += len(list)
+		}
+	}
+	if total > most {
+		return nil, refusal("Max Input Length Exceeded")
+	}
+	of := map[control.Identifier]int{}
+	for _, array := range trackArrays {
+		for i, raw := range lists[array] {
+			x, p := readTracked(array, raw)
+			if p != nil {
+				t.reject(array, i, raw, p)
+				continue
+			}
+			x.array, x.index, x.raw = array, i, raw
+			j.objects = append(j.objects, x)
+			j.processed[array]++
+			if of[x.Identifier]++; each > 0 && of[x.Identifier] > each {
+				return nil, refusal("Max Input Length Exceeded")
+			}
+		}
+	}
+	if len(j.objects) == 0 {
+		f := refusal(noValidData).(*fatal)
+		f.errors = t.errors
+		return nil, f
+	}
+	t.done = len(j.objects)
+	return j, nil
+}
+
+func readTracked(array string, raw json.RawMessage) (x tracked, p *problem) {
+	var o object
+	if json.Unmarshal(raw, &o) != nil || o == nil {
+		return x, wrong("", event.CodeWrongType, "each of '"+array+"' must be an object")
+	}
+	imported := false
+	for _, f := range []struct {
+		name string
+		to   *bool
+	}{{"_update_existing_only", &x.updateOnly}, {"push_token_import", &imported}} {
+		if !o.null(f.name) && json.Unmarshal(o[f.name], f.to) != nil {
+			return x, wrong(f.name, event.CodeWrongType, "'"+f.name+"' must be true or false")
+		}
+	}
+	if array == "attributes" && imported {
+		x.named, p = readImport(o)
+	} else {
+		x.named, p = readNamed(o)
+	}
+	if p != nil {
+		return x, p
+	}
+	x.rules = nil // one is always chosen
+	switch x.Kind {
+	case control.ByPerson:
+		x.updateOnly = true
+	case control.ByAlias:
+		x.updateOnly = x.updateOnly || o.null("_update_existing_only")
+	}
+	switch array {
+	case "attributes":
+		x.attributes, p = readAttributes(o)
+	case "events":
+		x.event, p = readEvent(o)
+		x.times = 1
+	case "purchases":
+		x.event, x.times, p = readPurchase(o)
+	}
+	return x, p
+}
+
+// readImport names somebody of whom there is only a push token.
+func readImport(o object) (n named, _ *problem) {
+	if !o.null("external_id") || !o.null("braze_id") {
+		return n, wrong("push_token_import", event.CodeOutOfRange, "an object with 'push_token_import' has no 'external_id' and no 'braze_id'")
+	}
+	var tokens []control.PushToken
+	if normal, p := pushTokens(o["push_tokens"]); p == nil {
+		tokens = normal.([]control.PushToken)
+	}
+	if len(tokens) == 0 {
+		return n, wrong("push_tokens", event.CodeRequired, "'push_tokens' is required with 'push_token_import'")
+	}
+	n.Identifier = control.Identifier{Kind: kindPushToken, Value: tokens[0].App + "\x00" + tokens[0].Token}
+	return n, nil
+}
+
+// requiredText reads a text that must be there, with at most most characters.
+func requiredText(o object, name string, most int) (string, *problem) {
+	s, ok := text(o[name])
+	if !ok || s == "" || utf8.RuneCountInString(s) > most {
+		return "", wrong(name, event.CodeRequired, "'"+name+"' is required: a string of 1 to 255 characters")
+	}
+	return s, nil
+}
+
+// readOccurred reads what events and purchases have in common.
+func readOccurred(o object, eventType string, largest int, reserved ...string) (map[string]any, *problem) {
+	e := map[string]any{"event_type": eventType, "properties": json.RawMessage("{}")}
+	if !o.null("app_id") {
+		app, p := requiredText(o, "app_id", maxName)
+		if p != nil {
+			return nil, p
+		}
+		e["app_id"] = app
+	}
+	s, _ := text(o["time"])
+	at, ok := parseTime(s)
+	if !ok || at.Unix() < math.MinInt32 {
+		return nil, wrong("time", event.CodeInvalidTime, "'time' is required: a time as in ISO 8601")
+	}
+	if now := time.Now(); at.After(now) {
+		at = now
+	}
+	e["time"] = at.Unix()
+	if o.null("properties") {
+		return e, nil
+	}
+	var properties object
+	raw := o["properties"]
+	if json.Unmarshal(raw, &properties) != nil {
+		return nil, wrong("properties", event.CodeWrongType, "'properties' must be an object")
+	}
+	if len(raw) > largest || !storable(raw) {
+		return nil, wrong("properties", event.CodeTooLarge, "'properties' must be no larger than the limit, and have no character U+0000")
+	}
+	for name, v := range properties {
+		if !goodName(name) {
+			return nil, wrong("properties", event.CodeOutOfRange, "the name of a property must have 1 to 255 characters, and none begins with '$'")
+		}
+		for _, r := range reserved {
+			if name == r {
+				return nil, wrong("properties", event.CodeOutOfRange, "'"+r+"' is reserved and cannot be the name of a property")
+			}
+		}
+		if s, is := text(v); is && utf8.RuneCountInString(s) > maxAttributeText {
+			return nil, wrong("properties", event.CodeOutOfRange, "a property that is a string must have at most 255 characters")
+		}
+	}
+	e["properties"] = raw
+	return e, nil
+}
+
+// Sizes of properties. Source: the vendor's pages of the event and the purchase object.
+const (
+	maxEventProperties    = 100 << 10
+	maxPurchaseProperties = 50 << 10
+)
+
+func readEvent(o object) (map[string]any, *problem) {
+	name, p := requiredText(o, "name", maxName)
+	if p != nil {
+		return nil, p
+	}
+	e, p := readOccurred(o, "users.behaviors.CustomEvent", maxEventProperties, "time", "event_name")
+	if p == nil {
+		e["name"] = name
+	}
+	return e, p
+}
+
+// maxQuantity is how many of one product a purchase may be. Source: the vendor's page of the purchase object.
+const maxQuantity = 100
+
+func readPurchase(o object) (e map[string]any, quantity int, _ *problem) {
+	product, p := requiredText(o, "product_id", maxName)
+	if p != nil {
+		return nil, 0, p
+	}
+	s, _ := text(o["currency"])
+	unit, err := currency.ParseISO(strings.TrimSpace(s))
+	if err != nil {
+		return nil, 0, wrong("currency", event.CodeOutOfRange, "'currency' is required: a code of ISO 4217 such as USD")
+	}
+	var price float64
+	if !finite(o["price"]) || json.Unmarshal(o["price"], &price) != nil || math.Abs(price) > math.MaxFloat32 {
+		return nil, 0, wrong("price", event.CodeWrongType, "'price' is required: a number")
+	}
+	quantity = 1
+	if !o.null("quantity") && (json.Unmarshal(o["quantity"], &quantity) != nil || quantity < 1 || quantity > maxQuantity) {
+		return nil, 0, wrong("quantity", event.CodeOutOfRange, "'quantity' must be a whole number from 1 to 100")
+	}
+	if e, p = readOccurred(o, "users.behaviors.Purchase", maxPurchaseProperties); p == nil {
+		e["product_id"], e["currency"], e["price"] = product, unit.String(), price
+	}
+	return e, quantity, p
+}
+
+func (j *track) run(t *task) error {
+	all := make([]named, len(j.objects))
+	for i := range j.objects {
+		all[i] = j.objects[i].named
+	}
+	if err := t.look(all); err != nil {
+		return err
+	}
+	if err := j.make(t); err != nil {
+		return err
+	}
+	told := map[control.PersonID]bool{} // of whom a change in the batch says who they are
+	for i := range j.objects {
+		x := &j.objects[i]
+		k, there := t.tracked(x.named)
+		if !there {
+			continue // to be updated only, and there is nobody
+		}
+		if p := j.put(t, x, k, told); p != nil {
+			t.reject(x.array, x.index, x.raw, p)
+			j.processed[x.array]--
+			t.done--
+		}
+	}
+	return nil
+}
+
+// make makes those who are named and are not there.
+func (j *track) make(t *task) error {
+	var fresh []control.NewIdentity
+	var unkept []control.Identifier
+	asked := map[control.Identifier]bool{}
+	for i := range j.objects {
+		x := &j.objects[i]
+		if _, there := t.tracked(x.named); there || x.updateOnly || asked[x.Identifier] {
+			continue
+		}
+		asked[x.Identifier] = true
+		switch x.Kind {
+		case control.ByExternalID, control.ByAlias:
+			fresh = append(fresh, control.NewIdentity{Identifier: x.Identifier, Candidates: t.people.fresh(t.q.grant.Workspace, x.Identifier)})
+		default:
+			unkept = append(unkept, x.Identifier)
+		}
+	}
+	if err := t.identify(fresh); err != nil {
+		return err
+	}
+	// Who is known by an address alone has no identifier that is kept: their number follows from the address. It is
+	// another one's if there is somebody of that number, who must have changed the address.
+	var ids []control.Identifier
+	candidates := map[control.Identifier][]control.PersonID{}
+	for _, i := range unkept {
+		candidates[i] = t.people.fresh(t.q.grant.Workspace, i)
+		for _, c := range candidates[i] {
+			ids = append(ids, control.Identifier{Kind: control.ByPerson, Value: string(c)})
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := t.people.store.Whom(t.ctx, t.q.grant.Workspace, ids)
+	if err != nil {
+		return err
+	}
+	taken := map[control.PersonID]bool{}
+	for _, k := range known {
+		taken[k.Person] = true
+	}
+	for _, i := range unkept {
+		for _, c := range candidates[i] {
+			if !taken[c] || i.Kind == kindPushToken {
+				t.memory[i] = []control.Known{{Identifier: i, Person: c}}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// put puts what an object says into the batch. A change goes with what no event can say.
+func (j *track) put(t *task, x *tracked, k control.Known, told map[control.PersonID]bool) *problem {
+	change := control.PersonChange{Kind: control.PersonUpdate, Person: k.Person, Attributes: x.standard, Custom: x.custom}
+	if x.Kind == control.ByExternalID && x.Value == k.ExternalID {
+		change.ExternalID = x.Value
+	}
+	introduce := k.UpdatedAt.IsZero() && k.ExternalID == "" && !told[k.Person] // whom no event names
+	if introduce {
+		told[k.Person] = true
+		switch x.Kind {
+		case control.ByAlias:
+			change.Alias = x.alias
+		case control.ByEmail, control.ByPhone:
+			name := map[control.IdentifierKind]string{control.ByEmail: "email", control.ByPhone: "phone"}[x.Kind]
+			if change.Attributes == nil {
+				change.Attributes = map[string]json.RawMessage{}
+			}
+			if change.Attributes[name] == nil {
+				change.Attributes[name] = encode(x.Value)
+			}
+		}
+	}
+	if x.event != nil {
+		if introduce {
+			t.change(change)
+		}
+		for range x.times {
+			if _, p := t.event(about(x.event, k)); p != nil {
+				return p
+			}
+		}
+		return nil
+	}
+	id, p := t.event(about(profileUpdate(t, x), k))
+	if p != nil {
+		return p
+	}
+	change.Event = id
+	t.change(change)
+	return nil
+}
+
+// about says in an event whom it is about.
+func about(e map[string]any, k control.Known) map[string]any {
+	e["user_id"] = k.Person
+	if k.ExternalID != "" {
+		e["external_user_id"] = k.ExternalID
+	}
+	return e
+}
+
+// profileFields are the standard attributes that users.profile.Update has, and its names for them.
+var profileFields = map[string]string{
+	"first_name": "first_name", "last_name": "last_name", "email": "email_address", "gender": "gender", "phone": "phone_number", "dob": "dob",
+	"time_zone": "timezone", "home_city": "home_city", "country": "country", "language": "language",
+}
+
+func profileUpdate(t *task, x *tracked) map[string]any {
+	e := map[string]any{"event_type": "users.profile.Update", "time": t.now.Unix(), "time_ms": t.now.UnixMilli(), "update_source": "REST"}
+	for name, field := range profileFields {
+		if v := x.standard[name]; v != nil {
+			e[field] = v
+		}
+	}
+	if len(x.attributes.raw) > 0 {
+		e["custom_attributes"] = string(encode(x.attributes.raw))
+	}
+	return e
+}
+
+func (j *track) reply(t *task, prior *eventlog.Answer) (int, any) {
+	body := map[string]any{"message": "success"}
+	for array, n := range j.processed {
+		body[array+"_processed"] = n
+	}
+	if len(t.errors) > 0 {
+		body["errors"] = t.errors
+	}
+	return http.StatusCreated, body
+}
