@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/secret"
@@ -95,6 +97,7 @@ func BenchmarkPages(b *testing.B) {
 			var took []time.Duration
 			*statements = nil
 			var size int
+			before := cpu(b)
 			for b.Loop() {
 				began := time.Now()
 				w := httptest.NewRecorder()
@@ -105,12 +108,20 @@ func BenchmarkPages(b *testing.B) {
 				}
 				size = w.Body.Len()
 			}
+			b.ReportMetric(float64((cpu(b)-before)/time.Duration(len(took)))/float64(time.Millisecond), "cpu-ms")
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)*95/100])/float64(time.Millisecond), "p95-ms")
 			b.ReportMetric(float64(len(*statements)/len(took)), "statements")
 			b.ReportMetric(float64(size)/1024, "KB")
 		})
 	}
+}
+
+// cpu is how long the processors have worked for this process.
+func cpu(b *testing.B) time.Duration {
+	var u unix.Rusage
+	must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // patternOf is a path without its ids.
