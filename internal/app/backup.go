@@ -17,7 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 )
 
-// What lies in the folder of a backup: a copy of the database, and, written last, what it is a copy of.
+// What lies in the folder of a backup: copies of the databases, and, written last, what they are copies of.
 const (
 	backupName = "backup.json"
 	backupForm = 1 // of that file; it changes when an older program could not read it
@@ -28,12 +28,49 @@ const (
 type backup struct {
 	Form    int       `json:"millrace_backup"`
 	Version string    `json:"version"` // of the program that made it
-	Schema  int       `json:"schema"`  // of the database
 	Log     string    `json:"log"`     // that positions and ledger speak of; empty: none yet
 	MadeAt  time.Time `json:"made_at"`
-	File    string    `json:"file"`
-	Bytes   int64     `json:"bytes"`
-	SHA256  string    `json:"sha256"`
+	copied
+	// People is of a moment after that. Which events it has its own cursor says. nil: none were kept.
+	People *copied `json:"people,omitempty"`
+}
+
+// copied is the copy of one database.
+type copied struct {
+	Schema int    `json:"schema"`
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// copyDatabase makes the copy of a database in the folder dir.
+func copyDatabase(ctx context.Context, dir, name string, copyTo func(ctx context.Context, path string) (schema int, err error)) (c copied, err error) {
+	folder := vfs.OS(dir)
+	if err := reserveDatabase(folder, name); err != nil {
+		return c, err
+	}
+	c.File = name
+	if c.Schema, err = copyTo(ctx, filepath.Join(dir, name)); err != nil {
+		return c, err
+	}
+	c.Bytes, c.SHA256, err = fixed(folder, name)
+	return c, err
+}
+
+// copyPeople makes the copy of what is kept of users; nil if there is nothing.
+func (p *plane) copyPeople(ctx context.Context, dir string) (*copied, error) {
+	if _, err := p.data.Stat(peopleName); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			err = nil
+		}
+		return nil, err
+	}
+	db, err := store.OpenProfiles(ctx, store.Config{Path: filepath.Join(p.cfg.DataDir, peopleName)})
+	if err != nil {
+		return nil, err
+	}
+	c, err := copyDatabase(ctx, dir, peopleName, db.CopyTo)
+	return &c, errors.Join(err, db.Close())
 }
 
 // Backup copies the control plane.
@@ -44,7 +81,7 @@ type Backup struct {
 
 // Help teaches.
 func (Backup) Help() string {
-	return `The copy holds workspaces, members, keys, connectors, their positions and the ledger, as they were at one moment. Servers go on beside it.
+	return `The copy holds workspaces, members, keys, connectors, their positions and the ledger, as they were at one moment, and user profiles and statistics. Servers go on beside it.
 
     millrace backup /backups/millrace-2026-11-22
 
@@ -72,19 +109,16 @@ func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := folder.MkdirAll("."); err != nil {
 		return fault.Wrap(err, "make the folder "+cmd.Dir)
 	}
-	b := backup{Form: backupForm, Version: c.Version, MadeAt: time.Now().UTC().Truncate(time.Second), File: databaseName}
+	b := backup{Form: backupForm, Version: c.Version, MadeAt: time.Now().UTC().Truncate(time.Second)}
 	if id, known, err := p.store.CurrentLog(ctx); err != nil {
 		return err
 	} else if known {
 		b.Log = id.String()
 	}
-	if err := reserveDatabase(folder, databaseName); err != nil {
+	if b.copied, err = copyDatabase(ctx, cmd.Dir, databaseName, p.store.CopyTo); err != nil {
 		return err
 	}
-	if b.Schema, err = p.store.CopyTo(ctx, filepath.Join(cmd.Dir, b.File)); err != nil {
-		return err
-	}
-	if b.Bytes, b.SHA256, err = fixed(folder, b.File); err != nil {
+	if b.People, err = p.copyPeople(ctx, cmd.Dir); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(b, "", "  ")
@@ -98,6 +132,9 @@ func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
 		return c.JSON(b)
 	}
 	c.Print("%s copied to %s, schema %d", size(b.Bytes), cmd.Dir, b.Schema)
+	if b.People != nil {
+		c.Print("%s of user profiles beside it, schema %d", size(b.People.Bytes), b.People.Schema)
+	}
 	c.Note("The master key is not in it. Keep a copy of %s in another place: without it the credentials in the backup open for nobody.", keyPath(p.cfg))
 	return nil
 }
@@ -180,7 +217,8 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	for _, e := range had {
-		if strings.HasPrefix(e.Name, databaseName) && !strings.HasPrefix(e.Name, restoring) {
+		taken := strings.HasPrefix(e.Name, databaseName) || b.People != nil && strings.HasPrefix(e.Name, peopleName)
+		if taken && !isRestoring(e.Name) {
 			return fault.New(fault.Conflict, op, "the data folder %s has a database: %s", cfg.DataDir, e.Name).
 				WithHint("Name another data folder, or move the database and the files beside it away; restore overwrites nothing.")
 		}
@@ -188,7 +226,12 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := errors.Join(removeRestoring(data), prepare(ctx, cfg, from, data, b)); err != nil {
 		return errors.Join(err, removeRestoring(data))
 	}
-	if err := data.Rename(restoring, databaseName); err != nil {
+	if b.People != nil {
+		if err := data.Rename(peopleName+restoring, peopleName); err != nil {
+			return err
+		}
+	}
+	if err := data.Rename(databaseName+restoring, databaseName); err != nil {
 		return err
 	}
 	if err := data.SyncDir("."); err != nil {
@@ -232,14 +275,19 @@ func (cmd Restore) revive(ctx context.Context, c *Console, s Settings) error {
 	return nil
 }
 
-// restoring is the database's name until all of it is checked.
-const restoring = databaseName + ".restoring"
+// restoring ends a database's name until all of it is checked.
+const restoring = ".restoring"
+
+// isRestoring reports whether a file is such a database, or stands beside one.
+func isRestoring(name string) bool {
+	return strings.HasPrefix(name, databaseName+restoring) || strings.HasPrefix(name, peopleName+restoring)
+}
 
 // removeRestoring takes away what a restore left that did not come to its end: a whole copy, with what is sealed in it.
 func removeRestoring(data vfs.FS) error {
 	had, err := data.List(".")
 	for _, e := range had {
-		if strings.HasPrefix(e.Name, restoring) {
+		if isRestoring(e.Name) {
 			err = errors.Join(err, data.Remove(e.Name))
 		}
 	}
@@ -248,8 +296,20 @@ func removeRestoring(data vfs.FS) error {
 
 // prepare puts the backup's database beside its place and sees that it is whole and that the master key opens it.
 func prepare(ctx context.Context, cfg *config.Config, from, data vfs.FS, b backup) error {
-	if err := copyChecked(from, data, b); err != nil {
+	if err := copyChecked(from, data, b.copied); err != nil {
 		return err
+	}
+	if b.People != nil {
+		if err := copyChecked(from, data, *b.People); err != nil {
+			return err
+		}
+		people, err := store.OpenProfiles(ctx, store.Config{Path: filepath.Join(cfg.DataDir, peopleName+restoring)})
+		if err != nil {
+			return err
+		}
+		if err := people.Close(); err != nil {
+			return err
+		}
 	}
 	catalogue, err := openCatalogue(cfg)
 	if err != nil {
@@ -259,7 +319,7 @@ func prepare(ctx context.Context, cfg *config.Config, from, data vfs.FS, b backu
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, restoring), Keyring: keyring, Catalogue: catalogue})
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, databaseName+restoring), Keyring: keyring, Catalogue: catalogue})
 	if err != nil {
 		return err
 	}
@@ -279,7 +339,7 @@ func readBackup(folder vfs.FS, dir string) (b backup, err error) {
 	if err != nil {
 		return b, err
 	}
-	if err := json.Unmarshal(text, &b); err != nil || b.Form < 1 || b.File != databaseName {
+	if err := json.Unmarshal(text, &b); err != nil || b.Form < 1 || b.File != databaseName || b.People != nil && b.People.File != peopleName {
 		return b, fault.New(fault.Corrupt, op, "%s in %s is not what millrace backup wrote", backupName, dir).WithCause(err)
 	}
 	if newest := store.NewestSchema(); b.Form > backupForm || b.Schema > newest {
@@ -289,8 +349,8 @@ func readBackup(folder vfs.FS, dir string) (b backup, err error) {
 	return b, nil
 }
 
-// copyChecked copies the backup's database to its place for checks, and compares size and checksum on the way.
-func copyChecked(from, to vfs.FS, b backup) error {
+// copyChecked copies a database of the backup to its place for checks, and compares size and checksum on the way.
+func copyChecked(from, to vfs.FS, b copied) error {
 	in, err := from.Open(b.File)
 	if err != nil {
 		return err
@@ -300,7 +360,7 @@ func copyChecked(from, to vfs.FS, b backup) error {
 	if err != nil {
 		return err
 	}
-	out, err := to.Create(restoring)
+	out, err := to.Create(b.File + restoring)
 	if err != nil {
 		return err
 	}

@@ -62,10 +62,10 @@ func TestARestoredBackupGoesOnWhereLogAndBucketAre(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if had, err := os.ReadDir(dir); err != nil || len(had) != 2 {
+	if had, err := os.ReadDir(dir); err != nil || len(had) != 3 {
 		t.Errorf("the backup holds %v %v", had, err)
 	}
-	for _, name := range []string{databaseName, backupName} {
+	for _, name := range []string{databaseName, peopleName, backupName} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info.Mode(), err)
 		}
@@ -78,6 +78,10 @@ func TestARestoredBackupGoesOnWhereLogAndBucketAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.must(Restore{Dir: dir})
+	if had, err := os.ReadDir(data); err != nil || !strings.Contains(names(had), peopleName) {
+		t.Errorf("the data folder holds %s %v", names(had), err)
+	}
+	m.openProfiles() // they are whole
 	sys, stop = m.serve()
 	if err := sys.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
@@ -206,7 +210,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(data, databaseName)); err == nil {
 				t.Error("a database stands in the data folder")
 			}
-			if left, err := filepath.Glob(filepath.Join(data, restoring+"*")); err != nil || len(left) > 0 {
+			if left, err := filepath.Glob(filepath.Join(data, "*"+restoring+"*")); err != nil || len(left) > 0 {
 				t.Errorf("a copy stays: %v, %v", left, err)
 			}
 			// What it left is not in the way of the next.

@@ -33,6 +33,11 @@ func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
 // Close lets go of the database. It is safe to call twice.
 func (p *Profiles) Close() error { return p.s.Close() }
 
+// CopyTo writes the tables of people, as they are at one moment, into the file at path: see Store.CopyTo.
+func (p *Profiles) CopyTo(ctx context.Context, path string) (schema int, err error) {
+	return p.s.CopyTo(ctx, path)
+}
+
 // Cursor gives the log that people are made from, and the offset up to which it has been applied. known: there is one.
 func (p *Profiles) Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error) {
 	const op = "read cursor of people"
