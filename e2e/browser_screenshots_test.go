@@ -72,13 +72,13 @@ func nameOf(pattern string) string {
 	return cmp.Or(strings.NewReplacer("{}", "one", "/", "-").Replace(name), "overview")
 }
 
-// webp is a picture of the whole page, small.
+// webp is a picture of the page, small: of a long one, its beginning.
 func (w *window) webp() (picture []byte) {
 	w.t.Helper()
-	size := js[[]float64](w, "[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+	size := js[[]float64](w, "[document.documentElement.clientWidth, Math.min(document.documentElement.scrollHeight, 1600)]")
 	w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		p, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: new(int64(40)), CaptureBeyondViewport: new(true),
-			Clip: &page.Viewport{Width: size[0], Height: size[1], Scale: 0.75}})
+		p, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: new(int64(20)), CaptureBeyondViewport: new(true),
+			Clip: &page.Viewport{Width: size[0], Height: size[1], Scale: 0.625}})
 		picture = p.Data
 		return err
 	}))
