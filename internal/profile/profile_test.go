@@ -233,6 +233,48 @@ func TestWhatCannotBeAppliedIsSetAside(t *testing.T) {
 	}
 }
 
+// Records whose bytes are not what was written, that nothing knows, or that a newer version wrote stop nobody.
+func TestPoisonedRecordsAreSetAside(t *testing.T) {
+	w := newWorld(t)
+	good, err := json.Marshal(map[string]any{"id": "e", "event_type": "users.behaviors.CustomEvent", "user_id": "p1", "name": "a", "properties": "{}", "time": 1})
+	must(t, err)
+	bytes, s, res := w.reader.Read(nil, good, event.Options{})
+	if len(res.Problems) > 0 {
+		t.Fatal(res.Problems)
+	}
+	var b eventlog.Batch
+	b.Reset(eventlog.Header{Workspace: acme, Kind: eventlog.Events})
+	cut, long := bytes[:len(bytes)/2], slices.Clone(bytes)
+	long[0], long[1] = 0xff, 0xff // the length of its first field
+	for _, value := range [][]byte{bytes, cut, long, nil} {
+		b.Add(uint32(s.ID), value)
+	}
+	b.Add(77_777_777, bytes)
+	b.Add(uint32(event.PersonChange), []byte(`{"kind":"enchant","person":"p1"}`))
+	b.Add(uint32(s.ID), bytes)
+	_, err = w.log.Append(t.Context(), &b)
+	must(t, err)
+	w.follow()
+	rows, err := w.people.SetAside(t.Context(), acme, 10)
+	must(t, err)
+	var at []eventlog.Offset
+	for _, x := range rows {
+		at = append(at, x.Offset)
+		if x.Reason == "" || x.EventType == "" || x.Workspace != acme || x.At.IsZero() {
+			t.Errorf("%+v says too little", x)
+		}
+	}
+	slices.Sort(at)
+	if !slices.Equal(at, []eventlog.Offset{1, 2, 3, 4, 5}) {
+		t.Errorf("set aside %v", at)
+	}
+	done, err := w.people.Done(t.Context(), w.person("p1"))
+	must(t, err)
+	if len(done) != 1 || done[0].Count != 2 {
+		t.Errorf("beside them were done %+v", done)
+	}
+}
+
 // What a log that was trimmed, replaced or set back no longer holds is in no profile, and a row says so; what it holds counts once.
 func TestWhatTheLogNoLongerHoldsIsNamed(t *testing.T) {
 	w := newWorld(t)
