@@ -30,6 +30,8 @@ type dialect interface {
 	// explain says which database could not be opened, and what to do, whether trying again may help or not; nil if
 	// the error itself says all there is.
 	explain(cfg Config, retry bool) *fault.Error
+	// far: each statement costs a way to a server and back.
+	far() bool
 	// patience is how long a call may wait for the database's answers; 0: as long as they take.
 	patience() time.Duration
 }

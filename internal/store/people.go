@@ -181,9 +181,14 @@ type batchWriter struct {
 	ready map[string]*sql.Stmt // by their text; they end with the transaction
 }
 
-// put runs a statement for each row: one for many rows would keep a journal of its own in SQLite, since it can fail in
-// the middle.
+// put runs a statement that inserts a row, for each of rows. Where a statement costs a way to the server and back, one
+// takes many rows; in SQLite that would keep a journal of its own, since it can fail in the middle.
 func (w batchWriter) put(query string, rows [][]any) error {
+	if w.c.s.d.far() {
+		head, rest, _ := strings.Cut(query, "VALUES ")
+		row, tail, _ := strings.Cut(rest, ")")
+		return w.c.many(head+"VALUES ", nil, row+")", tail, rows)
+	}
 	for _, row := range rows {
 		if err := w.run(query, row); err != nil {
 			return err

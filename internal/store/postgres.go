@@ -184,4 +184,6 @@ func (postgres) explain(cfg Config, retry bool) *fault.Error {
 		WithHint("See user, password and database in MILLRACE_DATABASE_URL. The user must be allowed to make tables: let it own the database.")
 }
 
+func (postgres) far() bool { return true }
+
 func (d postgres) patience() time.Duration { return d.within }

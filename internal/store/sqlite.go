@@ -99,4 +99,6 @@ func (sqlite) explain(cfg Config, retry bool) *fault.Error {
 		WithHint("See who owns the folder and its files, and whether the file system is mounted read-only.")
 }
 
+func (sqlite) far() bool { return false }
+
 func (sqlite) patience() time.Duration { return 0 }
