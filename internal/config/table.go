@@ -242,7 +242,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "profiles", Kind: Switch, Default: "true",
-			Doc:   "Keep user profiles, segments and message statistics up from the events. It costs about as much CPU time as taking the events in and delivering them once, beside them on a thread of its own, and some hundred bytes of database for each user and each thing they did or got. false: nothing is kept, and the calls that read it say so; what was kept stays, and what the log has lost until it is true again is in no profile.",
+			Doc:   "Keep user profiles, segments and message statistics up from the events. It costs several times the CPU time of taking the events in and delivering them, one event after the other beside them, and some hundred bytes of database for each user and each thing they did or got. false: nothing is kept, and the calls that read it say so; what was kept stays, and what the log has lost until it is true again is in no profile.",
 			parse: boolean(func(c *Config) *bool { return &c.Profiles }),
 		},
 		{
