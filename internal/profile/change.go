@@ -33,7 +33,9 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 	}
 	p := b.person(rec, c.Person)
 	if c.ExternalID != "" {
-		p.ExternalID = c.ExternalID
+		if p.ExternalID == "" || c.Kind == control.PersonRename { // else it is one of somebody who went up in them
+			p.ExternalID = c.ExternalID
+		}
 		b.identify(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: c.ExternalID}, p.ID)
 	}
 	if c.Kind == control.PersonRename {
@@ -42,7 +44,12 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 	}
 	if a := c.Alias; a != nil {
 		rest := p.editRest()
-		rest.Aliases = slices.DeleteFunc(rest.Aliases, func(x control.Alias) bool { return x.Label == a.Label })
+		rest.Aliases = slices.DeleteFunc(rest.Aliases, func(x control.Alias) bool {
+			if x.Label == a.Label && x.Name != a.Name {
+				b.identify(rec.workspace, control.ByNameOf(x), "")
+			}
+			return x.Label == a.Label
+		})
 		rest.Aliases = newest(append(rest.Aliases, *a))
 		b.identify(rec.workspace, control.ByNameOf(*a), p.ID)
 	}

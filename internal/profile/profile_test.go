@@ -382,3 +382,30 @@ func TestPeopleAreWhatAModelSays(t *testing.T) {
 		}
 	}
 }
+
+// Whoever was merged is still named by the external id that they had: a request by it is about who stays, and must not
+// give them that one for their own.
+func TestWhoStaysKeepsTheirOwnExternalID(t *testing.T) {
+	w := newWorld(t)
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "gone"}, control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "stays"})
+	w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"})
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "gone"})
+	w.follow()
+	if p := w.person("p2"); p == nil || p.ExternalID != "stays" {
+		t.Errorf("who stays is %+v", p)
+	}
+}
+
+func TestAnAliasThatWasRenamedNamesNobody(t *testing.T) {
+	w := newWorld(t)
+	old, now := control.Alias{Label: "l", Name: "old"}, control.Alias{Label: "l", Name: "new"}
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Alias: &old})
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Alias: &now})
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Alias: &now}) // again
+	w.follow()
+	got, err := w.people.Identities(t.Context(), acme, control.ByAlias, []string{control.ByNameOf(old).Value, control.ByNameOf(now).Value})
+	must(t, err)
+	if len(got) != 1 || got[0].Identifier != control.ByNameOf(now) {
+		t.Errorf("aliases name %+v", got)
+	}
+}
