@@ -80,6 +80,7 @@ type working struct {
 	ingest   *ingest.Ingest
 	delivery *delivery.Manager
 	events   http.Handler
+	calls    map[string]http.Handler // about people, by address
 }
 
 // openSystem reads what cfg names and binds the addresses. Nothing works before run.
@@ -145,6 +146,18 @@ func (s *system) listen() error {
 		}
 		httpd.WriteError(w, r, s.waiting.Load())
 	}))
+	for _, path := range ingest.CallPaths() {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			switch x := s.working.Load(); {
+			case x == nil:
+				httpd.WriteError(w, r, s.waiting.Load())
+			case x.calls == nil:
+				httpd.WriteError(w, r, fault.New(fault.NotFound, "", "This installation keeps no user profiles.").WithHint("The operator turns the setting profiles on."))
+			default:
+				x.calls[path].ServeHTTP(w, r)
+			}
+		})
+	}
 	s.probes.Register(mux)
 	mux.HandleFunc("/v1/", httpd.NotFound) // a program's mistake: it reads no page
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.ServeHTTP(w, r) })
@@ -268,11 +281,19 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	}
 	notifier := s.notifier
 	follower := s.newFollower(log)
-	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2}, ingest.Deps{
+	peopleKey, err := s.plane.store.InstallationKey(ctx, "people")
+	if err != nil {
+		return err
+	}
+	needs := ingest.Deps{
 		Log: log, Catalogue: s.plane.catalogue, Keys: s.plane.store, Logger: s.logger, Hooks: s.ingestHooks(),
 		Limit: ingest.PerKey(s.cfg.Server.KeyRateLimit), Sample: sample.New(s.plane.catalogue, rand.Uint64(), nil).AppendTest,
-		Use: s.plane.store.TouchKeys,
-	})
+		Use: s.plane.store.TouchKeys, PersonKey: []byte(peopleKey.Reveal()),
+	}
+	if s.profiles != nil {
+		needs.People = s.profiles
+	}
+	in := ingest.New(ingest.Config{MemoryBudget: s.cfg.MemoryBudget / 2, TrackObjects: s.cfg.Server.TrackObjects}, needs)
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit, QuotaPatience: s.cfg.Delivery.QuotaPatience,
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
@@ -289,7 +310,10 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	deliver, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDelivery()
 	var errands, leasing sync.WaitGroup // errands end before ingest does, since they append
-	w := &working{log, in, manager, in.Events()}
+	w := &working{log: log, ingest: in, delivery: manager, events: in.Events()}
+	if s.profiles != nil {
+		w.calls = in.Calls()
+	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })

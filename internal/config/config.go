@@ -52,6 +52,7 @@ type Server struct {
 	TrustedProxies []netip.Prefix
 	AccessLog      bool
 	KeyRateLimit   int // requests a second of one API key; 0: no limit
+	TrackObjects   int // in one request to /users/track
 	APIRateLimit   int // requests a second of one session or personal token; 0: no limit
 }
 

@@ -280,7 +280,7 @@ func TestWhatIsPrintedReadsBackTheSame(t *testing.T) {
 func TestEverySettingOfTheProductIsInTheTableOnceAndDocumented(t *testing.T) {
 	want := strings.Fields(`data_dir listen metrics_listen base_url tls_cert_file tls_key_file trusted_proxies database_url kafka_brokers
 		master_key_file schema_dir smtp_url cluster zone aws_account_id sts_endpoint grace_period pause_limit attempt_limit role_retry
-		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks key_rate_limit
+		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks key_rate_limit track_objects
 		api_rate_limit oidc_issuer oidc_client_id oidc_client_secret oidc_name
 		smtp_from notice_quiet test_connector_cap test_connector_window`)
 	seen := map[string]bool{}

@@ -116,6 +116,11 @@ func Table() []Setting {
 			parse: number(func(c *Config) *int { return &c.Server.KeyRateLimit }, 0, 1_000_000),
 		},
 		{
+			Name: "track_objects", Kind: Number, Default: "75",
+			Doc:   "Attributes, events and purchases that one request to /users/track may hold together; more are refused with 400.",
+			parse: number(func(c *Config) *int { return &c.Server.TrackObjects }, 1, 1_000),
+		},
+		{
 			Name: "api_rate_limit", Kind: Number, Default: "50",
 			Doc:   "Requests a second that one session or personal token may make of /api/v1 on average, and twice as many at once after a rest; an address that shows neither has a fifth. More get 429 with Retry-After. 0: no limit.",
 			parse: number(func(c *Config) *int { return &c.Server.APIRateLimit }, 0, 1_000_000),

@@ -32,6 +32,11 @@ const (
 	RemoveExternalIDsPath = "/users/external_ids/remove"
 )
 
+// CallPaths are the addresses of Calls.
+func CallPaths() []string {
+	return []string{TrackPath, BulkTrackPath, NewAliasPath, UpdateAliasPath, IdentifyPath, MergePath, DeletePath, RenameExternalIDsPath, RemoveExternalIDsPath}
+}
+
 // call is one address.
 type call struct {
 	path    string
