@@ -112,7 +112,7 @@ func (o *office) know(p control.Person, ids ...control.Identifier) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	at, _, err := o.people.Cursor(o.t.Context(), eventlog.ID{1})
+	_, at, _, err := o.people.Cursor(o.t.Context())
 	if err != nil {
 		o.t.Fatal(err)
 	}
