@@ -45,6 +45,11 @@ type Store interface {
 	SaveDraft(ctx context.Context, d Draft) error
 	DeleteDraft(ctx context.Context, workspace uint32, id ConnectorID) error
 
+	Segment(ctx context.Context, workspace uint32, id SegmentID) (Segment, error)
+	CreateSegment(ctx context.Context, s Segment) error
+	UpdateSegment(ctx context.Context, s Segment) error
+	DeleteSegment(ctx context.Context, workspace uint32, id SegmentID) error
+
 	DataExport(ctx context.Context, workspace uint32) (DataExport, error)
 	DataExportAccess(ctx context.Context, workspace uint32) (Access, error)
 	SaveDataExport(ctx context.Context, d DataExport, k Credentials) error

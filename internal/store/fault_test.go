@@ -273,6 +273,13 @@ func life(ctx context.Context) []step {
 			return s.SaveDraft(ctx, control.Draft{ID: "d", Workspace: 1, CreatedAt: at, UpdatedAt: at})
 		}, fault.Conflict},
 		{"delete the draft", func(s *store.Store) error { return s.DeleteDraft(ctx, 1, "d") }, fault.NotFound},
+		{"make a segment", func(s *store.Store) error {
+			return s.CreateSegment(ctx, control.Segment{ID: "s", Workspace: 1, Name: "s", CreatedAt: at, UpdatedAt: at})
+		}, fault.Conflict},
+		{"change the segment", func(s *store.Store) error {
+			return s.UpdateSegment(ctx, control.Segment{ID: "s", Workspace: 1, Name: "t", UpdatedAt: at})
+		}, fault.Stale},
+		{"delete the segment", func(s *store.Store) error { return s.DeleteSegment(ctx, 1, "s") }, fault.NotFound},
 		{"remember a check", func(s *store.Store) error {
 			if rows, err := s.Checks(ctx, 1, id, 1); err != nil || len(rows) > 0 {
 				return err

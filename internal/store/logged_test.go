@@ -71,6 +71,15 @@ func (s planeStore) SaveDraft(ctx context.Context, d control.Draft) error {
 func (s planeStore) DeleteDraft(ctx context.Context, w uint32, id control.ConnectorID) error {
 	return s.saw(ctx, "DeleteDraft", s.Store.DeleteDraft(ctx, w, id))
 }
+func (s planeStore) CreateSegment(ctx context.Context, x control.Segment) error {
+	return s.saw(ctx, "CreateSegment", s.Store.CreateSegment(ctx, x))
+}
+func (s planeStore) UpdateSegment(ctx context.Context, x control.Segment) error {
+	return s.saw(ctx, "UpdateSegment", s.Store.UpdateSegment(ctx, x))
+}
+func (s planeStore) DeleteSegment(ctx context.Context, w uint32, id control.SegmentID) error {
+	return s.saw(ctx, "DeleteSegment", s.Store.DeleteSegment(ctx, w, id))
+}
 func (s planeStore) SaveDataExport(ctx context.Context, d control.DataExport, k control.Credentials) error {
 	return s.saw(ctx, "SaveDataExport", s.Store.SaveDataExport(ctx, d, k))
 }
@@ -185,6 +194,13 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	_, err = b.SaveDraft(ctx, ws.Number, d.ID, control.Edit{Name: text("lake")}, nil)
 	ok(t, err)
 	ok(t, b.DeleteDraft(ctx, ws.Number, d.ID))
+	seg, err := b.CreateSegment(ctx, ws.Number, control.SegmentEdit{Name: text("Germans"), Filter: &control.Filter{Attribute: &control.Condition{Name: "country", OneOf: []string{"DE"}}}})
+	ok(t, err)
+	for range 2 { // the second changes nothing
+		_, err = b.UpdateSegment(ctx, ws.Number, seg.ID, control.SegmentEdit{Tags: &[]string{"eu"}})
+		ok(t, err)
+	}
+	ok(t, b.DeleteSegment(ctx, ws.Number, seg.ID))
 	c, err := b.Launch(ctx, ws.Number, e)
 	ok(t, err)
 	_, _, err = b.Edit(ctx, ws.Number, c.Connector, control.Edit{SecretAccessKey: hidden(s2), Codec: text("snappy")})
@@ -237,6 +253,8 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		`api_key.create backend:  → {"expires_at":"2026-11-22T11:30:00Z","name":"backend","networks":["192.0.2.0/24"],"scopes":["events.write"]}`,
 		`api_key.revoke backend: {"expires_at":"2026-11-22T11:30:00Z",`,
 		`draft.save warehouse:  → {`, `draft.save lake: {`, `draft.delete lake: {`,
+		`segment.create Germans:  → {"analytics":false,"description":"","filter":"{\"attribute\":{\"name\":\"country\",\"one_of\":[\"DE\"]}}","name":"Germans","tags":[]}`,
+		`segment.update Germans: {"tags":[]} → {"tags":["eu"]}`, `segment.delete Germans: {`,
 		`connector.launch warehouse:  → {"codec":"deflate","contact_email":"data@acme.example","deleted":false,"destination.access_key_id":"AKIAIOSFODNN7EXAMPLE"`,
 		`connector.edit warehouse: {"codec":"deflate","destination.secret_access_key":` + redacted + `} → {"codec":"snappy","destination.secret_access_key":` + redacted + `}`,
 		`connector.pause warehouse: {"paused":false} → {"paused":true}`,

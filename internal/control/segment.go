@@ -1,0 +1,137 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// SegmentID names a segment: a UUID, as the vendor's calls have it.
+type SegmentID string
+
+// Segment is a filter that was saved: the people whom it holds at the moment when somebody asks.
+type Segment struct {
+	ID          SegmentID
+	Workspace   uint32
+	Name        string // one segment's in its workspace
+	Description string
+	Tags        []string
+	Filter      Filter
+	Analytics   bool // its size is kept each day
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Rev         int64 // counts the changes
+}
+
+// SegmentEdit is what is wanted of a segment; what is nil stays as it is.
+type SegmentEdit struct {
+	Name        *string
+	Description *string
+	Tags        *[]string
+	Filter      *Filter
+	Analytics   *bool
+	Rev         *int64 // of the version that the change is based on; nil: whichever is there
+}
+
+// Bounds of a segment.
+const (
+	maxDescription = 1000 // characters
+	maxTags        = 20
+)
+
+// Validate gives every problem of what a person decides about a segment.
+func (s Segment) Validate() []fault.Problem {
+	ps := validatePerson("name", s.Name)
+	if utf8.RuneCountInString(s.Description) > maxDescription {
+		ps = append(ps, fault.Field("description", "too_long", "field.description_long", "A description has at most {most} characters.", "most", maxDescription))
+	}
+	if len(s.Tags) > maxTags {
+		ps = append(ps, fault.Field("tags", "too_large", "field.tags_many", "There are at most {most} tags.", "most", maxTags))
+	}
+	for i, t := range s.Tags[:min(len(s.Tags), maxTags)] {
+		if slices.Contains(s.Tags[:i], t) {
+			ps = append(ps, fault.Field(index("tags", i), "duplicate", "field.tag_twice", "This tag is named twice."))
+			continue
+		}
+		ps = append(ps, validatePerson(index("tags", i), t)...)
+	}
+	return append(ps, s.Filter.Validate("filter")...)
+}
+
+// CreateSegment makes a segment, and gives it as it is then. Errors: invalid with every problem; conflict if the workspace
+// has one of that name.
+func (p *Plane) CreateSegment(ctx context.Context, workspace uint32, e SegmentEdit) (Segment, error) {
+	const op = "create segment"
+	now := p.now()
+	s := e.apply(Segment{ID: SegmentID(event.AppendUUID(nil, now)), Workspace: workspace, CreatedAt: now, UpdatedAt: now})
+	if err := invalid(op, s.Validate()); err != nil {
+		return s, err
+	}
+	err := p.Store.CreateSegment(p.logged(ctx, "segment.create", subjectSegment(s), nil, viewSegment(s)), s)
+	return s, fault.Wrap(segmentTaken(err, s.Name), op)
+}
+
+// UpdateSegment changes a segment as e wants it, and gives it as it is then; nothing to change is no error. Errors:
+// not_found; as CreateSegment; stale, as AskEdit.
+func (p *Plane) UpdateSegment(ctx context.Context, workspace uint32, id SegmentID, e SegmentEdit) (s Segment, err error) {
+	err = p.based(e.Rev, func() error {
+		s, err = p.updateSegment(ctx, workspace, id, e)
+		return err
+	})
+	return s, fault.Wrap(err, "update segment")
+}
+
+func (p *Plane) updateSegment(ctx context.Context, workspace uint32, id SegmentID, e SegmentEdit) (Segment, error) {
+	had, err := p.Store.Segment(ctx, workspace, id)
+	if err != nil {
+		return had, err
+	}
+	next := e.apply(had)
+	was, becomes := viewSegment(had), viewSegment(next)
+	if err := invalid("", next.Validate()); err != nil || fmt.Sprint(was) == fmt.Sprint(becomes) {
+		return had, err
+	}
+	if err := sameRev(e.Rev, had.Rev); err != nil {
+		return had, err
+	}
+	next.UpdatedAt = p.now()
+	err = p.Store.UpdateSegment(p.logged(ctx, "segment.update", subjectSegment(next), was, becomes), next)
+	next.Rev++
+	return next, segmentTaken(err, next.Name)
+}
+
+// DeleteSegment removes a segment; the people whom it held stay. Errors: not_found.
+func (p *Plane) DeleteSegment(ctx context.Context, workspace uint32, id SegmentID) error {
+	const op = "delete segment"
+	s, err := p.Store.Segment(ctx, workspace, id)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	return fault.Wrap(p.Store.DeleteSegment(p.logged(ctx, "segment.delete", subjectSegment(s), viewSegment(s), nil), workspace, id), op)
+}
+
+func (e SegmentEdit) apply(s Segment) Segment {
+	s.Name, s.Description, s.Tags = *orElse(e.Name, s.Name), *orElse(e.Description, s.Description), *orElse(e.Tags, s.Tags)
+	s.Filter, s.Analytics = *orElse(e.Filter, s.Filter), *orElse(e.Analytics, s.Analytics)
+	return s
+}
+
+// segmentTaken says of a conflict which name it is about.
+func segmentTaken(err error, name string) error {
+	if !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
+		Msg: fault.Message{Key: "control.segment_taken", Text: `The workspace has a segment "{name}" already.`}}
+}
+
+func subjectSegment(s Segment) subject { return subject{s.Workspace, string(s.ID), s.Name} }
+
+func viewSegment(s Segment) view {
+	return view{"name": s.Name, "description": s.Description, "tags": append([]string{}, s.Tags...), "filter": string(s.Filter.Encode()), "analytics": s.Analytics}
+}
