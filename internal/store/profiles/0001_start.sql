@@ -53,6 +53,8 @@ CREATE TABLE people (
   rest            TEXT    NOT NULL, -- JSON object: aliases, devices, apps, push tokens, coordinates, attribution
   UNIQUE (workspace, person)
 ) STRICT;
+-- Filters over other tables ask for no more of people than this; and a workspace's are found among all others'.
+CREATE INDEX people_workspace ON people (workspace, id);
 CREATE UNIQUE INDEX people_external_id ON people (workspace, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX people_email ON people (workspace, email, updated_at) WHERE email IS NOT NULL;
 CREATE INDEX people_phone ON people (workspace, phone, updated_at) WHERE phone IS NOT NULL;

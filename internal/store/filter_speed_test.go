@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store"
+)
+
+// speedFilters are what BenchmarkFilterSize asks for: one of each way in which a filter is answered.
+var speedFilters = []struct{ name, filter string }{
+	{"everybody", `{}`},
+	{"country", `{"attribute":{"name":"country","one_of":["DE"]}}`},
+	{"last session", `{"attribute":{"name":"last_session","after":"-30d"}}`},
+	{"part of e-mail address", `{"attribute":{"name":"email","contains":"77@"}}`},
+	{"custom text of few", `{"custom":{"name":"plan","one_of":["gold"]}}`},
+	{"custom number of all", `{"custom":{"name":"age","at_least":18,"at_most":65}}`},
+	{"event of most", `{"event":{"name":"login","at_least":2,"last_after":"-30d"}}`},
+	{"event not done", `{"not":{"event":{"name":"login"}}}`},
+	{"campaign opened", `{"message":{"campaign":"spring","did":"opened"}}`},
+	{"channel opened", `{"message":{"channel":"email","did":"opened","after":"-30d"}}`},
+	{"ten leaves", `{"all":[{"attribute":{"name":"email"}},{"any":[{"attribute":{"name":"country","one_of":["DE","FR"]}},{"custom":{"name":"plan","one_of":["gold","silver"]}}]},
+		{"event":{"name":"login","last_after":"-60d"}},{"not":{"event":{"name":"order","last_after":"-7d"}}},{"custom":{"name":"age","at_least":18}},
+		{"any":[{"message":{"campaign":"spring","did":"opened"}},{"message":{"channel":"email","did":"clicked","after":"-30d"}},{"attribute":{"name":"sessions","at_least":5}}]},
+		{"attribute":{"name":"random_bucket","at_most":4999}}]}`},
+}
+
+// BenchmarkFilterSize counts the people of filters among a million on SQLite. To keep the database that it makes, which
+// takes minutes, name a folder in the environment's FILTER_DIR.
+func BenchmarkFilterSize(b *testing.B) {
+	dir := os.Getenv("FILTER_DIR")
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	p, err := store.OpenProfiles(b.Context(), store.Config{Path: filepath.Join(dir, "people.db")})
+	must(b, err)
+	b.Cleanup(func() { must(b, p.Close()) })
+	if last, _, err := p.Highest(b.Context()); err != nil || last == 0 {
+		must(b, err)
+		million(b, p)
+	}
+	for _, x := range speedFilters {
+		f, problems := control.ParseFilter("filter", []byte(x.filter))
+		if problems != nil {
+			b.Fatal(problems)
+		}
+		b.Run(x.name, func(b *testing.B) {
+			var n int64
+			for b.Loop() {
+				n, err = p.Size(b.Context(), 1, f, filterNow)
+				must(b, err)
+			}
+			b.ReportMetric(float64(n), "people")
+		})
+		b.Run(x.name+", estimated", func(b *testing.B) {
+			var n int64
+			for b.Loop() {
+				n, _, err = p.Estimate(b.Context(), 1, f, filterNow)
+				must(b, err)
+			}
+			b.ReportMetric(float64(n), "people")
+		})
+	}
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err, fault.As(err))
+	}
+}
+
+// million fills the tables with a million people of one workspace.
+func million(b *testing.B, p *store.Profiles) {
+	b.Helper()
+	const people, perBatch = 1_000_000, 20_000
+	r := maker{rand.New(rand.NewPCG(1, 2))}
+	names := []control.Name{{Kind: control.NameAttribute, Name: "plan"}, {Kind: control.NameAttribute, Name: "age"}, {Kind: control.NameEvent, Name: "login"},
+		{Kind: control.NameEvent, Name: "order"}, {Kind: control.NameCampaign, Name: "spring"}}
+	for i := range names {
+		names[i].ID, names[i].Workspace, names[i].FirstAt, names[i].LastAt = int64(i+1), 1, filterNow, filterNow
+	}
+	custom, rest := []byte(`{"plan":"gold","age":42,"tags":["a","b","c"],"address":{"city":"Berlin","zip":"10115"}}`), []byte(`{"apps":[{"id":"app","platform":"ios","version":"1.2.3","sessions":7,"first_used":1700000000000,"last_used":1700000000000}],"devices":[{"id":"0123456789abcdef","model":"Phone","os":"17.1"}]}`)
+	ago := func(days int) time.Time { return filterNow.Add(-time.Duration(r.IntN(days*24)) * time.Hour) }
+	for from := int64(0); from < people; from += perBatch {
+		batch := &control.PeopleBatch{Log: eventlog.ID{1}, From: eventlog.Offset(from), Next: eventlog.Offset(from + perBatch)}
+		if from == 0 {
+			batch.Names = names
+		}
+		for row := from + 1; row <= from+perBatch; row++ {
+			x := &control.Person{Row: row, New: true, Workspace: 1, ID: control.PersonID(fmt.Sprintf("%024x", row)), ExternalID: fmt.Sprint("user-", row), Bucket: r.IntN(10_000),
+				CreatedAt: ago(700), UpdatedAt: ago(30), Email: fmt.Sprintf("user%d@example.com", row), Country: pick(r, []string{"DE", "FR", "ES", "BR", "US", "GB", "IT", "PT"}),
+				Language: pick(r, []string{"de", "en", "es", "pt"}), LastSession: ago(100), Sessions: int64(r.IntN(20)), Custom: custom, Rest: rest,
+				Channels: fmt.Appendf(nil, `{"email":{"r":%d,"o":%d},"push":{"r":%d}}`, ago(100).UnixMilli(), ago(100).UnixMilli(), ago(100).UnixMilli())}
+			batch.People = append(batch.People, x)
+			if r.IntN(10) < 3 {
+				batch.Attributes = append(batch.Attributes, control.PersonAttribute{Name: 1, Person: row, Text: new(pick(r, []string{"gold", "silver", "free"}))})
+			}
+			batch.Attributes = append(batch.Attributes, control.PersonAttribute{Name: 2, Person: row, Number: new(float64(10 + r.IntN(80)))})
+			if r.IntN(10) < 7 {
+				batch.Events = append(batch.Events, control.PersonEvents{Name: 3, Person: row, First: ago(700), Last: ago(100), Count: 1 + int64(r.IntN(9))})
+			}
+			if r.IntN(10) < 2 {
+				batch.Events = append(batch.Events, control.PersonEvents{Name: 4, Person: row, First: ago(700), Last: ago(100), Count: 1})
+			}
+			if r.IntN(10) < 4 {
+				batch.Messages = append(batch.Messages, control.PersonMessage{Name: 5, Person: row, Received: ago(100), Opened: maybe(r, ago(100))})
+			}
+		}
+		must(b, p.Apply(b.Context(), batch))
+	}
+}
