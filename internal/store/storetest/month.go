@@ -19,9 +19,11 @@ const (
 
 // Month gives workspace w, which is there, so many connectors with MonthDays days of MonthTypes event types behind them until
 // now, as delivery and counting would have left them. Each has been changed twice and has a file for every hour; the first,
-// which is given, has one of each type every five minutes of the last day.
-func Month(tb testing.TB, s *store.Store, w control.Workspace, connectors int) (first control.ConnectorID) {
+// which is given, has one of each type every five minutes of the last day. over is the store that Open gave: rooms beside
+// the store know it by what they ask of it.
+func Month(tb testing.TB, over any, w control.Workspace, connectors int) (first control.ConnectorID) {
 	tb.Helper()
+	s := over.(*store.Store)
 	must := func(err error) {
 		tb.Helper()
 		if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/secret"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/web"
 )
@@ -28,7 +27,7 @@ func busy(t testing.TB, connectors int) (b *browser, paths []string, statements 
 	statements = new([]string)
 	w := newWorldOf(t, web.OIDC{}, func(sql string) { *statements = append(*statements, sql) })
 	w.installs()
-	first := storetest.Month(t, w.store.(*store.Store), w.acme, connectors)
+	first := storetest.Month(t, w.store, w.acme, connectors)
 	root := control.WithActor(t.Context(), control.CommandLine())
 	for i := range connectors { // as many of everything else
 		_, err := w.plane.SaveDraft(root, w.acme.Number, "", control.Edit{Name: new(fmt.Sprint("draft ", i))}, nil)
