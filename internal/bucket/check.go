@@ -641,10 +641,10 @@ var messages = func() map[string]fault.Message {
 		{"check.own_credentials", "This installation's own AWS credentials fail: {cause}. Yours were not tried."},
 		{"check.own_credentials.hint", "The operator of this installation has to mend them. They are looked for as AWS's tools do it: in the environment of server and commands, in profiles, and in the role of the container or machine."},
 		{"check.encryption_wanted", "The bucket {bucket} refuses objects without AES-256 encryption, or encrypts them with a key of AWS KMS that may not be used."},
-		{"check.encryption_wanted.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the user."},
-		{"check.encryption_wanted.role.hint", "Either turn on server-side AES-256 encryption for this connector, or, for a key of AWS KMS, add the statement to the policy of the role."},
+		{"check.encryption_wanted.hint", "Either turn on server-side AES-256 encryption for this Current, or, for a key of AWS KMS, add the statement to the policy of the user."},
+		{"check.encryption_wanted.role.hint", "Either turn on server-side AES-256 encryption for this Current, or, for a key of AWS KMS, add the statement to the policy of the role."},
 		{"check.encryption_unwanted", "The bucket {bucket} refuses objects with the header for AES-256 encryption; without it they are taken."},
-		{"check.encryption_unwanted.hint", "Turn server-side AES-256 encryption off for this connector: the bucket encrypts by itself."},
+		{"check.encryption_unwanted.hint", "Turn server-side AES-256 encryption off for this Current: the bucket encrypts by itself."},
 
 		{"check.network", "{endpoint} did not answer."},
 		{"check.network.hint", "Compare the address, and see whether a firewall lies between. The check can be repeated at any time."},

@@ -165,7 +165,7 @@ func sameRev(meant *int64, is int64) error {
 		return nil
 	}
 	return &fault.Error{Code: fault.Stale,
-		Msg:  fault.Message{Key: "control.changed_since", Text: "it was changed since the version that this change is based on"},
+		Msg:  fault.Message{Key: "control.changed_since", Text: "It was changed since the version that this change is based on."},
 		Hint: fault.Message{Key: "control.changed_since_hint", Text: "Load it again."}}
 }
 

@@ -137,7 +137,7 @@ func (p *People) Revoke(ctx context.Context, workspace uint32, id TicketID) erro
 	ts, err := p.Invitations(ctx, workspace)
 	i := slices.IndexFunc(ts, func(t Ticket) bool { return t.ID == id })
 	if err == nil && i < 0 {
-		err = &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_invitation", Text: "there is no such invitation"}}
+		err = &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_invitation", Text: "There is no such invitation."}}
 	}
 	if err != nil {
 		return fault.Wrap(err, op)

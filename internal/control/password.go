@@ -130,7 +130,7 @@ func (p *People) RequestReset(ctx context.Context, email, address string) error 
 		return nil
 	default:
 		return (&fault.Error{Code: fault.RateLimited, Op: op,
-			Msg: fault.Message{Key: "control.letters_wait", Text: "too many wait for their letters"}}).WithRetry(everyOfAddress)
+			Msg: fault.Message{Key: "control.letters_wait", Text: "Too many e-mails are waiting to be sent. Try again in a few seconds."}}).WithRetry(everyOfAddress)
 	}
 }
 

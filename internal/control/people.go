@@ -188,7 +188,7 @@ func need(ctx context.Context, r Right, workspace uint32) (Actor, error) {
 	case a.May(r, workspace):
 		return a, nil
 	case a.Member == "":
-		return a, &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.nobody", Text: "nobody is signed in"}}
+		return a, &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.nobody", Text: "Nobody is signed in."}}
 	}
 	return a, &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.forbidden", Text: "You may not do this."},
 		Hint: fault.Message{Key: "control.forbidden_hint", Text: "Ask an administrator of the workspace or of the installation."}}

@@ -48,7 +48,7 @@ func CheckPlacement(p Placement, others []Placement) error {
 		}
 		e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket, "folder": p.Folder, "connector": o.Name, "other": o.Folder}}
 		if o.Workspace == p.Workspace {
-			e.Msg = fault.Message{Key: "control.folder_overlap", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in the folder "{other}" of the connector "{connector}".`}
+			e.Msg = fault.Message{Key: "control.folder_overlap", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in the folder "{other}" of the Current "{connector}".`}
 		} else {
 			e.Params = fault.Params{"bucket": p.Bucket, "folder": p.Folder}
 			e.Msg = fault.Message{Key: "control.folder_overlap_foreign", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in a folder that is in use.`}
@@ -65,10 +65,10 @@ func rootTaken(p, o Placement) error {
 	switch {
 	case !p.Exports:
 		e.Msg = fault.Message{Key: "control.root_has_exports", Text: "The root of the bucket {bucket} holds the folders of a data export."}
-		e.Hint = fault.Message{Key: "control.root_has_exports_hint", Text: "Give the connector a folder, or another bucket."}
+		e.Hint = fault.Message{Key: "control.root_has_exports_hint", Text: "Give the Current a folder, or another bucket."}
 	case o.Workspace == p.Workspace:
 		e.Params["connector"] = o.Name
-		e.Msg = fault.Message{Key: "control.exports_in_root", Text: `The connector "{connector}" has the whole bucket {bucket} for itself.`}
+		e.Msg = fault.Message{Key: "control.exports_in_root", Text: `The Current "{connector}" has the whole bucket {bucket} for itself.`}
 	default:
 		e.Msg = fault.Message{Key: "control.exports_in_root_foreign", Text: "The whole bucket {bucket} is in use."}
 	}

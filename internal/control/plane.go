@@ -207,7 +207,7 @@ func (p *Plane) RevokeKey(ctx context.Context, workspace uint32, id KeyID) error
 	}
 	i := slices.IndexFunc(all, func(k APIKey) bool { return k.ID == id })
 	if i < 0 {
-		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_key", Text: "there is no such API key"}}
+		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_key", Text: "There is no such API key."}}
 	}
 	ctx = p.logged(ctx, "api_key.revoke", subjectKey(all[i]), viewKey(all[i]), nil)
 	return fault.Wrap(p.Store.DeleteKey(ctx, workspace, id), op)
@@ -265,7 +265,7 @@ func (p *Plane) connector(ctx context.Context, workspace uint32, id ConnectorID)
 	c, err := p.Store.Connector(ctx, workspace, id)
 	if err == nil && c.Deleted {
 		err = &fault.Error{Code: fault.NotFound, Params: fault.Params{"name": c.Name},
-			Msg:  fault.Message{Key: "control.connector_deleted", Text: "the connector {name} is deleted"},
+			Msg:  fault.Message{Key: "control.connector_deleted", Text: "The Current {name} is deleted."},
 			Hint: fault.Message{Key: "control.connector_deleted_hint", Text: "It does not come back; a new one may take its name and folder."}}
 	}
 	return c, err
@@ -346,7 +346,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 	}
 	if had != nil && c.Test && !had.Test {
 		problems = append(problems, fault.Field("test", "invalid",
-			"field.test_again", "A connector that delivers in full does not become a test connector again."))
+			"field.test_again", "A Current that delivers in full does not become a test Current again."))
 	}
 	if err := invalid("", problems); err != nil {
 		return pl, err
@@ -371,7 +371,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 		}
 		if slices.ContainsFunc(others, func(o Connector) bool { return o.Name == c.Name && o.Connector != c.Connector }) {
 			return pl, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": c.Name},
-				Msg: fault.Message{Key: "control.name_taken", Text: `There is a connector "{name}" already.`}}
+				Msg: fault.Message{Key: "control.name_taken", Text: `There is a Current "{name}" already.`}}
 		}
 	}
 	own, err := p.Store.Placements(ctx, workspace, c.Destination.Bucket)
@@ -385,7 +385,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 func (p *Plane) likeOther(ctx context.Context, workspace uint32, e Edit) (Edit, error) {
 	other, err := p.connector(ctx, workspace, *e.SameAs)
 	if fault.Is(err, fault.NotFound) {
-		return e, invalid("", []fault.Problem{fault.Field("destination.same_as", "unknown_value", "field.same_as", "The workspace has no such connector.")})
+		return e, invalid("", []fault.Problem{fault.Field("destination.same_as", "unknown_value", "field.same_as", "The workspace has no such Current.")})
 	}
 	if err != nil {
 		return e, err

@@ -26,7 +26,7 @@ func (p *People) seat(ctx context.Context, workspace uint32, id MemberID) (Membe
 	if i := slices.IndexFunc(all, func(s Membership) bool { return s.Workspace == workspace }); i >= 0 {
 		return all[i], nil
 	}
-	return Membership{}, &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_member", Text: "the workspace has no such member"}}
+	return Membership{}, &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_member", Text: "The workspace has no such member."}}
 }
 
 // Seats gives the members of a workspace by their addresses. Errors: unauthorized, forbidden.

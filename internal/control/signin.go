@@ -264,7 +264,7 @@ func (p *People) ActorByToken(ctx context.Context, token secret.Value, address s
 func (p *People) actor(ctx context.Context, id MemberID, address string) (Actor, error) {
 	m, err := p.cfg.Store.Member(ctx, id)
 	if fault.Is(err, fault.NotFound) {
-		err = &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.member_gone", Text: "the member is gone"}}
+		err = &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.member_gone", Text: "The member is gone."}}
 	}
 	if err != nil {
 		return Actor{}, err

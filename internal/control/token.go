@@ -103,7 +103,7 @@ func (p *People) RevokeToken(ctx context.Context, id TokenID) error {
 	}
 	i := slices.IndexFunc(all, func(t Token) bool { return t.ID == id })
 	if i < 0 {
-		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_token", Text: "you have no such token"}}
+		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_token", Text: "You have no such token."}}
 	}
 	ctx = p.logged(ctx, "token.revoke", subject{0, string(id), m.Email + ": " + all[i].Name}, viewToken(all[i]), nil)
 	return fault.Wrap(p.cfg.Store.DeleteToken(ctx, a.Member, id), op)

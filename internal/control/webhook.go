@@ -140,7 +140,7 @@ func (p *Plane) DeleteWebhook(ctx context.Context, workspace uint32, id int64) e
 	}
 	i := slices.IndexFunc(all, func(w Webhook) bool { return w.ID == id })
 	if i < 0 {
-		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_webhook", Text: "there is no such webhook"}}
+		return &fault.Error{Code: fault.NotFound, Op: op, Msg: fault.Message{Key: "control.no_webhook", Text: "There is no such webhook."}}
 	}
 	ctx = p.logged(ctx, "webhook.delete", subjectWebhook(all[i]), viewWebhook(all[i]), nil)
 	return fault.Wrap(p.Store.DeleteWebhook(ctx, workspace, id), op)

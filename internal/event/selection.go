@@ -22,7 +22,7 @@ type Selection struct {
 func (c *Catalogue) Select(events []string) (Selection, []fault.Problem) {
 	var problems []fault.Problem
 	if len(events) == 0 {
-		problems = append(problems, fault.Field("events", CodeRequired, "field.events_needed", "at least one event type, group or \"all\" must be selected"))
+		problems = append(problems, fault.Field("events", CodeRequired, "field.events_needed", "Choose at least one event type, a group or \"all\"."))
 	}
 	s := Selection{set: make([]uint64, (len(c.types)+63)/64)}
 	for i, name := range events {

@@ -141,6 +141,24 @@ func TestEachSentenceIsWholeAndHasTheSamePlacesInEachLanguage(t *testing.T) {
 	}
 }
 
+// connector is the word that commands, files and logs have for what people read of as a Current.
+var connector = regexp.MustCompile(`(?i)(^|[^{_a-z])connectors?\b`)
+
+func TestRefusalsBeginAsSentencesAndSpeakOfCurrents(t *testing.T) {
+	for _, l := range Languages() {
+		for key, e := range catalogues[l] {
+			for _, f := range e.forms() {
+				if connector.MatchString(f) {
+					t.Errorf("%s %s says connector, which people know as a Current: %q", l, key, f)
+				}
+				if family, _, _ := strings.Cut(key, "."); slices.Contains([]string{"control", "field"}, family) && unicode.IsLower([]rune(f)[0]) {
+					t.Errorf("%s %s begins in lower case: %q", l, key, f)
+				}
+			}
+		}
+	}
+}
+
 // eventDocs gives what the catalogue of events says of its types and fields, by the keys that the sentences here have.
 // What has none here is said in English.
 func eventDocs(t *testing.T) map[string]string {

@@ -50,7 +50,7 @@ func TestTheProblemsOfACurrentAreSaidInTheVisitorsLanguage(t *testing.T) {
 
 func TestNobodyReadsEnglishWhoAskedForSpanish(t *testing.T) {
 	untold := fault.New(fault.NotFound, "", "there is no draft %s", "x").WithHint("Look into the log.")
-	told := &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_key", Text: "there is no such API key"}}
+	told := &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_key", Text: "There is no such API key."}}
 	for _, row := range []struct {
 		lang          text.Language
 		err           error
