@@ -29,6 +29,7 @@ type ConnectorCounts struct {
 type Overview struct {
 	Connectors   ConnectorStates `json:"connectors"`
 	Minutes      []MinuteCount   `json:"minutes" doc:"The last 60, oldest first; the last is under way."`
+	Accepted     int64           `json:"accepted" doc:"Events of the last 24 hours of acceptance, each once, however many connectors carry it. Test events are left out."`
 	Day          Count           `json:"day" doc:"The last 24 hours of acceptance, over all connectors: an event that two of them carry counts twice."`
 	Unread       int             `json:"unread_notices" doc:"By the member who asks."`
 	OldestUnread *Notice         `json:"oldest_unread,omitempty" doc:"The notice that has waited longest to be read."`

@@ -177,6 +177,13 @@ func (a *api) getOverview(c *call, _ spoken) (out client.Overview, err error) {
 		out.Minutes = append(out.Minutes, client.MinuteCount{At: m.Start(), Accepted: minutes[m]})
 	}
 	begin := eventlog.HourOf(now) - dayHours + 1
+	counts, err := store.AcceptedCounts(c, workspace, begin, begin+dayHours)
+	if err != nil {
+		return out, err
+	}
+	for _, n := range counts {
+		out.Accepted += n.Events
+	}
 	tallies, err := store.Tallies(c, workspace, begin, begin+dayHours)
 	if err != nil {
 		return out, err

@@ -61,10 +61,8 @@ func listCurrents(v *visit) error {
 		return v.said(err)
 	}
 	by := map[string]client.ConnectorCounts{}
-	var day int64
 	for _, n := range counts {
 		by[n.Connector] = n
-		day += n.Accepted
 	}
 	var items []listed
 	states := map[string]int{}
@@ -95,7 +93,6 @@ func listCurrents(v *visit) error {
 			p.Frame.Actions = []button{*create}
 		}
 		p.Frame.Says = v.currentsSay(states)
-		p.Frame.Says.Text += " " + v.t("page.current_day_says", "n", day)
 	}
 	v.narrow(&p, items, states)
 	v.show(http.StatusOK, "list", p)

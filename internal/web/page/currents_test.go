@@ -62,7 +62,7 @@ func TestThePagesOfACurrent(t *testing.T) {
 	at := w.at("/currents/" + id)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
-		b.get(w.at("/currents")).has(t, http.StatusOK, at, say(l, "page.status_active"), "acme-currents/currents", say(l, "page.current_day_says", "n", 0), `data-watch="10"`)
+		b.get(w.at("/currents")).has(t, http.StatusOK, at, say(l, "page.status_active"), "acme-currents/currents", `data-watch="10"`)
 		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/", `action="`+at+`/test-events"`)
 		b.get(at+"/files").has(t, http.StatusOK, say(l, "page.files_none"))
 		b.get(at+"/files?hour=soon").has(t, http.StatusUnprocessableEntity, `id="hour-error"`, say(l, "page.file_hour_wrong"))

@@ -55,7 +55,7 @@ func showHome(v *visit) error {
 			states[stateOf(c)]++
 		}
 		p.Frame.Says = v.currentsSay(states)
-		p.Frame.Says.Text += " " + v.t("page.current_day_says", "n", o.Day.Accepted)
+		p.Frame.Says.Text += " " + v.t("page.home_day_says", "n", o.Accepted)
 		p.Sections = append(p.Sections, section{Figures: v.homeFigures(o)}, section{Title: v.t("page.home_minutes"), Chart: v.minutesChart(o.Minutes)},
 			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all, counts)})
 	}
@@ -89,8 +89,8 @@ func (v *visit) homeFigures(o client.Overview) []figure {
 	if n := o.Connectors.Paused; n > 0 {
 		out = append(out, figure{Name: v.t("page.status_paused"), Text: v.lang.Number(int64(n)), Href: list + "?state=paused"})
 	}
-	out = append(out, figure{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(o.Day.Accepted), Href: list},
-		figure{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(o.Day.Delivered), Href: list})
+	out = append(out, figure{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(o.Accepted), Href: list},
+		figure{Name: v.t("page.home_delivered"), Text: v.lang.Number(o.Day.Delivered), Href: list})
 	if w := o.Worst; w != nil && w.Seconds >= 1 {
 		out = append(out, figure{Name: v.t("page.home_lag"), Text: v.lang.Duration(seconds(w.Seconds)), Small: w.Name, Href: v.path("/currents/" + w.Connector)})
 	}
