@@ -55,8 +55,9 @@ func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) 
 	root := ""
 	had := Connector{AccessKeyID: pl.next.AccessKeyID, RoleARN: pl.next.RoleARN, Config: Config{Destination: Destination{
 		Bucket: pl.next.Bucket, Region: pl.next.Region, Endpoint: pl.next.Endpoint, PathStyle: pl.next.PathStyle}}}
-	next, access, changes := Edit{Bucket: e.Bucket, Folder: &root, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle,
-		AccessKeyID: e.AccessKeyID, SecretAccessKey: e.SecretAccessKey, RoleARN: e.RoleARN}.apply(had, now)
+	edit := Edit{Bucket: e.Bucket, Folder: &root, Region: e.Region, Endpoint: e.Endpoint, PathStyle: e.PathStyle,
+		AccessKeyID: e.AccessKeyID, SecretAccessKey: e.SecretAccessKey, RoleARN: e.RoleARN}
+	next, access, changes := edit.apply(had, now)
 	d := next.Destination
 	pl.next.Bucket, pl.next.Region, pl.next.Endpoint, pl.next.PathStyle = d.Bucket, d.Region, d.Endpoint, d.PathStyle
 	pl.next.AccessKeyID, pl.next.RoleARN = next.AccessKeyID, next.RoleARN
@@ -65,7 +66,7 @@ func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) 
 		pl.secrets = []string{"secret_access_key"}
 	}
 	var problems []fault.Problem
-	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), validateAccess(access)...) {
+	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), validateAccess(access, edit)...) {
 		q.Field = q.Field[len("destination."):]
 		problems = append(problems, q)
 	}

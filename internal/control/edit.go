@@ -79,8 +79,8 @@ func (e Edit) apply(c Connector, now bucket.Access) (next Connector, access buck
 	secret := now.SecretAccessKey
 	key, role := e.AccessKeyID, e.RoleARN
 	none := ""
-	switch given := key != nil || e.SecretAccessKey != nil; {
-	case role != nil && *role != "" && !given:
+	switch given := e.namesKey(); {
+	case role != nil && !given:
 		key, secret = &none, bucket.Access{}.SecretAccessKey
 	case role == nil && given:
 		role = &none
@@ -110,6 +110,9 @@ func (e Edit) apply(c Connector, now bucket.Access) (next Connector, access buck
 	}
 	return next, access, changes
 }
+
+// namesKey reports whether e is about an access key.
+func (e Edit) namesKey() bool { return e.AccessKeyID != nil || e.SecretAccessKey != nil }
 
 func change[T comparable](changes *[]string, what string, have *T, want *T) {
 	if want == nil || *want == *have {

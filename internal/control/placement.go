@@ -37,7 +37,8 @@ func PlacementOfExport(d DataExport) Placement {
 // CheckPlacement refuses p if its folder equals, holds or lies in that of another connector in the same bucket.
 // The root of a bucket holds every folder, so it is free only where nobody else is, data exports included.
 //
-// Errors: conflict; it names the other connector, unless that one belongs to another workspace.
+// Errors: conflict, told of the folder or, for a data export, the bucket; it names the other connector, unless that one
+// belongs to another workspace.
 func CheckPlacement(p Placement, others []Placement) error {
 	for _, o := range others {
 		if p.Exports != o.Exports && p.overlaps(o) {
@@ -54,7 +55,7 @@ func CheckPlacement(p Placement, others []Placement) error {
 			e.Msg = fault.Message{Key: "control.folder_overlap_foreign", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in a folder that is in use.`}
 		}
 		e.Hint = fault.Message{Key: "control.folder_overlap_hint", Text: "Choose a folder beside it, or another bucket."}
-		return e
+		return e.At("destination.folder", "conflict")
 	}
 	return nil
 }
@@ -74,8 +75,9 @@ func rootTaken(p, o Placement) error {
 	}
 	if p.Exports {
 		e.Hint = fault.Message{Key: "control.exports_in_root_hint", Text: "Choose another bucket for data exports."}
+		return e.At("bucket", "conflict")
 	}
-	return e
+	return e.At("destination.folder", "conflict")
 }
 
 func (p Placement) overlaps(o Placement) bool {

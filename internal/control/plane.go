@@ -342,7 +342,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 
 	problems := c.Validate(p.Catalogue)
 	if pl.check {
-		problems = append(problems, validateAccess(pl.access)...)
+		problems = append(problems, validateAccess(pl.access, e)...)
 	}
 	if had != nil && c.Test && !had.Test {
 		problems = append(problems, fault.Field("test", "invalid",
@@ -370,8 +370,8 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 			return pl, err
 		}
 		if slices.ContainsFunc(others, func(o Connector) bool { return o.Name == c.Name && o.Connector != c.Connector }) {
-			return pl, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": c.Name},
-				Msg: fault.Message{Key: "control.name_taken", Text: `There is a Current "{name}" already.`}}
+			return pl, (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": c.Name},
+				Msg: fault.Message{Key: "control.name_taken", Text: `There is a Current "{name}" already.`}}).At("name", "duplicate")
 		}
 	}
 	own, err := p.Store.Placements(ctx, workspace, c.Destination.Bucket)

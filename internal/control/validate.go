@@ -101,16 +101,23 @@ func (d Destination) validate() []fault.Problem {
 	return append(bucket.ValidateName("destination.bucket", d.Bucket), ps...)
 }
 
-// validateAccess gives every problem of what opens the bucket. The bucket's name is left to Destination.
-func validateAccess(a bucket.Access) []fault.Problem {
+// validateAccess gives every problem of what opens the bucket, as e wants it: of who chose a role or a key it says what
+// that lacks. The bucket's name is left to Destination.
+func validateAccess(a bucket.Access, e Edit) []fault.Problem {
 	var ps []fault.Problem
-	nothing := a.RoleARN == "" && a.AccessKeyID == "" && a.SecretAccessKey.Empty()
-	if nothing {
+	none := a.RoleARN == "" && a.AccessKeyID == "" && a.SecretAccessKey.Empty()
+	said := none
+	switch role, key := e.RoleARN != nil, e.namesKey(); {
+	case none && role && !key:
+		ps = append(ps, fault.Field("destination.role_arn", "required", "field.role_needed", "The ARN of the role is needed."))
+	case none && key && !role:
+		said = false
+	case none:
 		ps = append(ps, fault.Field("destination.access_key_id", "required",
 			"field.access_needed", "An access key id with its secret access key is needed, or the ARN of a role that trusts this installation."))
 	}
 	for _, p := range bucket.ValidateAccess(a) {
-		if nothing && (p.Field == "access_key_id" || p.Field == "secret_access_key") {
+		if said && (p.Field == "access_key_id" || p.Field == "secret_access_key") {
 			continue
 		}
 		if p.Field != "bucket" {

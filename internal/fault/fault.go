@@ -70,6 +70,12 @@ func Escaped(s string) string {
 	return q[1 : len(q)-1]
 }
 
+// At returns e, told as the problem of a field too: so that a form can say it there.
+func (e *Error) At(field, code string) *Error {
+	e.Fields = append(e.Fields, Problem{field, code, e.Message(), e.Msg.Key, e.Params})
+	return e
+}
+
 // New makes an error of code with an English sentence.
 //
 // Use it where the sentence is for operators and logs. One that a member may read on a page has a Message with a key.
@@ -123,8 +129,11 @@ func (e *Error) Error() string {
 	} else if e.Cause == nil {
 		b.WriteString(string(e.Code))
 	}
-	for i, p := range e.Fields {
-		if i > 0 || b.Len() > 0 {
+	for _, p := range e.Fields {
+		if p.Key != "" && p.Key == e.Msg.Key {
+			continue // it is what the sentence says already
+		}
+		if b.Len() > 0 {
 			b.WriteString("; ")
 		}
 		fmt.Fprintf(&b, "%s: %s (%s)", p.Field, p.Message, p.Code)

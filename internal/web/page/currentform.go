@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -150,13 +151,19 @@ func (f currentForm) accessEdit(d *client.DestinationEdit) {
 	}
 }
 
-// number reads a whole number; 0, which is none that is asked for, if it is none.
+// number reads a whole number, the largest for one that is larger; 0, which is none that is asked for, if it is none.
 func number(s string) *int {
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil {
-		n = 0
-	}
+	n, _ := strconv.Atoi(s)
 	return &n
+}
+
+// notNumber says so in place of the range that the 0 which number makes of it is outside of.
+func (v *visit) notNumber(f currentForm, problems map[string]string) map[string]string {
+	const name = "flush.events"
+	if _, err := strconv.Atoi(f.count); problems[name] != "" && errors.Is(err, strconv.ErrSyntax) {
+		problems[name] = v.t("page.form_not_number")
+	}
+	return problems
 }
 
 // formats are those of policies, in the order in which they are shown.
@@ -204,9 +211,6 @@ type formParts struct {
 // currentParts gives the fields of a Current.
 func (v *visit) currentParts(f currentForm, in formParts) ([]part, error) {
 	said := in.problems
-	if f.method == "role" && said["destination.role_arn"] == "" {
-		said["destination.role_arn"] = said["destination.access_key_id"] // of who has named neither
-	}
 	signIn, err := v.signIn(f.access, said)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func saveSettings(v *visit) error {
 	if v.form("confirmed") == "" {
 		p, err := v.api.PreviewConnector(v, v.place.Workspace, c.ID, e)
 		err = v.said(err)
-		switch problems := v.problems(err); {
+		switch problems := v.notNumber(x, v.problems(err)); {
 		case err == nil && len(p.After) == 0:
 			return v.done(v.path("/currents/"+c.ID+"/settings"), "page.form_nothing")
 		case err == nil:
@@ -114,7 +114,7 @@ func saveSettings(v *visit) error {
 		if fault.Is(err, fault.Stale) {
 			etag = c.ETag
 		}
-		return v.settingsForm(again(err), c, f, x, v.problems(err), v.wrong(err), etag, false)
+		return v.settingsForm(again(err), c, f, x, v.notNumber(x, v.problems(err)), v.wrong(err), etag, false)
 	}
 	if check != nil {
 		v.redirect(v.path("/checks/" + check.ID))

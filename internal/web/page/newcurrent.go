@@ -91,7 +91,7 @@ func launchCurrent(v *visit) error {
 		if !isInput(err) {
 			return err
 		}
-		return v.showNew(again(err), f, kept, v.problems(err), v.wrong(err), false)
+		return v.showNew(again(err), f, kept, v.notNumber(f, v.problems(err)), v.wrong(err), false)
 	}
 	if v.form("do") == "draft" {
 		return v.done(v.path("/currents"), "page.form_draft_saved", "name", f.name)

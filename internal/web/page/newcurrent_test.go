@@ -77,8 +77,49 @@ func TestAnErrorStandsBesideItsField(t *testing.T) {
 	p := b.post(w.at("/currents/new"), wish("name", "a/b", "transformation", "nobody_has_it", "transformation_action", "remove", "flush.events", "7", "destination.endpoint", "ftp://x", "all", "")...)
 	p.has(t, http.StatusUnprocessableEntity, `id="name-error"`, `id="transformations-0-error"`, `id="flush.events-error"`, `id="destination.endpoint-error"`, `id="events-error"`, `<details class="fold" open>`)
 	p.lacks(t, "canary-secret", "transformations[0]")
-	// Neither role nor key: the problem stands where it can be seen.
-	b.post(w.at("/currents/new"), wish("method", "role", "destination.role_arn", "")...).has(t, http.StatusUnprocessableEntity, `id="destination.role_arn-error"`)
+}
+
+func TestAnErrorIsAboutTheMethodThatWasChosen(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		role, key := "destination.role_arn-error", "destination.access_key_id-error"
+		for _, at := range []string{w.at("/currents/new"), w.at("/currents/" + id + "/settings"), w.at("/currents/" + id + "/credentials")} {
+			p := b.post(at, wish("name", "another", "method", "role", "destination.folder", "another", "destination.role_arn", "", "destination.secret_access_key", "")...)
+			p.has(t, http.StatusUnprocessableEntity, `id="`+role+`"`, say(l, "field.role_needed"))
+			p.lacks(t, `id="`+key+`"`)
+		}
+		p := b.post(w.at("/currents/new"), wish("destination.folder", "another", "destination.access_key_id", "", "destination.secret_access_key", "")...)
+		p.has(t, http.StatusUnprocessableEntity, `id="`+key+`"`, say(l, "field.key_id_needed"), say(l, "field.secret_key_needed"))
+		p.lacks(t, `id="`+role+`"`, say(l, "field.access_needed"))
+	}
+}
+
+func TestANumberThatIsNoneIsNotCalledZero(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, typed := range []string{"12abc", "", "1.5"} {
+			b.post(w.at("/currents/new"), wish("flush.events", typed)...).has(t, http.StatusUnprocessableEntity, `id="flush.events-error"`, say(l, "page.form_not_number"), `value="`+typed+`"`)
+			b.post(w.at("/currents/"+id+"/settings"), wish("flush.events", typed)...).has(t, http.StatusUnprocessableEntity, say(l, "page.form_not_number"))
+		}
+		b.post(w.at("/currents/new"), wish("flush.events", "7")...).has(t, http.StatusUnprocessableEntity, say(l, "field.flush_events", "least", 100, "most", 100_000, "given", 7))
+	}
+}
+
+func TestANameOrFolderThatIsTakenIsToldBesideIt(t *testing.T) {
+	w := newWorld(t)
+	w.launch("warehouse")
+	id := w.launchIn("second", "second")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, at := range []string{w.at("/currents/new"), w.at("/currents/" + id + "/settings")} {
+			b.post(at, wish("destination.folder", "third")...).has(t, http.StatusConflict, `id="name-error"`, html.EscapeString(say(l, "control.name_taken", "name", "warehouse")))
+			b.post(at, wish("name", "third", "destination.folder", "currents/x")...).has(t, http.StatusConflict, `id="destination.folder-error"`, say(l, "control.folder_overlap_hint"))
+		}
+	}
 }
 
 func TestRowsOfTransformationsComeAndGoWithoutScript(t *testing.T) {
