@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -187,9 +186,6 @@ func subscriptionGroups(v json.RawMessage) (any, *problem) {
 	return given, nil
 }
 
-// zones are those that were found: to load one is to read a file.
-var zones sync.Map
-
 // otherZones are names of the vendor's screens that are no names of the tz database.
 var otherZones = map[string]string{
 	"Eastern Time (US & Canada)": "America/New_York", "Central Time (US & Canada)": "America/Chicago", "Mountain Time (US & Canada)": "America/Denver",
@@ -203,13 +199,9 @@ func zone(s string) string {
 	if z := otherZones[s]; z != "" {
 		return z
 	}
-	if _, known := zones.Load(s); known {
-		return s
-	}
 	if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
 		return ""
 	}
-	zones.Store(s, true) // a name of the database: some six hundred at most
 	return s
 }
 

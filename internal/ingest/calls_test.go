@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,7 +15,6 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 )
 
@@ -23,9 +23,17 @@ const everyKey = "mr_key_may_do_everything"
 // office is an Ingest over a log in memory and people in a database.
 type office struct {
 	*house
-	people *store.Profiles
+	people filled
 	calls  map[string]http.Handler
 	seen   map[string]string // what stands for random ids in tests
+}
+
+// filled is People that tests fill as the reader would.
+type filled interface {
+	People
+	Highest(ctx context.Context) (row, name int64, err error)
+	Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error)
+	Apply(ctx context.Context, b *control.PeopleBatch) error
 }
 
 func openOffice(t testing.TB) *office {
