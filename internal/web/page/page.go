@@ -1,6 +1,7 @@
 package page
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"time"
@@ -25,9 +26,10 @@ type Deps struct {
 
 // pages answers the addresses of the table.
 type pages struct {
-	cfg  Config
-	deps Deps
-	look *look
+	cfg     Config
+	deps    Deps
+	look    *look
+	answers answers
 }
 
 // page is one row of the table.
@@ -46,7 +48,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &pages{cfg, deps, l}
+	p := &pages{cfg: cfg, deps: deps, look: l, answers: answers{all: map[[sha256.Size]byte]*answering{}}}
 	mux := http.NewServeMux()
 	for _, row := range p.table() {
 		mux.Handle(row.pattern, p.serve(row))
@@ -81,8 +83,7 @@ func (p *pages) table() []page {
 
 // serve answers the address of one row.
 func (p *pages) serve(row page) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		v := p.newVisit(w, r)
 		err := v.enter(row.open)
 		if err == nil {
@@ -91,5 +92,9 @@ func (p *pages) serve(row page) http.Handler {
 		if err != nil {
 			v.refuse(err)
 		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		p.answers.serve(w, r, row.open, p.deps.Now, answer)
 	})
 }
