@@ -41,7 +41,7 @@ type SignInWays struct {
 // SignIn is what a member signs in with.
 type SignIn struct {
 	Email    string `json:"email"`
-	Password string `json:"password"`
+	Password string `json:"password,omitempty" doc:"Left out when the code is sent after a 401 that asked for it, with the cookie of that answer."`
 	Code     string `json:"code,omitempty" doc:"Of the authenticator, or a recovery code, where the member has two-factor sign-in."`
 }
 

@@ -93,6 +93,7 @@ type People struct {
 	cfg       PeopleConfig
 	passwords *secret.Passwords
 	known     *pairs
+	proved    *proofs
 	resets    chan string // addresses that wait for a letter
 
 	addresses, accounts, accountsFrom, late, proofs, letters, invites *limits
@@ -104,7 +105,7 @@ const hashesAtOnce = 2
 // NewPeople gives the actions; Run has to run beside them.
 func NewPeople(cfg PeopleConfig) *People {
 	return &People{
-		cfg: cfg, passwords: secret.NewPasswords(hashesAtOnce), known: newPairs(), resets: make(chan string, 100),
+		cfg: cfg, passwords: secret.NewPasswords(hashesAtOnce), known: newPairs(), proved: &proofs{all: map[KeyHash]proof{}}, resets: make(chan string, 100),
 		addresses: newLimits(triesOfAddress, everyOfAddress), accounts: newLimits(triesOfAccount, everyOfAccount),
 		accountsFrom: newLimits(triesOfAccount, everyOfAccount), late: newLimits(triesLate, everyLate), proofs: newLimits(triesOfAccount, everyOfAccount),
 		letters: newLimits(resetsAtOnce, everyReset), invites: newLimits(invitesAtOnce, everyInvite),
@@ -214,6 +215,7 @@ func validateAddress(field, email string) []fault.Problem {
 // What tokens of sessions and personal tokens begin with: people and scanners recognise a leaked one.
 const (
 	sessionPrefix = "mrs_"
+	proofPrefix   = "mrc_"
 	tokenPrefix   = "mrp_"
 )
 

@@ -29,7 +29,8 @@ type Client struct {
 type SignIn struct {
 	Email    string
 	Password secret.Value
-	Code     string // of the second factor, or a recovery code; empty: not asked for yet
+	Proof    secret.Value // in place of the password: what SignIn gave when it asked for the code
+	Code     string       // of the second factor, or a recovery code; empty: not asked for yet
 	Client
 }
 
@@ -38,15 +39,20 @@ type SignIn struct {
 //
 // Tries are counted: those of a network, those into an account, and those into an account from one network. Where one of
 // the first two is spent, the right password still lets a member in from a network that they have signed in from: so
-// strangers can slow an account down for other strangers only.
+// strangers can slow an account down for other strangers only. A right password is no try into its account unless its code
+// is wrong; it stays one of its network, for it takes the same work.
+//
+// Where only the code is missing or wrong, the value is no token but a proof that the password was right: within five
+// minutes it stands in for the password, until it has signed somebody in or the password is another. So nobody has to keep
+// the password until the code comes.
 //
 // What is refused, and when, follows from the network's own tries and from whether it was let in, and from nothing else: an
 // account whose tries are spent is refused like a wrong password, after the same work. Otherwise the tries of others, and
 // those by which a member signs in, would tell which accounts there are.
 //
 // Errors: unauthorized, in one sentence for an unknown account, a wrong password and an account whose tries are spent, and
-// after the same time; with the field problem code "required" or "wrong" if the password was right; rate_limited if the
-// network's tries are spent.
+// after the same time; with the field problem code "required" or "wrong" if the password was right; in a sentence of its own
+// for a proof that holds no more; rate_limited if the network's tries are spent.
 func (p *People) SignIn(ctx context.Context, in SignIn) (Session, secret.Value, error) {
 	s, token, err := p.signIn(ctx, in)
 	return s, token, fault.Wrap(err, "sign in")
@@ -73,10 +79,22 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 			return Session{}, secret.Value{}, err
 		}
 	}
-	slowed := spent == nil && p.accounts.try(email, now) != nil
-	slowedHere := p.accountsFrom.try(email+" "+network, now) != nil
-	right, old, err := p.passwords.Verify(ctx, in.Password, l.Password)
-	if err != nil {
+	giveBack := func() {}
+	slowed := false
+	if spent == nil {
+		var err error
+		giveBack, err = p.accounts.take(email, now)
+		slowed = err != nil
+	}
+	giveBackHere, err := p.accountsFrom.take(email+" "+network, now)
+	slowedHere := err != nil
+	right, old := true, false
+	if in.Password.Empty() && !in.Proof.Empty() {
+		if !p.proved.holds(in.Proof, m.ID, l.Password, now) {
+			return Session{}, secret.Value{}, &fault.Error{Code: fault.Unauthorized,
+				Msg: fault.Message{Key: "control.proof_past", Text: "The password has to be typed again: more than five minutes have passed, or it was changed."}}
+		}
+	} else if right, old, err = p.passwords.Verify(ctx, in.Password, l.Password); err != nil {
 		return Session{}, secret.Value{}, err
 	}
 	enters := right && !slowedHere && (known || spent == nil && !slowed)
@@ -88,13 +106,18 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 			Msg:  fault.Message{Key: "control.wrong_password", Text: "The e-mail address or the password is wrong."},
 			Hint: fault.Message{Key: "control.wrong_password_hint", Text: "Try again. After ten tries only one a minute counts: then wait that long, or ask for a link that sets a new password."}}
 	}
-	next := l
+	next, proof := l, in.Proof
 	if !l.TOTP.Empty() {
+		if !in.Password.Empty() {
+			proof = p.proved.add(m.ID, l.Password, now)
+		}
 		if in.Code == "" {
-			return Session{}, secret.Value{}, codeProblem("required", "field.code_needed", "The code of your authenticator is needed.")
+			giveBack()
+			giveBackHere()
+			return Session{}, proof, codeProblem("required", "field.code_needed", "The code of your authenticator is needed.")
 		}
 		if !next.spend(in.Code, now) {
-			return Session{}, secret.Value{}, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
+			return Session{}, proof, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
 		}
 	}
 	if old {
@@ -105,12 +128,15 @@ func (p *People) signIn(ctx context.Context, in SignIn) (Session, secret.Value, 
 	if old || !l.TOTP.Empty() {
 		switch err := p.cfg.Store.SetLock(ctx, m.ID, l, next, false, ""); {
 		case fault.Is(err, fault.Stale) && !l.TOTP.Empty(): // somebody was quicker, with this very code perhaps
-			return Session{}, secret.Value{}, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
+			return Session{}, proof, codeProblem("wrong", "field.code_wrong", "This is not the code, or it has been used.")
 		case fault.Is(err, fault.Stale): // the password is hashed anew the next time
 		case err != nil:
 			return Session{}, secret.Value{}, err
 		}
 	}
+	giveBack()
+	giveBackHere()
+	p.proved.spend(proof)
 	return p.begin(ctx, m, in.Client)
 }
 

@@ -36,6 +36,12 @@ func newLimits(burst int, every time.Duration) *limits {
 
 // try counts a try under key. Errors: rate_limited with the time to wait; then it does not count.
 func (l *limits) try(key string, now time.Time) error {
+	_, err := l.take(key, now)
+	return err
+}
+
+// take is try that can be undone: giveBack, never nil, has it not count.
+func (l *limits) take(key string, now time.Time) (giveBack func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	place := &l.places[maphash.String(l.seed, key)%uint64(len(l.places))]
@@ -45,10 +51,14 @@ func (l *limits) try(key string, now time.Time) error {
 	r := (*place).ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait == 0 {
-		return nil
+		return func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			r.CancelAt(now)
+		}, nil
 	}
 	r.CancelAt(now)
-	return (&fault.Error{Code: fault.RateLimited, Params: fault.Params{"wait": max(wait.Round(time.Second), time.Second)},
+	return func() {}, (&fault.Error{Code: fault.RateLimited, Params: fault.Params{"wait": max(wait.Round(time.Second), time.Second)},
 		Msg: fault.Message{Key: "control.too_many_tries", Text: "There were too many tries. Try again in {wait}."}}).WithRetry(wait)
 }
 

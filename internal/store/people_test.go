@@ -396,6 +396,70 @@ func (c *crowd) code(key string, off time.Duration) string {
 	return s
 }
 
+func TestWhoSignsInIsNotTakenForAStranger(t *testing.T) {
+	c := sqlite(t)
+	c.add("ana", control.Viewer)
+	p := c.process()
+	for range 15 {
+		_, err := c.signIn(p, "ana", password, "", "192.0.2.1")
+		c.want("a right password", err, "ok")
+	}
+	for range 10 {
+		_, err := c.signIn(p, "ana", "another password", "", "192.0.2.1")
+		c.want("a wrong password", err, "unauthorized")
+	}
+	_, err := c.signIn(p, "ana", password, "", "192.0.2.1")
+	c.want("a right one after ten wrong ones", err, "unauthorized")
+}
+
+func TestAProofStandsInForThePassword(t *testing.T) {
+	c := sqlite(t)
+	for _, name := range []string{"ana", "bob"} {
+		c.add(name, control.Viewer)
+	}
+	key, _ := c.twoFactor(c.as("ana"))
+	step := 30 * time.Second
+	c.wait(2 * step)
+	p := c.process()
+	prove := func() secret.Value {
+		t.Helper()
+		proof, err := c.signIn(p, "ana", password, "", "192.0.2.1")
+		c.want("no code", err, "unauthorized code:required")
+		return proof
+	}
+	try := func(what, name string, proof secret.Value, code, want string) {
+		t.Helper()
+		_, _, err := p.SignIn(t.Context(), control.SignIn{Email: name + "@acme.example", Proof: proof, Code: code, Client: control.Client{Address: "192.0.2.1"}})
+		c.want(what, err, want)
+	}
+	const past = "unauthorized"
+	proof := prove()
+	try("a wrong code", "ana", proof, "000000", "unauthorized code:wrong")
+	try("another account", "bob", proof, "", past)
+	try("no account", "nobody", proof, "", past)
+	try("a made-up proof", "ana", secret.New("mrc_x"), c.code(key, 0), past)
+	try("the code", "ana", proof, c.code(key, 0), "ok")
+	c.wait(2 * step)
+	try("the proof again", "ana", proof, c.code(key, 0), past)
+	proof = prove()
+	c.wait(control.ProofLife)
+	try("after five minutes", "ana", proof, c.code(key, 0), past)
+	proof = prove()
+	_, err := c.signIn(p, "ana", password, c.code(key, 0), "192.0.2.77")
+	ok(t, err)
+	c.wait(2 * step)
+	ok(t, c.ChangePassword(c.with(func() secret.Value {
+		token, err := c.signIn(p, "ana", password, c.code(key, 0), "192.0.2.77")
+		ok(t, err)
+		return token
+	}()), secret.New(password), secret.New("another long password")))
+	c.wait(2 * step)
+	try("after another password", "ana", proof, c.code(key, 0), past)
+	for range 10 {
+		try("guesses", "ana", proof, "000000", past)
+	}
+}
+
 func TestNoCodeWorksTwice(t *testing.T) {
 	c := sqlite(t)
 	c.add("ana", control.Viewer)

@@ -189,7 +189,7 @@ func fillLists(v reflect.Value) {
 	}
 }
 
-// refuse answers err.
+// refuse answers err, with the cookies that were set all the same.
 func (a *api) refuse(c *call, w http.ResponseWriter, err error) {
 	status := fault.CodeOf(err).HTTP()
 	if e := fault.As(err); e != nil {
@@ -199,6 +199,9 @@ func (a *api) refuse(c *call, w http.ResponseWriter, err error) {
 		case e.Code == fault.Stale && c.row.versioned != nil:
 			err = a.overtaken(c, c.row.versioned, c.workspace.Number, c.row.versioned.id(c), time.Now(), err)
 		}
+	}
+	for _, k := range c.header.Values("Set-Cookie") {
+		w.Header().Add("Set-Cookie", k)
 	}
 	leave(c.r.Context(), err)
 	httpd.WriteErrorStatus(w, c.r, status, err)

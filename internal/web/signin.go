@@ -16,7 +16,7 @@ func (a *api) signInRoutes() []route {
 	const group = "sign-in"
 	return []route{
 		{name: "signIn", method: http.MethodPost, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK, also: []fault.Code{fault.Unauthorized},
-			summary: "Begins a session, in a cookie. A 401 with the field problem code: the second factor is missing or wrong.", op: op(a.signIn)},
+			summary: "Begins a session, in a cookie. A 401 with the field problem code: the second factor is missing or wrong; its cookie stands in for the password for five minutes.", op: op(a.signIn)},
 		{name: "getSignIn", method: http.MethodGet, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK,
 			summary: "Gives the ways to sign in beside a password.", op: op(a.signInWays)},
 		{name: "signOut", method: http.MethodPost, path: "/sign-out", right: control.RightAnyone, group: group, status: http.StatusNoContent,
@@ -52,12 +52,25 @@ type signInIn struct {
 }
 
 func (a *api) signIn(c *call, in signInIn) (client.Me, error) {
-	_, token, err := a.deps.People.SignIn(c, control.SignIn{Email: in.Body.Email, Password: secret.New(in.Body.Password), Code: in.Body.Code, Client: c.client()})
+	asked := control.SignIn{Email: in.Body.Email, Password: secret.New(in.Body.Password), Code: in.Body.Code, Client: c.client()}
+	if k, err := c.r.Cookie(a.proofCookie()); err == nil {
+		asked.Proof = secret.New(k.Value)
+	}
+	_, token, err := a.deps.People.SignIn(c, asked)
 	if err != nil {
+		if !token.Empty() {
+			c.setCookie(a.proofCookie(), token.Reveal(), control.ProofLife)
+		}
 		return client.Me{}, err
+	}
+	if !asked.Proof.Empty() {
+		c.setCookie(a.proofCookie(), "", 0)
 	}
 	return a.enter(c, token)
 }
+
+// proofCookie is the name of the cookie that stands in for the password while the code is asked for.
+func (a *api) proofCookie() string { return a.cookie() + "_proof" }
 
 // client is where the request comes from.
 func (c *call) client() control.Client {
@@ -89,8 +102,11 @@ func (c *call) setCookie(name, value string, life time.Duration) {
 }
 
 func (a *api) signOut(c *call, _ struct{}) (none, error) {
+	if err := a.deps.People.SignOut(c); err != nil {
+		return none{}, err
+	}
 	c.setCookie(a.cookie(), "", 0)
-	return none{}, a.deps.People.SignOut(c)
+	return none{}, nil
 }
 
 type resetIn struct {

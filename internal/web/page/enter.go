@@ -68,15 +68,16 @@ func signInAgain(v *visit, err error) error {
 		elsewhere := button{Text: v.t("page.sign_in_elsewhere"), Icon: "external-link", Href: ways.Elsewhere + "?next=" + url.QueryEscape(next)}
 		signIn.Buttons = append(signIn.Buttons[:1:1], elsewhere, signIn.Buttons[1])
 	}
-	if problems["code"] != "" {
+	if problems["code"] != "" { // the password was right, and the browser has the proof of it
 		code := field{Name: "code", Label: v.t("page.code"), Hint: v.t("page.code_hint"), Autocomplete: "one-time-code", Mono: true, Required: true}
 		if v.form("code") != "" {
 			code.Error = problems["code"]
 		} else {
 			signIn.Problem = &banner{Tone: info, Icon: "shield-check", Title: v.t("page.code_asked")}
 		}
-		signIn.Parts[1].Field.Value = v.form("password") // typed once; the page is kept nowhere
-		signIn.Parts = append(signIn.Parts, part{Field: &code})
+		signIn.Hidden = []hidden{{"email", email}}
+		signIn.Parts = []part{{Field: &code}}
+		signIn.Buttons = []button{signIn.Buttons[0], {Text: v.t("page.back"), Kind: "quiet", Href: "/sign-in?next=" + url.QueryEscape(next)}}
 	}
 	status := http.StatusOK
 	if err != nil {

@@ -90,6 +90,18 @@ func TestTheSecondFactorIsSetUpAndTurnedOff(t *testing.T) {
 		b.post("/me/two-factor/confirm", "code", code).has(t, http.StatusOK, say(l, "page.me_factor_is_on"), `download="millrace-recovery-codes.txt"`, `href="data:text/plain;charset=utf-8;base64,`)
 		b.get("/me/security").has(t, http.StatusOK, say(l, "page.me_factor_on"), "/me/two-factor/off")
 		b.post("/me/two-factor").has(t, http.StatusConflict)
+		other := w.browser(string(l))
+		other.post("/sign-in?next=/me", "email", "ada@acme.example", "password", password).
+			has(t, http.StatusUnauthorized, say(l, "page.code_asked"), `name="code"`, `name="email" value="ada@acme.example"`).lacks(t, password, `name="password"`)
+		other.post("/sign-in?next=/me", "email", "ada@acme.example", "code", "000000").has(t, http.StatusUnauthorized, `id="code-error"`).lacks(t, `name="password"`)
+		next, err := totp.GenerateCode(secret, time.Now().Add(30*time.Second))
+		must(t, err)
+		if p := other.post("/sign-in?next=/me", "email", "ada@acme.example", "code", next); p.at != "/me" || len(other.cookies) != 1 {
+			t.Errorf("with the code at %s, with %d cookies: %s", p.at, len(other.cookies), p.body)
+		}
+		other = w.browser(string(l))
+		other.cookies["millrace_proof"] = "mrc_past"
+		other.post("/sign-in?next=/me", "email", "ada@acme.example", "code", next).has(t, http.StatusUnauthorized, say(l, "control.proof_past"), `name="password"`)
 		b.post("/me/two-factor/off", "password", "canary-secret").has(t, http.StatusUnprocessableEntity, `id="password-error"`).lacks(t, "canary-secret")
 		b.post("/me/two-factor/off", "password", password).has(t, http.StatusOK, say(l, "page.me_factor_is_off"))
 	}
