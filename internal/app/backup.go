@@ -171,7 +171,7 @@ func (Restore) Help() string {
 
 Sessions and open invitations end, since they may have ended since the backup; whoever and whatever was taken away since then is there again.
 
-With PostgreSQL its own tools put a copy back. Then run "millrace restore" without DIR, with every server stopped: it sees that the master key opens what is sealed there, and ends leases, sessions and open invitations.
+With PostgreSQL its own tools put a copy back. Then run "millrace restore" without DIR, with every server stopped: it refuses while one works there, sees that the master key opens what is sealed, and ends leases, sessions and open invitations.
 
 Then start the server. It finds in the buckets what was delivered since the backup, and writes nothing twice. If the log was lost, or is an older copy, it refuses to start and names "millrace log accept", which lists as lost what nobody can bring back.`
 }
@@ -262,7 +262,7 @@ func (cmd Restore) revive(ctx context.Context, c *Console, s Settings) error {
 	}
 	defer lock.Close() // an empty file
 	if err = p.store.CheckSealed(ctx); err == nil {
-		err = p.store.Revive(ctx)
+		err = p.store.Revive(ctx, false)
 	}
 	if err != nil {
 		return err
@@ -324,7 +324,7 @@ func prepare(ctx context.Context, cfg *config.Config, from, data vfs.FS, b backu
 		return err
 	}
 	if err = db.CheckSealed(ctx); err == nil {
-		err = db.Revive(ctx)
+		err = db.Revive(ctx, true)
 	}
 	return errors.Join(err, db.Close())
 }

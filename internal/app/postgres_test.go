@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,23 @@ func TestADatabaseThatPostgreSQLPutBackIsMadeFitForUse(t *testing.T) {
 	if ok, err := p.store.AcquireLease(t.Context(), log, "the server that was there", time.Hour); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	w.must(Restore{})
+	elsewhere := w.moved("elsewhere")
+	w.copyFile(w.data(masterKeyName), filepath.Join(w.dir, "elsewhere", masterKeyName))
+	if _, err := elsewhere.play(Restore{}); !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "MILLRACE_DATABASE_URL") {
+		t.Errorf("a server works there: %v", err)
+	}
+	if ok, err := p.store.RenewLease(t.Context(), log, "the server that was there", time.Millisecond); !ok || err != nil {
+		t.Errorf("its lease, after the refusal: %v", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, err := w.play(Restore{})
+		if err == nil {
+			break
+		}
+		if !fault.Is(err, fault.Conflict) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 	if ok, err := p.store.AcquireLease(t.Context(), log, "another", time.Second); !ok || err != nil {
 		t.Errorf("the lease of the server that was there goes on: %v", err)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -55,9 +56,25 @@ func (s *Store) CheckSealed(ctx context.Context) error {
 }
 
 // Revive makes a copy that was put back fit for use: leases, sessions and links that work once end. A lease is held in the
-// other copy; a session or a link may have ended there since.
-func (s *Store) Revive(ctx context.Context) error {
+// other copy; a session or a link may have ended there since. apart says that nobody else can work on this copy, so that
+// no lease in it is anybody's.
+//
+// Errors: conflict where it is not apart and a lease goes on: a server works here, or the copy is seconds old. Nothing is
+// changed then, and it may be tried again once the lease is over.
+func (s *Store) Revive(ctx context.Context, apart bool) error {
 	return s.inTx(ctx, "revive database", func(c conn) error {
+		now, err := c.sharedNow()
+		if err != nil {
+			return err
+		}
+		var until sql.NullInt64
+		if err := c.one("SELECT MAX(lease_until) FROM logs WHERE lease_owner <> ''", nil, &until); err != nil {
+			return err
+		}
+		if left := fromMillis(until.Int64).Sub(now); until.Valid && left > 0 && !apart {
+			return fault.New(fault.Conflict, "", "a server works on this database").
+				WithHint("Stop every server that uses it, and see that MILLRACE_DATABASE_URL names the database that was put back. Where none runs, try again in %d s: the copy is that young.", int64(left.Seconds())+1)
+		}
 		for _, q := range []string{
 			"UPDATE logs SET lease_until = 0, lease_owner = ''",
 			"DELETE FROM sessions",

@@ -134,7 +134,13 @@ func TestWhatMayHaveEndedSinceEndsInACopy(t *testing.T) {
 	if got, err := c.AcquireLease(ctx, log, "new", time.Hour); err != nil || got {
 		t.Fatalf("the lease is not in the copy: %v", err)
 	}
-	ok(c.Revive(ctx))
+	if err := c.Revive(ctx, false); !fault.Is(err, fault.Conflict) {
+		t.Errorf("somebody may work on it: %v", err)
+	}
+	if _, err := c.SessionByHash(ctx, hash); err != nil {
+		t.Errorf("what is refused has ended the session: %v", err)
+	}
+	ok(c.Revive(ctx, true))
 	if got, err := c.AcquireLease(ctx, log, "new", time.Hour); err != nil || !got {
 		t.Errorf("the lease goes on: %v", err)
 	}

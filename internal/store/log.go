@@ -397,13 +397,9 @@ func (s *Store) ReleaseLease(ctx context.Context, log eventlog.ID, owner string)
 
 func (s *Store) lease(ctx context.Context, op, query string, args func(c conn, now time.Time) ([]any, error)) (ok bool, err error) {
 	err = s.inTx(ctx, op, func(c conn) error {
-		now := s.now() // after waiting for the right to write
-		if s.clock != "" {
-			var ms int64
-			if err := c.one(s.clock, nil, &ms); err != nil {
-				return err
-			}
-			now = fromMillis(ms)
+		now, err := c.sharedNow() // after waiting for the right to write
+		if err != nil {
+			return err
 		}
 		values, err := args(c, now)
 		if err != nil {
@@ -414,4 +410,14 @@ func (s *Store) lease(ctx context.Context, op, query string, args func(c conn, n
 		return err
 	})
 	return ok && err == nil, err
+}
+
+// sharedNow is the time that all processes on the database share: that of leases.
+func (c conn) sharedNow() (time.Time, error) {
+	if c.s.clock == "" {
+		return c.s.now(), nil
+	}
+	var ms int64
+	err := c.one(c.s.clock, nil, &ms)
+	return fromMillis(ms), err
 }
