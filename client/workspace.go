@@ -167,7 +167,7 @@ type Manifest struct {
 type Applied struct {
 	DryRun   bool            `json:"dry_run,omitempty"`
 	Changes  []AppliedChange `json:"changes"`
-	Keys     []AppliedKey    `json:"keys" doc:"That were made; shown to who asked alone."`
+	Keys     []AppliedKey    `json:"keys" doc:"That were made."`
 	Failures []ApplyFailure  `json:"failures"`
 }
 
@@ -195,5 +195,5 @@ type ApplyFailure struct {
 type AppliedKey struct {
 	Workspace string `json:"workspace"`
 	Name      string `json:"name"`
-	Key       string `json:"key"`
+	Key       string `json:"key,omitempty" doc:"Shown once, to who asked for it alone, and never to a token that only reads."`
 }

@@ -158,6 +158,25 @@ func (s *Store) SaveJob(ctx context.Context, j control.Job) error {
 	})
 }
 
+// TakeResult gives the result of a job and leaves another in its place, in one commit: what is taken is given once.
+// Errors: not_found.
+func (s *Store) TakeResult(ctx context.Context, id int64, left json.RawMessage) (had json.RawMessage, err error) {
+	err = s.inTx(ctx, "take result of job", func(c conn) error {
+		js, err := list(c, s.scanJob, jobQuery+"WHERE id = ?", id)
+		j, err := single(s, js, err, "job")
+		if err != nil {
+			return err
+		}
+		had = j.Result
+		sealed, err := s.sealJSON(left, sealResult(id))
+		if err != nil {
+			return err
+		}
+		return must(c.exec("UPDATE jobs SET result = ? WHERE id = ?", sealed, id))
+	})
+	return had, err
+}
+
 // JobProgress writes how far a job is. Errors: not_found, also if it does not run.
 func (s *Store) JobProgress(ctx context.Context, id int64, progress json.RawMessage) error {
 	return s.inTx(ctx, "save progress of job", func(c conn) error {

@@ -18,7 +18,7 @@ func (a *api) jobRoutes() []route {
 		{name: "getCheck", method: http.MethodGet, path: "/checks/{check}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
 			summary: "Says how far a check is, and what waits for it.", op: op(a.getCheck)},
 		{name: "getJob", method: http.MethodGet, path: "/jobs/{job}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
-			summary: "Says how far a job is, and what came of it.", op: op(a.getJob)},
+			summary: "Says how far a job is, and what came of it. API keys that an apply made are shown once, to the first who asks with a session or a token that may change things.", op: op(a.getJob)},
 	}
 }
 
@@ -72,7 +72,38 @@ func (a *api) getJob(c *call, in jobIn) (client.Job, error) {
 	if err != nil {
 		return client.Job{}, err
 	}
+	left, keys := withoutKeys(j.Result)
+	if keys && !c.actor.ReadOnly && c.r.Method == http.MethodGet {
+		if j.Result, err = a.deps.Store.TakeResult(c, j.ID, left); err != nil {
+			return client.Job{}, err
+		}
+	} else {
+		j.Result = left
+	}
 	return a.showJob(c, j)
+}
+
+// withoutKeys gives the result of a job without the API keys that an apply made, and whether it had any.
+func withoutKeys(result json.RawMessage) (left json.RawMessage, had bool) {
+	var r map[string]any
+	if json.Unmarshal(result, &r) != nil {
+		return result, false // none yet; what else it is, is told where it is shown
+	}
+	made, _ := r["keys"].([]any)
+	for _, k := range made {
+		if k, ok := k.(map[string]any); ok && k["key"] != nil {
+			delete(k, "key")
+			had = true
+		}
+	}
+	if !had {
+		return result, false
+	}
+	left, err := json.Marshal(r)
+	if err != nil {
+		panic("web: what was JSON did not encode: " + err.Error())
+	}
+	return left, true
 }
 
 // begun answers with the check that j is, and says where it is watched.
@@ -96,6 +127,7 @@ func (a *api) began(c *call, id int64, err error) (client.Job, error) {
 	if err != nil {
 		return client.Job{}, err
 	}
+	j.Result, _ = withoutKeys(j.Result) // this answer may be kept for a repetition
 	return a.showJob(c, j)
 }
 

@@ -39,6 +39,13 @@ func (w *world) work() {
 		if err != nil {
 			j.State, j.Failure = control.JobFailed, control.FailureOf(err)
 		}
+		if done, ok := out.(control.ApplyDone); ok {
+			show := client.Applied{}
+			for _, k := range done.Keys {
+				show.Keys = append(show.Keys, client.AppliedKey{Workspace: k.Workspace, Name: k.Name, Key: k.Key.Reveal()})
+			}
+			out = show
+		}
 		j.Result, err = json.Marshal(out)
 		must(w.t, err)
 		must(w.t, db.SaveJob(w.t.Context(), j))
@@ -720,12 +727,27 @@ func TestAJobOfApplyIsOfWhoAskedAlone(t *testing.T) {
 	w.as(admin, "POST", "/apply", client.Manifest{Name: "apply.yaml", Text: "workspaces: [{nam: acme}]"}).refused(422)
 	w.as(admin, "POST", "/apply", client.Manifest{Name: "apply.yaml", Text: "workspaces: []"}).refused(400)
 	a := w.as(admin, "POST", "/apply", m)
-	var job client.Job
-	w.follow(admin, a, &job)
-	if job.State != "done" || job.Kind != "apply" {
-		t.Errorf("%+v", job)
-	}
 	at := strings.TrimPrefix(a.header.Get("Location"), prefix)
+	w.work()
+	keys := func(a answer) (shown int) {
+		var job client.Job
+		a.read(200, &job)
+		out, err := job.Applied()
+		if err != nil || job.State != "done" || job.Kind != "apply" || len(out.Keys) != 1 || out.Keys[0].Name != "k" {
+			t.Errorf("%+v %v", job, err)
+		}
+		return strings.Count(a.body, `"key":"`)
+	}
+	if n := keys(w.ask("GET", at, nil, w.token(admin, true))); n != 0 {
+		t.Errorf("a token that only reads sees %d keys", n)
+	}
+	w.ask("HEAD", at, nil, w.session(admin))
+	if n := keys(w.as(admin, "GET", at, nil)); n != 1 {
+		t.Errorf("who asked sees %d keys", n)
+	}
+	if n := keys(w.as(admin, "GET", at, nil)); n != 0 {
+		t.Errorf("who asked sees %d keys once more", n)
+	}
 	for _, who := range []string{viewer, editor, stranger, installer} {
 		w.as(who, "GET", at, nil).refused(404)
 	}
