@@ -37,6 +37,14 @@ func (c *call) expected() (rev int64, given bool, err error) {
 	return rev, true, nil
 }
 
+// unversioned refuses a condition that the row does not look at: who sent it believes that it protects them. Errors: invalid.
+func (c *call) unversioned() error {
+	if h := c.r.Header.Values("If-Match"); !c.row.changes() || c.row.versioned != nil || len(h) == 0 || len(h) == 1 && h[0] == "*" {
+		return nil
+	}
+	return fault.New(fault.Invalid, "", "If-Match means nothing to %s %s: no version is looked at here.", c.row.method, prefix+c.row.path).WithHint("Leave the header out.")
+}
+
 // location says where what was made, or goes on, is found below /api/v1.
 func (c *call) location(format string, args ...any) {
 	c.header.Set("Location", prefix+fmt.Sprintf(format, args...))

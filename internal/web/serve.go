@@ -94,6 +94,9 @@ func (a *api) do(c *call, s shape, w http.ResponseWriter) (reply, error) {
 	if err := a.allow(c); err != nil {
 		return reply{}, err
 	}
+	if err := c.unversioned(); err != nil {
+		return reply{}, err
+	}
 	limit := c.row.maxBody
 	if limit == 0 {
 		limit = maxBody

@@ -328,3 +328,23 @@ func TestEveryRowIsWhole(t *testing.T) {
 		names = append(names, r.name)
 	}
 }
+
+func TestAConditionThatNobodyLooksAtIsRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	at := "/installation/members/" + string(w.member(viewer).ID)
+	for _, row := range []struct{ method, path, match string }{
+		{"PATCH", at, `"999"`}, {"PATCH", at, "garbage"}, {"PATCH", at, ""},
+		{"DELETE", "/workspaces/acme/members/" + string(w.member(viewer).ID), `"999"`},
+	} {
+		body := any(nil)
+		if row.method == "PATCH" {
+			body = "{}"
+		}
+		e := w.ask(row.method, row.path, body, with(w.session(installer), "If-Match", row.match)).refused(400)
+		if !strings.Contains(e.Message, "If-Match") {
+			t.Errorf("%s %s under %q: %+v", row.method, row.path, row.match, e)
+		}
+	}
+	w.ask("PATCH", at, "{}", with(w.session(installer), "If-Match", "*")).read(200, nil)
+	w.ask("GET", "/workspaces/acme/members", nil, with(w.session(installer), "If-Match", `"999"`)).read(200, nil)
+}
