@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -311,6 +312,10 @@ var (
 
 // value reads valid JSON into v, which stands at the path at.
 func (d *decoder) value(at string, raw json.RawMessage, v reflect.Value, enum []string) {
+	if leaf := raw[0] == '"' || v.Type() == rawType || v.Kind() == reflect.Interface; leaf && halfPair(raw) {
+		d.halfPair(at)
+		return
+	}
 	if v.Type() == rawType {
 		v.SetBytes(raw)
 		return
@@ -425,6 +430,10 @@ func (d *decoder) members(at string, raw json.RawMessage) []member {
 		name, _ := dec.Token()
 		m := member{name: name.(string)}
 		_ = dec.Decode(&m.value)
+		if strings.ContainsRune(m.name, utf8.RuneError) && halfPair(raw) {
+			d.halfPair(join(at, cut(m.name)))
+			continue
+		}
 		if seen[m.name] {
 			d.problem(join(at, cut(m.name)), "duplicate_field", "This field is given twice.")
 			continue
@@ -433,6 +442,43 @@ func (d *decoder) members(at string, raw json.RawMessage) []member {
 		all = append(all, m)
 	}
 	return all
+}
+
+func (d *decoder) halfPair(at string) {
+	d.problem(at, "invalid_escape", "Half a surrogate pair stands for no character: \\ud83d means nothing without what follows it, as in \\ud83d\\ude00.")
+}
+
+// halfPair reports whether valid JSON has half a surrogate pair somewhere. encoding/json reads each as U+FFFD and says
+// nothing, so that texts that differ would become the same one.
+func halfPair(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped; \u has four digits behind it
+		if raw[i] != 'u' {
+			continue
+		}
+		first := escaped(raw[i+1 : i+5])
+		i += 4
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		if !bytes.HasPrefix(raw[i+1:], []byte(`\u`)) || utf16.DecodeRune(first, escaped(raw[i+3:i+7])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// escaped reads the four digits of an escape.
+func escaped(digits []byte) rune {
+	n, err := strconv.ParseUint(string(digits), 16, 16)
+	if err != nil {
+		panic("web: valid JSON has an escape of " + strconv.Quote(string(digits)))
+	}
+	return rune(n)
 }
 
 func elements(raw json.RawMessage) []json.RawMessage {

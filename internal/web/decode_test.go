@@ -75,10 +75,14 @@ func TestEveryProblemOfAnInputIsSaidAtOnce(t *testing.T) {
 			[]string{"nedes unknown_field", "limit duplicate_field", "mode unknown_value", "dry wrong_type", "needs required",
 				"role duplicate_field", "nmae unknown_field", "limit wrong_type", "on wrong_type", "events[1] wrong_type", "rules[0].events required",
 				"rules[1] wrong_type", "texts wrong_type", "flush.interval wrong_type", "flush.evnets unknown_field", "role unknown_value", "name required"}},
-		"numbers":                                  {"needs=", `{"name":"","small":1.5,"limit":9223372036854775808}`, []string{"small not_integer", "limit out_of_range"}},
-		"numbers beyond all":                       {"needs=", `{"name":"","small":1e400,"limit":1e18}`, []string{"small out_of_range", "limit out_of_range"}},
-		"a time that is none":                      {"needs=", `{"name":"","at":"yesterday"}`, []string{"at invalid_time"}},
-		"a character that SQL has not":             {"needs=%00", `{"name":"a\u0000"}`, []string{"needs invalid", "name invalid"}},
+		"numbers":                      {"needs=", `{"name":"","small":1.5,"limit":9223372036854775808}`, []string{"small not_integer", "limit out_of_range"}},
+		"numbers beyond all":           {"needs=", `{"name":"","small":1e400,"limit":1e18}`, []string{"small out_of_range", "limit out_of_range"}},
+		"a time that is none":          {"needs=", `{"name":"","at":"yesterday"}`, []string{"at invalid_time"}},
+		"a character that SQL has not": {"needs=%00", `{"name":"a\u0000"}`, []string{"needs invalid", "name invalid"}},
+		"half a surrogate pair": {"needs=", `{"name":"\ud800","role":"\udfff","events":["\\ud800 😀","\ud83d\u0041","\ud83d\ud83d\ude00","\uD83D\uDE00"],` +
+			`"at":"\ud800","texts":{"\ud800":"a","b":"x\udc00"},"free":{"c":["\ud800"]}}`,
+			[]string{"name invalid_escape", "role invalid_escape", "events[1] invalid_escape", "events[2] invalid_escape", "at invalid_escape",
+				"texts.\ufffd invalid_escape", "texts.b invalid_escape", "free.c invalid_escape"}},
 		"a parameter that is no text":              {"needs=%ff", `{"name":""}`, []string{"needs invalid_utf8"}},
 		"an empty value where one may be left out": {"needs=", `{"name":"","role":""}`, nil},
 	} {
