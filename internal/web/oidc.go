@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,10 +91,7 @@ func (e *elsewhere) ask(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 		var err error
 		// The provider goes on with this context to fetch its keys, after this request has ended.
 		if p, err = oidc.NewProvider(context.WithoutCancel(ctx), e.cfg.Issuer); err != nil {
-			e := &fault.Error{Code: fault.Unavailable,
-				Msg:  fault.Message{Key: "oidc.unreachable", Text: "The sign-in provider does not answer."},
-				Hint: fault.Message{Key: "oidc.unreachable_hint", Text: "Try again, or sign in with a password."}}
-			return nil, nil, e.WithRetry(5 * time.Second).WithCause(err)
+			return nil, nil, unreachable(err)
 		}
 		e.provider.Store(p)
 	}
@@ -99,6 +99,31 @@ func (e *elsewhere) ask(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 		ClientID: e.cfg.ClientID, ClientSecret: e.cfg.ClientSecret.Reveal(), Endpoint: p.Endpoint(),
 		RedirectURL: e.cfg.BaseURL() + callbackPath, Scopes: []string{oidc.ScopeOpenID, "email", "profile"},
 	}, nil
+}
+
+func unreachable(cause error) error {
+	e := &fault.Error{Code: fault.Unavailable,
+		Msg:  fault.Message{Key: "oidc.unreachable", Text: "The sign-in provider does not answer."},
+		Hint: fault.Message{Key: "oidc.unreachable_hint", Text: "Try again, or sign in with a password."}}
+	return e.WithRetry(5 * time.Second).WithCause(cause)
+}
+
+// tokenErrors are the codes with which a token endpoint refuses. Source: RFC 6749 §5.2.
+var tokenErrors = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+
+// unconfirmed gives what to make of an error of the token endpoint: its refusal, with nothing that it wrote but the code,
+// since it was sent our secret and may repeat it; down is true where it has said neither yes nor no.
+func unconfirmed(err error) (cause error, down bool) {
+	said, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok {
+		_, down = errors.AsType[*url.Error](err) // else what it answers is no token
+		return err, down
+	}
+	status, code := said.Response.StatusCode, "no code of OAuth"
+	if slices.Contains(tokenErrors, said.ErrorCode) {
+		code = said.ErrorCode
+	}
+	return fault.New(fault.Forbidden, "", "the token endpoint answers %d: %s", status, code), status >= 500 || status == http.StatusTooManyRequests
 }
 
 // reaching gives a context in which the provider is asked with a time-out.
@@ -146,7 +171,11 @@ func (e *elsewhere) comeBack(c *call) (string, error) {
 	}
 	token, err := o.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(kept[2]))
 	if err != nil {
-		return refuse(err, fault.Message{Key: "oidc.unconfirmed", Text: "The sign-in provider does not confirm this sign-in."})
+		cause, down := unconfirmed(err)
+		if down {
+			return "", unreachable(cause)
+		}
+		return refuse(cause, fault.Message{Key: "oidc.unconfirmed", Text: "The sign-in provider does not confirm this sign-in."})
 	}
 	who, err := e.read(ctx, p, token, kept[1])
 	if err != nil {
@@ -196,6 +225,9 @@ func (e *elsewhere) read(ctx context.Context, p *oidc.Provider, token *oauth2.To
 	if said.Email == "" { // then it says so where it is asked for it
 		info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(token))
 		if err != nil || info.Subject != id.Subject {
+			if _, down := errors.AsType[*url.Error](err); !down {
+				err = nil // it repeats the answer, and that may repeat the token that it was asked with
+			}
 			return who, fault.New(fault.Forbidden, "", "the provider gives no address of %q", id.Subject).WithCause(err)
 		}
 		if err := info.Claims(&said); err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -30,6 +31,8 @@ type provider struct {
 	userinfo map[string]any // nil: it has none
 	signer   *ecdsa.PrivateKey
 	codes    map[string]url.Values // what was asked for, by code; each works once
+	refuse   http.HandlerFunc      // in place of tokens; nil: it gives them
+	logged   error                 // what the newest answer of ours was refused with, as the log has it
 }
 
 func newProvider(t *testing.T) *provider {
@@ -73,6 +76,10 @@ func (p *provider) json(w http.ResponseWriter, v any) {
 
 func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	must(p.t, r.ParseForm())
+	if p.refuse != nil {
+		p.refuse(w, r)
+		return
+	}
 	id, key, _ := r.BasicAuth()
 	q, ok := p.codes[r.Form.Get("code")]
 	delete(p.codes, r.Form.Get("code"))
@@ -102,7 +109,11 @@ func abroad(t *testing.T) (*world, *provider, *httptest.Server) {
 	w := newWorld(t, func(c *Config, _ *Deps) {
 		c.OIDC = OIDC{Issuer: p.srv.URL, ClientID: "millrace", ClientSecret: secret.New("client-secret"), BaseURL: func() string { return srv.URL }}
 	})
-	srv = httptest.NewServer(w.h)
+	srv = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		ctx, refusal := CatchRefusal(r.Context())
+		w.h.ServeHTTP(out, r.WithContext(ctx))
+		p.logged = refusal()
+	}))
 	t.Cleanup(srv.Close)
 	return w, p, srv
 }
@@ -243,5 +254,45 @@ func TestAProviderThatIsAwayIsNoFaultOfOurs(t *testing.T) {
 	}
 	if status, _ := visit(t, browser(t, srv), srv.URL+"/auth/nothing"); status != 404 {
 		t.Errorf("an address that is not: %d", status)
+	}
+}
+
+// What is asked of the token endpoint has our secret, and its answer may repeat it.
+func TestOfATokenEndpointThatRefusesOnlyStatusAndCodeAreKept(t *testing.T) {
+	for name, row := range map[string]struct {
+		status int
+		body   string
+		want   int
+		cause  string
+	}{
+		"a refusal":           {400, `{"error":"invalid_client","error_description":"client-secret is wrong"}`, 403, "400: invalid_client"},
+		"a code of its own":   {401, `{"error":"client-secret"}`, 403, "401: no code of OAuth"},
+		"a page":              {403, `got millrace:client-secret`, 403, "403: no code of OAuth"},
+		"an error with 200":   {200, `{"error":"invalid_grant","error_uri":"x:client-secret"}`, 403, "200: invalid_grant"},
+		"an error of its own": {502, `bad gateway for client-secret`, 503, "502: no code of OAuth"},
+		"too many":            {429, `{"error":"slow_down"}`, 503, "429: no code of OAuth"},
+		"no answer":           {0, "", 503, "EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p, srv := abroad(t)
+			p.refuse = func(w http.ResponseWriter, _ *http.Request) {
+				if row.status == 0 {
+					panic(http.ErrAbortHandler)
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(row.status)
+				_, _ = io.WriteString(w, row.body)
+			}
+			a, err := browser(t, srv).Get(srv.URL + oidcPath)
+			must(t, err)
+			must(t, a.Body.Close())
+			if a.StatusCode != row.want || (a.Header.Get("Retry-After") != "") != (row.want == 503) {
+				t.Errorf("%d %v", a.StatusCode, a.Header)
+			}
+			said := fmt.Sprintf("%v", p.logged)
+			if p.logged == nil || strings.Contains(said, "client-secret") || !strings.Contains(said, row.cause) {
+				t.Errorf("the log has %s", said)
+			}
+		})
 	}
 }
