@@ -84,6 +84,13 @@ func logged(ctx context.Context, now time.Time, action string, s subject, before
 	return WithEntry(ctx, e)
 }
 
+// RevokedBy gives the line about an invitation that ends by something else that the actor of ctx does: a right that its
+// maker loses, or another invitation in its place. For store, which knows in the transaction which they are.
+func RevokedBy(ctx context.Context, now time.Time, t Ticket) Entry {
+	e, _ := EntryOf(logged(ctx, now, "invitation.revoke", subject{t.Workspace, string(t.ID), t.Email}, viewTicket(t), nil)) // a ticket has fields
+	return e
+}
+
 // differences gives, of two things that JSON shows as objects, the fields in which they differ. Of one thing alone it
 // gives all fields. Of secrets, it says that they differ.
 func differences(before, after any, secrets ...string) (b, a json.RawMessage) {

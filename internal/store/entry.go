@@ -15,6 +15,10 @@ func (c conn) writeEntry() error {
 	if !ok {
 		return nil
 	}
+	return c.insertEntry(e)
+}
+
+func (c conn) insertEntry(e control.Entry) error {
 	_, err := c.exec(`INSERT INTO entries (workspace, at, member, actor, via, address, request, action, subject_id, subject_name, was, became)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, e.Workspace, millis(e.At), string(e.Member), e.Actor, e.Via, e.Address, e.Request,
 		e.Action, e.SubjectID, e.SubjectName, string(e.Before), string(e.After))

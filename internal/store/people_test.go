@@ -1173,6 +1173,9 @@ func TestAnInvitationIsWorthWhatItsMakerMayGive(t *testing.T) {
 				if (len(open) == 1) != (row.want == "ok") {
 					t.Errorf("open: %+v", open)
 				}
+				if ended := c.revoked(row.in); ended != 1-len(open) {
+					t.Errorf("%d lines in the log of changes say that it has ended", ended)
+				}
 				_, _, err = c.Accept(t.Context(), tokenOf(c.mailed()[0].Link), newcomer())
 				c.want("an invitation "+row.name, err, row.want)
 
@@ -1185,6 +1188,33 @@ func TestAnInvitationIsWorthWhatItsMakerMayGive(t *testing.T) {
 			})
 		})
 	}
+}
+
+// revoked counts the lines in the log of changes that say that an invitation has ended.
+func (c *crowd) revoked(in control.Invite) (n int) {
+	c.t.Helper()
+	lines, err := c.store.Entries(c.t.Context(), control.EntryFilter{Workspace: in.Workspace, Kind: "invitation"}, 0, 100)
+	ok(c.t, err)
+	for _, e := range lines {
+		if e.Action == "invitation.revoke" && e.SubjectName == in.Email && e.SubjectID != "" && e.Actor != "" && e.Before != nil && e.After == nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAnInvitationThatAnotherReplacesHasALine(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		in := control.Invite{Workspace: 1, Email: "new@acme.example"}
+		for want := range 3 {
+			_, err := c.Invite(c.line(), in)
+			ok(t, err)
+			if n := c.revoked(in); n != want {
+				t.Errorf("%d lines say that it has ended, want %d", n, want)
+			}
+		}
+	})
 }
 
 // raced is the real store, where something happens once beside an action: after it read what it goes by, before it writes.

@@ -30,9 +30,15 @@ func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control
 			}
 		}
 		if v.Kind != control.TicketReset || v.Maker == "" {
-			if _, err := c.exec("DELETE FROM tickets WHERE kind = ? AND email = ? AND workspace = ? AND (kind <> ? OR maker = '')",
-				string(v.Kind), v.Email, v.Workspace, string(control.TicketReset)); err != nil {
+			had, err := list(c, scanTicket, ticketQuery+"WHERE kind = ? AND email = ? AND workspace = ? AND (kind <> ? OR maker = '') ORDER BY created_at, id",
+				string(v.Kind), v.Email, v.Workspace, string(control.TicketReset))
+			if err != nil {
 				return err
+			}
+			for _, t := range had {
+				if err := c.endTicket(t); err != nil {
+					return err
+				}
 			}
 		}
 		_, err := c.exec(`INSERT INTO tickets (id, hash, kind, email, member, workspace, role, export_user_data, installation, made_by, maker, created_at, expires_at)
@@ -141,18 +147,31 @@ func (c conn) void(v control.Ticket) (bool, error) {
 
 // endVoid takes the tickets of a maker away who may not give them any more.
 func (c conn) endVoid(maker control.MemberID) error {
-	vs, err := list(c, scanTicket, ticketQuery+"WHERE maker = ?", string(maker))
+	vs, err := list(c, scanTicket, ticketQuery+"WHERE maker = ? ORDER BY created_at, id", string(maker))
 	if err != nil {
 		return err
 	}
 	for _, v := range vs {
 		void, err := c.void(v)
 		if err == nil && void {
-			_, err = c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID))
+			err = c.endTicket(v)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// endTicket takes a ticket away that ends by another change. An invitation that is not past has a line in the log of
+// changes, as one that is revoked: whoever was invited asks why the link does nothing.
+func (c conn) endTicket(v control.Ticket) error {
+	if _, err := c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID)); err != nil {
+		return err
+	}
+	now := c.s.now()
+	if v.Kind != control.TicketInvitation || !v.ExpiresAt.After(now) {
+		return nil
+	}
+	return c.insertEntry(control.RevokedBy(c.ctx, now, v))
 }
