@@ -165,7 +165,7 @@ func (s *system) doJob(ctx context.Context, w *working, j control.Job) {
 
 func (s *system) carryOut(ctx context.Context, w *working, j control.Job) (any, error) {
 	if j.Kind != control.JobTestEvents && j.Kind != control.JobReplay {
-		return s.change(ctx, j) // which looks at the actor's rights by itself
+		return s.change(ctx, w, j) // which looks at the actor's rights by itself
 	}
 	ctx, err := s.rules.May(ctx, j)
 	if err != nil {
@@ -178,10 +178,13 @@ func (s *system) carryOut(ctx context.Context, w *working, j control.Job) (any, 
 }
 
 // change does a job that is an action of the plane; how far its checks are can be seen meanwhile.
-func (s *system) change(ctx context.Context, j control.Job) (any, error) {
+func (s *system) change(ctx context.Context, w *working, j control.Job) (any, error) {
 	note, end := s.noting(ctx, j)
 	out, err := s.rules.Watched(func(at control.JobProgress) { note(at) }).Do(ctx, j)
 	end()
+	if err == nil && j.Kind == control.JobCheck {
+		w.delivery.Try(j.Connector)
+	}
 	if done, ok := out.(control.ApplyDone); ok {
 		out = showApplied(done.Result, done.DryRun)
 	}

@@ -790,6 +790,27 @@ func TestADeletedConnectorWhosePositionCannotBeRebuiltEnds(t *testing.T) {
 	})
 }
 
+func TestAPassedCheckIsFollowedByAProbe(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		p := w.start()
+		w.append(someTypes[0], 50)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		time.Sleep(10 * time.Hour)
+		w.buckets["b1"].Deny("")
+		time.Sleep(time.Second)
+		if s := w.store.health[lane1].State; s != control.LaneFailing {
+			t.Fatalf("the lane is %s before the check, want failing", s)
+		}
+		p.m.Try(lane1.Connector)
+		must(t, w, 10*time.Second)
+		if s := w.store.health[lane1].State; s != control.LaneActive {
+			t.Errorf("the lane is %s after the check, want active", s)
+		}
+		p.stop()
+	})
+}
+
 func TestAPauseKeepsTheEpisodeOfFailing(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.configure(nil)

@@ -113,6 +113,7 @@ type lane struct {
 type ask struct {
 	row    *control.LaneRow // what the store says of the lane now
 	dropTo eventlog.Offset  // give up events below, for the log's quota
+	try    bool             // do not wait for the next probe
 	save   bool             // save the cursor soon: the log wants to forget
 }
 
@@ -593,6 +594,10 @@ func (l *lane) answer(ctx context.Context, a ask) error {
 				l.openStore(ctx)
 			}
 		}
+	}
+	if a.try && !l.resting.IsZero() && l.attempts == 0 {
+		l.resting = l.now
+		l.openStore(ctx)
 	}
 	if a.dropTo > 0 && l.idle() { // or else the manager asks again while the log is full
 		return l.drop(ctx, order{a.dropTo, control.DropQuota})

@@ -100,6 +100,15 @@ func (m *Manager) Refresh() {
 	}
 }
 
+// Try has the lanes of a connector that wait for their next probe make it now: a check has just passed.
+func (m *Manager) Try(id control.ConnectorID) {
+	for _, l := range m.running() {
+		if l.status.Load().Row.Lane.Connector == id {
+			l.ask(ask{try: true})
+		}
+	}
+}
+
 // Status tells what each lane is doing, in the order of their names.
 func (m *Manager) Status() []Status {
 	m.mu.Lock()
