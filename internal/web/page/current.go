@@ -78,13 +78,20 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 	if d == nil {
 		return s, nil
 	}
-	since := v.lang.Duration(max(v.now.Sub(d.Since), time.Minute).Truncate(time.Minute))
+	unit := time.Minute
+	if v.now.Sub(d.Since) < unit {
+		unit = time.Second
+	}
+	since := v.lang.Duration(max(v.now.Sub(d.Since), unit).Truncate(unit))
 	switch stateOf(c) {
 	case "retrying":
 		s.Text = v.t("page.says_retrying", "time", since)
 	case "failing", "paused":
 		key := map[string]string{"failing": "page.current_failing", "paused": "page.current_paused"}[c.Status]
-		s.Text = v.t(key, "time", since) + " " + v.t("page.current_kept", "n", *d.Waiting)
+		if c.Status == d.State { // else the lane has yet to take the pause up: its time is that of the state before
+			s.Text = v.t(key, "time", since)
+		}
+		s.Text += " " + v.t("page.current_kept", "n", *d.Waiting)
 	case "active":
 		minutes, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: "minute"})
 		if err != nil {
@@ -237,7 +244,10 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 	case "retrying":
 		b.Title, b.Texts = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}
 	case "paused":
-		b.Icon, b.Title = "pause", v.t("page.current_paused_since", "time", v.lang.Time(d.Since, v.zone))
+		b.Icon, b.Title = "pause", v.t("page.status_paused")
+		if d.State == "paused" {
+			b.Title = v.t("page.current_paused_since", "time", v.lang.Time(d.Since, v.zone))
+		}
 	default:
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // currentActionPages do something with a Current.
@@ -17,11 +18,11 @@ func currentActionPages() []page {
 		{"POST " + at + "/test-events", false, actOn(sendTestEvents)},
 		{"POST " + at + "/pause", false, actOn(pauseCurrent)},
 		{"POST " + at + "/resume", false, actOn(resumeCurrent)},
-		{"GET " + at + "/upgrade", false, showUpgrade},
+		{"GET " + at + "/upgrade", false, editors(showUpgrade)},
 		{"POST " + at + "/upgrade", false, actOn(upgradeCurrent)},
-		{"GET " + at + "/delete", false, deleteCurrent},
-		{"POST " + at + "/delete", false, deleteCurrent},
-		{"GET " + at + "/replay", false, showReplay},
+		{"GET " + at + "/delete", false, editors(deleteCurrent)},
+		{"POST " + at + "/delete", false, editors(deleteCurrent)},
+		{"GET " + at + "/replay", false, editors(showReplay)},
 		{"POST " + at + "/replay", false, startReplay},
 		{"GET /w/{workspace}/jobs/{job}", false, showJob},
 	}
@@ -71,6 +72,9 @@ func sendTestEvents(v *visit, id string) (to, said string, err error) {
 // below gives the frame of a page below a Current's.
 func (v *visit) below(title string) (client.Connector, frame, error) {
 	c, f, err := v.current("")
+	if err == nil {
+		err = v.acts(c)
+	}
 	if err != nil {
 		return c, f, err
 	}
@@ -78,6 +82,17 @@ func (v *visit) below(title string) (client.Connector, frame, error) {
 	g.Told = f.Told
 	g.Crumbs = []crumb{f.Crumbs[0], {c.Name, v.path("/currents/" + c.ID)}, {title, ""}}
 	return c, g, nil
+}
+
+// acts refuses to show the form of an action on a Current that is deleted, as the API refuses the action. One that is
+// sent goes on: who deletes twice is answered twice.
+func (v *visit) acts(c client.Connector) error {
+	if c.Status != "deleted" || v.r.Method == http.MethodPost {
+		return nil
+	}
+	return &fault.Error{Code: fault.NotFound, Params: fault.Params{"name": c.Name},
+		Msg:  fault.Message{Key: "control.connector_deleted", Text: "The Current {name} is deleted."},
+		Hint: fault.Message{Key: "control.connector_deleted_hint", Text: "It does not come back; a new one may take its name and folder."}}
 }
 
 func showUpgrade(v *visit) error {

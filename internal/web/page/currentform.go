@@ -379,6 +379,9 @@ func (v *visit) eventTree(types []client.EventType, f currentForm, wrong string)
 		chosen += on
 		t.Groups = append(t.Groups, branch)
 	}
+	if f.all {
+		chosen = len(types)
+	}
 	t.Counts = v.t("page.of", "n", chosen, "all", len(types))
 	return t
 }

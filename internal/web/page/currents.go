@@ -73,7 +73,11 @@ func listCurrents(v *visit) error {
 	for _, d := range drafts {
 		states["draft"]++
 		dash := cell{Text: "–"}
-		items = append(items, listed{d.Name, "", "draft", row{[]cell{{Text: d.Name, Href: v.path("/currents/new?draft=" + d.ID)}, {Pill: v.status("draft")}, dash, dash, dash, dash}}})
+		name := cell{Text: d.Name}
+		if v.may("editor") {
+			name.Href = v.path("/currents/new?draft=" + d.ID)
+		}
+		items = append(items, listed{d.Name, "", "draft", row{[]cell{name, {Pill: v.status("draft")}, dash, dash, dash, dash}}})
 	}
 	slices.SortStableFunc(items, func(a, b listed) int {
 		return cmp.Or(slices.Index(bySeverity, a.state)-slices.Index(bySeverity, b.state), cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)))

@@ -16,7 +16,7 @@ func currentSettingsPages() []page {
 	return []page{
 		{"GET /w/{workspace}/currents/{current}/settings", false, showSettings},
 		{"POST /w/{workspace}/currents/{current}/settings", false, saveSettings},
-		{"GET /w/{workspace}/currents/{current}/credentials", false, showCredentials},
+		{"GET /w/{workspace}/currents/{current}/credentials", false, editors(showCredentials)},
 		{"POST /w/{workspace}/currents/{current}/credentials", false, rotateCredentials},
 	}
 }
@@ -218,6 +218,9 @@ func (v *visit) eventWord(name string) string {
 // showCredentials shows the form of other credentials.
 func showCredentials(v *visit) error {
 	c, f, err := v.current("/settings")
+	if err == nil {
+		err = v.acts(c)
+	}
 	if err != nil {
 		return err
 	}

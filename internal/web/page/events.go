@@ -80,15 +80,28 @@ func showEvent(v *visit) error {
 	if err != nil {
 		return err
 	}
+	x, err := v.api.GetEventType(v, v.r.PathValue("type"), client.Table{})
+	if err != nil {
+		return v.said(err)
+	}
 	q := v.r.URL.Query()
 	of := client.Table{DDL: q.Get("ddl"), Connector: q.Get("current"), Workspace: v.place.Workspace}
 	if !slices.ContainsFunc(dialects, func(d struct{ name, title string }) bool { return d.name == of.DDL }) {
 		of.DDL = dialects[0].name
 	}
+	currents = slices.DeleteFunc(currents, func(c client.Connector) bool {
+		if carries(c, x) {
+			return false
+		}
+		if c.ID == of.Connector {
+			of.Connector = ""
+		}
+		return true
+	})
 	if of.Connector == "" && len(currents) > 0 {
 		of.Connector = currents[0].ID
 	}
-	x, err := v.api.GetEventType(v, v.r.PathValue("type"), of)
+	x, err = v.api.GetEventType(v, v.r.PathValue("type"), of)
 	if err != nil {
 		return v.said(err)
 	}
@@ -99,6 +112,11 @@ func showEvent(v *visit) error {
 	}
 	v.show(http.StatusOK, "sections", sectionsPage{Frame: f, Sections: []section{v.eventFacts(x), v.eventFields(x), v.eventExample(x), v.eventTable(x, of, currents)}})
 	return nil
+}
+
+// carries reports whether a Current selects the type.
+func carries(c client.Connector, x client.EventType) bool {
+	return slices.ContainsFunc(c.Events, func(name string) bool { return name == "all" || name == x.Group || name == x.Name })
 }
 
 func (v *visit) eventFacts(x client.EventType) section {

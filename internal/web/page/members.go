@@ -230,6 +230,16 @@ func removeMember(v *visit) error {
 	})
 }
 
+// editors has a page of an action for those only who may take it: a viewer is told before they have typed anything.
+func editors(do func(v *visit) error) func(v *visit) error {
+	return func(v *visit) error {
+		if !v.may("editor") {
+			return v.forbidden()
+		}
+		return do(v)
+	}
+}
+
 // forbidden is the answer to who opens a page of an action that they may not take: the API would refuse it.
 func (v *visit) forbidden() error {
 	return &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.forbidden", Text: "You may not do this."},

@@ -9,10 +9,10 @@ import (
 // newPages make a Current, by way of a draft or at once.
 func newPages() []page {
 	return []page{
-		{"GET /w/{workspace}/currents/new", false, newCurrent},
+		{"GET /w/{workspace}/currents/new", false, editors(newCurrent)},
 		{"POST /w/{workspace}/currents/new", false, launchCurrent},
-		{"GET /w/{workspace}/drafts/{draft}/delete", false, deleteDraft},
-		{"POST /w/{workspace}/drafts/{draft}/delete", false, deleteDraft},
+		{"GET /w/{workspace}/drafts/{draft}/delete", false, editors(deleteDraft)},
+		{"POST /w/{workspace}/drafts/{draft}/delete", false, editors(deleteDraft)},
 	}
 }
 

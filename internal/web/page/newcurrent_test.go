@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
@@ -189,6 +190,43 @@ func TestWhoMayOnlyLookIsOfferedNoForm(t *testing.T) {
 	b.post(at+"/delete", "confirm", "warehouse").has(t, http.StatusForbidden)
 	b.post(at+"/pause").has(t, http.StatusForbidden)
 	b.post(w.at("/currents/new"), wish()...).has(t, http.StatusForbidden)
+	for _, form := range []string{w.at("/currents/new"), at + "/delete", at + "/replay", at + "/credentials", at + "/upgrade", w.at("/partners/s3/link"), w.at("/partners/s3/unlink")} {
+		b.get(form).has(t, http.StatusForbidden)
+	}
+	w.signedIn("en").post(w.at("/currents/new"), wish("name", "later", "do", "draft")...)
+	b.get(w.at("/currents")).has(t, http.StatusOK, "later").lacks(t, "currents/new")
+}
+
+func TestADeletedCurrentOffersNoForm(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/" + w.launch("warehouse"))
+	b := w.signedIn("en")
+	for range 2 { // the second answer is that of the first
+		b.post(at+"/delete", "confirm", "warehouse").has(t, http.StatusOK, say(text.English, "page.form_deleted", "name", "warehouse"))
+	}
+	for _, form := range []string{"/delete", "/replay", "/credentials", "/upgrade"} {
+		b.get(at+form).has(t, http.StatusNotFound, say(text.English, "control.connector_deleted", "name", "warehouse"))
+	}
+}
+
+func TestAFreshPauseHasNoTimeOfTheStateBefore(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	w.deliver(id, 1)
+	must(t, w.store.SaveHealth(t.Context(), control.Health{Lane: control.Lane{Connector: control.ConnectorID(id), Destination: 1}, State: control.LaneActive, Since: time.Now().Add(-10 * time.Minute)}))
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.post(w.at("/currents/"+id+"/pause")).has(t, http.StatusOK, say(l, "page.says_paused")).lacks(t, l.Duration(10*time.Minute))
+	}
+}
+
+func TestATableIsOfferedOfCurrentsThatCarryTheType(t *testing.T) {
+	w := newWorld(t)
+	w.launch("warehouse")
+	b := w.signedIn("en")
+	b.follow(b.post(w.at("/currents/new"), wish("name", "lake", "destination.folder", "lake", "all", "", "groups", "behavior")...)).has(t, http.StatusOK, "lake")
+	b.get(w.at("/events/users.messages.email.Open")).has(t, http.StatusOK, ">warehouse<").lacks(t, ">lake<")
+	b.get(w.at("/events/users.behaviors.CustomEvent")).has(t, http.StatusOK, ">warehouse<", ">lake<")
 }
 
 func TestWhoseSessionEndedComesBackToTheForm(t *testing.T) {

@@ -18,10 +18,10 @@ func partnerPages() []page {
 		{"GET /w/{workspace}/partners/s3", false, showPartner},
 		{"GET /w/{workspace}/partners/s3/checks", false, showPartnerChecks},
 		{"POST /w/{workspace}/partners/s3/check", false, checkPartner},
-		{"GET /w/{workspace}/partners/s3/link", false, linkPartner},
+		{"GET /w/{workspace}/partners/s3/link", false, editors(linkPartner)},
 		{"POST /w/{workspace}/partners/s3/link", false, sendPartner},
-		{"GET /w/{workspace}/partners/s3/unlink", false, unlinkPartner},
-		{"POST /w/{workspace}/partners/s3/unlink", false, unlinkPartner},
+		{"GET /w/{workspace}/partners/s3/unlink", false, editors(unlinkPartner)},
+		{"POST /w/{workspace}/partners/s3/unlink", false, editors(unlinkPartner)},
 	}
 }
 
