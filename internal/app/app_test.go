@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(shop.close)
 	return &world{t: t, dir: dir, shop: shop, s: Settings{
 		Environ: []string{
-			"MILLRACE_DATA_DIR=" + filepath.Join(dir, "data"), "MILLRACE_LISTEN=127.0.0.1:0", "MILLRACE_METRICS_LISTEN=127.0.0.1:0",
+			"MILLRACE_DATA_DIR=" + filepath.Join(dir, "data"), "MILLRACE_LISTEN=127.0.0.1:0", "MILLRACE_PROFILES=true", "MILLRACE_METRICS_LISTEN=127.0.0.1:0",
 			"MILLRACE_ALLOWED_ENDPOINT_NETWORKS=127.0.0.0/8", "MILLRACE_LOG_LEVEL=error",
 			"KEY=" + worldKey, "SECRET=world-secret", "WRONG=not-the-secret",
 		},

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func TestAServerKeepsPeopleUp(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	w.s.Environ = append(w.s.Environ, "MILLRACE_PROFILES=false")
+	w.s.Environ = slices.DeleteFunc(w.s.Environ, func(e string) bool { return e == "MILLRACE_PROFILES=true" })
 	sys, stop = w.serve()
 	if err := sys.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
