@@ -26,7 +26,7 @@ demo: build ## run the whole system on embedded parts, with a producer (Ctrl-C e
 	$(BIN) demo
 
 test: lint build postgres chromium ## everything that must hold: format, vet, unit, property, crash, kill and README tests
-	$(GO) test -p $(JOBS) -timeout 15m ./...
+	$(GO) test -p $(JOBS) -timeout 30m ./...
 
 # Debian's package would also make a database cluster and run it, unless it is told not to.
 postgres: ## install PostgreSQL's programs for the tests, which start servers of their own (Debian, as root)

@@ -42,7 +42,7 @@ func TestScreenshots(t *testing.T) {
 			if l != text.English && state.name != "usual" && !*screenshotsAll {
 				continue
 			}
-			walk(in, table, state.from, 1, func(pattern string) {
+			walk(in, table, []string{state.from, d.warehouse}, 1, func(pattern string) {
 				name := nameOf(pattern)
 				if state.name != "usual" && !*screenshotsAll && !slices.Contains([]string{"overview", "currents", "currents-one", "currents-one-checks", "notices", "settings-keys-one", "settings-members"}, name) {
 					return

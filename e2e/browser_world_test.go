@@ -28,6 +28,7 @@ type dashboard struct {
 	// The paths of workspaces: one in which all is usual, one that fails, one with names that are hostile and long, one with
 	// nothing in it.
 	usual, failing, odd, empty string
+	warehouse                  string // the page of the usual Current that has files
 }
 
 // newDashboard starts the server. furnish fills it.
@@ -46,21 +47,26 @@ func (d *dashboard) furnish() {
 	d.usual, d.failing, d.odd, d.empty = d.workspace(workspaces[0]), d.workspace(workspaces[1]), d.workspace(workspaces[2]), d.workspace(workspaces[3])
 
 	producer := d.key(d.usual, "producer")
-	d.launch(d.usual, "warehouse", nil)
+	warehouse := d.launch(d.usual, "warehouse", nil)
 	d.launch(d.usual, "lake", jsonObject{"events": []string{"engagement"}, "transformations": []jsonObject{{"field": "email_address", "action": "hash"}}})
-	d.api.want(200, "POST", d.launch(d.usual, "archive", nil)+"/pause", nil)
+	d.api.want(200, "POST", d.launch(d.usual, "archive", jsonObject{"test": true})+"/pause", nil)
 	d.api.want(201, "POST", api(d.usual)+"/drafts", jsonObject{"name": "next year"})
 	d.api.want(201, "POST", api(d.usual)+"/webhooks", jsonObject{"url": "http://127.0.0.1:9/hook"})
 	d.api.want(201, "POST", api(d.usual)+"/invitations", jsonObject{"email": "cleo@acme.example", "role": "editor"})
 	must(d.t, d.env, "member", "add", "--email", "ben@acme.example", "--workspace", "acme", "--role", "viewer")
+	d.warehouse = d.usual + "/currents" + strings.TrimPrefix(warehouse, api(d.usual)+"/connectors")
+	lanesReady(d.t, d.server, 3)
 	d.sends(producer, 60)
+	d.api.until(warehouse+"/files", func(x told) bool { return x.at("items.0.key") != nil })
 	d.post(producer, "", []byte(`{"event_type":"users.messages.email.Open","user_id":7}`+"\n"+`{"event_type":"users.nothing"}`+"\n"))
 
 	producer = d.key(d.failing, "producer")
 	v := d.store.versity
 	u := v.CreateUser(d.t, "globex", buckettest.CurrentsPolicy(d.store.bucket))
 	broken := d.launch(d.failing, "warehouse", jsonObject{"destination": jsonObject{"access_key_id": u.AccessKeyID, "secret_access_key": u.SecretAccessKey.Reveal()}})
+	lanesReady(d.t, d.server, 4)
 	d.sends(producer, 30)
+	d.api.until(broken+"/files", func(x told) bool { return x.at("items.0.key") != nil })
 	d.api.until(broken+"/waiting", func(x told) bool { return x.at("events") == 0.0 })
 	v.DeletePolicy(d.t, "globex")
 	d.api.until(broken, func(x told) bool {
