@@ -322,7 +322,7 @@ func (cmd Demo) settle(ctx context.Context, p *plane, folder vfs.FS, state *demo
 		return err
 	}
 	// A demo that was killed before it wrote the token down has one of this name that nobody knows.
-	_, token, err := people.IssueToken(ctx, demoMember, "demo of "+time.Now().UTC().Format(time.RFC3339Nano), false, time.Time{})
+	_, token, err := people.IssueToken(ctx, demoMember, "demo of "+time.Now().UTC().Format(time.DateTime), false, time.Time{})
 	if err != nil {
 		return err
 	}

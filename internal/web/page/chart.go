@@ -15,6 +15,7 @@ type chart struct {
 	Label  string // what is shown, read aloud
 	Ranges []tab  // the times that can be chosen; empty: there is no choice
 	Keys   []chartKey
+	Unit   string // what a point is the number of, and the time zone
 	Grid   []gridline
 	Ticks  []tick
 	Lines  []chartLine
@@ -39,8 +40,8 @@ type tick struct {
 	Wide   bool   // only where there is room
 }
 
-// chartLine is a line; Open is its last piece, of a time that is not over.
-type chartLine struct{ Class, Path, Open, Area string }
+// chartLine is a line; Open is its last piece, of a time that is not over, and Now where that has come to.
+type chartLine struct{ Class, Path, Open, Now, Area string }
 
 // spot tells the numbers of a moment to who points at it.
 type spot struct {
@@ -78,14 +79,15 @@ func newChart(lang text.Language, label, when string, names []string, points []p
 		}
 	}
 	each := round(top)
-	for i := range gridlines + 1 {
-		v := each * int64(i)
-		c.Grid = append(c.Grid, gridline{chartTop + chartPlane*(1-float64(i)/gridlines), lang.Short(v)})
+	reach := max((top+each-1)/each, 1) * each
+	height := func(v int64) float64 { return float64(v) / float64(reach) }
+	for v := int64(0); v <= reach; v += each {
+		c.Grid = append(c.Grid, gridline{chartTop + chartPlane*(1-height(v)), lang.Short(v)})
 	}
 	last := len(points) - 1
 	share := func(i int) float64 { return float64(i) / float64(max(last, 1)) }
 	at := func(i int, v int64) string {
-		return fmt.Sprintf("%.1f %.1f", share(i)*chartWidth, chartPlane*(1-float64(v)/float64(each*gridlines)))
+		return fmt.Sprintf("%.1f %.1f", share(i)*chartWidth, chartPlane*(1-height(v)))
 	}
 	for i, p := range points {
 		if p.Tick != "" {
@@ -115,7 +117,7 @@ func newChart(lang text.Language, label, when string, names []string, points []p
 				l.Area = "M" + strings.Join(path, "L") + "L" + at(last, 0) + "L" + at(0, 0) + "Z"
 			}
 			if open {
-				l.Open = "M" + path[last-1] + "L" + path[last]
+				l.Open, l.Now = "M"+path[last-1]+"L"+path[last], "M"+path[last]+"h0"
 				path = path[:last]
 			}
 			l.Path = "M" + strings.Join(path, "L")
@@ -125,12 +127,12 @@ func newChart(lang text.Language, label, when string, names []string, points []p
 	return c
 }
 
-// round gives the least step of 1, 2 or 5 times a power of ten of which gridlines reach over top.
+// round gives the least step of 1, 2, 2.5 or 5 times a power of ten of which gridlines reach over top.
 func round(top int64) int64 {
 	least := max(float64(top)/gridlines, 1)
 	power := math.Pow(10, math.Floor(math.Log10(least)))
-	for _, m := range []float64{1, 2, 5} {
-		if m*power >= least {
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if m*power >= least && m*power == math.Floor(m*power) {
 			return int64(m * power)
 		}
 	}

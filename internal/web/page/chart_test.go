@@ -41,7 +41,7 @@ func TestAChartIsDrawnOfAnyNumbers(t *testing.T) {
 					}
 				}
 			}
-			if last := c.Grid[gridlines]; last.Y != chartTop || len([]rune(last.Text)) > 9 {
+			if last := c.Grid[len(c.Grid)-1]; last.Y != chartTop || len([]rune(last.Text)) > 9 {
 				t.Errorf("up to %d: the highest line says %q at %v", top, last.Text, last.Y)
 			}
 		}
@@ -58,6 +58,15 @@ func TestASparkFillsItsPlane(t *testing.T) {
 		}
 		if got := newSpark("", of).Path; got != want {
 			t.Errorf("%s: %q, want %q", values, got, want)
+		}
+	}
+}
+
+func TestAChartUsesItsHeight(t *testing.T) {
+	for top, want := range map[int64]string{0: "1", 1: "1", 5: "6", 9: "10", 10: "10", 41: "60", 870: "1K", 2100: "3K", 12_480: "15K"} {
+		c := newChart(text.English, "", "", []string{"a"}, []point{{Values: [2]int64{top}}}, false)
+		if got := c.Grid[len(c.Grid)-1].Text; got != want || len(c.Grid) > gridlines+1 {
+			t.Errorf("up to %d: the highest of %d lines says %s, want %s", top, len(c.Grid), got, want)
 		}
 	}
 }

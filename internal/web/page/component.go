@@ -183,6 +183,7 @@ type feedItem struct {
 	At         *moment
 	New        string // says that it was not read; empty: it was
 	Link, Href string // to what it is about; empty: none
+	Said       string // what the other side said, in its own words, to open; empty: nothing
 }
 
 // download is a button that keeps a small file, which the page holds itself.
@@ -256,9 +257,12 @@ type banner struct {
 	Icon    string
 	Title   string
 	Texts   []string
+	Links   []link // to the fields that it is about
 	Actions []button
 	Help    *help
 }
+
+type link struct{ Text, Href string }
 
 // tab is one of a row of pages about the same thing.
 type tab struct {

@@ -28,7 +28,7 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 		if err != nil {
 			return c, frame{}, v.said(err)
 		}
-		d.Waiting, d.LagSeconds = &w.Events, nil
+		d.Waiting = &w.Events
 	}
 	f := v.frame(c.Name, "/currents")
 	f.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {c.Name, ""}}
@@ -120,10 +120,10 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 }
 
 // ranges are the times that a chart shows: the first if nothing is chosen.
-var ranges = []struct{ by, key, title, when string }{
-	{"minute", "page.current_minutes", "page.current_by_minute", "page.current_minute"},
-	{"hour", "page.current_hours", "page.current_by_hour", "page.hour"},
-	{"day", "page.current_days", "page.current_by_day", "page.current_date"},
+var ranges = []struct{ by, key, title, when, unit string }{
+	{"minute", "page.current_minutes", "page.current_by_minute", "page.current_minute", "page.chart_unit"},
+	{"hour", "page.current_hours", "page.current_by_hour", "page.hour", "page.chart_unit_hour"},
+	{"day", "page.current_days", "page.current_by_day", "page.current_date", "page.chart_unit_day"},
 }
 
 // by is which of the ranges the address asks for.
@@ -163,6 +163,7 @@ func (v *visit) countsChart(by int, counts []client.Count) *chart {
 	}
 	r := ranges[by]
 	c := newChart(v.lang, v.t(r.title), v.t(r.when), []string{v.t("page.accepted"), v.t("page.delivered")}, points, true)
+	c.Unit = v.t(r.unit, "zone", v.zone.String())
 	for i, r := range ranges {
 		c.Ranges = append(c.Ranges, tab{v.t(r.key), v.r.URL.Path + "?by=" + r.by, i == by})
 	}
@@ -259,13 +260,20 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 			b.Actions = []button{{Text: v.t("page.resume"), Icon: "play", Kind: "primary", Href: base + "/resume", Post: true}}
 		} else {
 			b.Actions = []button{{Text: v.t("page.check_now"), Icon: "shield-check", Kind: "primary", Href: base + "/check", Post: true}}
-			if c.Status == "failing" {
+			switch {
+			case c.Status != "failing":
+			case ofBucket[d.Problem]:
+				b.Actions = append(b.Actions, button{Text: v.t("page.change_bucket"), Icon: "settings", Href: base + "/settings"})
+			default:
 				b.Actions = append(b.Actions, button{Text: v.t("page.form_rotate"), Icon: "key-round", Href: base + "/credentials"})
 			}
 		}
 	}
 	return []banner{b}
 }
+
+// ofBucket are the problems that another bucket mends, and no other credentials.
+var ofBucket = map[string]bool{"no_such_bucket": true, "wrong_region": true, "object_locked": true, "address_forbidden": true, "not_implemented": true}
 
 // problemHint says what to do about a problem.
 func (v *visit) problemHint(name string) string {
@@ -277,7 +285,7 @@ func (v *visit) problemHint(name string) string {
 
 // currentFigures are the numbers that a Current's page begins with. day is what came of the last 24 hours.
 func (v *visit) currentFigures(c client.Connector, day client.Count, base string) []figure {
-	waiting, last := figure{Name: v.t("page.waiting")}, figure{Name: v.t("page.last_file"), Text: "–"}
+	waiting, last := figure{Name: v.t("page.waiting"), Href: base + "/audit"}, figure{Name: v.t("page.last_file"), Text: "–"}
 	waiting.Text, waiting.Small = v.waits(c.Delivery)
 	if d := c.Delivery; d != nil && d.LastFileAt != nil {
 		last.Time = v.moment(*d.LastFileAt)

@@ -169,7 +169,10 @@ func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts)
 			status.Small = v.problem(d.Problem)
 		}
 		if state == "failing" || state == "paused" { // then little is read, and all of it waits
-			waiting = cell{Text: v.lang.Number(counts.Accepted - counts.Delivered - counts.Dropped)}
+			waiting.Text = v.lang.Number(counts.Accepted - counts.Delivered - counts.Dropped)
+			if waiting.Small == "" && d.LagSeconds != nil && *d.LagSeconds >= 1 {
+				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
+			}
 		}
 		if d.LastFileAt != nil {
 			last = cell{Time: v.moment(*d.LastFileAt)}

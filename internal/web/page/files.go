@@ -186,7 +186,8 @@ func (v *visit) recordsOf(c client.Connector, x client.File) section {
 		if json.Indent(&b, r, "", "  ") != nil {
 			b.Write(r)
 		}
-		s.Codes = append(s.Codes, code{"record-" + strconv.Itoa(i+1), v.t("page.file_record", "n", i+1, "all", x.Events), b.String()})
+		n := v.t("page.file_record", "n", i+1, "all", x.Events)
+		s.Folds = append(s.Folds, fold{n, i == 0, []part{{Code: &code{"record-" + strconv.Itoa(i+1), n, b.String()}}}})
 	}
 	return s
 }

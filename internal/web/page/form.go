@@ -80,6 +80,55 @@ func (v *visit) wrong(err error) *banner {
 	return b
 }
 
+// Wrong gives the banner of what was wrong, with the way to each field that is.
+func (f form) Wrong() *banner {
+	if f.Problem == nil {
+		return nil
+	}
+	b := *f.Problem
+	b.Links = wrongFields(f.Parts)
+	return &b
+}
+
+// wrongFields gives the fields that are wrong, in the order in which they stand.
+func wrongFields(parts []part) (out []link) {
+	add := func(id, label, wrong string) {
+		if wrong != "" {
+			out = append(out, link{strings.TrimSuffix(label, ":") + ": " + wrong, "#" + id})
+		}
+	}
+	for _, p := range parts {
+		if x := p.Field; x != nil {
+			add(x.Name, x.Label, x.Error)
+		}
+		for _, x := range p.Pair {
+			add(x.Name, x.Label, x.Error)
+		}
+		if x := p.Choices; x != nil {
+			add(x.Name, x.Legend, x.Error)
+		}
+		if x := p.Check; x != nil {
+			add(x.Name, x.Label, x.Error)
+		}
+		if x := p.Tree; x != nil {
+			add(x.Name, x.Legend, x.Error)
+		}
+		if x := p.Transforms; x != nil {
+			for _, r := range x.Rows {
+				add(x.ID, x.Legend, r.Error)
+			}
+		}
+		if p.Fold != nil {
+			out = append(out, wrongFields(p.Fold.Parts)...)
+		}
+		if p.Live != nil {
+			out = append(out, wrongFields(p.Live.Parts)...)
+		}
+		out = append(out, wrongFields(p.Parts)...)
+	}
+	return out
+}
+
 // unplaced adds to the banner the problems of fields that the form does not have, so that none is lost.
 func (f *form) unplaced(problems map[string]string) {
 	for name, message := range problems {

@@ -22,11 +22,22 @@ type frame struct {
 	Language   menu
 
 	Crumbs  []crumb
-	Says    *says // how things are, in one sentence
+	Says    *says  // how things are, in one sentence
+	SaysTo  string // where the sentence leads; empty: nowhere
 	Actions []button
 	More    *menu
 	Tabs    []tab
 	Told    []banner // what has just come of something
+}
+
+// Document is the title of the window. What tells this page from the others about the same thing comes first.
+func (f frame) Document() string {
+	for i, t := range f.Tabs {
+		if t.Here && i > 0 && t.Text != f.Title {
+			return t.Text + " · " + f.Title
+		}
+	}
+	return f.Title
 }
 
 type railItem struct {

@@ -38,8 +38,13 @@ func showHome(v *visit) error {
 	f := v.frame(v.t("page.home"), homeHere)
 	f.Live = liveEvery
 	p := sectionsPage{Frame: f}
-	if n := o.OldestUnread; n != nil {
-		p.Banners = append(p.Banners, banner{Tone: info, Icon: "bell", Title: n.Title, Texts: []string{v.t("page.home_unread", "n", o.Unread, "time", v.moment(n.At).Text)},
+	notices, err := collect(v, v.api.ListNotices(client.InPart(v, &client.Part{Limit: pageRows}), v.place.Workspace))
+	if err != nil {
+		return err
+	}
+	if n := gravest(notices); n != nil {
+		look := lookOf(n.Kind)
+		p.Banners = append(p.Banners, banner{Tone: look.tone, Icon: look.icon, Title: n.Title, Texts: []string{v.t("page.home_unread", "n", o.Unread, "time", v.moment(n.At).Text)},
 			Actions: []button{{Text: v.t("page.home_read"), Href: v.path("/notices")}}})
 	}
 	if len(all) == 0 {
@@ -55,6 +60,9 @@ func showHome(v *visit) error {
 			states[stateOf(c)]++
 		}
 		p.Frame.Says = v.currentsSay(states)
+		if states["failing"] > 0 {
+			p.Frame.SaysTo = v.path("/currents?state=failing")
+		}
 		p.Frame.Says.Text += " " + v.t("page.home_day_says", "n", o.Accepted)
 		p.Sections = append(p.Sections, section{Figures: v.homeFigures(o)}, section{Title: v.t("page.home_minutes"), Chart: v.minutesChart(o.Minutes)},
 			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all, counts)})
@@ -77,6 +85,25 @@ func showHome(v *visit) error {
 	}
 	v.show(http.StatusOK, "sections", p)
 	return nil
+}
+
+// gravest gives, of notices that begin with the newest, the unread one that needs somebody most; nil if all are read. For
+// a Current its newest notice speaks: what was mended since needs nobody.
+func gravest(notices []client.Notice) *client.Notice {
+	var found *client.Notice
+	spoken := map[string]bool{}
+	rank := func(n *client.Notice) int { return slices.Index([]tone{bad, warn, info, good}, lookOf(n.Kind).tone) }
+	for i := range notices {
+		n := &notices[i]
+		if n.Read || spoken[n.Connector] {
+			continue
+		}
+		spoken[n.Connector] = n.Connector != ""
+		if found == nil || rank(n) < rank(found) {
+			found = n
+		}
+	}
+	return found
 }
 
 // homeFigures are the numbers of a workspace.
@@ -107,6 +134,7 @@ func (v *visit) minutesChart(minutes []client.MinuteCount) *chart {
 		points = append(points, p)
 	}
 	c := newChart(v.lang, v.t("page.home_minutes"), v.t("page.current_minute"), []string{v.t("page.accepted")}, points, true)
+	c.Unit = v.t("page.chart_unit", "zone", v.zone.String())
 	return &c
 }
 

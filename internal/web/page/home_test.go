@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -25,5 +26,27 @@ func TestTheOverviewSaysHowAWorkspaceDoes(t *testing.T) {
 	for _, l := range text.Languages() {
 		w.signedIn(string(l)).get(w.at("")).has(t, http.StatusOK, say(l, "page.currents_active", "n", 1), say(l, "page.home_minutes"), `class="plane"`, "&lt;i&gt;",
 			w.at("/currents/"+id), string(l)+" check_passed", w.at("/notices"), say(l, "page.home_machine"), l.Bytes(1<<30), `<progress value="1048576" max="1073741824"`)
+	}
+}
+
+func TestTheOverviewBeginsWithWhatNeedsSomebody(t *testing.T) {
+	for name, x := range map[string]struct {
+		of   []client.Notice // the newest first
+		want string
+	}{
+		"nothing":            {nil, ""},
+		"all read":           {[]client.Notice{{ID: "1", Kind: "failing", Read: true}}, ""},
+		"bad before good":    {[]client.Notice{{ID: "2", Kind: "failing", Connector: "a"}, {ID: "1", Kind: "check_passed", Connector: "b"}}, "2"},
+		"older, but worse":   {[]client.Notice{{ID: "3", Kind: "resumed", Connector: "b"}, {ID: "2", Kind: "slow", Connector: "c"}, {ID: "1", Kind: "dropped", Connector: "a"}}, "1"},
+		"mended since":       {[]client.Notice{{ID: "2", Kind: "resumed", Connector: "a"}, {ID: "1", Kind: "failing", Connector: "a"}}, "2"},
+		"of no Current, two": {[]client.Notice{{ID: "2", Kind: "key_unused"}, {ID: "1", Kind: "disk_quota"}}, "1"},
+	} {
+		got := ""
+		if n := gravest(x.of); n != nil {
+			got = n.ID
+		}
+		if got != x.want {
+			t.Errorf("%s: the notice %q, want %q", name, got, x.want)
+		}
 	}
 }

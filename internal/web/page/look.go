@@ -124,7 +124,11 @@ func (l *look) show(w http.ResponseWriter, r *http.Request, lang text.Language, 
 		panic("page: there is no template " + name)
 	}
 	var b bytes.Buffer // whole, or not at all
-	if err := t.ExecuteTemplate(&b, "document", data); err != nil {
+	shown := struct {
+		Page  any
+		Wrong bool // what was sent is shown again, with what was wrong with it
+	}{data, status >= http.StatusBadRequest && name != "notice"}
+	if err := t.ExecuteTemplate(&b, "document", shown); err != nil {
 		panic(fmt.Errorf("page: template %s: %w", name, err))
 	}
 	h := w.Header()

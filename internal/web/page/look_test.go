@@ -109,3 +109,15 @@ func TestPagesAndAssetsGoOverTheWireInGzipWhereBrowsersReadIt(t *testing.T) {
 		}
 	}
 }
+
+func TestPagesAboutOneThingHaveTheirOwnTitles(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/" + w.launch("ware"))
+	b := w.signedIn("en")
+	for path, want := range map[string]string{"": "ware", "/files": "Files · ware", "/settings": "Settings · ware"} {
+		b.get(at+path).has(t, http.StatusOK, "<title>"+want+" · Millrace</title>")
+	}
+	// A form that comes back says so in its title, and leads to what is wrong.
+	b.post("/me/tokens/new", "name", "", "days", "30").has(t, http.StatusUnprocessableEntity, "<title>Error: Create token", `<li><a href="#name">Name: `)
+	b.get("/nothing").lacks(t, "<title>Error")
+}

@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 
 	"github.com/millrace/millrace/client"
 )
@@ -29,6 +30,9 @@ func showLosses(v *visit) error {
 			n.Small = v.t("page.loss_open")
 		}
 		what := cell{Text: cmp.Or(x.EventType, v.t("page.all_types")), Mono: x.EventType != ""}
+		if x.EventType != "" {
+			what.Href = v.path("/events/" + url.PathEscape(x.EventType))
+		}
 		if x.Hour != nil {
 			what.Small = v.t("page.loss_hour", "hour", hourText(*x.Hour))
 		}

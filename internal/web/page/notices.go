@@ -26,15 +26,24 @@ type noticesPage struct {
 	Feed  feed
 }
 
-// noticeLooks are how kinds of notices look; others are news.
-var noticeLooks = map[string]struct {
+type noticeLook struct {
 	tone tone
 	icon string
-}{
+}
+
+// noticeLooks are how kinds of notices look; others are news.
+var noticeLooks = map[string]noticeLook{
 	"failing": {bad, "circle-alert"}, "half_time": {bad, "circle-alert"}, "last_call": {bad, "circle-alert"}, "dropped": {bad, "circle-minus"},
 	"resumed": {good, "circle-check"}, "slow": {warn, "triangle-alert"}, "check_passed": {good, "shield-check"}, "check_failed": {bad, "circle-x"},
 	"pause_half": {warn, "pause"}, "pause_last": {warn, "pause"}, "key_unused": {info, "key-round"}, "key_expiring": {warn, "key-round"}, "key_expired": {bad, "key-round"},
 	"disk_quota": {bad, "gauge"},
+}
+
+func lookOf(kind string) noticeLook {
+	if look, known := noticeLooks[kind]; known {
+		return look
+	}
+	return noticeLook{info, "info"}
 }
 
 // noticesPath is where the notices are of what the address names.
@@ -84,11 +93,15 @@ func listNotices(v *visit) error {
 
 // notice shows a notice with the way to what it is about.
 func (v *visit) notice(n client.Notice) feedItem {
-	look, known := noticeLooks[n.Kind]
-	if !known {
-		look.tone, look.icon = info, "info"
+	look := lookOf(n.Kind)
+	item := feedItem{Tone: look.tone, Icon: look.icon, Title: cmp.Or(n.Title, n.Kind), At: v.moment(n.At)}
+	for p := range strings.SplitSeq(n.Text, "\n\n") {
+		if said, is := strings.CutPrefix(p, v.t("mail.details", "message", "")); is {
+			item.Said = said
+		} else {
+			item.Texts = append(item.Texts, p)
+		}
 	}
-	item := feedItem{Tone: look.tone, Icon: look.icon, Title: cmp.Or(n.Title, n.Kind), At: v.moment(n.At), Texts: strings.Split(n.Text, "\n\n")}
 	if !n.Read {
 		item.New = v.t("page.notice_new")
 	}

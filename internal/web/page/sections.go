@@ -27,6 +27,7 @@ type section struct {
 	Line    *line
 	Code    *code
 	Codes   []code
+	Folds   []fold
 	Form    *form
 	Table   *table
 	Empty   *empty

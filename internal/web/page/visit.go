@@ -67,20 +67,29 @@ func (v *visit) enter(open bool) error {
 	if id == "" {
 		return nil
 	}
-	for i := range me.Workspaces {
-		if me.Workspaces[i].Workspace == id {
-			v.place = &me.Workspaces[i]
-			return nil
-		}
+	if v.place = placed(me, id); v.place != nil {
+		return nil
 	}
 	if !me.Installation {
 		return nothingHere(v)
 	}
-	w, err := v.api.GetWorkspace(v, id) // installation administrators see all of them
+	w, err := v.api.GetWorkspace(v, id) // installation administrators see all of them, by name too
 	if err != nil {
 		return v.said(err)
 	}
-	v.place = &client.Place{Workspace: id, Name: w.Name, Role: "administrator"}
+	if v.place = placed(me, w.ID); v.place == nil {
+		v.place = &client.Place{Workspace: w.ID, Name: w.Name, Role: "administrator"}
+	}
+	return nil
+}
+
+// placed gives what a member is in a workspace; nil if they are none of its members.
+func placed(me client.Me, id string) *client.Place {
+	for i := range me.Workspaces {
+		if me.Workspaces[i].Workspace == id {
+			return &me.Workspaces[i]
+		}
+	}
 	return nil
 }
 

@@ -3,11 +3,24 @@
   const each = (selector, f, root = document) => root.querySelectorAll(selector).forEach(f);
 
   const copy = async (button) => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch { // browsers have no clipboard for pages that came without TLS
+      getSelection().selectAllChildren(source);
+      if (!document.execCommand("copy")) return; // what is selected can be copied by hand
+      getSelection().removeAllRanges();
+    }
     const label = button.querySelector("span"), said = label.textContent;
-    label.textContent = button.dataset.copied;
-    setTimeout(() => { label.textContent = said; }, 2000);
+    label.textContent = aloud.textContent = button.dataset.copied;
+    setTimeout(() => { label.textContent = said; aloud.textContent = ""; }, 2000);
   };
+
+  // What a page says to who does not see what has changed.
+  const aloud = document.createElement("div");
+  aloud.className = "visually-hidden";
+  aloud.setAttribute("role", "status");
+  document.body.append(aloud);
 
   const tree = (root) => {
     const search = root.querySelector("[data-tree-search]"), groups = [...root.querySelectorAll(".branch")];
@@ -165,4 +178,6 @@
     if (e.persisted) each("input[name=once]", (i) => { i.value += "+"; });
   });
   enhance(document);
+  // A form that comes back begins with what was wrong.
+  each("form > .banner.bad", (b) => { b.tabIndex = -1; b.focus(); });
 })();
