@@ -127,12 +127,12 @@ func newChart(lang text.Language, label, when string, names []string, points []p
 	return c
 }
 
-// round gives the least step of 1, 2, 2.5 or 5 times a power of ten of which gridlines reach over top.
+// round gives the least step of 1, 2 or 5 times a power of ten of which gridlines reach over top.
 func round(top int64) int64 {
 	least := max(float64(top)/gridlines, 1)
 	power := math.Pow(10, math.Floor(math.Log10(least)))
-	for _, m := range []float64{1, 2, 2.5, 5} {
-		if m*power >= least && m*power == math.Floor(m*power) {
+	for _, m := range []float64{1, 2, 5} {
+		if m*power >= least {
 			return int64(m * power)
 		}
 	}
