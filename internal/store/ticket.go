@@ -36,7 +36,11 @@ func (s *Store) CreateTicket(ctx context.Context, v control.Ticket, hash control
 				return err
 			}
 			for _, t := range had {
-				if err := c.endTicket(t); err != nil {
+				end := c.endTicket
+				if t.ID == v.ID { // the answer of the first try was lost: it is made anew, and none has ended
+					end = c.deleteTicket
+				}
+				if err := end(t); err != nil {
 					return err
 				}
 			}
@@ -166,7 +170,7 @@ func (c conn) endVoid(maker control.MemberID) error {
 // endTicket takes a ticket away that ends by another change. An invitation that is not past has a line in the log of
 // changes, as one that is revoked: whoever was invited asks why the link does nothing.
 func (c conn) endTicket(v control.Ticket) error {
-	if _, err := c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID)); err != nil {
+	if err := c.deleteTicket(v); err != nil {
 		return err
 	}
 	now := c.s.now()
@@ -174,4 +178,9 @@ func (c conn) endTicket(v control.Ticket) error {
 		return nil
 	}
 	return c.insertEntry(control.RevokedBy(c.ctx, now, v))
+}
+
+func (c conn) deleteTicket(v control.Ticket) error {
+	_, err := c.exec("DELETE FROM tickets WHERE id = ?", string(v.ID))
+	return err
 }
