@@ -100,7 +100,7 @@ func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
 	defer p.Close() // nothing was written
 	if !p.cfg.Database.URL.Empty() {
 		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools copy it").
-			WithHint(`Run pg_dump --format=custom --file=millrace.dump with the database's address, as docs/operator.md says.`)
+			WithHint(`Run pg_dump --format=custom --no-owner --exclude-table-data=sessions --exclude-table-data=tickets --file=millrace.dump with the database's address, as docs/operator.md says.`)
 	}
 	folder := vfs.OS(cmd.Dir)
 	if had, err := folder.List("."); err == nil && len(had) > 0 {
