@@ -179,20 +179,10 @@ func (in *Ingest) takeCall(w http.ResponseWriter, r *http.Request, g control.Gra
 	if f, err := formOf(r.Header); err != nil || f != whole {
 		return fault.New(fault.UnsupportedMediaType, "", "Content-Type must be application/json.")
 	}
-	enc, err := encodingOf(r.Header)
-	if err != nil {
-		return err
-	}
-	idem, err := idempotencyKey(r.Header)
-	if err != nil {
-		return err
-	}
-	q := in.request(g)
-	defer q.release()
-	q.maxBody = min(q.maxBody, c.maxBody)
-	err = q.call(w, r, c, enc, idem)
-	q.spoilt = false
-	return err
+	return in.with(r, g, func(q *request, enc encoding, idem string) error {
+		q.maxBody = min(q.maxBody, c.maxBody)
+		return q.call(w, r, c, enc, idem)
+	})
 }
 
 // parsing is how much memory reading takes beside the body, as a multiple of it.

@@ -139,6 +139,11 @@ func (in *Ingest) take(w http.ResponseWriter, r *http.Request, g control.Grant) 
 	if err != nil {
 		return err
 	}
+	return in.with(r, g, func(q *request, enc encoding, idem string) error { return q.answer(w, r, f, enc, idem) })
+}
+
+// with reads what the headers say of a body, and lends the memory of a request to do.
+func (in *Ingest) with(r *http.Request, g control.Grant, do func(q *request, enc encoding, idem string) error) error {
 	enc, err := encodingOf(r.Header)
 	if err != nil {
 		return err
@@ -147,10 +152,9 @@ func (in *Ingest) take(w http.ResponseWriter, r *http.Request, g control.Grant) 
 	if err != nil {
 		return err
 	}
-
 	q := in.request(g)
 	defer q.release()
-	err = q.answer(w, r, f, enc, idem)
+	err = do(q, enc, idem)
 	q.spoilt = false
 	return err
 }

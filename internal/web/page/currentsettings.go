@@ -37,20 +37,28 @@ func (v *visit) asked() (*client.Check, error) {
 	return &c, nil
 }
 
+// wanted gives a Current's form as it is, or as a change that failed was to make it, with why it failed.
+func (v *visit) wanted(c client.Connector) (x currentForm, problems map[string]string, wrong *banner, err error) {
+	failed, err := v.asked()
+	if err != nil {
+		return x, nil, nil, err
+	}
+	x, problems = newCurrentForm("").with(wishOf(c)), map[string]string{}
+	if failed != nil {
+		x, wrong = x.with(*failed.Asked), v.whyFailed(*failed, problems)
+	}
+	return x, problems, wrong, nil
+}
+
 // showSettings shows a Current as it is, or as a change that failed was to make it.
 func showSettings(v *visit) error {
 	c, f, err := v.current("/settings")
 	if err != nil {
 		return err
 	}
-	failed, err := v.asked()
+	x, problems, wrong, err := v.wanted(c)
 	if err != nil {
 		return err
-	}
-	x, problems := newCurrentForm("").with(wishOf(c)), map[string]string{}
-	var wrong *banner
-	if failed != nil {
-		x, wrong = x.with(*failed.Asked), v.whyFailed(*failed, problems)
 	}
 	return v.settingsForm(http.StatusOK, c, f, x, problems, wrong, c.ETag, false)
 }
@@ -224,14 +232,9 @@ func showCredentials(v *visit) error {
 	if err != nil {
 		return err
 	}
-	failed, err := v.asked()
+	x, problems, wrong, err := v.wanted(c)
 	if err != nil {
 		return err
-	}
-	x, problems := newCurrentForm("").with(wishOf(c)), map[string]string{}
-	var wrong *banner
-	if failed != nil {
-		x, wrong = x.with(*failed.Asked), v.whyFailed(*failed, problems)
 	}
 	return v.credentialsForm(http.StatusOK, c, f, x, problems, wrong)
 }
