@@ -48,11 +48,15 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	if u, err := url.Parse(s.cfg.Server.BaseURL); err == nil && u.Host != "" {
 		cfg.Origin = u.Scheme + "://" + u.Host
 	}
-	s.api, err = web.New(cfg, web.Deps{
+	deps := web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger, Open: s.plane.opener.Open,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
 		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
-	})
+	}
+	if s.profiles != nil {
+		deps.Profiles = s.profiles
+	}
+	s.api, err = web.New(cfg, deps)
 	if err == nil {
 		s.pages, err = page.New(page.Config{Components: demo}, page.Deps{API: s.api, Logger: s.logger, BaseURL: s.URL})
 	}

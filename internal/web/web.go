@@ -46,7 +46,7 @@ type Waiting struct {
 	LastFile time.Time // when the last file was delivered; zero: none since this process began
 }
 
-// Deps are what pages and API work with. All are needed.
+// Deps are what pages and API work with. All are needed but Profiles.
 type Deps struct {
 	People    *control.People
 	Plane     *control.Plane
@@ -62,6 +62,7 @@ type Deps struct {
 	Example   func(*event.Type) string                                  // an event, as JSON
 	Stopping  <-chan struct{}                                           // closed when the server begins to stop: who waits for an hour is answered
 	Machine   func(context.Context) (client.Installation, error)
+	Profiles  Profiles // nil: nothing is kept of people
 	IDs       IDs
 	Logger    *slog.Logger
 }

@@ -72,7 +72,7 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 		Send: func(context.Context, control.Letter) error {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
 		}})
-	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, OIDC: elsewhere}, web.Deps{People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: storetest.OpenProfiles(t), People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},
 		Call: func(ctx context.Context, h control.Webhook) error {
 			if w.call == nil {
