@@ -60,7 +60,7 @@ func showSettings(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.settingsForm(http.StatusOK, c, f, x, problems, wrong, c.ETag, false)
+	return v.settingsForm(http.StatusOK, c, f, v.keptOr(x), problems, wrong, c.ETag, false)
 }
 
 func (v *visit) settingsForm(status int, c client.Connector, f frame, x currentForm, problems map[string]string, wrong *banner, etag string, extra bool) error {
@@ -236,7 +236,7 @@ func showCredentials(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.credentialsForm(http.StatusOK, c, f, x, problems, wrong)
+	return v.credentialsForm(http.StatusOK, c, f, v.keptOr(x), problems, wrong)
 }
 
 func (v *visit) credentialsForm(status int, c client.Connector, f frame, x currentForm, problems map[string]string, wrong *banner) error {

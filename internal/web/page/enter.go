@@ -64,6 +64,11 @@ func signInAgain(v *visit, err error) error {
 		},
 		Buttons: []button{{Text: v.t("page.sign_in"), Kind: "primary"}, {Text: v.t("page.forgotten"), Kind: "quiet", Href: "/password"}},
 	}
+	if at, err := url.Parse(next); err == nil {
+		if _, waits := v.p.kept.find(at.Query(), v.now); waits {
+			signIn.Intro = []string{v.t("page.kept_sign_in")}
+		}
+	}
 	if ways, err := v.api.GetSignIn(v); err == nil && ways.Elsewhere != "" {
 		elsewhere := button{Text: v.t("page.sign_in_elsewhere"), Icon: "external-link", Href: ways.Elsewhere + "?next=" + url.QueryEscape(next)}
 		signIn.Buttons = append(signIn.Buttons[:1:1], elsewhere, signIn.Buttons[1])

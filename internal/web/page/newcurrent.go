@@ -41,7 +41,7 @@ func newCurrent(v *visit) error {
 	if failed != nil {
 		b = v.whyFailed(*failed, problems)
 	}
-	return v.showNew(http.StatusOK, f, kept, problems, b, false)
+	return v.showNew(http.StatusOK, v.keptOr(f), kept, problems, b, false)
 }
 
 // draft gives a draft; nil if there is none of that id, which is an error unless it may be missing.

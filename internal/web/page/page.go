@@ -30,6 +30,7 @@ type pages struct {
 	deps    Deps
 	look    *look
 	answers answers
+	kept    keptForms
 }
 
 // page is one row of the table.
@@ -48,7 +49,8 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &pages{cfg: cfg, deps: deps, look: l, answers: answers{all: map[[sha256.Size]byte]*answering{}}}
+	p := &pages{cfg: cfg, deps: deps, look: l, answers: answers{all: map[[sha256.Size]byte]*answering{}},
+		kept: keptForms{all: map[string]keptForm{}}}
 	mux := http.NewServeMux()
 	for _, row := range p.table() {
 		mux.Handle(row.pattern, p.serve(row))

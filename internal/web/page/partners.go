@@ -283,7 +283,10 @@ func linkPartner(v *visit) error {
 	}
 	a := newLink(p.link)
 	id := v.r.URL.Query().Get(checkParam)
-	if id == "" {
+	if v.kept != nil {
+		a = v.typedAccess("exports", "")
+	}
+	if id == "" || v.kept != nil {
 		return v.showLink(p, a, nil, nil)
 	}
 	c, err := v.api.GetCheck(v, id)

@@ -85,6 +85,9 @@ func (a *answers) first(key [sha256.Size]byte, x *answering, r *http.Request, no
 	x.answer = answer
 }
 
+// isSession reports whether a cookie of that name holds a session. Source: docs/openapi.json, security.
+func isSession(cookie string) bool { return strings.TrimPrefix(cookie, "__Host-") == "millrace" }
+
 // keyOf stands for one rendering of a form as it was sent, by one session; once is false for a form that does not tell its
 // renderings apart. Forms for who is not signed in begin sessions, so the second may come with that of the first.
 func keyOf(r *http.Request, open bool) (key [sha256.Size]byte, once bool) {
@@ -93,7 +96,7 @@ func keyOf(r *http.Request, open bool) (key [sha256.Size]byte, once bool) {
 	}
 	session := ""
 	for _, k := range r.Cookies() {
-		if !open && strings.TrimPrefix(k.Name, "__Host-") == "millrace" {
+		if !open && isSession(k.Name) {
 			session = k.Value
 		}
 	}

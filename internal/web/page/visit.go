@@ -33,6 +33,7 @@ type visit struct {
 	place    *client.Place // the workspace of the address; nil: it names none
 	refusal  func() error  // the API's last
 	rules    *client.Rules // nil: not asked for yet, see installed
+	kept     *keptForm     // what was typed into the form of this page before the session ended; nil: nothing
 	remedies int           // how many the page has, whose names tell them apart
 }
 
@@ -54,11 +55,18 @@ func (v *visit) enter(open bool) error {
 	switch {
 	case err == nil:
 		v.know(me)
+		if f, ok := v.p.kept.find(v.r.URL.Query(), v.now); ok && v.r.Method == http.MethodGet {
+			v.kept, v.r.PostForm = &f, f.values
+		}
 	case client.HasCode(err, string(fault.Unauthorized)):
 		if open {
 			return nil
 		}
-		v.redirect("/sign-in?next=" + url.QueryEscape(v.back()))
+		next := v.back()
+		if v.r.Method == http.MethodPost {
+			next = withKept(next, v.p.kept.keep(v.r, v.now))
+		}
+		v.redirect("/sign-in?next=" + url.QueryEscape(next))
 		return errAnswered
 	default:
 		return v.said(err)
@@ -145,6 +153,9 @@ func (v *visit) t(key string, args ...any) string { return say(v.lang, key, args
 
 // show answers with a page.
 func (v *visit) show(status int, name string, data any) {
+	if v.kept != nil {
+		data = v.restored(data)
+	}
 	v.p.look.show(v.w, v.r, v.lang, status, name, data)
 }
 

@@ -133,10 +133,12 @@ type browser struct {
 	w        *world
 	cookies  map[string]string
 	language string
+	referer  string // of forms; empty: none is sent
+	foreign  bool   // its forms come from another site
 }
 
 func (w *world) browser(language string) *browser {
-	return &browser{w, map[string]string{}, language}
+	return &browser{w: w, cookies: map[string]string{}, language: language}
 }
 
 // seen is a page that came.
@@ -170,6 +172,12 @@ func (b *browser) ask(method, path string, f url.Values) seen {
 		if f != nil {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			if b.referer != "" {
+				r.Header.Set("Referer", "http://"+r.Host+b.referer)
+			}
+			if b.foreign {
+				r.Header.Set("Sec-Fetch-Site", "cross-site")
+			}
 		}
 		for k, v := range b.cookies {
 			r.AddCookie(&http.Cookie{Name: k, Value: v})
