@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // Requests about people, through the server with its log and databases, and the reader that makes people of them.
 func TestRequestsAboutPeopleMakePeople(t *testing.T) {
 	w := newWorld(t)
-	if out, err := w.apply(strings.Replace(w.manifest(""), "[events.write]", "[events.write, users.track, users.alias.new, users.identify, users.merge, users.delete, users.external_ids.rename]", 1)); err != nil {
+	if out, err := w.apply(strings.Replace(w.manifest(""), "[events.write]", "[events.write, users.track, users.alias.new, users.identify, users.merge, users.delete, users.external_ids.rename, segments.list]", 1)); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	sys, _ := w.serve()
@@ -43,6 +44,24 @@ func TestRequestsAboutPeopleMakePeople(t *testing.T) {
 		said.ReadFrom(res.Body)
 		if res.StatusCode != want {
 			t.Fatalf("%s: %d, want %d: %s", path, res.StatusCode, want, said.String())
+		}
+	}
+	// The calls that read come in by the same door.
+	for path, want := range map[string]string{"/segments/list": `200 {"message":"success","segments":[]}`, "/segments/details?segment_id=x": `403 {"message":"Access Denied"`} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, sys.URL()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+worldKey)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var said bytes.Buffer
+		said.ReadFrom(res.Body)
+		if got := fmt.Sprint(res.StatusCode, " ", said.String()); !strings.HasPrefix(got, want) || res.Header.Get("X-RateLimit-Limit") == "" && res.StatusCode == 200 {
+			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 	// named waits until what an identifier names is as good says.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,7 @@ import (
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/web/compat"
 )
 
 const (
@@ -80,7 +83,7 @@ type working struct {
 	ingest   *ingest.Ingest
 	delivery *delivery.Manager
 	events   http.Handler
-	calls    map[string]http.Handler // about people, by address
+	calls    map[string]http.Handler // the vendor's, by address
 }
 
 // openSystem reads what cfg names and binds the addresses. Nothing works before run.
@@ -146,7 +149,7 @@ func (s *system) listen() error {
 		}
 		httpd.WriteError(w, r, s.waiting.Load())
 	}))
-	for _, path := range ingest.CallPaths() {
+	for _, path := range slices.Concat(ingest.CallPaths(), compat.Paths()) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			switch x := s.working.Load(); {
 			case x == nil:
@@ -313,6 +316,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	w := &working{log: log, ingest: in, delivery: manager, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
+		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store}))
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.markHours(ctx, log, in) })

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -41,7 +39,7 @@ func CallPaths() []string {
 type call struct {
 	path    string
 	scope   control.Scope
-	quota   *quota
+	quota   *httpd.Quota
 	maxBody int64
 	alone   bool // what it does to identifiers has to be seen by the next request of the workspace
 	read    func(*task) (job, error)
@@ -55,42 +53,12 @@ type job interface {
 	reply(t *task, prior *eventlog.Answer) (status int, body any)
 }
 
-// quota is how many requests a workspace may make in a time. Those of several calls may be counted together.
-type quota struct {
-	most int
-	per  time.Duration
-	mu   sync.Mutex
-	used map[uint32]spent
-}
-
-type spent struct {
-	until time.Time
-	n     int
-}
-
-func newQuota(most int, per time.Duration) *quota {
-	return &quota{most: most, per: per, used: map[uint32]spent{}}
-}
-
-// take counts a request, and reports how many are left until when; -1: it is one too many.
-func (q *quota) take(workspace uint32, now time.Time) (left int, until time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s := q.used[workspace]
-	if !now.Before(s.until) {
-		s = spent{until: now.Add(q.per)}
-	}
-	s.n = min(s.n+1, q.most+1)
-	q.used[workspace] = s
-	return q.most - s.n, s.until
-}
-
 // Calls are the handlers for requests about people, by address. Each answers every method.
 func (in *Ingest) Calls() map[string]http.Handler {
-	lifecycle, ids := newQuota(20_000, time.Minute), newQuota(1_000, time.Minute)
+	lifecycle, ids := httpd.NewQuota(20_000, time.Minute), httpd.NewQuota(1_000, time.Minute)
 	calls := []call{
-		{TrackPath, control.ScopeUsersTrack, newQuota(3_000, 3*time.Second), 16 << 20, false, func(t *task) (job, error) { return readTrack(t, in.cfg.TrackObjects, 0) }},
-		{BulkTrackPath, "users.track.bulk", newQuota(50, time.Second), 2 << 20, false, func(t *task) (job, error) { return readTrack(t, 1000, 100) }},
+		{TrackPath, control.ScopeUsersTrack, httpd.NewQuota(3_000, 3*time.Second), 16 << 20, false, func(t *task) (job, error) { return readTrack(t, in.cfg.TrackObjects, 0) }},
+		{BulkTrackPath, "users.track.bulk", httpd.NewQuota(50, time.Second), 2 << 20, false, func(t *task) (job, error) { return readTrack(t, 1000, 100) }},
 		{NewAliasPath, "users.alias.new", lifecycle, 1 << 20, true, readNewAliases},
 		{UpdateAliasPath, "users.alias.update", lifecycle, 1 << 20, true, readAliasUpdates},
 		{IdentifyPath, "users.identify", lifecycle, 1 << 20, true, readIdentify},
@@ -148,28 +116,39 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, status int, err error)
 	})
 }
 
+// Admit says who makes one of the vendor's calls, if they may make it now: known by an API key that has scope, and within q.
+// What it finds to refuse is for Refuse, with the grant as far as it is known.
+//
+// Errors: unauthorized, forbidden, rate_limited, unavailable. Safe for concurrent use.
+func (in *Ingest) Admit(w http.ResponseWriter, r *http.Request, scope control.Scope, q *httpd.Quota) (control.Grant, error) {
+	g, err := in.admit(r, scope)
+	if err == nil {
+		err = q.Take(w, g.Workspace)
+	}
+	return g, err
+}
+
+// Refuse answers one of the vendor's calls with err, in the vendor's form. text is the vendor's for this very mistake; empty:
+// that of the error's code.
+func (in *Ingest) Refuse(w http.ResponseWriter, r *http.Request, g control.Grant, err error, text string) {
+	if e := fault.As(err); text != "" && e != nil {
+		err = &fatal{err: e, text: text}
+	}
+	in.refuseBy(w, r, g, err, writeRefusal)
+}
+
 // serveCall answers one request about people.
 func (in *Ingest) serveCall(w http.ResponseWriter, r *http.Request, c call) {
 	if r.Method != http.MethodPost {
 		httpd.MethodNotAllowed(w, r, http.MethodPost)
 		return
 	}
-	g, err := in.admit(r, c.scope)
-	if err == nil {
-		left, until := c.quota.take(g.Workspace, time.Now())
-		h := w.Header()
-		h.Set("X-RateLimit-Limit", strconv.Itoa(c.quota.most))
-		h.Set("X-RateLimit-Remaining", strconv.Itoa(max(0, left)))
-		h.Set("X-RateLimit-Reset", strconv.FormatInt((until.UnixMilli()+999)/1000, 10))
-		if left < 0 {
-			err = fault.New(fault.RateLimited, "", "The workspace may make %d of these requests in %s.", c.quota.most, c.quota.per).WithRetry(time.Until(until))
-		}
-	}
+	g, err := in.Admit(w, r, c.scope, c.quota)
 	if err == nil {
 		err = in.takeCall(w, r, g, c)
 	}
 	if err != nil {
-		in.refuseBy(w, r, g, err, writeRefusal)
+		in.Refuse(w, r, g, err, "")
 	}
 }
 
