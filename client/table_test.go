@@ -160,7 +160,7 @@ func call(t *testing.T, m reflect.Value) {
 		if p == reflect.TypeFor[context.Context]() {
 			v.Set(reflect.ValueOf(t.Context()))
 		} else {
-			fill(t, v, 0)
+			fill(t, v)
 		}
 		in = append(in, v)
 	}
@@ -175,15 +175,16 @@ func call(t *testing.T, m reflect.Value) {
 	}
 }
 
-// fill puts something into v that is not its zero value, so that nothing of it is left out.
-func fill(t *testing.T, v reflect.Value, depth int) {
+// fill puts something into v that is not its zero value, so that nothing of it is left out. What has things of its own
+// type within, which within names, stays empty the second time.
+func fill(t *testing.T, v reflect.Value, within ...reflect.Type) {
 	t.Helper()
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		v.Set(reflect.ValueOf(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)))
 		return
 	}
-	if depth > 10 {
-		t.Fatalf("%v has no end", v.Type())
+	if slices.Contains(within, v.Type()) {
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -196,19 +197,19 @@ func fill(t *testing.T, v reflect.Value, depth int) {
 		v.SetFloat(7)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		fill(t, v.Elem(), depth+1)
+		fill(t, v.Elem(), within...)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(t, v.Index(0), depth+1)
+		fill(t, v.Index(0), within...)
 	case reflect.Map:
 		x := reflect.New(v.Type().Elem()).Elem()
-		fill(t, x, depth+1)
+		fill(t, x, within...)
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("k").Convert(v.Type().Key()), x)
 	case reflect.Struct:
 		for _, f := range reflect.VisibleFields(v.Type()) {
 			if f.IsExported() && !f.Anonymous {
-				fill(t, v.FieldByIndex(f.Index), depth+1)
+				fill(t, v.FieldByIndex(f.Index), append(slices.Clone(within), v.Type())...)
 			}
 		}
 	case reflect.Func:

@@ -210,7 +210,6 @@ func (s *system) metricsURL() string { return s.back.URL() }
 // connections, requests finished, files cut and written, log closed, database closed. It may be killed at any point.
 // It is called once.
 func (s *system) run(ctx context.Context) error {
-	spareProcessors()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { close(s.stopping) })
@@ -301,10 +300,9 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit, QuotaPatience: s.cfg.Delivery.QuotaPatience,
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
-		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2, Workers: cores(),
+		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
 	}, delivery.Deps{
-		GiveWay: giveWay,
-		Log:     log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
+		Log: log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
 	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.status, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")
@@ -318,9 +316,10 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	w := &working{log: log, ingest: in, delivery: manager, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
-		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store}))
+		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, Sizes: s.profiles.SegmentSizes}))
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
+	errands.Go(func() { s.countSegments(ctx) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })
 	errands.Go(func() { s.scheduleChecks(ctx) })

@@ -215,11 +215,12 @@ const (
 // ParseFilter reads the JSON of a filter, at the field at, and gives every problem of it: the filter is one to be used if
 // there is none.
 func ParseFilter(at string, b []byte) (Filter, []fault.Problem) {
-	if len(b) > maxFilterBytes {
-		return Filter{}, []fault.Problem{fault.Field(at, "too_large", "field.filter_bytes", "A filter has at most {most} bytes.", "most", maxFilterBytes)}
-	}
 	var f Filter
 	c := filterCheck{}
+	if len(b) > maxFilterBytes {
+		c.bytes(at)
+		return f, c.problems
+	}
 	if err := json.Unmarshal(b, &f); err != nil {
 		where := at
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
@@ -237,6 +238,10 @@ func ParseFilter(at string, b []byte) (Filter, []fault.Problem) {
 // Validate gives every problem of a filter that stands at the field at.
 func (f Filter) Validate(at string) []fault.Problem {
 	c := filterCheck{}
+	if len(f.Encode()) > maxFilterBytes { // it could be kept, and not be read again
+		c.bytes(at)
+		return c.problems
+	}
 	c.node(at, f, 1)
 	return c.problems
 }
@@ -314,6 +319,10 @@ func (c *filterCheck) add(p fault.Problem) {
 
 func (c *filterCheck) problem(at, code, key, message string, pairs ...any) {
 	c.add(fault.Field(at, code, key, message, pairs...))
+}
+
+func (c *filterCheck) bytes(at string) {
+	c.problem(at, "too_large", "field.filter_bytes", "A filter has at most {most} bytes.", "most", maxFilterBytes)
 }
 
 // unknown finds the fields that t does not have, at every depth that a filter may have.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,7 +40,7 @@ func (w filterWords) node(f Filter) string {
 		if a, ok := AttributeNamed(name); ok {
 			name = w(a.Key, nil)
 		}
-		return w.condition(name, *f.Attribute)
+		return w.condition(name, w.states(*f.Attribute))
 	case f.Custom != nil:
 		return w.condition(f.Custom.Name, *f.Custom)
 	case f.Event != nil:
@@ -64,6 +65,22 @@ func (w filterWords) node(f Filter) string {
 		}
 	}
 	return w.join(key, parts)
+}
+
+// states gives a condition on a state with what its values are called.
+func (w filterWords) states(c Condition) Condition {
+	if a, _ := AttributeNamed(c.Name); a.Kind != KindState {
+		return c
+	}
+	c.OneOf = slices.Clone(c.OneOf)
+	for i, value := range c.OneOf {
+		for _, s := range FilterStates() {
+			if s.Name == value {
+				c.OneOf[i] = w(s.Key, nil)
+			}
+		}
+	}
+	return c
 }
 
 func (w filterWords) condition(name string, c Condition) string {
@@ -132,6 +149,9 @@ func (w filterWords) deeds(key string, d Deeds) string {
 
 func (w filterWords) message(m MessageDeed) string {
 	kind, name := m.Of()
+	if kind == 0 {
+		name = w(mediaKeys[m.Channel], nil)
+	}
 	of := map[NameKind]string{0: "filter.of_channel", NameCampaign: "filter.of_campaign", NameCanvas: "filter.of_canvas", NameStep: "filter.of_step"}[kind]
 	did := map[string]string{DidReceive: "filter.received", DidOpen: "filter.opened", DidClick: "filter.clicked", DidEnter: "filter.entered", DidExit: "filter.exited",
 		DidConvert: "filter.converted"}[m.Did]
@@ -157,8 +177,8 @@ func with(s string, more []string) string {
 func (w filterWords) moment(m Moment) string {
 	n, relative := m.days()
 	switch {
-	case !relative:
-		return string(m)
+	case !relative: // of a day that is one in UTC its date says all
+		return strings.TrimSuffix(string(m), "T00:00:00Z")
 	case n > 0:
 		return w("filter.ahead", map[string]any{"n": n})
 	}

@@ -115,6 +115,24 @@ func (p *Plane) DeleteSegment(ctx context.Context, workspace uint32, id SegmentI
 	return fault.Wrap(p.Store.DeleteSegment(p.logged(ctx, "segment.delete", subjectSegment(s), viewSegment(s), nil), workspace, id), op)
 }
 
+// LookAtSegment gives every problem of a segment that would be made.
+func (p *Plane) LookAtSegment(e SegmentEdit) error { return invalid("", e.apply(Segment{}).Validate()) }
+
+// LookAtSegmentEdit gives every problem of a segment as e would change it. Errors: not_found.
+func (p *Plane) LookAtSegmentEdit(ctx context.Context, workspace uint32, id SegmentID, e SegmentEdit) error {
+	had, err := p.Store.Segment(ctx, workspace, id)
+	if err != nil {
+		return err
+	}
+	return invalid("", e.apply(had).Validate())
+}
+
+// LookAtPeople writes down that somebody is going to look at people whom a filter holds: a segment's, or one that is not
+// saved.
+func (p *Plane) LookAtPeople(ctx context.Context, s Segment) error {
+	return fault.Wrap(p.Store.Note(p.logged(ctx, "segment.look", subjectSegment(s), nil, view{"filter": string(s.Filter.Encode())})), "look at people of a segment")
+}
+
 func (e SegmentEdit) apply(s Segment) Segment {
 	s.Name, s.Description, s.Tags = *orElse(e.Name, s.Name), *orElse(e.Description, s.Description), *orElse(e.Tags, s.Tags)
 	s.Filter, s.Analytics = *orElse(e.Filter, s.Filter), *orElse(e.Analytics, s.Analytics)

@@ -460,3 +460,37 @@ func TestAFilterFailsWithTheDatabase(t *testing.T) {
 		t.Errorf("a closed database gives %v", err)
 	}
 }
+
+func TestSizesOfSegmentsAreKeptByDay(t *testing.T) {
+	overBoth(t, func(t *testing.T, p *store.Profiles) {
+		at := filterNow
+		save := func(workspace uint32, id control.SegmentID, d control.DaySize) {
+			t.Helper()
+			ok(t, p.SaveSize(t.Context(), workspace, id, d))
+		}
+		for day := int32(1); day <= 5; day++ {
+			save(1, "a", control.DaySize{Day: day, Size: int64(day), At: at, Rev: 1})
+		}
+		save(1, "a", control.DaySize{Day: 5, Size: 50, At: at, Rev: 2})
+		save(1, "b", control.DaySize{Day: 3, Size: 7, At: at})
+		save(2, "a", control.DaySize{Day: 9, Size: 9, At: at})
+		got, err := p.SegmentSizes(t.Context(), 1, "a", 2, 5)
+		ok(t, err)
+		if len(got) != 4 || got[0].Day != 2 || got[3] != (control.DaySize{Day: 5, Size: 50, At: at, Rev: 2}) {
+			t.Errorf("%+v", got)
+		}
+		ok(t, p.DropSizes(t.Context(), 1, 5, []control.SegmentID{"a"}))
+		last, err := p.LastSizes(t.Context(), 1)
+		ok(t, err)
+		if got, err = p.SegmentSizes(t.Context(), 1, "a", 0, 9); err != nil || len(got) != 1 || len(last) != 1 || last["a"].Size != 50 {
+			t.Errorf("after dropping: %+v, %+v, %v", got, last, err)
+		}
+		ok(t, p.DropSizes(t.Context(), 1, 0, nil))
+		if last, err = p.LastSizes(t.Context(), 1); err != nil || len(last) != 0 {
+			t.Errorf("without segments: %+v, %v", last, err)
+		}
+		if last, err = p.LastSizes(t.Context(), 2); err != nil || last["a"].Day != 9 {
+			t.Errorf("another workspace: %+v, %v", last, err)
+		}
+	})
+}

@@ -35,6 +35,8 @@ type FlowStore interface {
 	Checks(ctx context.Context, workspace uint32, id control.ConnectorID, limit int) ([]control.CheckRow, error)
 	Drafts(ctx context.Context, workspace uint32) ([]control.Draft, error)
 	Draft(ctx context.Context, workspace uint32, id control.ConnectorID) (control.Draft, error)
+	Segments(ctx context.Context, workspace uint32) ([]control.Segment, error)
+	Segment(ctx context.Context, workspace uint32, id control.SegmentID) (control.Segment, error)
 	DataExport(ctx context.Context, workspace uint32) (control.DataExport, error)
 	Notices(ctx context.Context, workspace uint32, before int64, limit int) ([]control.Notice, error)
 	UnreadNotices(ctx context.Context, workspace uint32, id control.MemberID) (int, error)

@@ -22,9 +22,9 @@ func TestAFilterIsSaidInEachLanguage(t *testing.T) {
 			"não (fez login (no mínimo 2 vezes, a última vez a partir de 30 dias atrás))",
 			"no (hizo login (como mínimo 2 veces, la última vez a partir de hace 30 días))"}},
 		{`{"message":{"channel":"email","did":"opened","before":"2026-11-22T10:00:00Z"}}`, [3]string{
-			"opened a message of the channel email (before 2026-11-22T10:00:00Z)",
-			"abriu uma mensagem do canal email (antes de 2026-11-22T10:00:00Z)",
-			"abrió un mensaje del canal email (antes de 2026-11-22T10:00:00Z)"}},
+			"opened a message of the channel e-mail (before 2026-11-22T10:00:00Z)",
+			"abriu uma mensagem do canal e-mail (antes de 2026-11-22T10:00:00Z)",
+			"abrió un mensaje del canal correo electrónico (antes de 2026-11-22T10:00:00Z)"}},
 		{`{"any":[{"group":{"id":"news","state":"unsubscribed"}},{"attribute":{"name":"email"}},{"purchase":{"name":"shoe","revenue_at_least":9.5}}]}`, [3]string{
 			"unsubscribed from the group news or e-mail address is known or bought shoe (for at least 9.5)",
 			"cancelou a inscrição no grupo news ou endereço de e-mail é conhecido ou comprou shoe (por no mínimo 9.5)",

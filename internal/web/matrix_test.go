@@ -29,6 +29,7 @@ func (w *world) examples() map[string]func(who string) example {
 	all := w.peopleExamples()
 	maps.Copy(all, w.planeExamples())
 	maps.Copy(all, w.numberExamples())
+	maps.Copy(all, w.segmentExamples())
 	return all
 }
 

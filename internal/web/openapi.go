@@ -51,6 +51,7 @@ var groups = []struct{ name, about string }{
 	{"ledger", "What was delivered and what was dropped, hour by hour."},
 	{"drafts", "Currents that are not launched yet."},
 	{"data-export", "The bucket for what is exported on demand."},
+	{"segments", "Filters of people that were saved, and of what filters are made."},
 	{"policies", "What the customer's side has to allow."},
 	{"notices", "What people were told, and webhooks."},
 	{"catalogue", "Types of events."},

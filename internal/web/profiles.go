@@ -14,6 +14,8 @@ type Profiles interface {
 	Size(ctx context.Context, workspace uint32, f control.Filter, now time.Time) (int64, error)
 	Estimate(ctx context.Context, workspace uint32, f control.Filter, now time.Time) (n int64, exact bool, err error)
 	Matching(ctx context.Context, workspace uint32, f control.Filter, now time.Time, after int64, limit int) ([]*control.Person, error)
+	SegmentSizes(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
+	LastSizes(ctx context.Context, workspace uint32) (map[control.SegmentID]control.DaySize, error)
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 }
 

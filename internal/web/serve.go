@@ -167,7 +167,8 @@ func fillLists(v reflect.Value) {
 			return
 		}
 		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
+			f := v.Type().Field(i)
+			if f.IsExported() && !(strings.Contains(f.Tag.Get("json"), ",omit") && v.Field(i).IsZero()) { // what is left out stays so
 				fillLists(v.Field(i))
 			}
 		}

@@ -144,6 +144,7 @@ func (a *api) routes() []route {
 		a.numberRoutes(),
 		a.draftRoutes(),
 		a.dataExportRoutes(),
+		a.segmentRoutes(),
 		a.policyRoutes(),
 		a.noticeRoutes(),
 		a.webhookRoutes(),

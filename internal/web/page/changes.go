@@ -15,7 +15,8 @@ import (
 var deeds = map[string]string{
 	"api_key.create": "page.deed_key_create", "api_key.edit": "page.deed_key_edit", "api_key.revoke": "page.deed_key_revoke",
 	"connector.launch": "page.deed_connector_launch", "connector.edit": "page.deed_connector_edit", "connector.pause": "page.deed_connector_pause", "connector.resume": "page.deed_connector_resume",
-	"connector.upgrade": "page.deed_connector_upgrade", "connector.delete": "page.deed_connector_delete", "connector.look": "page.deed_connector_look", "segment.create": "page.deed_segment_create", "segment.update": "page.deed_segment_update", "segment.delete": "page.deed_segment_delete", "connector.replay": "page.deed_connector_replay", "connector.test_events": "page.deed_connector_test",
+	"connector.upgrade": "page.deed_connector_upgrade", "connector.delete": "page.deed_connector_delete", "connector.look": "page.deed_connector_look", "segment.create": "page.deed_segment_create", "segment.update": "page.deed_segment_update", "segment.delete": "page.deed_segment_delete", "segment.look": "page.deed_segment_look",
+	"connector.replay": "page.deed_connector_replay", "connector.test_events": "page.deed_connector_test",
 	"data_export.save": "page.deed_export_save", "data_export.unlink": "page.deed_export_unlink",
 	"draft.save": "page.deed_draft_save", "draft.delete": "page.deed_draft_delete",
 	"invitation.create": "page.deed_invitation_create", "invitation.revoke": "page.deed_invitation_revoke",
