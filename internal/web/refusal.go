@@ -18,16 +18,17 @@ type visitKey struct{}
 
 // pageVisit is a page that is made from answers of the API.
 type pageVisit struct {
-	refusal error // the last
-	counted bool  // among the requests of whoever asks
+	refusal error       // the last
+	counted bool        // among the requests of whoever asks
+	found   map[any]any // by remembered
 }
 
 // CatchRefusal gives the context of one visit of a page, under which the API leaves the error that it answers with, where
 // refusal can be read once the answer is there. It is for pages, which ask the API as scripts do and say in their
-// reader's language what it refused. However much a page asks, it counts as one request of its visitor. Not for calls at
-// the same time.
+// reader's language what it refused. However much a page asks, it counts as one request of its visitor, and who that is
+// and where is found out once. Not for calls at the same time.
 func CatchRefusal(ctx context.Context) (caught context.Context, refusal func() error) {
-	v := &pageVisit{}
+	v := &pageVisit{found: map[any]any{}}
 	return context.WithValue(ctx, visitKey{}, v), func() error { return v.refusal }
 }
 
@@ -47,4 +48,24 @@ func countedAlready(ctx context.Context) bool {
 	was := v.counted
 	v.counted = true
 	return was
+}
+
+// remembered gives what find found under key earlier in the visit that the call is of; else, and where that was an error,
+// it finds it. A row that changes something forgets all of it and leaves nothing: what stood there may be different now.
+func remembered[T any](c *call, key any, find func() (T, error)) (T, error) {
+	v, ok := c.r.Context().Value(visitKey{}).(*pageVisit)
+	if ok && c.row.changes() {
+		clear(v.found)
+	}
+	if !ok || c.row.changes() {
+		return find()
+	}
+	if had, ok := v.found[key]; ok {
+		return had.(T), nil
+	}
+	x, err := find()
+	if err == nil {
+		v.found[key] = x
+	}
+	return x, err
 }

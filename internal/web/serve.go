@@ -262,6 +262,18 @@ func (a *api) cookie() string {
 	return "millrace"
 }
 
+// whose is what a cookie stands for; whoseKey is what it is remembered by.
+type (
+	whose struct {
+		actor   control.Actor
+		session control.Session
+	}
+	whoseKey struct{ token, address string }
+)
+
+// workspaceKey is what a workspace is remembered by: how the path names it.
+type workspaceKey string
+
 // identify finds out who asks: by a token, else by a session. Nobody is who has neither. Errors: unauthorized where
 // somebody has to be known; forbidden: another site's page asks with the cookie of whoever looks at it.
 func (a *api) identify(c *call) error {
@@ -276,7 +288,12 @@ func (a *api) identify(c *call) error {
 		}
 		var cookie *http.Cookie
 		if cookie, err = c.r.Cookie(a.cookie()); err == nil {
-			c.actor, c.session, err = a.deps.People.ActorBySession(c, secret.New(cookie.Value), address)
+			var known whose
+			known, err = remembered(c, whoseKey{cookie.Value, address}, func() (x whose, err error) {
+				x.actor, x.session, err = a.deps.People.ActorBySession(c, secret.New(cookie.Value), address)
+				return x, err
+			})
+			c.actor, c.session = known.actor, known.session
 		} else {
 			err = fault.New(fault.Unauthorized, "", "This needs to be known who asks.").
 				WithHint("Sign in, or send a personal token: Authorization: Bearer TOKEN.")
@@ -321,7 +338,7 @@ func (a *api) allow(c *call) error {
 	ref := c.r.PathValue("workspace")
 	if ref != "" {
 		ref = strings.ToValidUTF8(strings.ReplaceAll(ref, "\x00", "\uFFFD"), "\uFFFD") // PostgreSQL refuses what is no text
-		w, err := a.deps.Store.WorkspaceBy(c, ref)
+		w, err := remembered(c, workspaceKey(ref), func() (control.Workspace, error) { return a.deps.Store.WorkspaceBy(c, ref) })
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}

@@ -152,6 +152,33 @@ func TestAPageCountsAsOneRequestHoweverMuchItAsks(t *testing.T) {
 	}
 }
 
+// A page asks many things of one visitor: who that is, is looked up once, and anew as soon as anything was changed.
+func TestAVisitFindsOutOnceWhoAsksUntilSomethingChanges(t *testing.T) {
+	w := newWorld(t, nil)
+	header := w.session(admin)
+	visit, _ := CatchRefusal(t.Context())
+	ask := func(ctx context.Context, method, path string) (status int, statements int64) {
+		r := httptest.NewRequestWithContext(ctx, method, prefix+path, nil)
+		r.Header.Set("Cookie", header["Cookie"])
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		a, before := httptest.NewRecorder(), w.statements.Load()
+		w.h.ServeHTTP(a, r)
+		return a.Code, w.statements.Load() - before
+	}
+	ask(visit, "GET", acmes)
+	_, again := ask(visit, "GET", acmes)
+	_, alone := ask(t.Context(), "GET", acmes)
+	if again >= alone-2 {
+		t.Errorf("%d statements in a visit that knows who asks, %d without", again, alone)
+	}
+	if status, _ := ask(visit, "POST", "/sign-out"); status != 204 {
+		t.Fatalf("signing out: %d", status)
+	}
+	if status, _ := ask(visit, "GET", acmes); status != 401 {
+		t.Errorf("after signing out in the same visit: %d, want 401", status)
+	}
+}
+
 func TestALimitForgetsWhoHasRestedAndStaysSmall(t *testing.T) {
 	l := newLimit(1, 1)
 	for i := range maxAskers + 10 {
