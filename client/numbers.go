@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -79,9 +80,10 @@ func (c *Client) GetConnectorCounts(ctx context.Context, workspace, id string, f
 	return p.Items, err
 }
 
-// GetCounts gives the last 24 hours of each connector of a workspace that is not deleted, in the order of their names.
-func (c *Client) GetCounts(ctx context.Context, workspace string) ([]ConnectorCounts, error) {
-	p, err := ask[Page[ConnectorCounts]](ctx, c, get(path("/workspaces/%s/counts", workspace)))
+// GetCounts gives the last 24 hours of a workspace's connectors that are not deleted, in the order of their names: of those
+// with these ids, or of all if none is given.
+func (c *Client) GetCounts(ctx context.Context, workspace string, connectors ...string) ([]ConnectorCounts, error) {
+	p, err := ask[Page[ConnectorCounts]](ctx, c, get(path("/workspaces/%s/counts", workspace)).with(map[string]string{"connectors": strings.Join(connectors, ",")}))
 	return p.Items, err
 }
 

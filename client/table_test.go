@@ -164,7 +164,11 @@ func call(t *testing.T, m reflect.Value) {
 		}
 		in = append(in, v)
 	}
-	out := m.Call(in)
+	do := m.Call
+	if m.Type().IsVariadic() {
+		do = m.CallSlice
+	}
+	out := do(in)
 	if m.Type().Out(0).Kind() == reflect.Func { // a list
 		for range out[0].Seq2() {
 		}

@@ -29,10 +29,17 @@ func (s *Store) HourTallies(ctx context.Context, workspace uint32, id control.Co
 }
 
 // Tallies gives what HourTallies does, of every connector of a workspace that is not deleted, or was deleted only after
-// from had begun. It makes as many statements for hundreds of connectors as for one.
-func (s *Store) Tallies(ctx context.Context, workspace uint32, from, until eventlog.Hour) (out map[control.ConnectorID]map[eventlog.Hour]control.Tally, err error) {
+// from had begun; only those that are named, if any are. It makes as many statements for hundreds of connectors as for one.
+func (s *Store) Tallies(ctx context.Context, workspace uint32, from, until eventlog.Hour, only ...control.ConnectorID) (out map[control.ConnectorID]map[eventlog.Hour]control.Tally, err error) {
 	err = s.snapshot(ctx, "count by connector", func(c conn) error {
-		of := choice{"IN (SELECT id FROM connectors WHERE workspace = ? AND (deleted_at IS NULL OR deleted_at >= ?))", []any{workspace, millis(from.Start())}}
+		of := choice{"IN (SELECT id FROM connectors WHERE workspace = ? AND (deleted_at IS NULL OR deleted_at >= ?)", []any{workspace, millis(from.Start())}}
+		if len(only) > 0 {
+			of.is += " AND id IN (?" + strings.Repeat(", ?", len(only)-1) + ")"
+			for _, id := range only {
+				of.args = append(of.args, string(id))
+			}
+		}
+		of.is += ")"
 		out, err = c.hourTallies(workspace, of, from, until)
 		return err
 	})

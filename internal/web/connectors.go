@@ -29,7 +29,7 @@ type FlowStore interface {
 	HourDone(ctx context.Context, workspace uint32, id control.ConnectorID, h eventlog.Hour) (control.HourDone, bool, error)
 	HourTallies(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour]control.Tally, error)
 	MinuteTallies(ctx context.Context, workspace uint32, id control.ConnectorID, from, until control.Minute) (map[control.Minute]control.Tally, error)
-	Tallies(ctx context.Context, workspace uint32, from, until eventlog.Hour) (map[control.ConnectorID]map[eventlog.Hour]control.Tally, error)
+	Tallies(ctx context.Context, workspace uint32, from, until eventlog.Hour, only ...control.ConnectorID) (map[control.ConnectorID]map[eventlog.Hour]control.Tally, error)
 	AcceptedCounts(ctx context.Context, workspace uint32, from, until eventlog.Hour) ([]control.Count, error)
 	AcceptedMinutes(ctx context.Context, workspace uint32, from, until control.Minute) (map[control.Minute]int64, error)
 	Checks(ctx context.Context, workspace uint32, id control.ConnectorID, limit int) ([]control.CheckRow, error)

@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -17,7 +19,7 @@ func (a *api) numberRoutes() []route {
 		{name: "getConnectorCounts", method: http.MethodGet, path: atConnector + "/counts", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Counts what was accepted, delivered and dropped, by minute, hour or day.", op: op(a.getConnectorCounts)},
 		{name: "getCounts", method: http.MethodGet, path: "/workspaces/{workspace}/counts", right: control.RightView, group: group, status: http.StatusOK,
-			summary: "Gives the last 24 hours of each connector, by name.", op: op(a.getCounts)},
+			summary: "Gives the last 24 hours of each connector, or of those that are named, by name.", op: op(a.getCounts)},
 		{name: "getOverview", method: http.MethodGet, path: "/workspaces/{workspace}/overview", right: control.RightView, group: "workspaces", status: http.StatusOK,
 			summary: "Gives how the workspace does, in a few numbers.", op: op(a.getOverview)},
 	}
@@ -116,13 +118,28 @@ func showTally(at time.Time, t control.Tally) client.Count {
 // dayHours is how many hours make the last day.
 const dayHours = 24
 
-func (a *api) getCounts(c *call, _ struct{}) (out client.Page[client.ConnectorCounts], err error) {
+type countedIn struct {
+	Connectors string `query:"connectors" doc:"Ids with commas between them: only these, as far as they are there. All if it is left out."`
+}
+
+func (a *api) getCounts(c *call, in countedIn) (out client.Page[client.ConnectorCounts], err error) {
 	all, err := a.deps.Store.Connectors(c, c.workspace.Number)
 	if err != nil {
 		return out, err
 	}
+	var only []control.ConnectorID
+	if in.Connectors != "" {
+		wanted := strings.Split(in.Connectors, ",")
+		all = slices.DeleteFunc(all, func(x control.Connector) bool { return !slices.Contains(wanted, string(x.Connector)) })
+		for _, x := range all {
+			only = append(only, x.Connector)
+		}
+		if len(only) == 0 {
+			return out, nil
+		}
+	}
 	now := eventlog.HourOf(time.Now())
-	by, err := a.deps.Store.Tallies(c, c.workspace.Number, now-dayHours+1, now+1)
+	by, err := a.deps.Store.Tallies(c, c.workspace.Number, now-dayHours+1, now+1, only...)
 	out.Items = []client.ConnectorCounts{}
 	for _, x := range all {
 		var sum control.Tally

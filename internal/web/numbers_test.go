@@ -76,6 +76,29 @@ func TestFilesAndLossesAreListedTheNewestFirst(t *testing.T) {
 	}
 }
 
+func TestCountsAreGivenOfTheConnectorsThatAreNamed(t *testing.T) {
+	w := newWorld(t, nil)
+	w.launched(w.acme)
+	other, theirs := w.launched(w.acme), w.launched(w.globex)
+	w.delivered(other, 100, 2)
+	ids := func(query string) (out []string) {
+		var page client.Page[client.ConnectorCounts]
+		w.as(viewer, "GET", "/workspaces/acme/counts"+query, nil).read(200, &page)
+		for _, n := range page.Items {
+			if (n.Delivered > 0) != (n.Connector == string(other.Connector)) || len(n.Hours) != 24 {
+				t.Errorf("%s: %+v", query, n)
+			}
+			out = append(out, n.Connector)
+		}
+		return out
+	}
+	if got := ids(""); len(got) != 2 {
+		t.Errorf("all: %v", got)
+	}
+	same(t, "named", ids("?connectors=nobody,"+string(other.Connector)+","+string(theirs.Connector)), []string{string(other.Connector)})
+	same(t, "none that is there", ids("?connectors="+string(theirs.Connector)), nil)
+}
+
 // readable writes a file of a connector behind offset at, puts it into the bucket, and gives its address.
 func (w *world) readable(c control.Connector, at eventlog.Offset) (path string) {
 	w.t.Helper()

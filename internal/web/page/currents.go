@@ -44,7 +44,12 @@ const liveEvery = 10
 // listed is a Current or a draft, as the list sorts and searches it.
 type listed struct {
 	name, place, state string
-	row                row
+	current            client.Connector
+	draft              string // id; empty: it is a Current
+}
+
+func listing(c client.Connector) listed {
+	return listed{name: c.Name, place: strings.TrimSuffix(c.Destination.Bucket+"/"+c.Destination.Folder, "/"), state: stateOf(c), current: c}
 }
 
 func listCurrents(v *visit) error {
@@ -56,28 +61,16 @@ func listCurrents(v *visit) error {
 	if err != nil {
 		return err
 	}
-	counts, err := v.api.GetCounts(v, v.place.Workspace)
-	if err != nil {
-		return v.said(err)
-	}
-	by := map[string]client.ConnectorCounts{}
-	for _, n := range counts {
-		by[n.Connector] = n
-	}
 	var items []listed
 	states := map[string]int{}
 	for _, c := range all {
-		states[stateOf(c)]++
-		items = append(items, v.listedCurrent(c, by[c.ID]))
+		items = append(items, listing(c))
 	}
 	for _, d := range drafts {
-		states["draft"]++
-		dash := cell{Text: "–"}
-		name := cell{Text: d.Name}
-		if v.may("editor") {
-			name.Href = v.path("/currents/new?draft=" + d.ID)
-		}
-		items = append(items, listed{d.Name, "", "draft", row{[]cell{name, {Pill: v.status("draft")}, dash, dash, dash, dash}}})
+		items = append(items, listed{name: d.Name, state: "draft", draft: d.ID})
+	}
+	for _, i := range items {
+		states[i.state]++
 	}
 	slices.SortStableFunc(items, func(a, b listed) int {
 		return cmp.Or(slices.Index(bySeverity, a.state)-slices.Index(bySeverity, b.state), cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)))
@@ -98,13 +91,16 @@ func listCurrents(v *visit) error {
 		}
 		p.Frame.Says = v.currentsSay(states)
 	}
-	v.narrow(&p, items, states)
+	if p.Table.Rows, err = v.currentRows(v.narrow(&p, items, states)); err != nil {
+		return err
+	}
 	v.show(http.StatusOK, "list", p)
 	return nil
 }
 
-// narrow puts into the table what the address asks for: a search, a state, a page.
-func (v *visit) narrow(p *listPage, items []listed, states map[string]int) {
+// narrow gives those of items that the address asks for by a search, a state, a page, and puts into the page what leads to
+// the others.
+func (v *visit) narrow(p *listPage, items []listed, states map[string]int) []listed {
 	q := v.r.URL.Query()
 	words, state, at := strings.ToLower(strings.TrimSpace(q.Get("q"))), q.Get("state"), pageOf(q)
 	if len(items) > listSearch || words != "" || state != "" {
@@ -137,15 +133,13 @@ func (v *visit) narrow(p *listPage, items []listed, states map[string]int) {
 	}
 	first := min((at-1)*listRows, len(items))
 	last := min(first+listRows, len(items))
-	for _, i := range items[first:last] {
-		p.Table.Rows = append(p.Table.Rows, i.row)
-	}
 	if last < len(items) {
 		p.Table.Next = page(at + 1)
 	}
 	if at > 1 {
 		p.Table.First = page(1)
 	}
+	return items[first:last]
 }
 
 // pageOf reads which page of a list an address asks for: the first, if it says nothing of use.
@@ -159,9 +153,40 @@ func (v *visit) currentColumns() []column {
 	return []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.waiting"), true}, {v.t("page.current_day"), true}, {v.t("page.current_trend"), false}, {v.t("page.last_file"), false}}
 }
 
-func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts) listed {
-	place := strings.TrimSuffix(c.Destination.Bucket+"/"+c.Destination.Folder, "/")
-	at, state := v.path("/currents/"+c.ID), stateOf(c)
+// currentRows gives the rows of Currents and drafts, with the counts of these alone.
+func (v *visit) currentRows(shown []listed) (rows []row, err error) {
+	var ids []string
+	for _, i := range shown {
+		if i.draft == "" {
+			ids = append(ids, i.current.ID)
+		}
+	}
+	by := map[string]client.ConnectorCounts{}
+	if len(ids) > 0 {
+		counts, err := v.api.GetCounts(v, v.place.Workspace, ids...)
+		if err != nil {
+			return nil, v.said(err)
+		}
+		for _, n := range counts {
+			by[n.Connector] = n
+		}
+	}
+	for _, i := range shown {
+		if i.draft == "" {
+			rows = append(rows, v.currentRow(i, by[i.current.ID]))
+			continue
+		}
+		dash, name := cell{Text: "–"}, cell{Text: i.name}
+		if v.may("editor") {
+			name.Href = v.path("/currents/new?draft=" + i.draft)
+		}
+		rows = append(rows, row{[]cell{name, {Pill: v.status("draft")}, dash, dash, dash, dash}})
+	}
+	return rows, nil
+}
+
+func (v *visit) currentRow(i listed, counts client.ConnectorCounts) row {
+	c, state, at := i.current, i.state, v.path("/currents/"+i.current.ID)
 	status, waiting, last := cell{Pill: v.status(state)}, cell{}, cell{Text: "–"}
 	waiting.Text, waiting.Small = v.waits(c.Delivery)
 	if d := c.Delivery; d != nil {
@@ -182,8 +207,8 @@ func (v *visit) listedCurrent(c client.Connector, counts client.ConnectorCounts)
 	for _, h := range counts.Hours {
 		hours = append(hours, h.Accepted)
 	}
-	return listed{c.Name, place, state, row{[]cell{{Text: c.Name, Href: at, Small: place}, status, waiting, {Text: v.lang.Number(counts.Accepted), Href: at + "/audit"},
-		{Spark: newSpark(v.t("page.current_trend_says", "name", c.Name), hours)}, last}}}
+	return row{[]cell{{Text: c.Name, Href: at, Small: i.place}, status, waiting, {Text: v.lang.Number(counts.Accepted), Href: at + "/audit"},
+		{Spark: newSpark(v.t("page.current_trend_says", "name", c.Name), hours)}, last}}
 }
 
 // waits says how many events wait, and for how long the oldest has.

@@ -31,10 +31,6 @@ func showHome(v *visit) error {
 	if err != nil {
 		return err
 	}
-	counts, err := v.api.GetCounts(v, v.place.Workspace)
-	if err != nil {
-		return v.said(err)
-	}
 	f := v.frame(v.t("page.home"), homeHere)
 	f.Live = liveEvery
 	p := sectionsPage{Frame: f}
@@ -64,8 +60,12 @@ func showHome(v *visit) error {
 			p.Frame.SaysTo = v.path("/currents?state=failing")
 		}
 		p.Frame.Says.Text += " " + v.t("page.home_day_says", "n", o.Accepted)
+		currents, err := v.homeTable(all)
+		if err != nil {
+			return err
+		}
 		p.Sections = append(p.Sections, section{Figures: v.homeFigures(o)}, section{Title: v.t("page.home_minutes"), Chart: v.minutesChart(o.Minutes)},
-			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: v.homeTable(all, counts)})
+			section{Title: v.t("page.rail_currents"), Actions: []button{{Text: v.t("page.home_all"), Href: v.path("/currents"), Small: true}}, Table: currents})
 	}
 	if v.me.Installation {
 		m, err := v.api.GetInstallation(v)
@@ -139,7 +139,7 @@ func (v *visit) minutesChart(minutes []client.MinuteCount) *chart {
 }
 
 // homeTable names the Currents that need somebody, and then those with the newest files.
-func (v *visit) homeTable(all []client.Connector, counts []client.ConnectorCounts) *table {
+func (v *visit) homeTable(all []client.Connector) (*table, error) {
 	at := func(c client.Connector) time.Time {
 		if c.Delivery == nil || c.Delivery.LastFileAt == nil {
 			return time.Time{}
@@ -149,13 +149,10 @@ func (v *visit) homeTable(all []client.Connector, counts []client.ConnectorCount
 	slices.SortStableFunc(all, func(a, b client.Connector) int {
 		return cmp.Or(slices.Index(bySeverity, stateOf(a))-slices.Index(bySeverity, stateOf(b)), at(b).Compare(at(a)))
 	})
-	t := table{Columns: v.currentColumns()}
+	var first []listed
 	for _, c := range all[:min(homeCurrents, len(all))] {
-		i := slices.IndexFunc(counts, func(n client.ConnectorCounts) bool { return n.Connector == c.ID })
-		if i < 0 {
-			continue // it was deleted in between
-		}
-		t.Rows = append(t.Rows, v.listedCurrent(c, counts[i]).row)
+		first = append(first, listing(c))
 	}
-	return &t
+	rows, err := v.currentRows(first)
+	return &table{Columns: v.currentColumns(), Rows: rows}, err
 }
