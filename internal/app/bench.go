@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -102,6 +103,8 @@ func (cmd Bench) Run(ctx context.Context, c *Console, set Settings) error {
 	if _, ok := findShape(cmd.Shape); !ok {
 		return Usage(fmt.Sprintf("--shape %q is none of %s", cmd.Shape, strings.Join(shapeNames(), ", ")), "millrace bench --help shows how it is used")
 	}
+	// The S3 server is in this process too: who waits for an answer must see it at once, and not when an object has been read.
+	runtime.GOMAXPROCS(4 * cores())
 	names := cmd.Scenario
 	switch {
 	case len(names) == 0:

@@ -210,6 +210,7 @@ func (s *system) metricsURL() string { return s.back.URL() }
 // connections, requests finished, files cut and written, log closed, database closed. It may be killed at any point.
 // It is called once.
 func (s *system) run(ctx context.Context) error {
+	spareProcessors()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { close(s.stopping) })
@@ -300,9 +301,10 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	manager := delivery.New(delivery.Config{
 		AttemptLimit: s.cfg.Delivery.AttemptLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit, QuotaPatience: s.cfg.Delivery.QuotaPatience,
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
-		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2,
+		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2, Workers: cores(),
 	}, delivery.Deps{
-		Log: log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
+		GiveWay: giveWay,
+		Log:     log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
 	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.status, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")

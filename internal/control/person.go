@@ -71,6 +71,7 @@ type Touch struct {
 // PersonRest is what is known of a person and seldom asked for.
 type PersonRest struct {
 	Aliases     []Alias           `json:"aliases,omitempty"`
+	Active      Active            `json:"active,omitzero"` // days with a session
 	Devices     []Device          `json:"devices,omitempty"`
 	Apps        []AppUse          `json:"apps,omitempty"`
 	PushTokens  []PushToken       `json:"push_tokens,omitempty"`
@@ -97,6 +98,7 @@ type AppUse struct {
 	Sessions  int64  `json:"sessions"`
 	FirstUsed int64  `json:"first_used"` // milliseconds
 	LastUsed  int64  `json:"last_used"`
+	Active    Active `json:"active,omitzero"`
 }
 
 // PushToken is where pushes go.
@@ -120,6 +122,8 @@ const (
 	NameStep      NameKind = 6 // of a Canvas
 	NameGroup     NameKind = 7 // a subscription group
 	NameApp       NameKind = 8
+	NameVariation NameKind = 9  // of a campaign or Canvas
+	NameSend      NameKind = 10 // of a campaign: the id under which somebody asked for sends to be counted
 )
 
 // Name is something of a workspace that events name: what they know it by, and what they call it.
@@ -129,7 +133,7 @@ type Name struct {
 	Kind      NameKind
 	Name      string // an id, where the vendor's calls use one
 	Title     string // the newest; empty: events do not say
-	Parent    int64  // of a step: its Canvas
+	Parent    int64  // of a step its Canvas, of a variation and a send what they are of
 	FirstAt   time.Time
 	LastAt    time.Time
 }
@@ -246,21 +250,7 @@ type PeopleBatch struct {
 	Events     []PersonEvents
 	Messages   []PersonMessage
 	Groups     []PersonGroup
-	Daily      []Daily
+	Stats      []Stat
 	Identities []PersonIdentity // those that nobody has yet, and with an empty Person those that end
 	SetAside   []SetAside
 }
-
-// Daily is something to be added to a count of a day.
-type Daily struct {
-	Name      int64  // of what it counts
-	Day       int32  // since 1970, UTC
-	Variation string // of a campaign or Canvas; empty where it has none
-	Channel   Medium
-	Count     Counter
-	N         int64
-	Revenue   float64
-}
-
-// Counter says what a Daily counts. Its numbers stand in databases.
-type Counter uint8

@@ -1,6 +1,10 @@
 package control
 
-import "time"
+import (
+	"math/bits"
+	"strings"
+	"time"
+)
 
 // A day of statistics is a number of days since 1970-01-01. Statistics have days of UTC: workspaces have no time zone.
 
@@ -22,4 +26,147 @@ type DaySize struct {
 	Size int64
 	At   time.Time // when they were counted
 	Rev  int64     // of the segment as it was then
+}
+
+// Stat is what is to be added to a count, or what a count holds.
+type Stat struct {
+	Name    int64 // of what it is about: a Name's, or WholeWorkspace
+	Hour    int32 // since 1970, UTC: of counters that are kept by day, the first of the day
+	Count   Counter
+	Channel MessageChannel // of messages
+	Part    string         // of a campaign its variation, of a Canvas and its steps the Canvas' variation, of everything else the app; empty: see Counter
+	N       int64
+	Revenue float64 // of purchases: the sum of their prices, whatever the currencies
+}
+
+// Day is the day of the stat.
+func (s Stat) Day() int32 { return DayOf(time.Unix(int64(s.Hour)*60*60, 0)) }
+
+// HourOf gives the hour that holds t.
+func HourOf(t time.Time) int32 { return DayOf(t)*24 + int32(t.UTC().Hour()) }
+
+// DayHour gives the first hour of a day.
+func DayHour(day int32) int32 { return day * 24 }
+
+// WholeWorkspace is the name of what is counted of a workspace, and not of something in it. Names have positive numbers.
+func WholeWorkspace(workspace uint32) int64 { return -int64(workspace) }
+
+// MessageChannel is a medium, of push with the platform behind a slash: push/ios. Empty: of none, as conversions are.
+type MessageChannel string
+
+// ChannelOf gives the channel of a medium and, of push, the platform as events have it, which may be empty.
+func ChannelOf(m Medium, platform string) MessageChannel {
+	if m != MediumPush || platform == "" {
+		return MessageChannel(m)
+	}
+	return MessageChannel(string(m) + "/" + strings.ToLower(platform))
+}
+
+// Medium is that of the channel.
+func (c MessageChannel) Medium() Medium {
+	m, _, _ := strings.Cut(string(c), "/")
+	return Medium(m)
+}
+
+// Counter says what a Stat counts. Its numbers stand in databases.
+//
+// Those of messages, campaigns and Canvases are kept by day, and count events: somebody who opens twice counts twice. The
+// sum over the channels and parts is what there was of them in all.
+type Counter uint8
+
+// The counters.
+const (
+	CountSent          Counter = 1
+	CountDelivered     Counter = 2
+	CountOpens         Counter = 3 // by people; of push: by a tap. Reads and views of cards too
+	CountMachineOpens  Counter = 4 // by a mail program before anybody looked
+	CountClicks        Counter = 5
+	CountBotClicks     Counter = 6 // that a bot is suspected of
+	CountBounces       Counter = 7
+	CountSoftBounces   Counter = 8
+	CountSpam          Counter = 9
+	CountUnsubscribes  Counter = 10
+	CountImpressions   Counter = 11
+	CountBodyClicks    Counter = 12 // of push: taps on no button
+	CountFirstButton   Counter = 13 // of in-app messages
+	CountSecondButton  Counter = 14
+	CountDismissals    Counter = 15
+	CountRejected      Counter = 16
+	CountFailed        Counter = 17
+	CountAborted       Counter = 18
+	CountCarrier       Counter = 19 // handed on by the carrier
+	CountOptOuts       Counter = 20 // answers that end a subscription
+	CountHelps         Counter = 21 // answers that ask for help
+	CountConversions   Counter = 30 // by the first behaviour; 31 to 33 by the second to the fourth
+	CountEntries       Counter = 34
+	CountExits         Counter = 35
+	CountControl       Counter = 36 // who came into the control group
+	CountUniqueOpens   Counter = 40 // people, on the day on which they first opened; not stored: see room store
+	CountUniqueClicks  Counter = 41 // likewise clicked
+	CountEvents        Counter = 50 // of a custom event, by hour, each by its app
+	CountPurchases     Counter = 51 // of a product and of the workspace, by hour, each by its app
+	CountSessions      Counter = 52 // of the workspace, by hour, each by its app
+	CountUninstalls    Counter = 53 // of the workspace, by day, each by its app
+	CountActive        Counter = 60 // people with a session on a day: of the workspace in the part "", of an app in its part
+	CountMonthly       Counter = 61 // likewise within 30 days: by how many more, or fewer, than on the day before
+	CountNewUsers      Counter = 62 // people by the day of their first session, likewise
+	maxConversionIndex         = 3
+)
+
+// CountConversion gives the counter of conversions by the behaviour of an index; false: there is no such behaviour.
+func CountConversion(index int) (Counter, bool) {
+	return CountConversions + Counter(index), index >= 0 && index <= maxConversionIndex
+}
+
+// Active is on which of the last days somebody was there.
+type Active struct {
+	Day  int32  `json:"day"`  // the newest
+	Days uint64 `json:"days"` // one bit a day, the lowest for the newest
+}
+
+// A month of active users. Source: the vendor's description of monthly active users.
+const monthDays = 30
+
+// activeDays is how many days before the newest one can still be told: the days of a month before it have to be known.
+const activeDays = 64 - monthDays
+
+// Note notes a day, and says whether it is news: somebody who was not there on that day so far. It also gives the days,
+// from from until until, on which they count as there within a month and did not so far; none: from is until. Days too far
+// before the newest are no news.
+func (a *Active) Note(day int32) (news bool, from, until int32) {
+	if a.Days == 0 {
+		a.Day = day
+	}
+	switch back := a.Day - day; {
+	case back < 0:
+		if back > -64 {
+			a.Days <<= -back
+		} else {
+			a.Days = 0
+		}
+		a.Day = day
+	case back >= activeDays || a.Days>>back&1 == 1:
+		return false, 0, 0
+	}
+	back := a.Day - day
+	earlier, later := a.Days>>back, a.Days&(1<<back-1)
+	a.Days |= 1 << back
+	from, until = day, day+monthDays
+	if earlier != 0 {
+		from = max(from, day-int32(bits.TrailingZeros64(earlier))+monthDays)
+	}
+	if later != 0 {
+		until = min(until, a.Day-int32(bits.Len64(later))+1)
+	}
+	return true, from, max(from, until)
+}
+
+// Join adds the days of b.
+func (a *Active) Join(b Active) {
+	if a.Day < b.Day {
+		*a, b = b, *a
+	}
+	if back := a.Day - b.Day; back < 64 {
+		a.Days |= b.Days << back
+	}
 }

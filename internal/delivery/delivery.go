@@ -34,6 +34,7 @@ type Config struct {
 	LogRetention  time.Duration // how long delivered events stay in the log, for replay
 	MemoryBudget  int64         // bytes gathered and not yet written, over all lanes
 	Slots         int           // attempts at once in a lane
+	Workers       int           // blocks that are compressed at once
 	TestCap       int64         // events that the test connectors of a workspace deliver together in TestCapWindow
 	TestCapWindow time.Duration
 }
@@ -127,6 +128,7 @@ type Deps struct {
 	Logger    *slog.Logger
 	Hooks     Hooks
 	Spread    Spread
+	GiveWay   func() // called on each goroutine that compresses before it begins, so that others may go first; may be nil
 }
 
 // Spread moves a wait, so that many who failed together do not try again together. It gives at most d, and is called by

@@ -55,14 +55,21 @@ func New(cfg Config, deps Deps) *Manager {
 	set(&d.LogRetention, cfg.LogRetention)
 	set(&d.MemoryBudget, cfg.MemoryBudget)
 	set(&d.Slots, cfg.Slots)
+	set(&d.Workers, cfg.Workers)
 	set(&d.TestCap, cfg.TestCap)
 	set(&d.TestCapWindow, cfg.TestCapWindow)
+	if d.Workers == 0 {
+		d.Workers = runtime.GOMAXPROCS(0)
+	}
+	if deps.GiveWay == nil {
+		deps.GiveWay = func() {}
+	}
 	b, now := newBudget(d.MemoryBudget), time.Now()
 	if deps.Spread == nil {
 		deps.Spread = func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 	}
 	return &Manager{
-		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, runtime.GOMAXPROCS(0)),
+		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, d.Workers),
 		caps: newCaps(d, deps.Store), made: now, wall: now.Round(0), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
 		hindered: map[hindrance]time.Time{},
 	}
@@ -78,8 +85,11 @@ func set[T comparable](to *T, v T) {
 // Run delivers until ctx ends; then it writes what is gathered, for up to 20 seconds, and returns.
 func (m *Manager) Run(ctx context.Context) error {
 	var workers, loops, lanes sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(m.blocks.work)
+	for range m.cfg.Workers {
+		workers.Go(func() {
+			m.deps.GiveWay()
+			m.blocks.work()
+		})
 	}
 	loops.Go(func() { m.forever(ctx, "count events", m.count) })
 	loops.Go(func() { m.forever(ctx, "trim log", m.trim) })

@@ -61,7 +61,7 @@ type batch struct {
 	events     map[rowKey]*control.PersonEvents
 	messages   map[rowKey]*control.PersonMessage
 	groups     map[rowKey]control.PersonGroup
-	days       map[control.Daily]*control.Daily // by what it counts
+	stats      map[control.Stat]*control.Stat // by what it counts
 	identities map[uint32]map[control.Identifier]control.PersonID
 	loadNames  func(nameList) error
 
@@ -74,7 +74,7 @@ func (r *Reader) newBatch(next eventlog.Offset) *batch {
 		people: map[personKey]*person{}, byOther: map[uint32]map[control.Identifier]control.PersonID{}, asked: map[uint32]map[string]bool{},
 		lastRow: r.lastRow, lastName: r.lastName, newNames: map[nameKey]*control.Name{}, named: map[*control.Name]bool{},
 		attributes: map[rowKey]control.PersonAttribute{}, events: map[rowKey]*control.PersonEvents{}, messages: map[rowKey]*control.PersonMessage{},
-		groups: map[rowKey]control.PersonGroup{}, days: map[control.Daily]*control.Daily{}, identities: map[uint32]map[control.Identifier]control.PersonID{},
+		groups: map[rowKey]control.PersonGroup{}, stats: map[control.Stat]*control.Stat{}, identities: map[uint32]map[control.Identifier]control.PersonID{},
 	}
 }
 
@@ -243,7 +243,7 @@ func (b *batch) apply(rec record, g *gathered) error {
 	if p == nil {
 		return fault.New(fault.Corrupt, "", "the catalogue does not know schema %d", rec.schema)
 	}
-	if p.fold == nil {
+	if p.fold == nil && p.tally == nil {
 		return nil
 	}
 	if err := p.read(g.value(rec), &b.facts); err != nil {
@@ -260,11 +260,19 @@ func (b *batch) apply(rec record, g *gathered) error {
 	if s, ok := b.facts.number(seconds); ok {
 		at = time.Unix(int64(s), 0).UTC()
 	}
-	person, err := b.whose(rec, who, b.facts.text(externalID))
-	if err != nil {
-		return err
+	if p.fold != nil {
+		person, err := b.whose(rec, who, b.facts.text(externalID))
+		if err == nil {
+			err = p.fold(b, person, &b.facts, at, rec)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return p.fold(b, person, &b.facts, at, rec)
+	if p.tally == nil {
+		return nil
+	}
+	return b.tally(p.tally, &b.facts, at, rec)
 }
 
 // whose gives the person that an event is about, and makes them if there is nobody.
@@ -381,8 +389,8 @@ func (b *batch) finish() *control.PeopleBatch {
 		b.out.Messages = append(b.out.Messages, *m)
 	}
 	b.out.Groups = slices.Collect(maps.Values(b.groups))
-	for _, d := range b.days {
-		b.out.Daily = append(b.out.Daily, *d)
+	for _, s := range b.stats {
+		b.out.Stats = append(b.out.Stats, *s)
 	}
 	for workspace, some := range b.identities {
 		for x, id := range some {

@@ -188,6 +188,7 @@ func (b *batch) merge(rec record, from, into *person) error {
 		}
 	}
 	rest, more := into.editRest(), from.readRest()
+	rest.Active.Join(more.Active)
 	for _, a := range more.Aliases {
 		if !slices.ContainsFunc(rest.Aliases, func(x control.Alias) bool { return x.Label == a.Label }) {
 			rest.Aliases = append(rest.Aliases, a)
@@ -210,6 +211,7 @@ func (b *batch) merge(rec record, from, into *person) error {
 			continue
 		}
 		rest.Apps[i].Sessions += a.Sessions
+		rest.Apps[i].Active.Join(a.Active)
 		rest.Apps[i].FirstUsed, rest.Apps[i].LastUsed = min(rest.Apps[i].FirstUsed, a.FirstUsed), max(rest.Apps[i].LastUsed, a.LastUsed)
 	}
 	rest.Aliases, rest.Devices, rest.PushTokens, rest.Apps = newest(rest.Aliases), newest(rest.Devices), newest(rest.PushTokens), newest(rest.Apps)

@@ -33,6 +33,7 @@ const (
 	canvasID
 	canvasName
 	canvasVariationID
+	canvasVariation
 	stepID
 	stepName
 	inControl
@@ -59,6 +60,11 @@ const (
 	pushTokenChange
 	machineOpen
 	suspectedBot
+	sendID
+	buttonID
+	buttonText
+	behaviour
+	inboundAction
 	slots
 )
 
@@ -68,12 +74,13 @@ var slotNames = map[string]slot{
 	"device_model": deviceModel, "device_id": deviceID, "ad_id": adID, "ad_id_type": adIDType, "ad_tracking_enabled": adTracking, "name": eventName,
 	"properties": properties, "product_id": productID, "price": price, "currency": currency, "campaign_id": campaignID, "campaign_name": campaignName,
 	"message_variation_id": variationID, "message_variation_name": variationName, "canvas_id": canvasID, "canvas_name": canvasName,
-	"canvas_variation_id": canvasVariationID, "canvas_step_id": stepID, "canvas_step_name": stepName, "in_control_group": inControl,
+	"canvas_variation_id": canvasVariationID, "canvas_variation_name": canvasVariation, "canvas_step_id": stepID, "canvas_step_name": stepName, "in_control_group": inControl,
 	"subscription_group_id": groupID, "subscription_status": subscription, "channel": messageChannel, "email_address": emailAddress, "phone_number": phoneNumber,
 	"first_name": firstName, "last_name": lastName, "gender": gender, "dob": birth, "home_city": homeCity, "country": country, "language": language,
 	"timezone": timeZone, "custom_attributes": customAttributes, "longitude": longitude, "latitude": latitude, "random_bucket_number": bucketNumber,
 	"orphaned_by_id": orphanedBy, "push_token": pushToken, "push_token_device_id": pushTokenDevice, "push_token_state_change_type": pushTokenChange,
 	"machine_open": machineOpen, "is_suspected_bot_click": suspectedBot,
+	"send_id": sendID, "button_id": buttonID, "button_string": buttonText, "conversion_behavior_index": behaviour, "action": inboundAction,
 }
 
 // plan says where in a schema's records the slots stand, and what to do with them.
@@ -82,10 +89,11 @@ type plan struct {
 	at     []slot // by place of the field
 	last   int    // no field after this one is of use
 	fold   fold
+	tally  *tally // nil: nothing is counted
 }
 
 func newPlan(s *event.Schema) *plan {
-	p := &plan{schema: s, at: make([]slot, len(s.Fields)), fold: folds[s.Type.Name]}
+	p := &plan{schema: s, at: make([]slot, len(s.Fields)), fold: folds[s.Type.Name], tally: tallies[s.Type.Name]}
 	for i := range s.Fields {
 		if p.at[i] = slotNames[s.Fields[i].Name]; p.at[i] != noSlot {
 			p.last = i
@@ -128,8 +136,8 @@ func (f *facts) number(s slot) (float64, bool) {
 	return f.field[s].Number(f.span[s])
 }
 
-// yes reports whether a field is there and true.
+// yes reports whether a field is there and true, or the text "true", as machine_open is.
 func (f *facts) yes(s slot) bool {
 	n, ok := f.number(s)
-	return ok && n != 0
+	return ok && n != 0 || f.text(s) == "true"
 }

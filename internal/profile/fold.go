@@ -2,6 +2,7 @@ package profile
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,7 +171,7 @@ func sooner(t *time.Time, x time.Time) {
 }
 
 // did adds to what a person did by a name.
-func (b *batch) did(rec record, p *person, kind control.NameKind, name string, at time.Time, revenue float64) error {
+func (b *batch) did(rec record, p *person, kind control.NameKind, f *facts, name string, at time.Time, revenue float64) error {
 	n, err := b.name(rec, kind, name, "", 0)
 	if err != nil {
 		return err
@@ -185,17 +186,18 @@ func (b *batch) did(rec record, p *person, kind control.NameKind, name string, a
 	later(&e.Last, at)
 	e.Count++
 	e.Revenue += revenue
+	b.deed(rec, kind, n, f.text(appID), at, revenue)
 	return nil
 }
 
 func customEvent(b *batch, p *person, f *facts, at time.Time, rec record) error {
 	p.device(f)
-	return b.did(rec, p, control.NameEvent, f.text(eventName), at, 0)
+	return b.did(rec, p, control.NameEvent, f, f.text(eventName), at, 0)
 }
 
 func purchase(b *batch, p *person, f *facts, at time.Time, rec record) error {
 	amount, _ := f.number(price)
-	if err := b.did(rec, p, control.NameProduct, f.text(productID), at, amount); err != nil {
+	if err := b.did(rec, p, control.NameProduct, f, f.text(productID), at, amount); err != nil {
 		return err
 	}
 	p.device(f)
@@ -231,28 +233,32 @@ func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
 	p.UninstalledAt = time.Time{}
 	p.changed = true
 	app := f.text(appID)
+	rest := p.editRest()
+	b.add(rec, at, control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountSessions, Part: clean(app)}, 1, 0)
+	b.present(rec, "", &rest.Active, p.Sessions == 1, at)
 	if app == "" {
 		return nil
 	}
 	if _, err := b.name(rec, control.NameApp, app, "", 0); err != nil {
 		return err
 	}
-	rest := p.editRest()
 	ms := at.UnixMilli()
-	for i := range rest.Apps {
-		if a := &rest.Apps[i]; a.ID == app {
-			a.Sessions++
-			a.FirstUsed, a.LastUsed = min(a.FirstUsed, ms), max(a.LastUsed, ms)
-			return nil
-		}
+	i := slices.IndexFunc(rest.Apps, func(a control.AppUse) bool { return a.ID == app })
+	if i < 0 {
+		rest.Apps = newest(append(rest.Apps, control.AppUse{ID: app, Platform: f.text(platform), FirstUsed: ms, LastUsed: ms}))
+		i = len(rest.Apps) - 1
 	}
-	rest.Apps = newest(append(rest.Apps, control.AppUse{ID: app, Platform: f.text(platform), Sessions: 1, FirstUsed: ms, LastUsed: ms}))
+	a := &rest.Apps[i]
+	a.Sessions++
+	a.FirstUsed, a.LastUsed = min(a.FirstUsed, ms), max(a.LastUsed, ms)
+	b.present(rec, app, &a.Active, a.Sessions == 1, at)
 	return nil
 }
 
-func uninstall(_ *batch, p *person, _ *facts, at time.Time, _ record) error {
+func uninstall(b *batch, p *person, f *facts, at time.Time, rec record) error {
 	later(&p.UninstalledAt, at)
 	p.changed = true
+	b.add(rec, at, control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountUninstalls, Part: clean(f.text(appID))}, 1, 0)
 	return nil
 }
 

@@ -35,6 +35,8 @@ type people interface {
 	profile.Store
 	SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error)
 	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
+	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
+	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
 }
 
 const acme uint32 = 7

@@ -127,12 +127,7 @@ func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind contro
 
 // Names gives what a workspace's events have named, of one kind, by name.
 func (p *Profiles) Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error) {
-	out, err := list(p.s.reader(ctx), func(r scanner) (n control.Name, err error) {
-		var first, last int64
-		err = r.Scan(&n.ID, &n.Workspace, &n.Kind, &n.Name, &n.Title, &n.Parent, &first, &last)
-		n.FirstAt, n.LastAt = fromMillis(first), fromMillis(last)
-		return n, err
-	}, "SELECT id, workspace, kind, name, title, parent, first_at, last_at FROM people_names WHERE workspace = ? AND kind = ? ORDER BY name", workspace, uint8(kind))
+	out, err := list(p.s.reader(ctx), scanName, "SELECT "+nameColumns+" FROM people_names WHERE workspace = ? AND kind = ? ORDER BY name", workspace, uint8(kind))
 	return out, p.s.fail(err, "read names")
 }
 
@@ -165,7 +160,7 @@ func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 			return fault.New(fault.Stale, "", "people are not at offset %d of the log %s", b.From, b.Log)
 		}
 		w := batchWriter{c, b, map[string]*sql.Stmt{}}
-		for _, write := range []func() error{w.names, w.moves, w.people, w.attributes, w.events, w.messages, w.groups, w.days, w.identities, w.setAside} {
+		for _, write := range []func() error{w.names, w.moves, w.people, w.attributes, w.events, w.messages, w.groups, w.stats, w.identities, w.setAside} {
 			if err := write(); err != nil {
 				return err
 			}
@@ -329,17 +324,6 @@ func (w batchWriter) groups() error {
 		rows = append(rows, []any{g.Name, g.Person, g.Subscribed, millis(g.At)})
 	}
 	return w.put("INSERT INTO people_groups (name, person, subscribed, at) VALUES (?, ?, ?, ?)"+joinGroups, rows)
-}
-
-func (w batchWriter) days() error {
-	slices.SortFunc(w.b.Daily, func(a, b control.Daily) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Count, b.Count), cmp.Compare(a.Day, b.Day), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Variation, b.Variation))
-	})
-	var rows [][]any
-	for _, d := range w.b.Daily {
-		rows = append(rows, []any{d.Name, uint8(d.Count), d.Day, string(d.Channel), d.Variation, d.N, d.Revenue})
-	}
-	return w.put("INSERT INTO people_days (name, counter, day, channel, variation, n, revenue) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, counter, day, channel, variation) DO UPDATE SET n = people_days.n + excluded.n, revenue = people_days.revenue + excluded.revenue", rows)
 }
 
 // kept are the tables with a row for each person and name, what is in their rows, and how two people's are joined.

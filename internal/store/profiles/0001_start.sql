@@ -129,16 +129,16 @@ CREATE TABLE people_groups (
   PRIMARY KEY (name, person)
 ) STRICT, WITHOUT ROWID;
 
--- What is counted by day.
-CREATE TABLE people_days (
-  name      INTEGER NOT NULL,
-  counter   INTEGER NOT NULL,
-  day       INTEGER NOT NULL,
-  channel   TEXT    NOT NULL,
-  variation TEXT    NOT NULL,
-  n         INTEGER NOT NULL,
-  revenue   REAL    NOT NULL,
-  PRIMARY KEY (name, counter, day, channel, variation)
+-- What is counted, by hour or day. Rows of one name stand together and in the order of time.
+CREATE TABLE people_stats (
+  name    INTEGER NOT NULL, -- of people_names; the negative number of a workspace for what is counted of the whole
+  hour    INTEGER NOT NULL, -- since 1970 UTC; of what is kept by day the first of the day
+  counter INTEGER NOT NULL,
+  channel TEXT    NOT NULL, -- of messages
+  part    TEXT    NOT NULL, -- a variation, an app
+  n       INTEGER NOT NULL,
+  revenue REAL    NOT NULL,
+  PRIMARY KEY (name, hour, counter, channel, part)
 ) STRICT, WITHOUT ROWID;
 
 -- How many people a segment held on a day.

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package app
+
+// giveWay does nothing here: threads have no priority of their own.
+func giveWay() {}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestDaysAndHoursAreCountedFrom1970(t *testing.T) {
+	for text, want := range map[string][2]int32{
+		"1970-01-01T00:00:00Z": {0, 0}, "1969-12-31T23:59:59Z": {-1, -1}, "1969-12-31T00:00:00Z": {-1, -24}, "2026-11-22T01:30:00+02:00": {20778, 20778*24 + 23},
+	} {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int32{DayOf(at), HourOf(at)}; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+		if s := (Stat{Hour: want[1]}); s.Day() != want[0] || DayOf(DayStart(want[0])) != want[0] {
+			t.Errorf("%s: the hour is of day %d", text, s.Day())
+		}
+	}
+}
+
+// Somebody counts once on each day on which they were there, and once in each 30 days that hold such a day, in whatever
+// order the days are told.
+func TestActiveDaysCountOnceInAnyOrder(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 500 {
+		var a Active
+		there, daily, monthly := map[int32]bool{}, map[int32]int{}, map[int32]int{}
+		newest, start := int32(0), 20_000+r.Int32N(100)
+		for i := range 60 {
+			day := start + r.Int32N(int32(2*i+1))
+			if i > 0 && newest-day >= activeDays {
+				if news, from, until := a.Note(day); news || from != until {
+					t.Fatalf("seed %d: day %d is news %d days later", seed, day, newest-day)
+				}
+				continue
+			}
+			newest = max(newest, day)
+			news, from, until := a.Note(day)
+			if news == there[day] {
+				t.Fatalf("seed %d: day %d: news is %v", seed, day, news)
+			}
+			there[day] = true
+			if news {
+				daily[day]++
+			}
+			for d := from; d < until; d++ {
+				monthly[d]++
+			}
+		}
+		for d := start - 1; d < newest+40; d++ {
+			want := 0
+			for back := range int32(monthDays) {
+				if there[d-back] {
+					want = 1
+				}
+			}
+			if monthly[d] != want {
+				t.Fatalf("seed %d: on day %d they count %d times within a month, want %d; they were there on %v", seed, d, monthly[d], want, there)
+			}
+		}
+	}
+}
+
+func TestActiveDaysOfTwoAreJoined(t *testing.T) {
+	var a, b Active
+	a.Note(100)
+	a.Note(103)
+	b.Note(110)
+	b.Note(103)
+	both := a
+	both.Join(b)
+	b.Join(a)
+	if both != b || both.Day != 110 {
+		t.Fatalf("%+v and %+v", both, b)
+	}
+	for day, news := range map[int32]bool{100: false, 103: false, 110: false, 104: true} {
+		if got, _, _ := both.Note(day); got != news {
+			t.Errorf("day %d: news is %v", day, got)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/store"
+)
+
+func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
+	overBoth(t, func(t *testing.T, p *store.Profiles) {
+		ctx := t.Context()
+		at := time.UnixMilli(90_000_000).UTC() // in the second day
+		campaign := func(id int64, workspace uint32) control.Name {
+			return control.Name{ID: id, Workspace: workspace, Kind: control.NameCampaign, Name: "c1", Title: "Welcome", FirstAt: at, LastAt: at}
+		}
+		mail := control.MessageChannel(control.MediumEmail)
+		b := &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1, Names: []control.Name{campaign(1, 1), campaign(2, 2)},
+			Stats: []control.Stat{
+				{Name: 1, Hour: 24, Count: control.CountSent, Channel: mail, Part: "v1", N: 2}, {Name: 1, Hour: 0, Count: control.CountSent, Channel: mail, Part: "v1", N: 1},
+				{Name: 2, Hour: 24, Count: control.CountSent, Channel: mail, N: 7}, {Name: -1, Hour: 24, Count: control.CountMonthly, N: 3}, {Name: -2, Hour: 24, Count: control.CountMonthly, N: 5},
+			},
+			People: []*control.Person{
+				{Row: 1, New: true, Workspace: 1, ID: "a", CreatedAt: at, UpdatedAt: at}, {Row: 2, New: true, Workspace: 1, ID: "b", CreatedAt: at, UpdatedAt: at},
+			},
+			Messages: []control.PersonMessage{
+				{Name: 1, Person: 1, Variation: "v1", Flags: control.OpenedEmail | control.ClickedEmail, Opened: at, Clicked: at.Add(24 * time.Hour)},
+				{Name: 1, Person: 2, Variation: "v1", Flags: control.OpenedPush | control.ClickedOther, Opened: at, Clicked: at},
+			},
+		}
+		ok(t, p.Apply(ctx, b))
+		b = &control.PeopleBatch{Log: eventlog.ID{1}, From: 1, Next: 2, Stats: []control.Stat{
+			{Name: 1, Hour: 24, Count: control.CountSent, Channel: mail, Part: "v1", N: 4, Revenue: 1.5}, {Name: -1, Hour: 48, Count: control.CountMonthly, N: -1}}}
+		ok(t, p.Apply(ctx, b))
+
+		stats, err := p.Stats(ctx, 1, []int64{1, 2, -1, -2}, 24, 48)
+		ok(t, err)
+		equal(t, "stats", stats, []control.Stat{{Name: -1, Hour: 24, Count: control.CountMonthly, N: 3}, {Name: 1, Hour: 24, Count: control.CountSent, Channel: mail, Part: "v1", N: 6, Revenue: 1.5}})
+		sums, err := p.Sums(ctx, 1, control.NameCampaign, 0)
+		ok(t, err)
+		equal(t, "sums", sums, []control.Stat{{Name: 1, Count: control.CountSent, Channel: mail, N: 7, Revenue: 1.5}})
+		sums, err = p.Sums(ctx, 1, control.NameCampaign, 25)
+		ok(t, err)
+		equal(t, "sums of later hours", len(sums), 0)
+		for until, want := range map[int32]int64{24: 0, 25: 3, 49: 2} {
+			n, err := p.Total(ctx, 1, control.CountMonthly, "", until)
+			ok(t, err)
+			equal(t, "total", n, want)
+		}
+		firsts, err := p.Firsts(ctx, 1, 1, 24, 48)
+		ok(t, err)
+		equal(t, "firsts", firsts, []control.Stat{
+			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: mail, Part: "v1", N: 1},
+			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: "push", Part: "v1", N: 1},
+			{Name: 1, Hour: 24, Count: control.CountUniqueClicks, Part: "v1", N: 1},
+		})
+		firsts, err = p.Firsts(ctx, 2, 1, 0, 1000)
+		ok(t, err)
+		equal(t, "firsts of another workspace's campaign", len(firsts), 0)
+
+		name, err := p.Name(ctx, 2, control.NameCampaign, "c1")
+		ok(t, err)
+		equal(t, "name", name, campaign(2, 2))
+		_, err = p.Name(ctx, 1, control.NameCanvas, "c1")
+		equal(t, "a Canvas of that name", fault.CodeOf(err), fault.NotFound)
+	})
+}
