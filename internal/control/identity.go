@@ -3,6 +3,7 @@ package control
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // By what requests name people beside the identifiers that are kept: each is looked for in people as they stand.
@@ -41,4 +42,33 @@ func (i Identifier) AliasLabel() string {
 		return ""
 	}
 	return label
+}
+
+// maxEmail bounds addresses. Source: RFC 5321 §4.5.3.1.3.
+const maxEmail = 254
+
+// NormalEmail gives an address as people are found by it: in lower case, since nobody means two people by its case. false:
+// it is none.
+func NormalEmail(s string) (string, bool) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	local, domain, found := strings.Cut(s, "@")
+	return s, found && local != "" && domain != "" && !strings.Contains(domain, "@") && !strings.ContainsAny(s, " \t\r\n,;<>") && len(s) <= maxEmail && utf8.ValidString(s)
+}
+
+// NormalPhone gives a telephone number as people are found by it: digits, and a plus before them if there is one. false: it
+// is none.
+func NormalPhone(s string) (string, bool) {
+	s = strings.TrimSpace(s)
+	var b strings.Builder
+	for i, c := range s {
+		switch {
+		case c >= '0' && c <= '9', c == '+' && i == 0:
+			b.WriteRune(c)
+		case strings.ContainsRune(" -.()/\u00a0", c):
+		default:
+			return "", false
+		}
+	}
+	n := len(strings.TrimPrefix(b.String(), "+"))
+	return b.String(), n >= 3 && n <= 20
 }

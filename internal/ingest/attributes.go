@@ -36,10 +36,10 @@ type normalize func(json.RawMessage) (any, *problem)
 var standard = map[string]normalize{
 	"first_name": shortText, "last_name": shortText, "home_city": shortText, "image_url": longText,
 	"email": func(v json.RawMessage) (any, *problem) {
-		return textAs(v, email, "must be an e-mail address")
+		return textAs(v, control.NormalEmail, "must be an e-mail address")
 	},
 	"phone": func(v json.RawMessage) (any, *problem) {
-		return textAs(v, phone, "must be a telephone number, best as in E.164")
+		return textAs(v, control.NormalPhone, "must be a telephone number, best as in E.164")
 	},
 	"gender": func(v json.RawMessage) (any, *problem) {
 		return textAs(v, func(s string) (string, bool) {

@@ -207,21 +207,31 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 			return tooLong(eventlog.MaxBatchBytes)
 		}
 		q.holders.Add(1)
-		if _, err := q.in.append(t.ctx, &q.batch, q.appended); err != nil {
+		if err := t.append(q.appended); err != nil {
 			return err
-		}
-		if q.in.hooks.OnAccepted != nil && t.events > 0 {
-			q.in.hooks.OnAccepted(q.grant, t.events, size)
-		}
-	}
-	if len(t.moves) > 0 {
-		if err := q.in.people.store.MoveIdentities(t.ctx, q.grant.Workspace, t.moves); err != nil {
-			// The reader does the same when it comes to what was appended.
-			q.in.logger.Warn("identifiers follow a change of people later than their request", "workspace", q.grant.Workspace, "error", err)
 		}
 	}
 	q.noteRejected(t)
 	httpd.WriteJSON(w, status, body)
+	return nil
+}
+
+// append appends the batch, and then lets identifiers name whom it says; done as in Ingest.append.
+func (t *task) append(done func()) error {
+	q, size := t.q, t.q.batch.Size()
+	if _, err := q.in.append(t.ctx, &q.batch, done); err != nil {
+		return err
+	}
+	if q.in.hooks.OnAccepted != nil && t.events > 0 {
+		q.in.hooks.OnAccepted(q.grant, t.events, size)
+	}
+	if len(t.moves) == 0 {
+		return nil
+	}
+	if err := q.in.people.store.MoveIdentities(t.ctx, q.grant.Workspace, t.moves); err != nil {
+		// The reader does the same when it comes to what was appended.
+		q.in.logger.Warn("identifiers follow a change of people later than their request", "workspace", q.grant.Workspace, "error", err)
+	}
 	return nil
 }
 

@@ -570,3 +570,24 @@ Update {"external_user_id":"a","id":"e","time":0,"time_ms":0,"user_id":"p2","upd
 		}
 	}
 }
+
+func TestAPersonIsDeletedAsARequestWould(t *testing.T) {
+	o := openOffice(t)
+	o.know(control.Person{ID: "somebody", ExternalID: "a"}, externalID("a"))
+	for _, who := range []control.PersonID{"somebody", "nobody", "somebody"} { // of whom nobody knows any more, nothing is appended
+		if err := o.in.DeletePerson(t.Context(), 7, who); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := "UserDeleteRequest {\"id\":\"e1\",\"user_id\":\"somebody\",\"time\":0}\n" + `{"kind":"delete","person":"somebody","event":"e1"}`
+	if got := o.appended(0); !strings.HasPrefix(got, first) || strings.Contains(got, "nobody") {
+		t.Errorf("appended\n%s\nwant\n%s", got, first)
+	}
+	if known, err := o.people.Whom(t.Context(), 7, []control.Identifier{externalID("a")}); err != nil || len(known) > 0 {
+		t.Errorf("the external id still names %v, %v", known, err)
+	}
+	o.in.Close(t.Context())
+	if err := o.in.DeletePerson(t.Context(), 7, "somebody"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("while the server stops: %v", err)
+	}
+}

@@ -1,14 +1,17 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // maxLifecycle is how many things a request about who people are may ask for. Source: facts of these calls.
@@ -358,21 +361,40 @@ func readMerge(t *task) (job, error) {
 	return e, first(err, needOne(len(e.names), mergeNotArray))
 }
 
-func readDelete(t *task) (job, error) {
-	e := &errand{step: func(t *task, names []named) error {
-		k, there := t.one(names[0])
-		if !there {
-			return nil
-		}
-		id, p := t.event(map[string]any{"event_type": "users.UserDeleteRequest", "user_id": k.Person, "time": t.now.Unix()})
-		if p != nil {
-			return refusal(p.text)
-		}
-		t.done++
-		t.change(control.PersonChange{Kind: control.PersonDelete, Person: k.Person, Event: id})
-		t.move(control.IdentityMove{From: k.Person})
+// deleteOne deletes somebody.
+func deleteOne(t *task, names []named) error {
+	k, there := t.one(names[0])
+	if !there {
 		return nil
-	}}
+	}
+	id, p := t.event(map[string]any{"event_type": "users.UserDeleteRequest", "user_id": k.Person, "time": t.now.Unix()})
+	if p != nil {
+		return refusal(p.text)
+	}
+	t.done++
+	t.change(control.PersonChange{Kind: control.PersonDelete, Person: k.Person, Event: id})
+	t.move(control.IdentityMove{From: k.Person})
+	return nil
+}
+
+// DeletePerson appends that somebody is deleted, as a request to DeletePath does; of whom nobody knows, nothing.
+//
+// Durable: when err is nil. Errors: as AppendControl.
+func (in *Ingest) DeletePerson(ctx context.Context, workspace uint32, who control.PersonID) error {
+	const op = "delete person"
+	q := &request{in: in, reader: event.NewReader(in.cat), grant: control.Grant{Workspace: workspace}}
+	q.batch.Reset(eventlog.Header{Workspace: workspace, Kind: eventlog.Events})
+	t := &task{q: q, people: &in.people, ctx: context.WithoutCancel(ctx), now: time.Now()}
+	e := errand{names: [][]named{{{Identifier: control.Identifier{Kind: control.ByPerson, Value: string(who)}}}}, step: deleteOne}
+	defer in.people.lock(workspace, true)()
+	if err := e.run(t); err != nil || q.batch.Count() == 0 {
+		return fault.Wrap(err, op)
+	}
+	return fault.Wrap(t.append(func() {}), op)
+}
+
+func readDelete(t *task) (job, error) {
+	e := &errand{step: deleteOne}
 	for _, x := range []struct {
 		array string
 		read  func(json.RawMessage) (named, *problem)

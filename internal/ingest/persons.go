@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
@@ -80,11 +79,8 @@ type named struct {
 // kindPushToken makes people of push tokens that came without anybody. It is kept nowhere.
 const kindPushToken control.IdentifierKind = 200
 
-// Bounds of identifiers. Source of the first: the vendor's limit of external ids; of the second: RFC 5321 §4.5.3.1.3.
-const (
-	maxIdentifier = 997
-	maxEmail      = 254
-)
+// maxIdentifier bounds identifiers. Source: the vendor's limit of external ids.
+const maxIdentifier = 997
 
 const anIdentifier = "'external_id' or 'user_alias' or 'braze_id' or 'email' or 'phone' is required"
 
@@ -116,11 +112,11 @@ func (n named) of(kind control.IdentifierKind, field string, raw json.RawMessage
 	}
 	switch kind {
 	case control.ByEmail:
-		if s, ok = email(s); !ok {
+		if s, ok = control.NormalEmail(s); !ok {
 			return n, wrong(field, event.CodeOutOfRange, "'email' must be an e-mail address")
 		}
 	case control.ByPhone:
-		if s, ok = phone(s); !ok {
+		if s, ok = control.NormalPhone(s); !ok {
 			return n, wrong(field, event.CodeOutOfRange, "'phone' must be a telephone number, best as in E.164")
 		}
 	}
@@ -167,30 +163,6 @@ func (n named) ruled(o object, p *problem) (named, *problem) {
 		seen[i/2] = true
 	}
 	return n, nil
-}
-
-// email gives an address as it is kept: in lower case, since nobody means two people by its case.
-func email(s string) (string, bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	local, domain, found := strings.Cut(s, "@")
-	return s, found && local != "" && domain != "" && !strings.Contains(domain, "@") && !strings.ContainsAny(s, " \t\r\n,;<>") && len(s) <= maxEmail && utf8.ValidString(s)
-}
-
-// phone gives a number as it is kept: digits, and a plus before them if there is one.
-func phone(s string) (string, bool) {
-	s = strings.TrimSpace(s)
-	var b strings.Builder
-	for i, c := range s {
-		switch {
-		case c >= '0' && c <= '9', c == '+' && i == 0:
-			b.WriteRune(c)
-		case strings.ContainsRune(" -.()/\u00a0", c):
-		default:
-			return "", false
-		}
-	}
-	n := len(strings.TrimPrefix(b.String(), "+"))
-	return b.String(), n >= 3 && n <= 20
 }
 
 // look finds whom identifiers name; one answers from it.
