@@ -46,6 +46,9 @@ type Rules struct {
 	Zone        string  `json:"zone" doc:"Likewise."`
 	TestCap     int     `json:"test_cap" doc:"How many events the test connectors of a workspace deliver in a time."`
 	TestWindow  float64 `json:"test_window_seconds" doc:"That time."`
+
+	LogRetention float64 `json:"log_retention_seconds" doc:"How long the log keeps events at least: longer while a connector waits to deliver them."`
+	Profiles     bool    `json:"profiles" doc:"Whether profiles are kept of the people whom events are about."`
 }
 
 // Notice is something that people were told.

@@ -40,7 +40,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	cfg := web.Config{
 		Version: s.console.Version, Secure: s.cfg.Server.TLSCertFile != "" || strings.HasPrefix(s.cfg.Server.BaseURL, "https:"),
 		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit,
-		TestCap: s.cfg.Delivery.TestCap, TestWindow: s.cfg.Delivery.TestCapWindow,
+		TestCap: s.cfg.Delivery.TestCap, TestWindow: s.cfg.Delivery.TestCapWindow, Retention: s.cfg.Log.Retention,
 	}
 	if o := s.cfg.OIDC; o.Issuer != "" {
 		cfg.OIDC = web.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, BaseURL: s.URL}
@@ -54,7 +54,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	}
 	if s.profiles != nil {
-		deps.Profiles = s.profiles
+		deps.Profiles, deps.ProfileLag, deps.Erase = s.profiles, s.profileLag, s.erasePerson
 	}
 	s.api, err = web.New(cfg, deps)
 	if err == nil {
@@ -116,6 +116,30 @@ func (s *system) held() map[control.ConnectorID]web.Waiting {
 		all[st.Row.Lane.Connector] = x
 	}
 	return all
+}
+
+// profileLag says how far profiles are behind, if this process keeps them up.
+func (s *system) profileLag() (lag client.ProfileLag, known bool) {
+	w := s.working.Load()
+	if w == nil {
+		return lag, false
+	}
+	at, known := w.follower.status()
+	_, head := w.log.Bounds()
+	lag.Events = max(0, int64(head-at.Next))
+	if !at.Since.IsZero() {
+		lag.Seconds = max(0, time.Since(at.Since).Seconds())
+	}
+	return lag, known
+}
+
+// erasePerson deletes a person. Errors: unavailable in a process that does not own the log.
+func (s *system) erasePerson(ctx context.Context, workspace uint32, who control.PersonID) error {
+	w := s.working.Load()
+	if w == nil {
+		return s.waiting.Load()
+	}
+	return w.ingest.DeletePerson(ctx, workspace, who)
 }
 
 // machine says what the installation runs on. What concerns the log is zero in a process that does not own it.

@@ -83,6 +83,7 @@ type working struct {
 	ingest   *ingest.Ingest
 	delivery *delivery.Manager
 	events   http.Handler
+	follower *follower
 	calls    map[string]http.Handler // the vendor's, by address
 }
 
@@ -315,7 +316,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	deliver, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDelivery()
 	var errands, leasing sync.WaitGroup // errands end before ingest does, since they append
-	w := &working{log: log, ingest: in, delivery: manager, events: in.Events()}
+	w := &working{log: log, ingest: in, delivery: manager, follower: follower, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
 		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, Sizes: s.profiles.SegmentSizes}))

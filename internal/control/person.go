@@ -213,6 +213,19 @@ type PersonMessage struct {
 	Received, Opened, Clicked, Entered, Exited time.Time
 }
 
+// Had is what a person had of a campaign, a Canvas or a step.
+type Had struct {
+	Of   Name
+	Deed PersonMessage
+}
+
+// GroupWish is what a person wants of the subscription group with an id.
+type GroupWish struct {
+	ID         string
+	Subscribed bool
+	At         time.Time
+}
+
 // PersonGroup is what a person wants of a subscription group.
 type PersonGroup struct {
 	Name, Person int64

@@ -45,13 +45,13 @@ type Store interface {
 	SaveDraft(ctx context.Context, d Draft) error
 	DeleteDraft(ctx context.Context, workspace uint32, id ConnectorID) error
 
-	// Note writes the entry that ctx has, and nothing else.
-	Note(ctx context.Context) error
-
 	Segment(ctx context.Context, workspace uint32, id SegmentID) (Segment, error)
 	CreateSegment(ctx context.Context, s Segment) error
 	UpdateSegment(ctx context.Context, s Segment) error
 	DeleteSegment(ctx context.Context, workspace uint32, id SegmentID) error
+
+	// Note writes the entry that ctx has, and nothing else.
+	Note(ctx context.Context) error
 
 	DataExport(ctx context.Context, workspace uint32) (DataExport, error)
 	DataExportAccess(ctx context.Context, workspace uint32) (Access, error)

@@ -230,6 +230,10 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	ok(t, err)
 	ok(t, b.DeleteWebhook(ctx, ws.Number, made.ID))
 
+	ok(t, b.FindPerson(ctx, ws.Number, "email"))
+	ok(t, b.LookAtPerson(ctx, ws.Number, "p-1"))
+	ok(t, b.ErasePerson(ctx, ws.Number, "p-2", func() error { return nil }))
+
 	for _, secret := range []string{"ACME_PRODUCER_KEY", "OTHER_PRODUCER_KEY"} { // the key is made, then its secret replaced
 		m, err := control.ParseManifest("apply.yaml", []byte(`workspaces: [{name: acme, api_keys: [{name: producer, scopes: events.write, secret_env: `+secret+`}]}]`),
 			func(name string) (string, bool) { return strings.ToLower(name) + "-" + s1, true }, nil)
@@ -268,6 +272,7 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		`webhook.save https://hooks.example/1:  → {"kinds":[],"url":"https://hooks.example/1"}`,
 		`webhook.save https://hooks.example/1: {"secret":` + redacted + `} → {"secret":` + redacted + `}`,
 		`webhook.create https://hooks.example/2:  → {`, `webhook.delete https://hooks.example/2: {`,
+		`person.search :  → {"by":"email"}`, `person.look p-1:  → {}`, `person.erase p-2:  → {}`,
 		`api_key.create producer:  → {"expires_at":"never",`,
 		`api_key.edit producer: {"secret":` + redacted + `} → {"secret":` + redacted + `}`,
 	} {

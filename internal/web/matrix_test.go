@@ -30,6 +30,7 @@ func (w *world) examples() map[string]func(who string) example {
 	maps.Copy(all, w.planeExamples())
 	maps.Copy(all, w.numberExamples())
 	maps.Copy(all, w.segmentExamples())
+	maps.Copy(all, w.personExamples())
 	return all
 }
 

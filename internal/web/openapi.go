@@ -53,6 +53,7 @@ var groups = []struct{ name, about string }{
 	{"data-export", "The bucket for what is exported on demand."},
 	{"segments", "Filters of people that were saved, and of what filters are made."},
 	{"policies", "What the customer's side has to allow."},
+	{"people", "The people whom events are about, and what is kept of each."},
 	{"notices", "What people were told, and webhooks."},
 	{"catalogue", "Types of events."},
 	{"work", "Checks and jobs that go on after their answer."},

@@ -17,6 +17,12 @@ type Profiles interface {
 	SegmentSizes(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
 	LastSizes(ctx context.Context, workspace uint32) (map[control.SegmentID]control.DaySize, error)
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
+
+	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)
+	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
+	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
+	Had(ctx context.Context, who *control.Person) ([]control.Had, error)
+	Groups(ctx context.Context, who *control.Person) ([]control.GroupWish, error)
 }
 
 // profiles gives what is kept of people. Errors: not_found: this installation keeps nothing of them.

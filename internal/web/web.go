@@ -35,6 +35,7 @@ type Config struct {
 
 	GracePeriod time.Duration // that events of a failing connector are kept
 	PauseLimit  time.Duration // likewise of a paused one
+	Retention   time.Duration // that the log keeps events for, at least
 	TestCap     int           // events that the test connectors of a workspace deliver in TestWindow
 	TestWindow  time.Duration
 }
@@ -63,8 +64,11 @@ type Deps struct {
 	Stopping  <-chan struct{}                                           // closed when the server begins to stop: who waits for an hour is answered
 	Machine   func(context.Context) (client.Installation, error)
 	Profiles  Profiles // nil: nothing is kept of people
-	IDs       IDs
-	Logger    *slog.Logger
+	// ProfileLag says how far profiles are behind, if this process keeps them up; Erase deletes a person as /users/delete does.
+	ProfileLag func() (client.ProfileLag, bool)
+	Erase      func(ctx context.Context, workspace uint32, who control.PersonID) error
+	IDs        IDs
+	Logger     *slog.Logger
 }
 
 // Store is what pages and API read. See room store for errors; every method keeps to the workspace that it is given.
@@ -150,6 +154,7 @@ func (a *api) routes() []route {
 		a.webhookRoutes(),
 		a.catalogueRoutes(),
 		a.jobRoutes(),
+		a.personRoutes(),
 		a.applyRoutes(),
 	)
 }

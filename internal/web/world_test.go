@@ -36,7 +36,9 @@ type world struct {
 	globex  control.Workspace
 
 	bucket     *buckettest.Memory // every connector's
-	statements atomic.Int64       // of SQL
+	profiles   keptPeople
+	erased     []control.PersonID
+	statements atomic.Int64 // of SQL
 }
 
 // The people of a world, by what their addresses begin with.
@@ -55,7 +57,7 @@ var everybody = []string{viewer, exporter, editor, admin, stranger, installer}
 // newWorld makes a world that answers the table of the API, or rows in its place. A change of cfg comes by change.
 func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 	t.Helper()
-	w := &world{t: t, bucket: buckettest.NewMemory()}
+	w := &world{t: t, bucket: buckettest.NewMemory(), profiles: storetest.OpenProfiles(t)}
 	s := storetest.Open(t, func(string) { w.statements.Add(1) })
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
@@ -66,7 +68,7 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 		return fault.New(fault.Unavailable, "", "There is no mail server.")
 	}})
 	cfg := Config{}
-	deps := Deps{Profiles: storetest.OpenProfiles(t), People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler), Open: w.bucket.Open,
+	deps := Deps{Profiles: w.profiles, ProfileLag: func() (client.ProfileLag, bool) { return client.ProfileLag{Events: 3, Seconds: 1.5}, true }, Erase: w.erase, People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler), Open: w.bucket.Open,
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil },
 		Account: func(context.Context) (string, error) { return "123456789012", nil }, Call: func(context.Context, control.Webhook) error { return nil },
@@ -103,6 +105,11 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 		must(t, err)
 	}
 	return w
+}
+
+func (w *world) erase(_ context.Context, _ uint32, who control.PersonID) error {
+	w.erased = append(w.erased, who)
+	return nil
 }
 
 func must(t *testing.T, err error) {
