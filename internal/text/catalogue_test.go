@@ -40,7 +40,7 @@ var without = []string{
 }
 
 // same are words that are theirs in another language too.
-var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance", "Webhook", "Webhooks", "Editor", "No", "Currents", "Canvas", "e-mail"}
+var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance", "Webhook", "Webhooks", "Editor", "No", "Currents", "e-mail", "E-mail", "Banner", "Canvas", "Token", "App", "Apps"}
 
 // beside are keys of a family's prefix that are named in full.
 var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types", "notice.dropped.deleted",

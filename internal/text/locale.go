@@ -66,6 +66,24 @@ func (l Language) Number(n int64) string {
 	return b.String()
 }
 
+// Amount writes a sum of money with two decimals: 1,234.50 in English, 1.234,50 in the others.
+func (l Language) Amount(x float64) string {
+	s := strconv.FormatFloat(x, 'f', 2, 64)
+	n, err := strconv.ParseInt(s[:len(s)-3], 10, 64)
+	if err != nil { // more than anybody spends
+		return s
+	}
+	sign := ""
+	if n == 0 && s[0] == '-' {
+		sign = "-"
+	}
+	point := ","
+	if l.known() == English {
+		point = "."
+	}
+	return sign + l.Number(n) + point + s[len(s)-2:]
+}
+
 // Short writes n in three or four characters of digits, for axes: 1.5K, 20M in English, 1,5 mil, 20 mi in Portuguese.
 // What it leaves out is cut off. Source: Unicode CLDR 48, short compact decimal formats.
 func (l Language) Short(n int64) string {

@@ -92,6 +92,23 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+func TestAmounts(t *testing.T) {
+	for _, row := range []struct {
+		n          float64
+		en, pt, es string
+	}{
+		{0, "0.00", "0,00", "0,00"},
+		{1234.5, "1,234.50", "1.234,50", "1234,50"},
+		{-0.25, "-0.25", "-0,25", "-0,25"},
+		{-12480.999, "-12,481.00", "-12.481,00", "-12.481,00"},
+		{1e21, "1000000000000000000000.00", "1000000000000000000000.00", "1000000000000000000000.00"},
+	} {
+		if en, pt, es := English.Amount(row.n), Portuguese.Amount(row.n), Spanish.Amount(row.n); en != row.en || pt != row.pt || es != row.es {
+			t.Errorf("%v: %q %q %q, want %q %q %q", row.n, en, pt, es, row.en, row.pt, row.es)
+		}
+	}
+}
+
 func TestBytes(t *testing.T) {
 	for _, row := range []struct {
 		n      int64

@@ -17,6 +17,7 @@ var deeds = map[string]string{
 	"connector.launch": "page.deed_connector_launch", "connector.edit": "page.deed_connector_edit", "connector.pause": "page.deed_connector_pause", "connector.resume": "page.deed_connector_resume",
 	"connector.upgrade": "page.deed_connector_upgrade", "connector.delete": "page.deed_connector_delete", "connector.look": "page.deed_connector_look", "segment.create": "page.deed_segment_create", "segment.update": "page.deed_segment_update", "segment.delete": "page.deed_segment_delete", "segment.look": "page.deed_segment_look",
 	"connector.replay": "page.deed_connector_replay", "connector.test_events": "page.deed_connector_test",
+	"person.search": "page.deed_person_search", "person.look": "page.deed_person_look", "person.erase": "page.deed_person_erase",
 	"data_export.save": "page.deed_export_save", "data_export.unlink": "page.deed_export_unlink",
 	"draft.save": "page.deed_draft_save", "draft.delete": "page.deed_draft_delete",
 	"invitation.create": "page.deed_invitation_create", "invitation.revoke": "page.deed_invitation_revoke",
@@ -33,7 +34,7 @@ type kindOfThing struct{ name, key string }
 // kindsOfThings are those of a workspace.
 var kindsOfThings = []kindOfThing{
 	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"member", "page.kind_of_member"},
-	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"workspace", "page.kind_of_workspace"},
+	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"}, {"workspace", "page.kind_of_workspace"},
 }
 
 // difference is a field of a thing before and after a change. Where it was made there is no before, where it is gone no

@@ -42,9 +42,19 @@ type world struct {
 		SaveHealth(ctx context.Context, h control.Health) error
 	}
 
+	profiles keptPeople
+	lag      client.ProfileLag                            // of profiles
+	erased   []control.PersonID                           // by pages
 	later    time.Duration                                // that the clock of sessions is ahead
 	rejected []control.Rejection                          // of every key
 	call     func(context.Context, control.Webhook) error // nil: taken
+}
+
+func (w *world) erase(_ context.Context, workspace uint32, who control.PersonID) error {
+	if workspace == w.acme.Number {
+		w.erased = append(w.erased, who)
+	}
+	return nil
 }
 
 // at is the address of a page of acme.
@@ -66,13 +76,13 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
 	plane := &control.Plane{Store: s, Catalogue: types}
-	w := &world{t: t, store: s}
+	w := &world{t: t, store: s, profiles: storetest.OpenProfiles(t)}
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
 		Now: func() time.Time { return time.Now().Add(w.later) },
 		Send: func(context.Context, control.Letter) error {
 			return fault.New(fault.Unavailable, "", "There is no mail server.")
 		}})
-	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: storetest.OpenProfiles(t), People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, Retention: 72 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: w.profiles, ProfileLag: func() (client.ProfileLag, bool) { return w.lag, true }, Erase: w.erase, People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},
 		Call: func(ctx context.Context, h control.Webhook) error {
 			if w.call == nil {
