@@ -138,7 +138,8 @@ type Check struct {
 	Changes   []string       `json:"changes,omitempty" doc:"What an edit changed, in words."`
 	Error     *Error         `json:"error,omitempty" doc:"Why it failed."`
 	Asked     *ConnectorEdit `json:"asked,omitempty" doc:"What a launch or an edit that failed was to do, without its secret."`
-	Note      string         `json:"note,omitempty" doc:"While it waits for a server that works on the log."`
+	Note      string         `json:"note,omitempty" doc:"Why it waits, where that is not only its turn: no server works on the log, or other checks go first."`
+	Behind    string         `json:"behind,omitempty" doc:"Id of the check that goes first, while this one waits for it."`
 	CreatedAt time.Time      `json:"created_at"`
 	DoneAt    *time.Time     `json:"done_at,omitempty"`
 

@@ -231,6 +231,11 @@ func (c *Client) ListDataExportChecks(ctx context.Context, workspace string) ite
 	return list[PastCheck](ctx, c, get(path("/workspaces/%s/data-export/checks", workspace)).told(c))
 }
 
+// ListOpenChecks lists the checks that have not ended, oldest first; of one connector, unless that is empty.
+func (c *Client) ListOpenChecks(ctx context.Context, workspace, connector string) iter.Seq2[Check, error] {
+	return list[Check](ctx, c, get(path("/workspaces/%s/checks", workspace)).with(map[string]string{"connector": connector}).told(c))
+}
+
 // GetCheck says how far a check is.
 func (c *Client) GetCheck(ctx context.Context, id string) (Check, error) {
 	return ask[Check](ctx, c, get(path("/checks/%s", id)).told(c))

@@ -33,7 +33,7 @@ func (c *Client) ListInvitations(ctx context.Context, workspace string) iter.Seq
 
 // Invite asks somebody to join a workspace.
 func (c *Client) Invite(ctx context.Context, workspace string, in Invite) (InvitationIssued, error) {
-	return ask[InvitationIssued](ctx, c, create(path("/workspaces/%s/invitations", workspace), in))
+	return ask[InvitationIssued](ctx, c, create(path("/workspaces/%s/invitations", workspace), in).told(c))
 }
 
 // RevokeInvitation takes an invitation back.
@@ -103,7 +103,7 @@ func (c *Client) ListInstallationInvitations(ctx context.Context) iter.Seq2[Invi
 
 // InviteAdministrator asks somebody to be installation administrator.
 func (c *Client) InviteAdministrator(ctx context.Context, in AdministratorInvite) (InvitationIssued, error) {
-	return ask[InvitationIssued](ctx, c, create("/installation/invitations", in))
+	return ask[InvitationIssued](ctx, c, create("/installation/invitations", in).told(c))
 }
 
 // RevokeInstallationInvitation takes such an invitation back.

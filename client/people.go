@@ -36,6 +36,7 @@ type MeEdit struct {
 // SignInWays are how people can sign in beside their password.
 type SignInWays struct {
 	Elsewhere string `json:"elsewhere,omitempty" doc:"Where a browser goes to sign in at the OpenID Connect provider; absent: there is none."`
+	First     bool   `json:"first,omitempty" doc:"There is no installation administrator yet: who opens the link in the server's log becomes the first."`
 }
 
 // SignIn is what a member signs in with.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,10 +17,6 @@ import (
 
 // jobEvery is how soon a job is taken up that another process was asked for; one of this process is at once.
 const jobEvery = time.Second
-
-// jobsAtOnce is how many jobs of one workspace are under way at once: a check may take minutes, and nobody's checks hold
-// up those of others.
-const jobsAtOnce = 4
 
 // testEventsResult is what comes out of a job that sends test events.
 type testEventsResult struct {
@@ -47,33 +42,10 @@ type busy struct {
 	taken map[string]bool // what one at a time works on
 }
 
-// owner is for whom a job is done, of whom jobsAtOnce are under way.
-func owner(j control.Job) string {
-	if j.Workspace == 0 {
-		return "member " + string(j.Actor.Member)
-	}
-	return fmt.Sprint("workspace ", j.Workspace)
-}
-
-// exclusive is what a job needs for itself; empty: nothing.
-func exclusive(j control.Job) string {
-	switch j.Kind {
-	case control.JobReplay:
-		return "replay" // each reads the log and fills memory
-	case control.JobLaunch, control.JobEdit:
-		return "connector " + string(j.Connector) // the second is meant for what the first makes of it
-	case control.JobExportSave:
-		return fmt.Sprint("data export ", j.Workspace)
-	case control.JobApply:
-		return "apply " + owner(j)
-	}
-	return ""
-}
-
 // take begins j, unless it was begun or has to wait.
 func (b *busy) take(j control.Job) bool {
-	who, what := owner(j), exclusive(j)
-	if b.begun[j.ID] || b.of[who] >= jobsAtOnce || b.taken[what] {
+	who, what := j.Owner(), j.Exclusive()
+	if b.begun[j.ID] || b.of[who] >= control.JobsAtOnce || b.taken[what] {
 		return false
 	}
 	b.begun[j.ID] = true
@@ -85,10 +57,10 @@ func (b *busy) take(j control.Job) bool {
 }
 
 func (b *busy) leave(j control.Job) {
-	if b.of[owner(j)]--; b.of[owner(j)] == 0 {
-		delete(b.of, owner(j))
+	if b.of[j.Owner()]--; b.of[j.Owner()] == 0 {
+		delete(b.of, j.Owner())
 	}
-	delete(b.taken, exclusive(j))
+	delete(b.taken, j.Exclusive())
 }
 
 // runJobs does what is asked for by others than the process that owns the log, until ctx ends. A job that was under

@@ -118,14 +118,14 @@ func TestSlowChecksOfOneCustomerHoldUpNobodyElse(t *testing.T) {
 			return passing(ctx, in)
 		}
 		var theirs []control.Job
-		for i := range jobsAtOnce + 2 {
+		for i := range control.JobsAtOnce + 2 {
 			theirs = append(theirs, e.launch(7, fmt.Sprint("slow", i), "slow-bucket"))
 		}
 		defer e.work()()
-		e.become(theirs[jobsAtOnce-1], control.JobRunning)
+		e.become(theirs[control.JobsAtOnce-1], control.JobRunning)
 		e.become(e.launch(8, "quick", "quick-bucket"), control.JobDone)
-		if n := slow.Load(); n != jobsAtOnce {
-			t.Errorf("%d checks of one workspace at once, want %d", n, jobsAtOnce)
+		if n := slow.Load(); n != control.JobsAtOnce {
+			t.Errorf("%d checks of one workspace at once, want %d", n, control.JobsAtOnce)
 		}
 		close(open)
 		for _, j := range theirs {

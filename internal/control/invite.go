@@ -210,7 +210,7 @@ func (p *People) newcomer(ctx context.Context, token secret.Value, in Newcomer) 
 		return t, Member{}, err
 	}
 	if t.Kind == TicketFirst {
-		some, err := p.administrated(ctx)
+		some, err := p.Administrated(ctx)
 		if err != nil {
 			return t, Member{}, err
 		}
@@ -302,8 +302,8 @@ func atLeast(had, next Membership) Membership {
 	return next
 }
 
-// administrated reports whether there is an installation administrator.
-func (p *People) administrated(ctx context.Context) (bool, error) {
+// Administrated reports whether there is an installation administrator.
+func (p *People) Administrated(ctx context.Context) (bool, error) {
 	all, err := p.cfg.Store.Members(ctx)
 	return slices.ContainsFunc(all, func(m Member) bool { return m.Installation }), err
 }
@@ -312,7 +312,7 @@ func (p *People) administrated(ctx context.Context) (bool, error) {
 // while there is one. It replaces the one that was given before.
 func (p *People) FirstLink(ctx context.Context) (link secret.Value, needed bool, err error) {
 	const op = "make the link of the first start"
-	some, err := p.administrated(ctx)
+	some, err := p.Administrated(ctx)
 	if err != nil || some {
 		return secret.Value{}, false, fault.Wrap(err, op)
 	}

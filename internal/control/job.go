@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -22,6 +23,33 @@ type Job struct {
 	Failure   *fault.Error
 	CreatedAt time.Time
 	DoneAt    time.Time
+}
+
+// JobsAtOnce is how many jobs of one workspace are under way at once: a check may take minutes, and nobody's checks hold
+// up those of others.
+const JobsAtOnce = 4
+
+// Owner is for whom a job is done, of whom JobsAtOnce are under way.
+func (j Job) Owner() string {
+	if j.Workspace == 0 {
+		return "member " + string(j.Actor.Member)
+	}
+	return fmt.Sprint("workspace ", j.Workspace)
+}
+
+// Exclusive is what a job needs for itself, so that another that needs it waits; empty: nothing.
+func (j Job) Exclusive() string {
+	switch j.Kind {
+	case JobReplay:
+		return "replay" // each reads the log and fills memory
+	case JobLaunch, JobEdit:
+		return "connector " + string(j.Connector) // the second is meant for what the first makes of it
+	case JobExportSave:
+		return fmt.Sprint("data export ", j.Workspace)
+	case JobApply:
+		return "apply " + j.Owner()
+	}
+	return ""
 }
 
 // JobKind is what a job does.

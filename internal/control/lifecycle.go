@@ -90,6 +90,9 @@ func (p *Plane) Replay(ctx context.Context, workspace uint32, id ConnectorID, r 
 	if r.From.IsZero() {
 		problems = append(problems, fault.Field("from", "required", "field.from_needed", "The time from which on is needed."))
 	}
+	if r.From.After(p.now()) {
+		problems = append(problems, fault.Field("from", "out_of_range", "field.replay_future", "This time has yet to come: nothing was accepted then."))
+	}
 	if !r.Until.IsZero() && !r.Until.After(r.From) {
 		problems = append(problems, fault.Field("until", "out_of_range", "field.until", "The end lies after the beginning."))
 	}

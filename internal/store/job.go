@@ -139,6 +139,13 @@ func (s *Store) WaitingJobs(ctx context.Context) ([]control.Job, error) {
 	return jobs, s.fail(err, op)
 }
 
+// OpenJobs gives the jobs of a workspace that wait or run, oldest first, without what they are to do.
+func (s *Store) OpenJobs(ctx context.Context, workspace uint32) ([]control.Job, error) {
+	jobs, err := list(s.reader(ctx), s.scanJob, "SELECT id, kind, workspace, connector, NULL, actor, state, progress, NULL, error, created_at, done_at FROM jobs "+
+		"WHERE workspace = ? AND state IN ('waiting', 'running') ORDER BY id", workspace)
+	return jobs, s.fail(err, "list open jobs")
+}
+
 // SaveJob writes state, result, error and end of a job; its parameters are erased once it is done or has failed.
 // Errors: not_found.
 func (s *Store) SaveJob(ctx context.Context, j control.Job) error {

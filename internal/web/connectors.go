@@ -45,6 +45,7 @@ type FlowStore interface {
 	MarkNoticesRead(ctx context.Context, workspace uint32, id control.MemberID, upTo int64) error
 	Webhooks(ctx context.Context, workspace uint32) ([]control.Webhook, error)
 	FindJob(ctx context.Context, id int64) (control.Job, error)
+	OpenJobs(ctx context.Context, workspace uint32) ([]control.Job, error)
 	TakeResult(ctx context.Context, id int64, left json.RawMessage) (json.RawMessage, error)
 	Worked(ctx context.Context) (bool, error)
 }

@@ -89,6 +89,7 @@ func (a *api) resetTwoFactor(c *call, in memberIn) (none, error) {
 }
 
 type inviteAdministratorIn struct {
+	spoken
 	Body client.AdministratorInvite `body:""`
 }
 

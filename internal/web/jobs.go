@@ -3,7 +3,9 @@ package web
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/bucket"
@@ -17,6 +19,8 @@ func (a *api) jobRoutes() []route {
 	return []route{
 		{name: "getCheck", method: http.MethodGet, path: "/checks/{check}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
 			summary: "Says how far a check is, and what waits for it.", op: op(a.getCheck)},
+		{name: "listOpenChecks", method: http.MethodGet, path: "/workspaces/{workspace}/checks", right: control.RightView, group: "work", status: http.StatusOK,
+			summary: "Lists the checks that have not ended, and what waits for them, oldest first.", op: op(a.listOpenChecks)},
 		{name: "getJob", method: http.MethodGet, path: "/jobs/{job}", right: control.RightSignedIn, group: "work", status: http.StatusOK,
 			summary: "Says how far a job is, and what came of it. API keys that an apply made are shown once, to the first who asks with a session or a token that may change things.", op: op(a.getJob)},
 	}
@@ -60,6 +64,26 @@ func (a *api) getCheck(c *call, in checkIn) (client.Check, error) {
 		return client.Check{}, err
 	}
 	return a.showCheck(c, j)
+}
+
+type openChecksIn struct {
+	spoken
+	Connector control.ConnectorID `query:"connector" doc:"Only those of this connector."`
+}
+
+func (a *api) listOpenChecks(c *call, in openChecksIn) (out client.Page[client.Check], err error) {
+	all, err := a.deps.Store.OpenJobs(c, c.workspace.Number)
+	if err != nil {
+		return out, err
+	}
+	jobs := slices.DeleteFunc(all, func(j control.Job) bool { return !isCheck(j.Kind) || in.Connector != "" && j.Connector != in.Connector })
+	var failed error
+	out, err = whole(jobs, nil, func(j control.Job) client.Check {
+		shown, err := a.showCheck(c, j)
+		failed = errors.Join(failed, err)
+		return shown
+	})
+	return out, errors.Join(err, failed)
 }
 
 type jobIn struct {
@@ -133,20 +157,43 @@ func (a *api) began(c *call, id int64, err error) (client.Job, error) {
 
 var noServer = fault.Message{Key: "check.no_server", Text: "No server works on the log at the moment. This is done as soon as one does."}
 
-// note says why j waits, where that is not only its turn.
-func (a *api) note(c *call, j control.Job) (string, error) {
+// note says why j waits, where that is not only its turn, and which job goes first if it is one of the workspace; 0: none.
+func (a *api) note(c *call, j control.Job) (why string, first int64, err error) {
 	if j.State != control.JobWaiting {
-		return "", nil
+		return "", 0, nil
 	}
 	worked, err := a.deps.Store.Worked(c)
-	if err != nil || worked {
-		return "", err
+	if err != nil {
+		return "", 0, err
 	}
-	return text.Say(c.reader(), noServer, nil), nil
+	if !worked {
+		return text.Say(c.reader(), noServer, nil), 0, nil
+	}
+	if !isCheck(j.Kind) {
+		return "", 0, nil
+	}
+	others, err := a.deps.Store.OpenJobs(c, j.Workspace)
+	running := 0
+	for _, o := range others {
+		if o.ID < j.ID && j.Exclusive() != "" && o.Exclusive() == j.Exclusive() {
+			key := "check.behind"
+			if j.Kind == control.JobExportSave {
+				key = "check.behind_exports"
+			}
+			return text.T(c.reader(), key, nil), o.ID, err
+		}
+		if o.State == control.JobRunning {
+			running++
+		}
+	}
+	if running >= control.JobsAtOnce {
+		why = text.T(c.reader(), "check.busy", text.Params{"n": control.JobsAtOnce})
+	}
+	return why, 0, err
 }
 
 func (a *api) showJob(c *call, j control.Job) (client.Job, error) {
-	note, err := a.note(c, j)
+	note, _, err := a.note(c, j)
 	out := client.Job{ID: a.deps.IDs.name(jobID, j.ID), Kind: string(j.Kind), State: string(j.State), Connector: string(j.Connector),
 		Error: showError(c.reader(), j.Failure), Note: note, CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
 	for _, part := range []struct {
@@ -161,12 +208,15 @@ func (a *api) showJob(c *call, j control.Job) (client.Job, error) {
 }
 
 func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
-	note, err := a.note(c, j)
+	note, first, err := a.note(c, j)
 	if err != nil {
 		return client.Check{}, err
 	}
 	out := client.Check{ID: a.deps.IDs.name(checkID, j.ID), For: string(j.Kind), Connector: string(j.Connector), Error: showError(c.reader(), a.late(c, j)), Note: note,
 		CreatedAt: j.CreatedAt, DoneAt: maybe(j.DoneAt)}
+	if first != 0 {
+		out.Behind = a.deps.IDs.name(checkID, first)
+	}
 	out.State = string(j.State)
 	switch j.State {
 	case control.JobDone:

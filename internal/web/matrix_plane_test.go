@@ -195,6 +195,7 @@ func (w *world) planeExamples() map[string]func(who string) example {
 			must(w.t, err)
 			return example{path: "/checks/" + w.api.deps.IDs.name(checkID, j.ID)}
 		},
+		"listOpenChecks": at("/workspaces/acme/checks"),
 		"getJob": func(who string) example {
 			id, err := w.plane.SendTestEvents(w.root(), of(who).Number, w.launched(of(who)).Connector)
 			must(w.t, err)

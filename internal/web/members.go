@@ -3,10 +3,12 @@ package web
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // memberRoutes are about the people of a workspace.
@@ -103,6 +105,7 @@ func (a *api) listInvitations(c *call, _ struct{}) (client.Page[client.Invitatio
 }
 
 type inviteIn struct {
+	spoken
 	Body client.Invite `body:""`
 }
 
@@ -123,7 +126,7 @@ func (a *api) issued(c *call, made control.Invited, err error) (client.Invitatio
 	}
 	out := client.InvitationIssued{Invitation: showInvitation(made.Ticket), Mailed: made.Unsent == nil, Link: made.Link.Reveal()}
 	if e := fault.As(made.Unsent); e != nil {
-		out.MailProblem = e.Message()
+		out.MailProblem = strings.TrimSpace(text.Say(c.reader(), e.Msg, e.Params) + " " + text.Say(c.reader(), e.Hint, e.Params))
 	}
 	return out, nil
 }

@@ -18,7 +18,7 @@ func (a *api) signInRoutes() []route {
 		{name: "signIn", method: http.MethodPost, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK, also: []fault.Code{fault.Unauthorized},
 			summary: "Begins a session, in a cookie. A 401 with the field problem code: the second factor is missing or wrong; its cookie stands in for the password for five minutes.", op: op(a.signIn)},
 		{name: "getSignIn", method: http.MethodGet, path: "/sign-in", right: control.RightAnyone, group: group, status: http.StatusOK,
-			summary: "Gives the ways to sign in beside a password.", op: op(a.signInWays)},
+			summary: "Gives the ways to sign in beside a password, and whether anybody could yet.", op: op(a.signInWays)},
 		{name: "signOut", method: http.MethodPost, path: "/sign-out", right: control.RightAnyone, group: group, status: http.StatusNoContent,
 			summary: "Ends the session, if there is one.", op: op(a.signOut)},
 		{name: "requestPasswordReset", method: http.MethodPost, path: "/password-resets", right: control.RightAnyone, group: group, status: http.StatusNoContent,
@@ -40,11 +40,13 @@ func (a *api) signInRoutes() []route {
 	}
 }
 
-func (a *api) signInWays(*call, struct{}) (out client.SignInWays, _ error) {
+func (a *api) signInWays(c *call, _ struct{}) (out client.SignInWays, err error) {
+	some, err := a.deps.People.Administrated(c)
+	out.First = err == nil && !some
 	if a.cfg.OIDC.Issuer != "" {
 		out.Elsewhere = oidcPath
 	}
-	return out, nil
+	return out, err
 }
 
 type signInIn struct {

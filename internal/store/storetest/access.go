@@ -333,6 +333,14 @@ func access(run runner) {
 		got, err := e.WaitingJobs(t.Context())
 		ok(t, err)
 		equal(t, "waiting", got, []control.Job{jobs[0], jobs[1], jobs[3]})
+		open, err := e.OpenJobs(t.Context(), w.Number)
+		ok(t, err)
+		bare := []control.Job{jobs[0], jobs[1], jobs[3]}
+		bare[0].Params = nil
+		equal(t, "open", open, bare)
+		open, err = e.OpenJobs(t.Context(), w.Number+1)
+		ok(t, err)
+		equal(t, "open for another workspace", len(open), 0)
 		j := jobs[0]
 		want(t, e.JobProgress(t.Context(), j.ID, []byte(`{"n":1}`)), fault.NotFound) // it does not run yet
 		j.State = control.JobRunning

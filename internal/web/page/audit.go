@@ -26,15 +26,17 @@ func showAudit(v *visit) error {
 		return err
 	}
 	today := v.now.UTC().Truncate(24 * time.Hour)
-	day, err := time.Parse(dayAddress, v.r.URL.Query().Get("day"))
-	if err != nil || day.After(today) || day.Before(today.AddDate(0, 0, 1-auditDays)) {
-		day = today // also if the address names one that is out of reach
+	day, status, asked := today, http.StatusOK, v.r.URL.Query().Get("day")
+	choose := field{Name: "day", Label: v.t("page.audit_day")}
+	if asked != "" {
+		if day, err = time.Parse(dayAddress, asked); err != nil || day.After(today) || day.Before(today.AddDate(0, 0, 1-auditDays)) {
+			day, status, choose.Error = today, http.StatusUnprocessableEntity, v.t("page.audit_day_wrong", "n", auditDays)
+		}
 	}
 	hours, err := v.api.GetAudit(v, v.place.Workspace, c.ID, day, day.AddDate(0, 0, 1))
 	if err != nil {
 		return v.said(err)
 	}
-	choose := field{Name: "day", Label: v.t("page.audit_day")}
 	for i := range auditDays {
 		d := today.AddDate(0, 0, -i)
 		choose.Options = append(choose.Options, option{d.Format(dayAddress), v.lang.Date(d), d.Equal(day)})
@@ -55,7 +57,7 @@ func showAudit(v *visit) error {
 	}
 	f.Live = liveEvery
 	t.Caption = v.t("page.audit_says", "day", v.lang.Date(day), "sum", v.auditSays(all))
-	v.show(http.StatusOK, "list", listPage{f, t, &filter{Fields: []field{choose}, Button: v.t("page.audit_show")}})
+	v.show(status, "list", listPage{f, t, &filter{Fields: []field{choose}, Button: v.t("page.audit_show")}})
 	return nil
 }
 

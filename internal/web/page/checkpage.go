@@ -71,7 +71,12 @@ func showCheck(v *visit) error {
 		p.Watch, p.Frame.Refresh = true, checkEvery
 		p.Frame.Says = &says{plain, "loader-circle", v.t("page.form_checking_says")}
 		if c.Note != "" {
-			p.Results = append(p.Results, banner{Tone: info, Icon: "info", Title: c.Note})
+			b := banner{Tone: info, Icon: "info", Title: c.Note}
+			p.Frame.Says = &says{plain, "circle-dashed", v.t("page.form_check_waits")}
+			if c.Behind != "" {
+				b.Actions = []button{{Text: v.t("page.form_check_first"), Href: v.path("/checks/" + c.Behind)}}
+			}
+			p.Results = append(p.Results, b)
 		}
 	}
 	if exports {
@@ -79,6 +84,24 @@ func showCheck(v *visit) error {
 	}
 	v.show(http.StatusOK, "check", p)
 	return nil
+}
+
+// underWay says which checks of a Current have not ended, and leads to their steps.
+func (v *visit) underWay(connector string) (out []banner, err error) {
+	open, err := collect(v, v.api.ListOpenChecks(v, v.place.Workspace, connector))
+	for _, c := range open {
+		title := "page.under_way_check"
+		if c.For == "edit" {
+			title = "page.under_way_edit"
+		}
+		b := banner{Tone: info, Icon: "loader-circle", Title: v.t(title), Texts: []string{v.t("page.under_way_since", "ago", v.moment(c.CreatedAt).Text)},
+			Actions: []button{{Text: v.t("page.under_way_steps"), Href: v.path("/checks/" + c.ID)}}}
+		if c.Note != "" {
+			b.Texts = append(b.Texts, c.Note)
+		}
+		out = append(out, b)
+	}
+	return out, err
 }
 
 // passedSays say what has come of a check.

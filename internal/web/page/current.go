@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -23,7 +24,8 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 	if err != nil {
 		return c, frame{}, v.said(err)
 	}
-	if d := c.Delivery; d != nil && (c.Status == "failing" || c.Status == "paused") { // then little is read, and all of it waits
+	// What is failing or paused, or was a moment ago, has little read: all of it waits.
+	if d := c.Delivery; d != nil && (c.Status == "failing" || c.Status == "paused" || c.Status == "active" && (d.State == "paused" || v.now.Sub(d.Since) < time.Minute)) {
 		w, err := v.api.GetWaiting(v, v.place.Workspace, c.ID)
 		if err != nil {
 			return c, frame{}, v.said(err)
@@ -93,6 +95,10 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 		}
 		s.Text += " " + v.t("page.current_kept", "n", *d.Waiting)
 	case "active":
+		if d.State == "paused" { // the lane has yet to take the end of the pause up
+			s.Text = v.t("page.current_resuming") + " " + v.t("page.current_kept", "n", *d.Waiting)
+			break
+		}
 		minutes, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: "minute"})
 		if err != nil {
 			return nil, v.said(err)
@@ -105,7 +111,7 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 		if d.LastFileAt != nil {
 			said = append(said, v.t("page.current_last_says", "time", v.moment(*d.LastFileAt).Text))
 		} else {
-			said = append(said, v.t("page.current_first_says"))
+			said = append(said, v.t("page.current_first_says", "time", v.value("flush.interval", c.Flush.Interval)))
 		}
 		if d.Waiting != nil {
 			idle := v.t("page.current_idle_says")
@@ -126,15 +132,16 @@ var ranges = []struct{ by, key, title, when, unit string }{
 	{"day", "page.current_days", "page.current_by_day", "page.current_date", "page.chart_unit_day"},
 }
 
-// by is which of the ranges the address asks for.
-func (v *visit) by() int {
+// by is which of the ranges the address asks for. Errors: invalid.
+func (v *visit) by() (int, error) {
 	asked := v.r.URL.Query().Get("by")
 	for i, r := range ranges {
-		if r.by == asked {
-			return i
+		if asked == r.by || asked == "" {
+			return i, nil
 		}
 	}
-	return 0
+	return 0, &fault.Error{Code: fault.Invalid, Params: fault.Params{"by": asked},
+		Msg: fault.Message{Key: "page.current_range_wrong", Text: "There is no chart “{by}”: it goes by minute, hour or day."}}
 }
 
 // countsChart draws counts of one of the ranges, oldest first; the last goes on.
@@ -184,7 +191,10 @@ func showCurrent(v *visit) error {
 	if err != nil {
 		return err
 	}
-	by := v.by()
+	by, err := v.by()
+	if err != nil {
+		return err
+	}
 	counts, err := v.api.GetConnectorCounts(v, v.place.Workspace, c.ID, client.CountFilter{By: ranges[by].by, Zone: v.zone.String()})
 	if err != nil {
 		return v.said(err)
@@ -204,7 +214,11 @@ func showCurrent(v *visit) error {
 		day.Bytes += n.Bytes
 	}
 	f.Live = liveEvery
-	p := sectionsPage{Frame: f, Banners: v.currentBanners(c)}
+	open, err := v.underWay(c.ID)
+	if err != nil {
+		return err
+	}
+	p := sectionsPage{Frame: f, Banners: append(v.currentBanners(c), open...)}
 	types, _ := byType(hours)
 	accepted := day.Accepted
 	for _, n := range counts {
@@ -214,7 +228,8 @@ func showCurrent(v *visit) error {
 	if accepted > 0 {
 		p.Sections = append(p.Sections, section{Figures: v.currentFigures(c, day, base)}, section{Chart: v.countsChart(by, counts)})
 	} else if c.Status != "deleted" {
-		e := empty{v.t("page.waiting_first"), v.t("page.waiting_first_text"), nil}
+		first := v.t("page.current_first_comes", "time", v.value("flush.interval", c.Flush.Interval))
+		e := empty{v.t("page.waiting_first"), first + " " + v.t("page.waiting_first_text"), nil}
 		if v.may("editor") {
 			e.Action = &button{Text: v.t("page.send_test_events"), Icon: "send", Kind: "primary", Href: base + "/test-events", Post: true}
 			p.Frame.Actions = nil

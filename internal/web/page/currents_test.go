@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"net/http"
@@ -66,6 +67,13 @@ func TestThePagesOfACurrent(t *testing.T) {
 		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/", `action="`+at+`/test-events"`)
 		b.get(at+"/files").has(t, http.StatusOK, say(l, "page.files_none"))
 		b.get(at+"/files?hour=soon").has(t, http.StatusUnprocessableEntity, `id="hour-error"`, say(l, "page.file_hour_wrong"))
+		b.get(at+"/files?type=no.such").has(t, http.StatusUnprocessableEntity, `id="type-error"`, say(l, "page.file_type_unknown", "type", "no.such"))
+		for _, day := range []string{"garbage", "2020-01-01"} {
+			b.get(at+"/audit?day="+day).has(t, http.StatusUnprocessableEntity, `id="day-error"`, say(l, "page.audit_day_wrong", "n", auditDays))
+		}
+		b.get(at+"?by=foo").has(t, http.StatusBadRequest, say(l, "page.current_range_wrong", "by", "foo"))
+		b.post(at+"/replay", "from", "2999-01-01T00:00").has(t, http.StatusUnprocessableEntity, `id="from-error"`, say(l, "field.replay_future"))
+		b.get(at).has(t, http.StatusOK, say(l, "page.current_first_comes", "time", l.Duration(5*time.Minute)))
 		b.get(at+"/files?q=nowhere").has(t, http.StatusOK, say(l, "page.filter_none"))
 		b.get(at+"/losses").has(t, http.StatusOK, say(l, "page.losses_none"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.audit_empty"))
@@ -113,7 +121,7 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 		b := w.signedIn(string(l))
 		p := b.get(at).has(t, http.StatusOK, say(l, "page.current_types"), "users.messages.email.Open", `class="plane"`, say(l, "page.current_days"), l.Bytes(2048*(pageRows+5)))
 		p.lacks(t, say(l, "page.waiting_first"))
-		for _, by := range []string{"minute", "hour", "day", "nonsense"} {
+		for _, by := range []string{"minute", "hour", "day"} {
 			b.get(at+"?by="+by).has(t, http.StatusOK, `class="plane"`)
 		}
 		p = b.get(at+"/files").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.cut_age"), say(l, "page.next"))
@@ -126,7 +134,6 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;104.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"))
 		b.get(at+"/losses").has(t, http.StatusOK, "users.messages.email.Click", say(l, "drop.grace"), say(l, "page.loss_told"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.balanced"), at+"/audit/"+hour.Format(hourAddress))
-		b.get(at+"/audit?day=1999-01-01").has(t, http.StatusOK, say(l, "page.balanced"))
 		b.get(at+"/audit/"+hour.Format(hourAddress)).has(t, http.StatusOK, say(l, "page.audit_open"), "users.messages.email.Open", say(l, "page.balanced"))
 		b.get(at+"/audit/tomorrow").has(t, http.StatusNotFound)
 		b.get(at+"/files/nonsense").has(t, http.StatusNotFound)
@@ -195,4 +202,43 @@ func TestAViewerIsOfferedNoActions(t *testing.T) {
 		b.get(w.at(path)).has(t, http.StatusOK).lacks(t, "/test-events", "/pause", "/currents/new")
 	}
 	b.post(w.at("/currents/"+id+"/pause")).has(t, http.StatusForbidden)
+}
+
+// A check that waits behind another says so, and the Current's pages name those that have not ended.
+func TestAChangeThatWaitsNamesTheOneThatGoesFirst(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	_, err := w.store.(interface {
+		AcquireLease(ctx context.Context, log eventlog.ID, owner string, life time.Duration) (bool, error)
+	}).AcquireLease(t.Context(), theLog, "us", time.Hour)
+	must(t, err)
+	at := w.at("/currents/" + id)
+	for i, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		rotate := func(key string) seen {
+			return b.post(at+"/credentials", "method", "key", "destination.access_key_id", key, "destination.secret_access_key", "s")
+		}
+		first := rotate(fmt.Sprintf("AKIAFIRST%d", i))
+		first.has(t, http.StatusOK, say(l, "page.form_checking_says"))
+		second := rotate(fmt.Sprintf("AKIASECOND%d", i))
+		second.has(t, http.StatusOK, `data-watch="1"`, say(l, "check.behind"), say(l, "page.form_check_waits"), `href="`+first.at+`"`)
+		second.lacks(t, say(l, "page.form_checking_says"))
+		b.post(at+"/check").has(t, http.StatusOK, say(l, "page.form_checking_says")) // which takes nothing from the others
+		for _, page := range []string{"", "/checks"} {
+			b.get(at+page).has(t, http.StatusOK, say(l, "page.under_way_edit"), say(l, "page.under_way_check"), say(l, "check.behind"), `href="`+first.at+`"`, `href="`+second.at+`"`)
+		}
+		w.work()
+		b.get(at+"/checks").lacks(t, say(l, "page.under_way_edit"))
+	}
+}
+
+// The lane takes the end of a pause up a moment later, and reads what it let go of: until then all of it waits.
+func TestAResumedCurrentSaysWhatWaitsForIt(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	c := w.deliver(id, 0)
+	must(t, w.store.SaveHealth(t.Context(), control.Health{Lane: control.Lane{Connector: c.Connector, Destination: c.Destination.Number}, State: control.LanePaused, Since: time.Now().Add(-time.Hour)}))
+	for _, l := range text.Languages() {
+		w.signedIn(string(l)).get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "page.current_resuming"), say(l, "page.current_kept", "n", 0)).lacks(t, say(l, "page.current_idle_says"))
+	}
 }

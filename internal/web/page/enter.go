@@ -69,7 +69,14 @@ func signInAgain(v *visit, err error) error {
 			signIn.Intro = []string{v.t("page.kept_sign_in")}
 		}
 	}
-	if ways, err := v.api.GetSignIn(v); err == nil && ways.Elsewhere != "" {
+	ways, failed := v.api.GetSignIn(v)
+	if failed != nil {
+		return v.said(failed)
+	}
+	if ways.First && signIn.Problem == nil {
+		signIn.Problem = &banner{Tone: info, Icon: "info", Title: v.t("page.first_needed"), Texts: []string{v.t("page.first_needed_text")}}
+	}
+	if ways.Elsewhere != "" {
 		elsewhere := button{Text: v.t("page.sign_in_elsewhere"), Icon: "external-link", Href: ways.Elsewhere + "?next=" + url.QueryEscape(next)}
 		signIn.Buttons = append(signIn.Buttons[:1:1], elsewhere, signIn.Buttons[1])
 	}

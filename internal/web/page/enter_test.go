@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -173,4 +174,13 @@ func TestWhoComesBackFromElsewhereGoesOn(t *testing.T) {
 			t.Errorf("after %q at %q, want %q", next, to, want)
 		}
 	}
+}
+
+func TestTheSignInPageOfAFreshServerSaysHowTheFirstComesIn(t *testing.T) {
+	w := newWorld(t) // Ada administers a workspace, and nobody the installation
+	for _, l := range text.Languages() {
+		w.browser(string(l)).get("/sign-in").has(t, http.StatusOK, html.EscapeString(say(l, "page.first_needed")), html.EscapeString(say(l, "page.first_needed_text")))
+	}
+	w.installs()
+	w.browser("en").get("/sign-in").has(t, http.StatusOK).lacks(t, say(text.English, "page.first_needed"))
 }

@@ -37,13 +37,17 @@ func showFiles(v *visit) error {
 			narrow.Until = narrow.From.Add(time.Hour)
 		}
 	}
-	types, err := v.typeOptions(c, narrow.EventType)
+	types, known, err := v.typeOptions(narrow.EventType)
 	if err != nil {
 		return err
 	}
+	byType := field{Name: "type", Label: v.t("page.event_type"), Options: types}
+	if !known {
+		byType.Error = v.t("page.file_type_unknown", "type", narrow.EventType)
+	}
 	p := listPage{Frame: f, Table: table{Columns: []column{{v.t("page.file_written"), false}, {v.t("page.event_type"), false}, {v.t("page.events"), true}, {v.t("page.size"), true}, {v.t("page.file_closed"), false}}},
 		Filter: &filter{Button: v.t("page.filter"), Fields: []field{
-			{Name: "type", Label: v.t("page.event_type"), Options: types},
+			byType,
 			{Name: "hour", Type: "datetime-local", Label: v.t("page.hour_utc"), Value: q.Get("hour"), Error: problem},
 			{Name: "q", Type: "search", Label: v.t("page.file_search"), Value: q.Get("q")},
 		}}}
@@ -54,7 +58,7 @@ func showFiles(v *visit) error {
 	} else {
 		p.Table.Empty = &empty{v.t("page.files_none"), v.t("page.files_none_text"), nil}
 	}
-	if problem != "" {
+	if problem != "" || !known {
 		v.show(http.StatusUnprocessableEntity, "list", p)
 		return nil
 	}
@@ -89,14 +93,15 @@ func (v *visit) cut(reason string) string {
 	return v.t("page.cut_" + reason)
 }
 
-// typeOptions are the types to choose from in a filter: all, and those there are.
-func (v *visit) typeOptions(c client.Connector, chosen string) ([]option, error) {
+// typeOptions are the types to choose from in a filter: all, and those there are. known is false for one that is none of
+// them, which stands among them all the same.
+func (v *visit) typeOptions(chosen string) (all []option, known bool, err error) {
 	types, err := collect(v, v.api.ListEventTypes(v))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	all := []option{{"", v.t("page.current_any"), chosen == ""}}
-	known := chosen == ""
+	all = []option{{"", v.t("page.current_any"), chosen == ""}}
+	known = chosen == ""
 	for _, x := range types {
 		known = known || x.Name == chosen
 		all = append(all, option{x.Name, x.Name, x.Name == chosen})
@@ -104,7 +109,7 @@ func (v *visit) typeOptions(c client.Connector, chosen string) ([]option, error)
 	if !known {
 		all = append(all, option{chosen, chosen, true})
 	}
-	return all, nil
+	return all, known, nil
 }
 
 // firstRecords is how many records of a file are shown.

@@ -276,7 +276,7 @@ func inviteAdministrator(v *visit) error {
 	frame := v.frame(made.Email, "/installation/people")
 	frame.Crumbs = []crumb{{v.t("page.people"), "/installation/people"}, {made.Email, ""}}
 	v.show(http.StatusOK, "sections", sectionsPage{Frame: frame, Sections: []section{{
-		Banner: &banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.people_unsent"), Texts: []string{v.t("page.people_unsent_text", "email", made.Email)}},
+		Banner: &banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.people_unsent"), Texts: said(made.MailProblem, v.t("page.people_unsent_text", "email", made.Email))},
 		Line:   &line{"link", v.t("page.people_link"), made.Link}, Buttons: []button{{Text: v.t("page.people_back"), Href: "/installation/people"}},
 	}}})
 	return nil

@@ -69,6 +69,9 @@ func listKeys(v *visit) error {
 	}
 	create := button{Text: v.t("page.create_key"), Kind: "primary", Icon: "plus", Href: v.path("/settings/keys/new")}
 	f := v.settings("/keys")
+	if f.Says = (&says{Text: v.t("page.keys_say", "n", len(all))}); len(all) == 0 {
+		f.Says.Text = v.t("page.keys_say_none")
+	}
 	t := table{
 		Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.scopes"), false}, {v.t("page.networks"), false}, {v.t("page.used"), false}, {v.t("page.ends"), false}},
 		Empty:   &empty{Title: v.t("page.keys_none"), Text: v.t("page.keys_none_text")},

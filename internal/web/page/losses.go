@@ -50,6 +50,7 @@ func showLosses(v *visit) error {
 // checksPage is the history of a Current's checks.
 type checksPage struct {
 	Frame  frame
+	Open   []banner // those that have not ended
 	Checks []past
 	Pages  table // its links alone
 	Empty  *empty
@@ -70,7 +71,12 @@ func showChecks(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := checksPage{Frame: f, Empty: &empty{v.t("page.checks_none"), v.t("page.checks_none_text"), nil}}
+	open, err := v.underWay(c.ID)
+	if err != nil {
+		return err
+	}
+	f.Live = liveEvery
+	p := checksPage{Frame: f, Open: open, Empty: &empty{v.t("page.checks_none"), v.t("page.checks_none_text"), nil}}
 	for i, x := range checks {
 		p.Checks = append(p.Checks, v.pastCheck(x, i == 0 && part.Cursor == ""))
 	}

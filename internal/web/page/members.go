@@ -283,7 +283,7 @@ func invite(v *visit) error {
 	}
 	to := button{Text: v.t("page.to_members"), Href: v.path("/settings/members")}
 	v.show(http.StatusCreated, "sections", sectionsPage{Frame: v.setting("/members", v.t("page.invite")), Sections: []section{{
-		Banner: &banner{Tone: warn, Icon: "mail", Title: v.t("page.unmailed", "email", made.Email), Texts: []string{v.t("page.unmailed_text", "time", v.lang.Time(made.ExpiresAt, v.zone))}, Actions: []button{to}},
+		Banner: &banner{Tone: warn, Icon: "mail", Title: v.t("page.unmailed", "email", made.Email), Texts: said(made.MailProblem, v.t("page.unmailed_text", "time", v.lang.Time(made.ExpiresAt, v.zone))), Actions: []button{to}},
 		Line:   &line{"link", v.t("page.link"), made.Link},
 	}}})
 	return nil

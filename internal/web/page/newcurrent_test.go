@@ -59,7 +59,7 @@ func TestALaunchThatFailsComesBackAsItWasSent(t *testing.T) {
 		b := w.signedIn(string(l))
 		p := b.post(w.at("/currents/new"), wish("name", "<i>w", "transformation", "email_address", "transformation_action", "hash", "all", "", "groups", "profile", "events", "users.messages.email.Open")...)
 		p.has(t, http.StatusOK, `data-watch="1"`)
-		p.reads(t, l, "page.form_checking_says", "page.form_step_put", "check.no_server")
+		p.reads(t, l, "page.form_check_waits", "page.form_step_put", "check.no_server")
 		p = b.follow(p)
 		missing := html.EscapeString(text.T(l, "check.no_such_bucket", text.Params{"bucket": "acme-currents"}))
 		p.has(t, http.StatusOK, missing, "&lt;b&gt;NoSuchBucket&lt;/b&gt;", "aws s3 mb", "s3:ListBucket")

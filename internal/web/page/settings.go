@@ -55,6 +55,11 @@ func showWorkspace(v *visit) error {
 func (v *visit) workspaceAgain(w, typed client.Workspace, wrong error) error {
 	problems := v.problems(wrong)
 	p := sectionsPage{Frame: v.settings("")}
+	key := "page.workspace_says_reject"
+	if w.UnknownFields == "ignore" {
+		key = "page.workspace_says_ignore"
+	}
+	p.Frame.Says = &says{Text: v.t(key, "language", languageNames[text.Language(w.Language)])}
 	ids := section{Title: v.t("page.identifiers"), Pairs: pairs{
 		{Name: v.t("page.workspace_id"), Copy: &line{"workspace-id", v.t("page.workspace_id"), w.ID}},
 		{Name: v.t("page.created"), Time: v.moment(w.CreatedAt)},

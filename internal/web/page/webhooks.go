@@ -38,6 +38,9 @@ func listWebhooks(v *visit) error {
 	}
 	create := button{Text: v.t("page.create_webhook"), Kind: "primary", Icon: "plus", Href: v.path("/settings/webhooks/new")}
 	f := v.settings("/webhooks")
+	if f.Says = (&says{Text: v.t("page.webhooks_say", "n", len(all))}); len(all) == 0 {
+		f.Says.Text = v.t("page.webhooks_say_none")
+	}
 	t := table{Columns: []column{{v.t("page.address"), false}, {v.t("page.notices_sent"), false}, {v.t("page.created"), false}}, Empty: &empty{Title: v.t("page.webhooks_none"), Text: v.t("page.webhooks_none_text")}}
 	if v.may("editor") {
 		if len(all) == 0 {

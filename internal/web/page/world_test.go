@@ -80,7 +80,7 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
 		Now: func() time.Time { return time.Now().Add(w.later) },
 		Send: func(context.Context, control.Letter) error {
-			return fault.New(fault.Unavailable, "", "There is no mail server.")
+			return &fault.Error{Code: fault.Unavailable, Msg: fault.Message{Key: "notify.no_mail", Text: "This installation sends no mail."}}
 		}})
 	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, Retention: 72 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: w.profiles, ProfileLag: func() (client.ProfileLag, bool) { return w.lag, true }, Erase: w.erase, People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},

@@ -40,6 +40,7 @@
     };
     for (const g of groups) {
       const all = g.querySelector("[data-tree-group]"), items = [...g.querySelectorAll("li input")];
+      all.hidden = false; // one that stands for no value of its own does nothing without this
       const look = () => {
         const on = items.filter((i) => i.checked).length;
         all.checked = on === items.length;
