@@ -10,6 +10,8 @@ import (
 type Person struct {
 	Row        int64 // number in the store: people of all workspaces have one order
 	New        bool  // not in the store yet
+	Known      Parts // what of it was read
+	Changed    Parts // what of it the store has otherwise
 	Workspace  uint32
 	ID         PersonID
 	ExternalID string // empty: none
@@ -28,6 +30,18 @@ type Person struct {
 	// JSON objects, empty for {}: custom attributes as they are; a Touch for each Medium; a PersonRest.
 	Custom, Channels, Rest []byte
 }
+
+// Parts are parts of a Person that change apart from each other.
+type Parts uint8
+
+// The parts.
+const (
+	PartWho  Parts = 1 << iota // identifiers and standard attributes
+	PartDone                   // what events count: sessions, purchases, when they last did something, channels
+	PartMore                   // custom attributes and the rest
+
+	AllParts = PartWho | PartDone | PartMore
+)
 
 // Subscription is what a person wants of a channel.
 type Subscription string

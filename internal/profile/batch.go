@@ -99,21 +99,31 @@ func (r *Reader) typeName(id event.SchemaID) string {
 
 // load fetches everybody that the records are about.
 func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
-	ids := map[uint32]map[control.PersonID]bool{}
-	want := func(workspace uint32, id control.PersonID) {
-		if id == "" || b.people[personKey{workspace, id}] != nil {
+	ids := map[uint32]map[control.PersonID]bool{} // true: whole
+	want := func(workspace uint32, id control.PersonID, whole bool) {
+		if id == "" {
+			return
+		}
+		k := personKey{workspace, id}
+		p := b.people[k]
+		if p == nil {
+			if p = b.r.people.get(k); p != nil {
+				b.people[k] = p
+			}
+		}
+		if p != nil && (!whole || p.Known == control.AllParts) {
 			return
 		}
 		if ids[workspace] == nil {
 			ids[workspace] = map[control.PersonID]bool{}
 		}
-		ids[workspace][id] = true
+		ids[workspace][id] = ids[workspace][id] || whole
 	}
 	claims := map[personKey]string{} // the external id that events say of a user id, and of which nothing is known
 	for _, rec := range records {
 		if c := rec.change; c != nil {
-			want(rec.workspace, c.Person)
-			want(rec.workspace, c.Into)
+			want(rec.workspace, c.Person, true)
+			want(rec.workspace, c.Into, true)
 			continue
 		}
 		p := b.r.plan(rec.schema)
@@ -121,8 +131,8 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 			continue
 		}
 		id := control.PersonID(b.facts.text(userID))
-		want(rec.workspace, id)
-		want(rec.workspace, control.PersonID(b.facts.text(orphanedBy)))
+		want(rec.workspace, id, !p.counts || b.facts.text(deviceID) != "")
+		want(rec.workspace, control.PersonID(b.facts.text(orphanedBy)), true)
 		if x := b.facts.text(externalID); x != "" {
 			k := personKey{rec.workspace, id}
 			if was, is := claims[k]; is && was != x {
@@ -133,12 +143,26 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 	}
 	fetch := func() error {
 		for workspace, some := range ids {
-			found, err := b.r.deps.Store.People(ctx, workspace, slices.Sorted(maps.Keys(some)))
-			if err != nil {
-				return err
+			var active, whole []control.PersonID
+			for id, all := range some {
+				if all {
+					whole = append(whole, id)
+				} else {
+					active = append(active, id)
+				}
 			}
-			for _, p := range found {
-				b.people[personKey{workspace, p.ID}] = &person{Person: p}
+			for _, x := range []struct {
+				ids  []control.PersonID
+				read func(context.Context, uint32, []control.PersonID) ([]*control.Person, error)
+			}{{active, b.r.deps.Store.Active}, {whole, b.r.deps.Store.People}} {
+				slices.Sort(x.ids)
+				found, err := x.read(ctx, workspace, x.ids)
+				if err != nil {
+					return err
+				}
+				for _, p := range found {
+					b.people[personKey{workspace, p.ID}] = &person{Person: p}
+				}
 			}
 		}
 		clear(ids)
@@ -153,6 +177,9 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 			b.knows(k.workspace, x, k.id)
 		} else {
 			b.ask(k.workspace, x)
+			if p != nil { // they may get it
+				want(k.workspace, k.id, true)
+			}
 		}
 	}
 	for workspace, some := range b.asked {
@@ -163,7 +190,7 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 			}
 			for _, x := range found {
 				b.knows(workspace, x.Value, x.Person)
-				want(workspace, x.Person)
+				want(workspace, x.Person, true)
 			}
 		}
 	}
@@ -291,7 +318,7 @@ func (b *batch) whose(rec record, id control.PersonID, external string) (*person
 	p := b.person(rec, id)
 	if p.ExternalID == "" && external != "" {
 		p.ExternalID = external
-		p.changed = true
+		p.change(control.PartWho)
 	}
 	return p, nil
 }
@@ -320,7 +347,7 @@ func (b *batch) person(rec record, id control.PersonID) *person {
 	if p == nil {
 		b.lastRow++
 		at := time.UnixMilli(rec.at).UTC()
-		p = &person{Person: &control.Person{Row: b.lastRow, New: true, Workspace: rec.workspace, ID: id, Bucket: bucketOf(rec.workspace, id), CreatedAt: at, UpdatedAt: at}, changed: true}
+		p = &person{Person: &control.Person{Row: b.lastRow, New: true, Known: control.AllParts, Workspace: rec.workspace, ID: id, Bucket: bucketOf(rec.workspace, id), CreatedAt: at, UpdatedAt: at}}
 		b.people[k] = p
 	}
 	return p
@@ -376,7 +403,7 @@ func (b *batch) finish() *control.PeopleBatch {
 		b.out.Names = append(b.out.Names, *n)
 	}
 	for _, p := range b.people {
-		if p != nil && p.changed && !p.gone {
+		if p != nil && (p.New || p.Changed != 0) {
 			p.encode()
 			b.out.People = append(b.out.People, p.Person)
 		}

@@ -53,7 +53,7 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 		rest.Aliases = newest(append(rest.Aliases, *a))
 		b.identify(rec.workspace, control.ByNameOf(*a), p.ID)
 	}
-	p.changed = true
+	p.change(control.PartWho | control.PartDone) // an attribute may be one of either
 	p.UpdatedAt = time.UnixMilli(rec.at).UTC()
 	for name, value := range c.Attributes {
 		if err := b.attribute(rec, p, name, value, at); err != nil {
@@ -136,7 +136,6 @@ func notLike(name string, err error) error {
 
 // remove ends a person and everything that is kept of them.
 func (b *batch) remove(rec record, p *person) error {
-	p.gone = true
 	b.out.Moves = append(b.out.Moves, control.PersonMove{Person: p.Row, Workspace: rec.workspace, ID: p.ID})
 	b.people[personKey{rec.workspace, p.ID}] = nil
 	b.renamed(rec.workspace, p.ID, "")
@@ -174,15 +173,14 @@ func (b *batch) merge(rec record, from, into *person) error {
 	into.Purchases += from.Purchases
 	into.Revenue += from.Revenue
 
-	var touches map[control.Medium]control.Touch
-	decode(from.Channels, &touches)
-	for medium, t := range touches {
+	into.change(control.PartWho | control.PartDone)
+	for _, t := range from.readTouches() {
 		for _, h := range []struct {
 			had
 			ms int64
 		}{{had{received: true}, t.Received}, {had{opened: true}, t.Opened}, {had{clicked: true}, t.Clicked}} {
 			if h.ms > 0 {
-				h.medium = medium
+				h.medium = t.medium
 				into.touch(h.had, time.UnixMilli(h.ms))
 			}
 		}
@@ -228,7 +226,6 @@ func (b *batch) merge(rec record, from, into *person) error {
 	}
 	into.UpdatedAt = time.UnixMilli(rec.at).UTC()
 	b.out.Moves = append(b.out.Moves, control.PersonMove{Person: from.Row, Workspace: rec.workspace, ID: from.ID, Into: into.Row, IntoID: into.ID})
-	from.gone = true
 	b.people[personKey{rec.workspace, from.ID}] = nil
 	b.renamed(rec.workspace, from.ID, into.ID)
 

@@ -27,7 +27,7 @@ func (b *batch) custom(rec record, p *person, changes []control.CustomChange) er
 		if !ok || had && bytes.Equal(was, now) {
 			continue
 		}
-		p.changed, p.edited = true, true
+		p.change(control.PartMore)
 		if now == nil {
 			delete(all, c.Name)
 		} else {
@@ -37,7 +37,8 @@ func (b *batch) custom(rec record, p *person, changes []control.CustomChange) er
 			return err
 		}
 	}
-	if size := len(p.Custom); p.edited {
+	if p.Changed&control.PartMore != 0 {
+		size := 0
 		for name, v := range all {
 			size += len(name) + len(v)
 		}

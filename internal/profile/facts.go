@@ -89,11 +89,12 @@ type plan struct {
 	at     []slot // by place of the field
 	last   int    // no field after this one is of use
 	fold   fold
+	counts bool   // see counting
 	tally  *tally // nil: nothing is counted
 }
 
 func newPlan(s *event.Schema) *plan {
-	p := &plan{schema: s, at: make([]slot, len(s.Fields)), fold: folds[s.Type.Name], tally: tallies[s.Type.Name]}
+	p := &plan{schema: s, at: make([]slot, len(s.Fields)), fold: folds[s.Type.Name], counts: counting(s.Type.Name), tally: tallies[s.Type.Name]}
 	for i := range s.Fields {
 		if p.at[i] = slotNames[s.Fields[i].Name]; p.at[i] != noSlot {
 			p.last = i

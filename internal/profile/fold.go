@@ -12,6 +12,16 @@ import (
 // fold takes an event up in the person that it is about.
 type fold func(b *batch, p *person, f *facts, at time.Time, rec record) error
 
+// counting are the types that change no more of a person than what events count, unless they name a device: nobody has to be
+// read whole for them.
+func counting(eventType string) bool {
+	switch eventType {
+	case "users.behaviors.CustomEvent", "users.behaviors.Purchase", "users.behaviors.Uninstall", "users.behaviors.subscriptiongroup.StateChange":
+		return true
+	}
+	return strings.HasPrefix(eventType, "users.messages.") || strings.HasPrefix(eventType, "users.campaigns.") || strings.HasPrefix(eventType, "users.canvas.")
+}
+
 // folds say what is made of events, by type. Types that are not here tell nothing of people.
 var folds = func() map[string]fold {
 	all := map[string]fold{
@@ -204,7 +214,7 @@ func purchase(b *batch, p *person, f *facts, at time.Time, rec record) error {
 	p.Purchases++
 	p.Revenue += amount
 	later(&p.LastPurchase, at)
-	p.changed = true
+	p.change(control.PartDone)
 	return nil
 }
 
@@ -215,6 +225,7 @@ func firstSession(b *batch, p *person, f *facts, at time.Time, rec record) error
 	}{{&p.Gender, gender}, {&p.Country, country}, {&p.Language, language}, {&p.TimeZone, timeZone}} {
 		if v := f.text(x.s); v != "" && *x.to == "" {
 			*x.to = v
+			p.change(control.PartWho)
 		}
 	}
 	return p.session(b, rec, f, at)
@@ -231,7 +242,7 @@ func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
 	sooner(&p.FirstSession, at)
 	later(&p.LastSession, at)
 	p.UninstalledAt = time.Time{}
-	p.changed = true
+	p.change(control.PartDone)
 	app := f.text(appID)
 	rest := p.editRest()
 	b.add(rec, at, control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountSessions, Part: clean(app)}, 1, 0)
@@ -257,7 +268,7 @@ func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
 
 func uninstall(b *batch, p *person, f *facts, at time.Time, rec record) error {
 	later(&p.UninstalledAt, at)
-	p.changed = true
+	p.change(control.PartDone)
 	b.add(rec, at, control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountUninstalls, Part: clean(f.text(appID))}, 1, 0)
 	return nil
 }
@@ -290,7 +301,7 @@ func globalSubscription(_ *batch, p *person, f *facts, _ time.Time, _ record) er
 	default:
 		return nil
 	}
-	p.changed = true
+	p.change(control.PartWho)
 	return nil
 }
 
@@ -337,7 +348,7 @@ func tokenChange(_ *batch, p *person, f *facts, _ time.Time, _ record) error {
 func newBucket(_ *batch, p *person, f *facts, _ time.Time, _ record) error {
 	if n, ok := f.number(bucketNumber); ok && n >= 0 && n < bucketsCount {
 		p.Bucket = int(n)
-		p.changed = true
+		p.change(control.PartWho)
 	}
 	return nil
 }
@@ -359,7 +370,7 @@ func profileUpdate(b *batch, p *person, f *facts, _ time.Time, rec record) error
 		p.Birth = v[:len(time.DateOnly)] // the day, of a time as well
 	}
 	p.UpdatedAt = time.UnixMilli(rec.at).UTC()
-	p.changed = true
+	p.change(control.PartWho)
 	text := f.text(customAttributes)
 	if text == "" {
 		return nil

@@ -31,6 +31,7 @@ type Store interface {
 	Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset, lost *control.SetAside) error
 	Highest(ctx context.Context) (row, name int64, err error)
 	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
+	Active(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
 	Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) ([]control.PersonIdentity, error)
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 	Apply(ctx context.Context, b *control.PeopleBatch) error
@@ -64,6 +65,7 @@ type Reader struct {
 	lastName  int64
 	names     map[nameKey]*control.Name
 	nameCount map[nameList]int
+	people    cache
 
 	status atomic.Pointer[Status]
 }
@@ -89,8 +91,8 @@ func New(d Deps) *Reader {
 
 // Limits of one batch: of what it keeps in memory, and of how long a transaction takes.
 const (
-	batchRecords = 16 << 10
-	batchBytes   = 8 << 20
+	batchRecords = 32 << 10
+	batchBytes   = 16 << 20
 	batchEvery   = time.Second // how often a log that trickles is stored
 )
 
@@ -157,6 +159,7 @@ func (r *Reader) load(ctx context.Context) error {
 		return err
 	}
 	r.names, r.nameCount = map[nameKey]*control.Name{}, map[nameList]int{}
+	r.people = cache{}
 	r.known = true
 	return nil
 }
@@ -309,6 +312,14 @@ func (r *Reader) store(ctx context.Context, b *batch) error {
 	r.lastRow, r.lastName = b.lastRow, b.lastName
 	for _, n := range b.newNames {
 		r.remember(n)
+	}
+	for k, p := range b.people {
+		if p == nil {
+			r.people.drop(k)
+			continue
+		}
+		p.settle()
+		r.people.put(k, p)
 	}
 	if told := r.deps.Hooks.OnSetAside; told != nil {
 		for _, x := range b.out.SetAside {

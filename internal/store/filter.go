@@ -79,7 +79,7 @@ func (p *Profiles) Matching(ctx context.Context, workspace uint32, f control.Fil
 	for ; after < last && len(out) < limit; after += filterRows {
 		q := filterQuery{d: p.s.d, names: names, now: now, rows: rowRange{after, min(after+filterRows, last)}}
 		where := q.where(workspace, f)
-		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+" FROM people p WHERE "+where+" ORDER BY p.id LIMIT ?", append(q.args, limit-len(out))...)
+		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+peopleWhole+" WHERE "+where+" ORDER BY p.id LIMIT ?", append(q.args, limit-len(out))...)
 		if err != nil {
 			return nil, p.s.fail(err, op)
 		}

@@ -74,10 +74,13 @@ func inChunks[T any](values []T, f func(part []T, marks string) error) error {
 	return nil
 }
 
-const personColumns = `id, workspace, person, COALESCE(external_id, ''), bucket, created_at, updated_at, COALESCE(first_name, ''), COALESCE(last_name, ''),
-	COALESCE(email, ''), COALESCE(phone, ''), COALESCE(gender, ''), COALESCE(dob, ''), COALESCE(country, ''), COALESCE(language, ''), COALESCE(time_zone, ''),
-	COALESCE(home_city, ''), COALESCE(email_subscribe, ''), COALESCE(push_subscribe, ''), first_session, last_session, sessions, purchases, revenue,
-	last_purchase, uninstalled_at, custom, channels, rest`
+const personColumns = `p.id, p.workspace, p.person, COALESCE(p.external_id, ''), p.bucket, p.created_at, p.updated_at, COALESCE(p.first_name, ''), COALESCE(p.last_name, ''),
+	COALESCE(p.email, ''), COALESCE(p.phone, ''), COALESCE(p.gender, ''), COALESCE(p.dob, ''), COALESCE(p.country, ''), COALESCE(p.language, ''), COALESCE(p.time_zone, ''),
+	COALESCE(p.home_city, ''), COALESCE(p.email_subscribe, ''), COALESCE(p.push_subscribe, ''), p.first_session, p.last_session, p.sessions, p.purchases, p.revenue,
+	p.last_purchase, p.uninstalled_at, p.channels, m.custom, m.rest`
+
+// peopleWhole is where they stand.
+const peopleWhole = " FROM people p LEFT JOIN people_more m ON m.person = p.id"
 
 func scanPerson(r scanner) (*control.Person, error) {
 	var p control.Person
@@ -85,20 +88,42 @@ func scanPerson(r scanner) (*control.Person, error) {
 	var first, last, purchase, uninstalled sql.NullInt64
 	err := r.Scan(&p.Row, &p.Workspace, &p.ID, &p.ExternalID, &p.Bucket, &created, &updated, &p.FirstName, &p.LastName, &p.Email, &p.Phone, &p.Gender, &p.Birth,
 		&p.Country, &p.Language, &p.TimeZone, &p.HomeCity, &p.EmailSubscribe, &p.PushSubscribe, &first, &last, &p.Sessions, &p.Purchases, &p.Revenue,
-		&purchase, &uninstalled, &p.Custom, &p.Channels, &p.Rest)
+		&purchase, &uninstalled, &p.Channels, &p.Custom, &p.Rest)
 	p.CreatedAt, p.UpdatedAt = fromMillis(created), fromMillis(updated)
+	p.FirstSession, p.LastSession, p.LastPurchase, p.UninstalledAt = fromOptMillis(first), fromOptMillis(last), fromOptMillis(purchase), fromOptMillis(uninstalled)
+	p.Known = control.AllParts
+	return &p, err
+}
+
+// doneOf are the columns of who somebody is to their events.
+const doneOf = "id, workspace, person, COALESCE(external_id, ''), " + doneColumns
+
+func scanDone(r scanner) (*control.Person, error) {
+	p := control.Person{Known: control.PartDone}
+	var first, last, purchase, uninstalled sql.NullInt64
+	err := r.Scan(&p.Row, &p.Workspace, &p.ID, &p.ExternalID, &p.Sessions, &p.Purchases, &p.Revenue, &first, &last, &purchase, &uninstalled, &p.Channels)
 	p.FirstSession, p.LastSession, p.LastPurchase, p.UninstalledAt = fromOptMillis(first), fromOptMillis(last), fromOptMillis(purchase), fromOptMillis(uninstalled)
 	return &p, err
 }
 
+// Active gives those of a workspace that there are, in no order, with their external ids and what events count of them: all
+// that most events need, for half of what reading everything costs.
+func (p *Profiles) Active(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
+	return p.people(ctx, scanDone, "SELECT "+doneOf+" FROM people WHERE workspace = ? AND person IN (", workspace, ids)
+}
+
 // People gives those of a workspace that there are, in no order.
-func (p *Profiles) People(ctx context.Context, workspace uint32, ids []control.PersonID) (out []*control.Person, err error) {
+func (p *Profiles) People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
+	return p.people(ctx, scanPerson, "SELECT "+personColumns+peopleWhole+" WHERE p.workspace = ? AND p.person IN (", workspace, ids)
+}
+
+func (p *Profiles) people(ctx context.Context, scan func(scanner) (*control.Person, error), query string, workspace uint32, ids []control.PersonID) (out []*control.Person, err error) {
 	err = inChunks(ids, func(part []control.PersonID, marks string) error {
 		args := []any{workspace}
 		for _, id := range part {
 			args = append(args, string(id))
 		}
-		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+" FROM people WHERE workspace = ? AND person IN ("+marks+")", args...)
+		some, err := list(p.s.reader(ctx), scan, query+marks+")", args...)
 		out = append(out, some...)
 		return err
 	})
@@ -146,9 +171,14 @@ func (p *Profiles) SetAside(ctx context.Context, workspace uint32, limit int) ([
 // Apply writes a batch and its cursor in one transaction.
 //
 // Errors: stale if the cursor is not where the batch begins, because somebody else applied it; conflict if two people
-// claim what one can have.
+// claim what one can have. When ctx ends, nothing is written, or all.
 func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
-	return p.s.transact(ctx, "apply to people", "", func(c conn) error {
+	within := ctx
+	if !p.s.d.far() {
+		// SQLite would have somebody watch ctx during each of the many statements. Between them is soon enough.
+		within = context.WithoutCancel(ctx)
+	}
+	return p.s.transact(within, "apply to people", "", func(c conn) error {
 		n, err := c.exec("UPDATE people_cursor SET next_offset = ? WHERE log = ? AND next_offset = ?", int64(b.Next), b.Log.String(), int64(b.From))
 		if err == nil && n == 0 && b.From == 0 { // the first log may begin at 0 without further words
 			n, err = c.exec("INSERT INTO people_cursor (log, next_offset) SELECT CAST(? AS TEXT), CAST(? AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM people_cursor)", b.Log.String(), int64(b.Next))
@@ -159,8 +189,8 @@ func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 		if n == 0 {
 			return fault.New(fault.Stale, "", "people are not at offset %d of the log %s", b.From, b.Log)
 		}
-		w := batchWriter{c, b, map[string]*sql.Stmt{}}
-		for _, write := range []func() error{w.names, w.moves, w.people, w.attributes, w.events, w.messages, w.groups, w.stats, w.identities, w.setAside} {
+		w := &batchWriter{c: c, b: b, until: ctx, ready: map[string]*sql.Stmt{}}
+		for _, write := range []func() error{w.names, w.moves, w.people, w.more, w.attributes, w.events, w.messages, w.groups, w.stats, w.identities, w.setAside} {
 			if err := write(); err != nil {
 				return err
 			}
@@ -173,12 +203,13 @@ func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 type batchWriter struct {
 	c     conn
 	b     *control.PeopleBatch
+	until context.Context
 	ready map[string]*sql.Stmt // by their text; they end with the transaction
 }
 
 // put runs a statement that inserts a row, for each of rows. Where a statement costs a way to the server and back, one
 // takes many rows; in SQLite that would keep a journal of its own, since it can fail in the middle.
-func (w batchWriter) put(query string, rows [][]any) error {
+func (w *batchWriter) put(query string, rows [][]any) error {
 	if w.c.s.d.far() {
 		head, rest, _ := strings.Cut(query, "VALUES ")
 		row, tail, _ := strings.Cut(rest, ")")
@@ -193,7 +224,10 @@ func (w batchWriter) put(query string, rows [][]any) error {
 }
 
 // run runs a statement, which is prepared once for the transaction.
-func (w batchWriter) run(query string, values []any) error {
+func (w *batchWriter) run(query string, values []any) error {
+	if err := w.until.Err(); err != nil {
+		return err
+	}
 	st := w.ready[query]
 	bound, args := w.c.s.d.bind(query, values)
 	if st == nil {
@@ -224,7 +258,7 @@ func object(b []byte) string {
 	return string(b)
 }
 
-func (w batchWriter) names() error {
+func (w *batchWriter) names() error {
 	slices.SortFunc(w.b.Names, func(a, b control.Name) int { return cmp.Compare(a.ID, b.ID) })
 	var rows [][]any
 	for _, n := range w.b.Names {
@@ -233,31 +267,79 @@ func (w batchWriter) names() error {
 	return w.put("INSERT INTO people_names (id, workspace, kind, name, title, parent, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, parent = excluded.parent, last_at = excluded.last_at", rows)
 }
 
-// people inserts who is new and updates who is not: to insert and meet a conflict would look at every index.
-func (w batchWriter) people() error {
+// What people's statements write, in the order of its parts; the last is new people's alone.
+const (
+	doneColumns = "sessions, purchases, revenue, first_session, last_session, last_purchase, uninstalled_at, channels"
+	whoColumns  = "external_id, bucket, created_at, updated_at, first_name, last_name, email, phone, gender, dob, country, language, time_zone, home_city, email_subscribe, push_subscribe"
+	newColumns  = "id, workspace, person"
+)
+
+// set writes columns as an UPDATE sets them, each to what follows it.
+func set(columns, to string) string { return strings.ReplaceAll(columns, ",", to+",") + to }
+
+var (
+	insertPerson = "INSERT INTO people (" + doneColumns + ", " + whoColumns + ", " + newColumns + ") VALUES (" + strings.Repeat("?, ", 26) + "?)"
+	// What is in no index goes alone: to set a column is to write its indexes, whatever its value was.
+	updateDone  = "UPDATE people SET " + set(doneColumns, " = ?") + " WHERE id = ?"
+	updateWhole = "UPDATE people SET " + set(doneColumns+", "+whoColumns, " = ?") + " WHERE id = ?"
+)
+
+// people inserts who is new and updates who is not: to insert and meet a conflict would look at every index. Where a
+// statement takes many rows it meets the conflict in the first index that it looks at.
+func (w *batchWriter) people() error {
 	slices.SortFunc(w.b.People, func(a, b *control.Person) int { return cmp.Compare(a.Row, b.Row) })
+	far := w.c.s.d.far()
+	var rows [][]any
 	for _, p := range w.b.People {
-		values := []any{optText(p.ExternalID), p.Bucket, millis(p.UpdatedAt), optText(p.FirstName), optText(p.LastName),
-			optText(p.Email), optText(p.Phone), optText(p.Gender), optText(p.Birth), optText(p.Country), optText(p.Language), optText(p.TimeZone), optText(p.HomeCity),
-			optText(p.EmailSubscribe), optText(p.PushSubscribe), optMillis(p.FirstSession), optMillis(p.LastSession), p.Sessions, p.Purchases, p.Revenue,
-			optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Custom), object(p.Channels), object(p.Rest), p.Row}
-		query := `UPDATE people SET external_id = ?, bucket = ?, updated_at = ?, first_name = ?, last_name = ?, email = ?, phone = ?, gender = ?, dob = ?, country = ?,
-			language = ?, time_zone = ?, home_city = ?, email_subscribe = ?, push_subscribe = ?, first_session = ?, last_session = ?, sessions = ?, purchases = ?, revenue = ?,
-			last_purchase = ?, uninstalled_at = ?, custom = ?, channels = ?, rest = ? WHERE id = ?`
-		if p.New {
-			query = `INSERT INTO people (external_id, bucket, updated_at, first_name, last_name, email, phone, gender, dob, country, language, time_zone, home_city, email_subscribe,
-				push_subscribe, first_session, last_session, sessions, purchases, revenue, last_purchase, uninstalled_at, custom, channels, rest, id, workspace, person, created_at)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-			values = append(values, p.Workspace, string(p.ID), millis(p.CreatedAt))
+		done := []any{p.Sessions, p.Purchases, p.Revenue, optMillis(p.FirstSession), optMillis(p.LastSession), optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Channels)}
+		if !p.New && !far && p.Changed&control.PartWho == 0 {
+			if p.Changed&control.PartDone == 0 {
+				continue
+			}
+			if err := w.run(updateDone, append(done, p.Row)); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := w.run(query, values); err != nil {
+		whole := append(done, optText(p.ExternalID), p.Bucket, millis(p.CreatedAt), millis(p.UpdatedAt), optText(p.FirstName), optText(p.LastName),
+			optText(p.Email), optText(p.Phone), optText(p.Gender), optText(p.Birth), optText(p.Country), optText(p.Language), optText(p.TimeZone), optText(p.HomeCity),
+			optText(p.EmailSubscribe), optText(p.PushSubscribe), p.Row)
+		if !p.New && !far {
+			if err := w.run(updateWhole, whole); err != nil {
+				return err
+			}
+			continue
+		}
+		whole = append(whole, p.Workspace, string(p.ID))
+		if far {
+			rows = append(rows, whole)
+		} else if err := w.run(insertPerson, whole); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+upserted(doneColumns+", "+whoColumns), rows)
 }
 
-func (w batchWriter) attributes() error {
+// upserted sets columns to what was to be inserted.
+func upserted(columns string) string {
+	parts := strings.Split(columns, ", ")
+	for i, c := range parts {
+		parts[i] = c + " = excluded." + c
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (w *batchWriter) more() error {
+	var rows [][]any
+	for _, p := range w.b.People {
+		if p.Changed&control.PartMore != 0 || p.New && len(p.Custom)+len(p.Rest) > 0 {
+			rows = append(rows, []any{p.Row, object(p.Custom), object(p.Rest)})
+		}
+	}
+	return w.put("INSERT INTO people_more (person, custom, rest) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+upserted("custom, rest"), rows)
+}
+
+func (w *batchWriter) attributes() error {
 	slices.SortFunc(w.b.Attributes, func(a, b control.PersonAttribute) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
 	})
@@ -293,7 +375,7 @@ const (
 		at = CASE WHEN excluded.at >= people_groups.at THEN excluded.at ELSE people_groups.at END`
 )
 
-func (w batchWriter) events() error {
+func (w *batchWriter) events() error {
 	slices.SortFunc(w.b.Events, func(a, b control.PersonEvents) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
 	})
@@ -304,7 +386,7 @@ func (w batchWriter) events() error {
 	return w.put("INSERT INTO people_events (name, person, first_at, last_at, count, revenue) VALUES (?, ?, ?, ?, ?, ?)"+joinEvents, rows)
 }
 
-func (w batchWriter) messages() error {
+func (w *batchWriter) messages() error {
 	slices.SortFunc(w.b.Messages, func(a, b control.PersonMessage) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
 	})
@@ -315,7 +397,7 @@ func (w batchWriter) messages() error {
 	return w.put("INSERT INTO people_messages (name, person, variation, flags, received, opened, clicked, entered, exited) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"+joinMessages, rows)
 }
 
-func (w batchWriter) groups() error {
+func (w *batchWriter) groups() error {
 	slices.SortFunc(w.b.Groups, func(a, b control.PersonGroup) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Person, b.Person))
 	})
@@ -332,10 +414,10 @@ var kept = []struct{ table, columns, join string }{
 	{"people_events", "first_at, last_at, count, revenue", joinEvents},
 	{"people_messages", "variation, flags, received, opened, clicked, entered, exited", joinMessages},
 	{"people_groups", "subscribed, at", joinGroups},
-	{"people_attributes", "", ""}, // made anew from people.custom
+	{"people_attributes", "", ""}, // made anew from people_more.custom
 }
 
-func (w batchWriter) moves() error {
+func (w *batchWriter) moves() error {
 	const ofPerson = " WHERE person = ? AND name IN (SELECT id FROM people_names WHERE workspace = ?)"
 	for _, m := range w.b.Moves {
 		for _, t := range kept {
@@ -356,14 +438,16 @@ func (w batchWriter) moves() error {
 		} else if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", m.Workspace, string(m.ID)); err != nil {
 			return err
 		}
-		if _, err := w.c.exec("DELETE FROM people WHERE id = ?", m.Person); err != nil {
-			return err
+		for _, query := range []string{"DELETE FROM people_more WHERE person = ?", "DELETE FROM people WHERE id = ?"} {
+			if _, err := w.c.exec(query, m.Person); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (w batchWriter) identities() error {
+func (w *batchWriter) identities() error {
 	var rows [][]any
 	for _, i := range w.b.Identities {
 		if i.Person == "" {
@@ -377,7 +461,7 @@ func (w batchWriter) identities() error {
 	return w.put("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO NOTHING", rows)
 }
 
-func (w batchWriter) setAside() error {
+func (w *batchWriter) setAside() error {
 	for _, x := range w.b.SetAside {
 		if err := w.c.setAside(w.b.Log, x); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 )
 
 // stats adds what a batch counted.
-func (w batchWriter) stats() error {
+func (w *batchWriter) stats() error {
 	slices.SortFunc(w.b.Stats, func(a, b control.Stat) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Count, b.Count), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Part, b.Part))
 	})
@@ -115,4 +115,3 @@ func (p *Profiles) Firsts(ctx context.Context, workspace uint32, name int64, fro
 	}
 	return out, nil
 }
-

@@ -20,7 +20,7 @@ CREATE TABLE people_set_aside (
   PRIMARY KEY (log, record_offset)
 ) STRICT, WITHOUT ROWID;
 
--- One row a person. What filters ask for often is a column; custom attributes are one JSON object, and so is the rest.
+-- One row a person, short, since almost every event changes somebody's. What filters ask for is a column.
 CREATE TABLE people (
   id              INTEGER NOT NULL PRIMARY KEY, -- given by the reader, which alone makes people
   workspace       INTEGER NOT NULL,
@@ -48,9 +48,7 @@ CREATE TABLE people (
   revenue         REAL    NOT NULL,
   last_purchase   INTEGER,
   uninstalled_at  INTEGER,
-  custom          TEXT    NOT NULL, -- JSON object
   channels        TEXT    NOT NULL, -- JSON object: when a message of each channel was last received, opened, clicked
-  rest            TEXT    NOT NULL, -- JSON object: aliases, devices, apps, push tokens, coordinates, attribution
   UNIQUE (workspace, person)
 ) STRICT;
 -- Filters over other tables ask for no more of people than this; and a workspace's are found among all others'.
@@ -58,6 +56,13 @@ CREATE INDEX people_workspace ON people (workspace, id);
 CREATE UNIQUE INDEX people_external_id ON people (workspace, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX people_email ON people (workspace, email, updated_at) WHERE email IS NOT NULL;
 CREATE INDEX people_phone ON people (workspace, phone, updated_at) WHERE phone IS NOT NULL;
+
+-- What is long, changes seldom, and is asked for only of somebody who is looked at. No row: nothing is known.
+CREATE TABLE people_more (
+  person INTEGER NOT NULL PRIMARY KEY,
+  custom TEXT    NOT NULL, -- JSON object: custom attributes as they are
+  rest   TEXT    NOT NULL  -- JSON object: aliases, devices, apps, push tokens, coordinates, attribution
+) STRICT;
 
 -- Who an identifier names: written before a request that uses it is answered, and again by the reader, which so makes
 -- it anew from the log.
@@ -86,7 +91,7 @@ CREATE TABLE people_names (
 -- The tables below stand by name and then by person: a filter reads one name's range in order, and an export one range
 -- of people for each name.
 
--- Values of custom attributes for filters; people.custom is what holds.
+-- Values of custom attributes for filters; people_more.custom is what holds.
 CREATE TABLE people_attributes (
   name   INTEGER NOT NULL,
   person INTEGER NOT NULL,
