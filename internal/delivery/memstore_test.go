@@ -24,6 +24,7 @@ type memStore struct {
 	files    map[control.Lane]map[string]control.File
 	drops    map[int64]control.Drop
 	dropID   int64
+	unseen   map[int64]bool // drops that were final before anybody looked what the bucket holds of them
 	health   map[control.Lane]control.Health
 	done     map[control.Lane]bool
 	cursor   eventlog.Offset
@@ -71,7 +72,7 @@ func newMemStore() *memStore {
 		configs: map[configKey]control.Config{}, recorded: map[configKey]record{}, files: map[control.Lane]map[string]control.File{},
 		drops: map[int64]control.Drop{}, health: map[control.Lane]control.Health{}, done: map[control.Lane]bool{},
 		counts: map[control.Count]int64{}, notices: map[noticeKey]control.Notice{},
-		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{}, toldOf: map[int64]bool{},
+		marks: map[eventlog.Hour]eventlog.Offset{}, hours: map[hourKey]bool{}, toldOf: map[int64]bool{}, unseen: map[int64]bool{},
 	}
 }
 
@@ -98,6 +99,7 @@ func (s *memStore) copy() *memStore {
 	maps.Copy(c.marks, s.marks)
 	maps.Copy(c.hours, s.hours)
 	maps.Copy(c.toldOf, s.toldOf)
+	maps.Copy(c.unseen, s.unseen)
 	c.told = slices.Clone(s.told)
 	c.ignores, c.mute, c.slow = s.ignores, s.mute, s.slow
 	c.dropID, c.cursor, c.counted, c.access = s.dropID, s.cursor, s.counted, s.access
@@ -291,6 +293,7 @@ func (s *memStore) accept(was, log eventlog.ID, start, head eventlog.Offset) (kn
 		p.Plans = slices.DeleteFunc(p.Plans, func(x control.Plan) bool { return x.Last >= head })
 		for id, d := range s.drops {
 			if d.Lane == l && d.Log == log && d.Last >= head {
+				s.unseen[id] = s.unseen[id] || !d.Settled
 				d.Settled = true // what the bucket holds there from now on is other events
 				s.drops[id] = d
 			}
