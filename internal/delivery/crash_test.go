@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
@@ -21,9 +22,13 @@ import (
 
 var crashSeed = flag.Uint64("crash.seed", 0, "seed of the crash sweep; 0: a new one")
 
+// life is how a life of a process and its machine ends: what is left of the disk.
+type life func(*vfstest.Disk) *vfstest.Disk
+
 // TestCrashSweep delivers from the real log on a disk that loses power after each of its changes (the short form takes every
-// third), with none, all or some of the unsynced bytes kept, or is killed there; the store commits as a whole. What is
-// accepted is in the log afterwards, and each event of the log in exactly one object.
+// third), with none, all or some of the unsynced bytes kept, or is killed there, and may lose power once more while it
+// catches up; of the bucket's answers some are lost, and what a dead process has sent off may still land. The store commits
+// as a whole. What is accepted is in the log afterwards, and each event of the log in exactly one object.
 func TestCrashSweep(t *testing.T) {
 	defer oneThread()()
 	seed := *crashSeed
@@ -38,27 +43,25 @@ func TestCrashSweep(t *testing.T) {
 	defer func() { t.Logf("%d crashes; the last: %s; repeat with -crash.seed %d", crashes, at, seed) }()
 	for script := range uint64(scripts) {
 		for k, whole := int(seed%uint64(step)), false; !whole; k += step {
-			some := func() vfstest.Keep { return vfstest.KeepRandom(seed + uint64(k)) }
-			for way, end := range []func(*vfstest.Disk) *vfstest.Disk{
-				func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(vfstest.KeepNone) },
-				func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(vfstest.KeepAll) },
-				func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(some()) },
-				func(d *vfstest.Disk) *vfstest.Disk { // killed; the machine goes on
-					d.Heal()
-					return d
-				},
-				func(d *vfstest.Disk) *vfstest.Disk { // and the power goes while the log is opened again
-					d.Heal()
-					d.StopAfter(1 + k%8)
-					if l, err := open(d); err == nil {
-						_ = l.Close()
-					}
-					return d.Crash(some())
-				},
-			} {
-				crashes++
+			none := func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(vfstest.KeepNone) }
+			all := func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(vfstest.KeepAll) }
+			some := func(d *vfstest.Disk) *vfstest.Disk { return d.Crash(vfstest.KeepRandom(seed + uint64(k))) }
+			killed := func(d *vfstest.Disk) *vfstest.Disk { // the machine goes on
+				d.Heal()
+				return d
+			}
+			opening := func(d *vfstest.Disk) *vfstest.Disk { // killed, and the power goes while the log is opened again
+				d.Heal()
+				d.StopAfter(1 + k%8)
+				if l, err := open(d); err == nil {
+					_ = l.Close()
+				}
+				return some(d)
+			}
+			for way, lives := range [][]life{{none}, {all}, {some}, {killed}, {opening}, {some, none}, {killed, some}} {
+				crashes += len(lives)
 				at = fmt.Sprintf("script %d, stopped after %d changes of the disk, way %d", script, k, way)
-				synctest.Test(t, func(t *testing.T) { whole = crashed(t, seed+script, k, end) })
+				synctest.Test(t, func(t *testing.T) { whole = crashed(t, seed+script, k, lives) })
 				if t.Failed() {
 					return
 				}
@@ -74,18 +77,27 @@ func open(disk *vfstest.Disk) (*segment.Log, error) {
 	return segment.Open(context.Background(), segment.Config{FS: disk, SegmentBytes: 12_000, CacheBytes: 1, MinFree: -1})
 }
 
-// crashed plays a script on a disk that stops after k changes, goes on with what end leaves of it, and reports whether the
-// script came to its end before.
-func crashed(t *testing.T, seed uint64, k int, end func(*vfstest.Disk) *vfstest.Disk) (whole bool) {
+// crashed plays a script on a disk that stops after k changes, goes on with what each of lives leaves of it, of which the later
+// ones end sooner, and reports whether the script came to its end in the first.
+func crashed(t *testing.T, seed uint64, k int, lives []life) (whole bool) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	w := newWorld(t)
 	defer w.killAll()
 	w.cfg.LogRetention = time.Millisecond
+	calm := false
 	w.buckets["b1"].Script(func(buckettest.Call) buckettest.Fault {
-		return buckettest.Fault{Delay: time.Duration(r.IntN(300)) * time.Millisecond}
+		f := buckettest.Fault{Delay: time.Duration(r.IntN(300)) * time.Millisecond}
+		if calm {
+			return f
+		}
+		switch r.IntN(12) {
+		case 0:
+			f.Problem, f.After = bucket.Network, true
+		case 1:
+			f.Problem, f.Late = bucket.Network, time.Duration(1+r.IntN(4000))*time.Millisecond
+		}
+		return f
 	})
-	disk := vfstest.New()
-	disk.StopAfter(k)
 	c := w.config()
 	c.Version, c.FlushEvents = 1, 25
 	w.history, w.logged = append(w.history, c), append(w.logged, 1<<60)
@@ -95,28 +107,43 @@ func crashed(t *testing.T, seed uint64, k int, end func(*vfstest.Disk) *vfstest.
 		b.Add(0, control.EncodeRecord(control.Record{Kind: control.RecordConfig, Config: &c}))
 		_, _ = w.disk.Append(context.Background(), &b) // what the log holds in the end is read from it
 	}
-	if l, err := open(disk); err == nil {
-		w.disk = l
-		begin()
-		p := w.start()
-		for range 25 {
-			w.append(someTypes[r.IntN(3)], 1+r.IntN(40))
-			time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
-			if disk.Stopped() {
-				break
+	disk := vfstest.New()
+	disk.StopAfter(k)
+	for i, end := range lives {
+		if l, err := open(disk); err == nil {
+			w.disk = l
+			if i > 0 {
+				if !w.recall(t) {
+					begin()
+				}
+				disk.StopAfter(1 + r.IntN(20))
+			} else {
+				begin()
 			}
+			p := w.start()
+			p.late = func(string) time.Duration { return time.Duration(r.IntN(8000)-3000) * time.Millisecond }
+			for range 25 {
+				w.append(someTypes[r.IntN(3)], 1+r.IntN(40))
+				time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
+				if disk.Stopped() {
+					break
+				}
+			}
+			whole = i == 0 && !disk.Stopped() || i > 0 && whole
+			p.kill()
+			_ = w.disk.Close() // its disk may have stopped
+		} else if i > 0 {
+			t.Fatalf("the log does not open after a crash: %v", err)
 		}
-		whole = !disk.Stopped()
-		p.kill()
-		_ = w.disk.Close() // its disk may have stopped
+		time.Sleep(10 * time.Second) // what was sent off lands
+		disk = end(disk)
 	}
-	time.Sleep(10 * time.Second) // what was sent off lands
-	l, err := open(end(disk))
+	l, err := open(disk)
 	if err != nil {
 		t.Fatalf("the log does not open after the crash: %v", err)
 	}
 	defer l.Close()
-	w.disk = l
+	w.disk, calm = l, true
 	if !w.recall(t) {
 		begin()
 		w.recall(t)
@@ -173,7 +200,7 @@ func (w *world) recall(t *testing.T) (begun bool) {
 		at, is := holds[a.id]
 		switch {
 		case is:
-			a.offset = at
+			a.offset, a.refused = at, false // what an opening shows is durable
 		case a.offset >= start:
 			t.Errorf("promise 1 (a 2xx means durable) is broken: %s was accepted at %d, and the log holds %d to %d", a.id, a.offset, start, head)
 		}
