@@ -58,27 +58,10 @@ func (l *lane) examine(ctx context.Context, store bucket.Bucket, s *stream, f *f
 
 // compare reads the object and counts each id in it for one event of ours, in order.
 func (l *lane) compare(ctx context.Context, store bucket.Bucket, s *stream, f *file, hist *history, key string, w *found) error {
-	ctx, cancel := context.WithTimeout(ctx, compareFactor*l.m.cfg.AttemptLimit)
-	defer cancel()
-	body, _, err := store.Get(ctx, key)
+	ids, left, err := l.idsOf(ctx, store, key)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	in := &watched{r: body}
-	ids, left := map[string]int{}, 0
-	err = avrofile.EventIDs(in, func(id []byte) bool {
-		ids[string(id)]++
-		left++
-		return true
-	})
-	if in.err != nil {
-		return in.err // the answer was cut short: nothing is known yet
-	}
-	if err != nil && !fault.Is(err, fault.Corrupt) {
-		return err
-	}
-	// A corrupt object holds what could be read of it.
 	var covered []eventlog.Offset
 	missed := false
 	err = l.ours(s, f.first, hist, func(r eventlog.Record) bool {
@@ -109,6 +92,31 @@ func (l *lane) compare(ctx context.Context, store bucket.Bucket, s *stream, f *f
 		}
 	}
 	return nil
+}
+
+// idsOf counts each id that an object holds, and all of them. A corrupt object holds what could be read of it.
+func (l *lane) idsOf(ctx context.Context, store bucket.Bucket, key string) (ids map[string]int, all int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, compareFactor*l.m.cfg.AttemptLimit)
+	defer cancel()
+	body, _, err := store.Get(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer body.Close()
+	in := &watched{r: body}
+	ids = map[string]int{}
+	err = avrofile.EventIDs(in, func(id []byte) bool {
+		ids[string(id)]++
+		all++
+		return true
+	})
+	if in.err != nil {
+		return nil, 0, in.err // the answer was cut short: nothing is known yet
+	}
+	if err != nil && !fault.Is(err, fault.Corrupt) {
+		return nil, 0, err
+	}
+	return ids, all, nil
 }
 
 // compareFactor is how many attempt limits reading a whole object may take.

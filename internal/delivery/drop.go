@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -156,13 +157,14 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	slices.SortFunc(drops, func(a, b control.Drop) int {
 		return cmp.Or(strings.Compare(a.Log.String(), b.Log.String()), cmp.Compare(a.First, b.First))
 	})
-	slices.SortFunc(links, func(a, b link) int { return cmp.Compare(a.meta.First, b.meta.First) })
+	slices.SortFunc(links, func(a, b link) int { return cmp.Compare(a.name.First, b.name.First) })
 	for _, w := range links {
-		if w.meta.Target != s.Target {
+		if w.name.Target != s.Target {
 			continue
 		}
+		of := cmp.Or(w.meta.Log, l.pos.Log.String()) // without metadata: found by its events, if they are of this log
 		i := slices.IndexFunc(drops, func(d control.Drop) bool {
-			return d.Log.String() == w.meta.Log && int64(d.First) <= w.meta.First && w.meta.First <= int64(d.Last)
+			return d.Log.String() == of && int64(d.First) <= w.name.First && w.name.First <= int64(d.Last)
 		})
 		if i < 0 {
 			continue
@@ -171,14 +173,16 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		for end < len(drops) && drops[end].Log == log {
 			end++
 		}
-		if err := l.takeOut(l.life, drops[i:end], s, w); err != nil {
+		row, err := l.takeOut(l.life, drops[i:end], s, w)
+		if err != nil {
 			return err
 		}
-		if log == l.pos.Log {
-			last = max(last, eventlog.Offset(w.meta.Last))
+		if row.Events == 0 {
+			continue // a stranger's
 		}
-		row := l.adopted(s.Stream, s.schema.Type.Name, w)
-		row.Log = log
+		if log == l.pos.Log {
+			last = max(last, row.Last)
+		}
 		save.Files = append(save.Files, row)
 	}
 	var borders []eventlog.Offset
@@ -214,39 +218,76 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 	return l.bordered(s, borders)
 }
 
-// takeOut takes the events of a link out of the drops of its stream and log. The first of drops holds the link's first event.
-func (l *lane) takeOut(ctx context.Context, drops []control.Drop, s *stream, w link) error {
-	in := make([]int64, len(drops))
-	left := int64(w.meta.Events)
-	first, last := eventlog.Offset(w.meta.First), eventlog.Offset(w.meta.Last)
+// takeOut takes the events of a link out of the drops of its stream and log, and gives its ledger row, without events if it
+// holds none of ours. The first of drops holds the offset that the link is named by.
+//
+// The link's metadata are believed where the log no longer holds its range. Where it does they must fit the records: if the
+// log was set back, the object may be of events that had their offsets before.
+func (l *lane) takeOut(ctx context.Context, drops []control.Drop, s *stream, w link) (row control.File, err error) {
+	row = l.adopted(s.Stream, s.schema.Type.Name, w)
+	row.Log = drops[0].Log
 	start, _ := l.m.deps.Log.Bounds()
-	if drops[0].Log != l.pos.Log {
-		start = last + 1 // nothing of that log is held any more
+	if row.Log != l.pos.Log {
+		start = row.Last + 1 // nothing of that log is held any more
 	}
-	if err := l.eachOf(ctx, s, max(first, start), last, func(o eventlog.Offset) {
-		for i := range drops {
-			if o <= drops[i].Last {
-				in[i]++
-				return
-			}
+	in := make([]int64, len(drops))
+	left, held, hash := int64(row.Events), 0, avrofile.Hash{}
+	if err := l.eachOf(ctx, s, max(row.First, start), row.Last, func(r eventlog.Record) bool {
+		hash.Add(int64(r.Offset), r.Value)
+		held++
+		if i := slices.IndexFunc(drops, func(d control.Drop) bool { return r.Offset <= d.Last }); i >= 0 {
+			in[i]++
+		} else {
+			left-- // beyond them: the log holds what is not decided
 		}
-		left-- // beyond them: the log holds what is not decided
+		return true
 	}); err != nil {
-		return err
+		return row, err
+	}
+	if whole := row.First >= start; w.meta.Log == "" || whole && (hash != row.RawHash || held != row.Events) {
+		return l.findIn(ctx, drops, start, s, w, row)
 	}
 	for i := range drops {
 		d := &drops[i]
 		n := min(d.Events, left)
-		if first >= start {
+		if row.First >= start {
 			n = min(n, in[i])
 		}
 		d.Events, left = d.Events-n, left-n
 	}
-	return nil
+	return row, nil
 }
 
-// eachOf calls do for the offset of each event of s that the log holds from first to last, as it was selected then.
-func (l *lane) eachOf(ctx context.Context, s *stream, first, last eventlog.Offset, do func(eventlog.Offset)) error {
+// findIn is takeOut by the ids that the object holds, as far as the log holds the drops. What it holds of what comes after
+// them counts up to the first event that it lacks.
+func (l *lane) findIn(ctx context.Context, drops []control.Drop, start eventlog.Offset, s *stream, w link, row control.File) (control.File, error) {
+	ids, _, err := l.idsOf(ctx, l.store, row.Key)
+	if err != nil {
+		return row, err
+	}
+	row.Partition, row.Events, row.RawHash = w.name.Partition, 0, avrofile.Hash{}
+	err = l.eachOf(ctx, s, max(drops[0].First, start), math.MaxInt64, func(r eventlog.Record) bool {
+		i := slices.IndexFunc(drops, func(d control.Drop) bool { return d.First <= r.Offset && r.Offset <= d.Last && d.Events > 0 })
+		open := i < 0 && r.Offset >= l.pos.Cursor && r.Offset > s.last
+		id, err := s.schema.EventID(r.Value)
+		if i < 0 && !open || err != nil || ids[string(id)] == 0 {
+			return !open
+		}
+		ids[string(id)]--
+		if i >= 0 {
+			drops[i].Events--
+		}
+		if row.Events++; row.Events == 1 {
+			row.First = r.Offset
+		}
+		row.Last = r.Offset
+		return true
+	})
+	return row, err
+}
+
+// eachOf gives the events of s that the log holds from first to last, as they were selected then, until yield returns false.
+func (l *lane) eachOf(ctx context.Context, s *stream, first, last eventlog.Offset, yield func(eventlog.Record) bool) error {
 	if first > last {
 		return nil
 	}
@@ -258,10 +299,7 @@ func (l *lane) eachOf(ctx context.Context, s *stream, first, last eventlog.Offse
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fault.Wrap(err, "load configuration")
 	}
-	return l.selected(s, first, last, hist, func(r eventlog.Record) bool {
-		do(r.Offset)
-		return true
-	})
+	return l.selected(s, first, last, hist, yield)
 }
 
 // link is an object of a lane's chain as the bucket tells of it.

@@ -201,7 +201,9 @@ type modelRun struct {
 	died    bool // a replay of drops has left a file without its row
 	lossy   bool // events are lost by all the other rules: one worker at a time
 	trimmed bool // the log has forgotten something
-	copied  bool // of what was copied a drop cannot be told that it is in the bucket: the ledger may not forget it
+	// untrimmed: it may not forget anything, because there may be objects of which the metadata are lost or of another time.
+	untrimmed bool
+	copied    bool // of what was copied a drop cannot be told that it is in the bucket: the ledger may not forget it
 	// replaced: the log was lost or set back once; logs numbers those there were.
 	replaced bool
 	logs     byte
@@ -270,7 +272,7 @@ func (m *modelRun) step() {
 			m.pause(on)
 		case k == 2:
 			m.say("trim")
-			if floor, err := w.store.RetentionFloor(context.Background(), w.log.id); err == nil && floor > 0 {
+			if floor, err := w.store.RetentionFloor(context.Background(), w.log.id); err == nil && floor > 0 && !m.untrimmed {
 				m.trimmed = true
 				_ = w.log.Trim(context.Background(), floor, 0)
 			}
@@ -383,9 +385,15 @@ func (m *modelRun) disaster() {
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && (m.trimmed && !m.quota || m.replaced || m.copied) || (m.quota || m.lossy) && (k == 1 || k == 4) && !m.told(k) {
-		// What the log has forgotten cannot be compared any more: see FORMAT.md §4 on what settling rests on.
-		return
+	if k == 0 && (m.trimmed && !m.quota || m.replaced || m.copied) {
+		return // what the log has forgotten cannot be compared any more
+	}
+	if (m.quota || m.lossy) && (k == 1 || k == 4 || k == 6) && !m.told(k) {
+		// A drop is settled by metadata where the log has forgotten its events: see FORMAT.md §4.
+		if m.quota || m.trimmed {
+			return
+		}
+		m.untrimmed = true
 	}
 	switch k {
 	case 3:

@@ -224,7 +224,7 @@ func (j *recovery) covered(k placedStream, o eventlog.Offset) bool {
 }
 
 // find takes what stands in the bucket already into the ledger: files of a replay that was cut short, and what arrived
-// after a drop was settled. Like settling it believes the metadata: nobody else knows the log's identity.
+// after a drop was settled. Like settling it believes metadata that fit the log, or of which the log holds no records.
 func (j *recovery) find(ctx context.Context) error {
 	places, err := j.destinations(ctx, j.Connector)
 	if err != nil {
@@ -316,9 +316,15 @@ func (j *recovery) take(ctx context.Context, b bucket.Bucket, k placedStream, d 
 	}
 	first, last := eventlog.Offset(m.First), eventlog.Offset(m.Last)
 	free := !slices.ContainsFunc(j.files[k], func(s span) bool { return s.first <= last && first <= s.last })
-	if last > d.Last || int64(m.Events) > d.Events || !free {
+	fits, err := j.fits(ctx, k, m)
+	switch {
+	case err != nil:
+		return err
+	case !free, fits && (last > d.Last || int64(m.Events) > d.Events):
 		j.refuse(d, "%s holds events from offset %d to %d, which the ledger does not know; see millrace verify", key, first, last)
 		return nil
+	case !fits:
+		return nil // of events that had these offsets before the log was set back
 	}
 	row := control.File{
 		Lane: d.Lane, Key: key, Stream: d.Stream, EventType: d.EventType, Partition: m.Partition, Log: d.Log, First: first, Last: last,
@@ -335,6 +341,22 @@ func (j *recovery) take(ctx context.Context, b bucket.Bucket, k placedStream, d 
 	j.out.Found = append(j.out.Found, key)
 	j.out.Events += int64(row.Events)
 	return nil
+}
+
+// fits reports whether metadata are of the events that the log holds in their range, as far as it holds them.
+func (j *recovery) fits(ctx context.Context, k placedStream, m avrofile.Meta) (bool, error) {
+	first, hash, events := eventlog.Offset(m.First), avrofile.Hash{}, 0
+	if start, _ := j.Log.Bounds(); first < start {
+		return true, nil
+	}
+	err := j.eachTaken(ctx, first, eventlog.Offset(m.Last)+1, func(of placedStream, _ *epoch, r eventlog.Record) error {
+		if of == k {
+			hash.Add(int64(r.Offset), r.Value)
+			events++
+		}
+		return nil
+	})
+	return hash == m.Hash && events == m.Events, err
 }
 
 // enter moves a file's events from dropped to delivered.
@@ -360,6 +382,20 @@ func (j *recovery) eachLost(ctx context.Context, do, skipped func(k placedStream
 			}
 		}
 	}
+	return j.eachTaken(ctx, from, to, func(k placedStream, e *epoch, r eventlog.Record) error {
+		d := within(j.drops[k], r.Offset)
+		if d == nil || d.refused {
+			return nil
+		}
+		if j.covered(k, r.Offset) {
+			return skipped(k, d, e, r)
+		}
+		return do(k, d, e, r)
+	})
+}
+
+// eachTaken calls do for every event from from on and below to that the log holds and the connector takes.
+func (j *recovery) eachTaken(ctx context.Context, from, to eventlog.Offset, do func(k placedStream, e *epoch, r eventlog.Record) error) error {
 	f := eventlog.Filter{Workspace: j.Connector.Workspace, Kind: eventlog.Events}
 	return j.eachCommit(ctx, from, to, f, func(c *eventlog.Commit) error {
 		if c.Target != 0 && c.Target != j.Connector.Number {
@@ -367,23 +403,15 @@ func (j *recovery) eachLost(ctx context.Context, do, skipped func(k placedStream
 		}
 		for r := range c.Records() {
 			e := inForce(j.hist, r.Offset)
-			if e == nil {
+			if e == nil || r.Offset < from || r.Offset >= to {
+				continue
+			}
+			schema, known := j.Catalogue.Schema(event.SchemaID(r.Schema))
+			if !known || !e.takes(schema, c.Target) {
 				continue
 			}
 			k := placedStream{e.config.Destination.Number, control.Stream{Schema: r.Schema, Hour: c.Hour(), Target: c.Target}}
-			d := within(j.drops[k], r.Offset)
-			if d == nil || d.refused {
-				continue
-			}
-			schema, _ := j.Catalogue.Schema(event.SchemaID(r.Schema)) // known, or the drop was refused
-			if !e.takes(schema, c.Target) {
-				continue
-			}
-			call := do
-			if j.covered(k, r.Offset) {
-				call = skipped
-			}
-			if err := call(k, d, e, r); err != nil {
+			if err := do(k, e, r); err != nil {
 				return err
 			}
 		}
