@@ -635,7 +635,7 @@ var messages = func() map[string]fault.Message {
 		{"check.object_locked", "Object Lock does not let {action} happen on the bucket {bucket}."},
 		{"check.object_locked.hint", "Deliveries need only new objects; see whether a legal hold or a retention rule goes beyond that."},
 		{"check.role_refused", "The role cannot be assumed."},
-		{"check.role_refused.hint", "Compare account id and external id in the role's trust policy with those that are shown here."},
+		{"check.role_refused.hint", "Compare account id and external id in the role's trust policy with those that Millrace shows for this workspace."},
 		{"check.external_id_ignored.hint", "Put the trust policy shown here in place of the role's: its Condition lets in only who names the external id. If it was changed a moment ago, repeat the check in a minute."},
 		{"check.external_id_untested.hint", "Repeat the check in some minutes."},
 		{"check.own_credentials", "This installation's own AWS credentials fail: {cause}. Yours were not tried."},

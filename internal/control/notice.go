@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
 
@@ -28,6 +29,17 @@ type Notice struct {
 // ParamContact is the parameter of a notice that says whom to mail, where the connector it names may not be stored: a
 // launch is told of before, and if it fails nothing is.
 const ParamContact = "contact"
+
+// ParamSaid is the parameter of a notice that says in JSON, as a Said, what lets its message and hint be said in the
+// reader's language. It is nothing for programs.
+const ParamSaid = "said"
+
+// Said is a sentence, its advice and what they name, as the catalogues know them.
+type Said struct {
+	Message fault.Message `json:"message"`
+	Hint    fault.Message `json:"hint"`
+	Params  fault.Params  `json:"params,omitempty"`
+}
 
 // ParamDeleted is the parameter of a notice of losses that says, by "true", that the connector is deleted: they cannot
 // be delivered afterwards.

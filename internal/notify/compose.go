@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	_ "embed"
+	"encoding/json"
 	"html/template"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	var order []group
 	notices = stillTrue(notices)
 	for _, n := range notices {
-		g := group{n.Kind, n.Params["problem"] + n.Params["reason"] + "/" + n.Params[control.ParamDeleted]}
+		g := group{n.Kind, meaning(n) + n.Params["problem"] + n.Params["reason"] + "/" + n.Params[control.ParamDeleted]}
 		if groups[g] == nil {
 			order = append(order, g)
 		}
@@ -74,6 +75,9 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	c := content{
 		Language: l, Subject: subject(l, groups[order[0]], len(notices), now),
 		Footer: text.T(l, "mail.footer", nil),
+	}
+	if !slices.ContainsFunc(notices, func(n control.Notice) bool { return n.Connector != "" }) { // no contact is told of these
+		c.Footer = text.T(l, "mail.footer_administrators", nil)
 	}
 	if baseURL != "" {
 		c.Link, c.URL = text.T(l, "mail.open", nil), baseURL
@@ -229,6 +233,10 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 		say("mail.why", text.T(l, k, nil))
 		hint = text.T(l, k+".hint", nil)
 		if m := ns[0].Params["message"]; m != "" && len(ns) == 1 {
+			if told, ok := told(l, ns[0]); ok {
+				say("", told)
+				break
+			}
 			quoted := clean(m)
 			if h := ns[0].Params["hint"]; h != "" && l == text.English {
 				quoted += " " + clean(h)
@@ -238,19 +246,49 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 	case reason != "" && text.Has("drop."+reason):
 		say("mail.why", text.T(l, "drop."+reason, nil))
 	}
-	if text.Has(key + ".meaning") {
-		say("", text.T(l, key+".meaning", p))
+	if m := meaning(ns[0]); text.Has(m) {
+		say("", text.T(l, m, p))
 	}
 	if ofDeleted(ns[0]) {
 		say("", text.T(l, "notice.dropped.deleted", nil))
 	}
-	if text.Has(key+".action") && canReplay(ns[0]) {
+	if text.Has(key+".action") && canReplay(ns[0]) && (kind != control.NoticeCheckPassed || meaning(ns[0]) == key+".meaning") {
 		hint = strings.TrimSpace(hint + " " + text.T(l, key+".action", p))
 	}
 	if hint != "" {
 		say("mail.todo", hint)
 	}
 	return out
+}
+
+// meaning gives the key of what a notice comes to. What a check comes to depends on what it was made for.
+func meaning(n control.Notice) string {
+	if n.Kind == control.NoticeCheckFailed && n.Connector == "" {
+		return "notice.check_failed.exports_meaning"
+	}
+	if n.Kind == control.NoticeCheckPassed {
+		saved := control.CheckTrigger(n.Params["trigger"]) == control.CheckSave
+		switch {
+		case n.Connector == "" && saved:
+			return "notice.check_passed.exports_saved"
+		case n.Connector == "":
+			return "notice.check_passed.exports_unchanged"
+		case saved:
+			return "notice.check_passed.saved"
+		case control.CheckTrigger(n.Params["trigger"]) != control.CheckLaunch:
+			return "notice.check_passed.unchanged"
+		}
+	}
+	return "notice." + string(n.Kind) + ".meaning"
+}
+
+// told gives what a check found, and what to do about it, in the reader's language; ok is false where no catalogue has it.
+func told(l text.Language, n control.Notice) (words string, ok bool) {
+	var s control.Said
+	if json.Unmarshal([]byte(n.Params[control.ParamSaid]), &s) != nil || !text.Has(s.Message.Key) {
+		return "", false // of an older program
+	}
+	return clean(strings.TrimSpace(text.Say(l, s.Message, s.Params) + " " + text.Say(l, s.Hint, s.Params))), true
 }
 
 // canReplay reports whether the advice to replay what was dropped makes sense: what is gone from the log cannot come

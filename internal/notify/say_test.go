@@ -57,3 +57,35 @@ func TestATrialCallIsSignedAndSaysHowItEnded(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// A check that somebody asked for launches nothing, and what it found is said in the reader's language.
+func TestANoticeOfACheckSaysWhatItWasMadeFor(t *testing.T) {
+	for _, l := range text.Languages() {
+		for trigger, key := range map[control.CheckTrigger]string{
+			control.CheckLaunch: "notice.check_passed.meaning", control.CheckDemand: "notice.check_passed.unchanged", control.CheckSave: "notice.check_passed.saved"} {
+			n := control.Notice{Workspace: 1, Connector: "c", Kind: control.NoticeCheckPassed, Params: map[string]string{"connector": "warehouse", "bucket": "b", "trigger": string(trigger)}}
+			_, words := Say(l, n, noon)
+			if launched := trigger == control.CheckLaunch; !strings.Contains(words, text.T(l, key, nil)) || strings.Contains(words, text.T(l, "notice.check_passed.action", nil)) != launched {
+				t.Errorf("%s %s: %s", l, trigger, words)
+			}
+			n.Connector = ""
+			if _, words = Say(l, n, noon); strings.Contains(words, text.T(l, "notice.check_passed.meaning", nil)) {
+				t.Errorf("%s %s, of the data export: %s", l, trigger, words)
+			}
+		}
+		said, err := json.Marshal(control.Said{Message: fault.Message{Key: "check.access_denied", Text: "x"}, Hint: fault.Message{Key: "check.access_denied.hint", Text: "x"},
+			Params: fault.Params{"action": "s3:ListBucket", "bucket": "acme-currents"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := control.Notice{Workspace: 1, Kind: control.NoticeCheckFailed, Params: map[string]string{"bucket": "b", "trigger": "test", "problem": "access_denied", "message": "in English", control.ParamSaid: string(said)}}
+		_, words := Say(l, n, noon)
+		if !strings.Contains(words, text.T(l, "check.access_denied", text.Params{"action": "s3:ListBucket", "bucket": "acme-currents"})) || strings.Contains(words, "in English") ||
+			!strings.Contains(words, text.T(l, "notice.check_failed.exports_meaning", nil)) {
+			t.Errorf("%s: %s", l, words)
+		}
+		if mail := compose(l, []control.Notice{n}, noon, "").Plain(); !strings.Contains(mail, text.T(l, "mail.footer_administrators", nil)) {
+			t.Errorf("%s: %s", l, mail)
+		}
+	}
+}

@@ -82,6 +82,7 @@ func (n *Notifier) body(ctx context.Context, notice control.Notice, id string) (
 			p.Workspace = v
 		case "connector":
 			p.Connector = v
+		case control.ParamSaid:
 		default:
 			p.Params[k] = v
 		}

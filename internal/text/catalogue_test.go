@@ -44,7 +44,8 @@ var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance", "Webhook", 
 
 // beside are keys of a family's prefix that are named in full.
 var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types", "notice.dropped.deleted",
-	"notice.check_passed.exports", "notice.check_failed.exports"}
+	"notice.check_passed.exports", "notice.check_failed.exports", "notice.check_passed.unchanged", "notice.check_passed.saved",
+	"notice.check_passed.exports_unchanged", "notice.check_passed.exports_saved", "notice.check_failed.exports_meaning"}
 
 func TestAllCataloguesHaveTheSameKeysInTheSameOrder(t *testing.T) {
 	for _, part := range parts {

@@ -38,6 +38,9 @@ func showHome(v *visit) error {
 	if err != nil {
 		return err
 	}
+	notices = slices.DeleteFunc(notices, func(n client.Notice) bool { // of one that is deleted, or was never made, nobody is needed
+		return n.Connector != "" && !slices.ContainsFunc(all, func(c client.Connector) bool { return c.ID == n.Connector })
+	})
 	if n := gravest(notices); n != nil {
 		look := lookOf(n.Kind)
 		p.Banners = append(p.Banners, banner{Tone: look.tone, Icon: look.icon, Title: n.Title, Texts: []string{v.t("page.home_unread", "n", o.Unread, "time", v.moment(n.At).Text)},

@@ -3,8 +3,10 @@ package page
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -27,6 +29,15 @@ func TestTheOverviewSaysHowAWorkspaceDoes(t *testing.T) {
 		w.signedIn(string(l)).get(w.at("")).has(t, http.StatusOK, say(l, "page.currents_active", "n", 1), say(l, "page.home_minutes"), `class="plane"`, "&lt;i&gt;",
 			w.at("/currents/"+id), string(l)+" check_passed", w.at("/notices"), say(l, "page.home_machine"), l.Bytes(1<<30), `<progress value="1048576" max="1073741824"`)
 	}
+}
+
+func TestTheOverviewIsNotLedByADeletedCurrent(t *testing.T) {
+	w := newWorld(t)
+	gone := w.launch("gone")
+	w.launchIn("stays", "stays")
+	must(t, w.plane.Delete(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.ConnectorID(gone)))
+	must(t, w.store.AddNotice(t.Context(), control.Notice{Workspace: w.acme.Number, Connector: control.ConnectorID(gone), Kind: control.NoticeDropped, Episode: "x", At: time.Now()}))
+	w.signedIn("en").get(w.at("")).has(t, http.StatusOK, "en check_passed").lacks(t, "en dropped")
 }
 
 func TestTheOverviewBeginsWithWhatNeedsSomebody(t *testing.T) {
