@@ -52,6 +52,8 @@ type Store interface {
 
 	// Note writes the entry that ctx has, and nothing else.
 	Note(ctx context.Context) error
+	CampaignLabel(ctx context.Context, workspace uint32, kind NameKind, id string) (CampaignLabel, error)
+	SaveCampaignLabel(ctx context.Context, l CampaignLabel) error
 
 	DataExport(ctx context.Context, workspace uint32) (DataExport, error)
 	DataExportAccess(ctx context.Context, workspace uint32) (Access, error)

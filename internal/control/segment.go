@@ -3,9 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/fault"
@@ -38,28 +36,10 @@ type SegmentEdit struct {
 	Rev         *int64 // of the version that the change is based on; nil: whichever is there
 }
 
-// Bounds of a segment.
-const (
-	maxDescription = 1000 // characters
-	maxTags        = 20
-)
-
 // Validate gives every problem of what a person decides about a segment.
 func (s Segment) Validate() []fault.Problem {
 	ps := validatePerson("name", s.Name)
-	if utf8.RuneCountInString(s.Description) > maxDescription {
-		ps = append(ps, fault.Field("description", "too_long", "field.description_long", "A description has at most {most} characters.", "most", maxDescription))
-	}
-	if len(s.Tags) > maxTags {
-		ps = append(ps, fault.Field("tags", "too_large", "field.tags_many", "There are at most {most} tags.", "most", maxTags))
-	}
-	for i, t := range s.Tags[:min(len(s.Tags), maxTags)] {
-		if slices.Contains(s.Tags[:i], t) {
-			ps = append(ps, fault.Field(index("tags", i), "duplicate", "field.tag_twice", "This tag is named twice."))
-			continue
-		}
-		ps = append(ps, validatePerson(index("tags", i), t)...)
-	}
+	ps = append(ps, validateLabel(s.Description, s.Tags)...)
 	return append(ps, s.Filter.Validate("filter")...)
 }
 

@@ -100,17 +100,21 @@ func idNumber(id control.ConnectorID) int64 {
 	return n
 }
 
-// pageOf is page for a list that is at hand. Errors: invalid; also if what the cursor names is gone.
+// pageOf is page for a list that is at hand. Errors: as partOf.
 func pageOf[T, W any](c *call, p paged, all []T, id func(T) int64, show func(T) W) (client.Page[W], error) {
-	return page(c, p, func(after int64, limit int) ([]T, error) {
-		i := 0
-		if after != 0 {
-			if i = slices.IndexFunc(all, func(x T) bool { return id(x) == after }) + 1; i == 0 {
-				return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "gone", Message: "What this page begins after is gone. Begin with the first page again."}}}
-			}
+	return page(c, p, func(after int64, limit int) ([]T, error) { return partOf(all, id, after, limit) }, id, show)
+}
+
+// partOf gives up to limit of a list, from the one after the one with id after on; 0: from the first. Errors: invalid, also
+// if what the cursor names is gone.
+func partOf[T any](all []T, id func(T) int64, after int64, limit int) ([]T, error) {
+	i := 0
+	if after != 0 {
+		if i = slices.IndexFunc(all, func(x T) bool { return id(x) == after }) + 1; i == 0 {
+			return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "gone", Message: "What this page begins after is gone. Begin with the first page again."}}}
 		}
-		return all[i:min(i+limit, len(all))], nil
-	}, id, show)
+	}
+	return all[i:min(i+limit, len(all))], nil
 }
 
 type listConnectorsIn struct {

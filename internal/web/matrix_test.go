@@ -31,6 +31,7 @@ func (w *world) examples() map[string]func(who string) example {
 	maps.Copy(all, w.numberExamples())
 	maps.Copy(all, w.segmentExamples())
 	maps.Copy(all, w.personExamples())
+	maps.Copy(all, w.campaignExamples())
 	return all
 }
 

@@ -52,6 +52,7 @@ var groups = []struct{ name, about string }{
 	{"drafts", "Currents that are not launched yet."},
 	{"data-export", "The bucket for what is exported on demand."},
 	{"segments", "Filters of people that were saved, and of what filters are made."},
+	{"campaigns", "Campaigns and Canvases, as events tell of them, and what is counted of them."},
 	{"policies", "What the customer's side has to allow."},
 	{"people", "The people whom events are about, and what is kept of each."},
 	{"notices", "What people were told, and webhooks."},

@@ -16,6 +16,7 @@ type Profiles interface {
 	Matching(ctx context.Context, workspace uint32, f control.Filter, now time.Time, after int64, limit int) ([]*control.Person, error)
 	SegmentSizes(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
 	LastSizes(ctx context.Context, workspace uint32) (map[control.SegmentID]control.DaySize, error)
+	Numbers
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 
 	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)

@@ -80,6 +80,8 @@ type Store interface {
 	BeginRepeat(ctx context.Context, r control.Repeat) (had control.Repeat, begun bool, err error)
 	EndRepeat(ctx context.Context, r control.Repeat) error
 	DropRepeat(ctx context.Context, r control.Repeat) error
+	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
+	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
 	FlowStore
 }
 
@@ -149,6 +151,7 @@ func (a *api) routes() []route {
 		a.draftRoutes(),
 		a.dataExportRoutes(),
 		a.segmentRoutes(),
+		a.campaignRoutes(),
 		a.policyRoutes(),
 		a.noticeRoutes(),
 		a.webhookRoutes(),

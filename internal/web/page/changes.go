@@ -15,7 +15,7 @@ import (
 var deeds = map[string]string{
 	"api_key.create": "page.deed_key_create", "api_key.edit": "page.deed_key_edit", "api_key.revoke": "page.deed_key_revoke",
 	"connector.launch": "page.deed_connector_launch", "connector.edit": "page.deed_connector_edit", "connector.pause": "page.deed_connector_pause", "connector.resume": "page.deed_connector_resume",
-	"connector.upgrade": "page.deed_connector_upgrade", "connector.delete": "page.deed_connector_delete", "connector.look": "page.deed_connector_look", "segment.create": "page.deed_segment_create", "segment.update": "page.deed_segment_update", "segment.delete": "page.deed_segment_delete", "segment.look": "page.deed_segment_look",
+	"connector.upgrade": "page.deed_connector_upgrade", "connector.delete": "page.deed_connector_delete", "connector.look": "page.deed_connector_look", "segment.create": "page.deed_segment_create", "segment.update": "page.deed_segment_update", "segment.delete": "page.deed_segment_delete", "campaign.update": "page.deed_campaign_update", "canvas.update": "page.deed_canvas_update", "segment.look": "page.deed_segment_look",
 	"connector.replay": "page.deed_connector_replay", "connector.test_events": "page.deed_connector_test",
 	"person.search": "page.deed_person_search", "person.look": "page.deed_person_look", "person.erase": "page.deed_person_erase",
 	"data_export.save": "page.deed_export_save", "data_export.unlink": "page.deed_export_unlink",
