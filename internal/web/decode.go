@@ -355,6 +355,17 @@ func (d *decoder) value(at string, raw json.RawMessage, v reflect.Value, enum []
 			return
 		}
 		d.integer(at, string(raw), v)
+	case reflect.Float64:
+		if !isNumber(raw) {
+			wrong("a number")
+			return
+		}
+		n, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil { // it is one
+			d.problem(at, "out_of_range", "The number is too large.")
+			return
+		}
+		v.SetFloat(n)
 	case reflect.Slice:
 		if raw[0] != '[' {
 			wrong("a list")

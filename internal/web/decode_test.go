@@ -19,6 +19,7 @@ type nested struct {
 	Role   string            `json:"role,omitempty" enum:",viewer,editor"`
 	Limit  int64             `json:"limit,omitempty"`
 	Small  *int              `json:"small,omitempty"`
+	Amount *float64          `json:"amount,omitempty"`
 	On     bool              `json:"on,omitempty"`
 	At     *time.Time        `json:"at,omitempty"`
 	Events []string          `json:"events"`
@@ -51,13 +52,13 @@ func readNested(target, contentType, body string) (nestedIn, error) {
 
 func TestAnInputIsReadFromPathQueryAndBody(t *testing.T) {
 	in, err := readNested("/?limit=7&type=a&type=b&dry=true&needs=x&mode=slow", "application/json; charset=UTF-8",
-		`{"name":"n","limit":1e3,"small":-2.0,"on":true,"at":"2026-11-22T11:00:00+01:00","events":["all"],"flush":{"interval":"5m"},"rules":[{"interval":"1s","events":9}],"texts":{"a":"b"},"free":{"x":[1]}}`)
+		`{"name":"n","limit":1e3,"small":-2.0,"amount":-1.25,"on":true,"at":"2026-11-22T11:00:00+01:00","events":["all"],"flush":{"interval":"5m"},"rules":[{"interval":"1s","events":9}],"texts":{"a":"b"},"free":{"x":[1]}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seven, minusTwo, yes, five, at := 7, -2, true, "5m", time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	want := nestedIn{paged: paged{Limit: &seven}, Thing: "t1", Mode: "slow", Types: []string{"a", "b"}, Dry: &yes, Needs: "x", Body: nested{
-		Name: "n", Limit: 1000, Small: &minusTwo, On: true, At: &at, Events: []string{"all"}, Flush: &client.FlushEdit{Interval: &five},
+		Name: "n", Limit: 1000, Small: &minusTwo, Amount: new(-1.25), On: true, At: &at, Events: []string{"all"}, Flush: &client.FlushEdit{Interval: &five},
 		Rules: []client.Flush{{Interval: "1s", Events: 9}}, Texts: map[string]string{"a": "b"}, Free: map[string]any{"x": []any{1.0}},
 	}}
 	if !reflect.DeepEqual(in, want) {
@@ -76,7 +77,8 @@ func TestEveryProblemOfAnInputIsSaidAtOnce(t *testing.T) {
 				"role duplicate_field", "nmae unknown_field", "limit wrong_type", "on wrong_type", "events[1] wrong_type", "rules[0].events required",
 				"rules[1] wrong_type", "texts wrong_type", "flush.interval wrong_type", "flush.evnets unknown_field", "role unknown_value", "name required"}},
 		"numbers":                      {"needs=", `{"name":"","small":1.5,"limit":9223372036854775808}`, []string{"small not_integer", "limit out_of_range"}},
-		"numbers beyond all":           {"needs=", `{"name":"","small":1e400,"limit":1e18}`, []string{"small out_of_range", "limit out_of_range"}},
+		"numbers beyond all":           {"needs=", `{"name":"","small":1e400,"limit":1e18,"amount":1e400}`, []string{"small out_of_range", "limit out_of_range", "amount out_of_range"}},
+		"a number that is none":        {"needs=", `{"name":"","amount":"1.5"}`, []string{"amount wrong_type"}},
 		"a time that is none":          {"needs=", `{"name":"","at":"yesterday"}`, []string{"at invalid_time"}},
 		"a character that SQL has not": {"needs=%00", `{"name":"a\u0000"}`, []string{"needs invalid", "name invalid"}},
 		"half a surrogate pair": {"needs=", `{"name":"\ud800","role":"\udfff","events":["\\ud800 😀","\ud83d\u0041","\ud83d\ud83d\ude00","\uD83D\uDE00"],` +
