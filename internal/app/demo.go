@@ -83,7 +83,7 @@ type demoState struct {
 const demoWorkspace = `workspaces:
   - name: demo
     api_keys:
-      - {name: producer, scopes: [events.write], secret_env: API_KEY}
+      - {name: producer, scopes: [events.write, users.track], secret_env: API_KEY}
 `
 
 const demoManifest = demoWorkspace + `    connectors:
@@ -159,7 +159,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 		cfg, err := Settings{Flags: withDefaults(s.Flags,
 			"--data-dir="+filepath.Join(cmd.Dir, "data"), "--listen="+listen, "--metrics-listen=127.0.0.1:0",
 			"--allowed-endpoint-networks="+demoNetworks, "--log-level=warn", "--sts-endpoint="+shop.url, "--aws-account-id="+demoAccount,
-			"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet,
+			"--smtp-url="+mails.URL(), "--notice-quiet="+demoQuiet, "--profiles=true",
 		)}.Load()
 		if err != nil {
 			return nil, err
@@ -176,6 +176,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	running := make(chan error, 1)
 	sysCtx, stop := context.WithCancel(control.WithActor(context.WithoutCancel(ctx), control.Itself()))
 	defer stop()
+	fresh := state.Token == ""
 	unsettled := cmd.settle(ctx, sys.plane, folder, &state) // before the server misses an administrator
 	ctx, dead := context.WithCancel(ctx)                    // a server that ends by itself ends the demo
 	defer dead()
@@ -208,6 +209,9 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := sys.plane.awaitRecorded(ctx); err != nil {
 		return end(err)
 	}
+	if err := cmd.furnish(ctx, sys, state.Token); err != nil {
+		return end(err)
+	}
 	cmd.introduce(c, sys, state, bucketDir)
 
 	var acked idSet
@@ -218,7 +222,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	progress := c.bar("accepted", thousands)
 	l := load{
-		url: sys.URL() + "/v1/events", key: state.APIKey, catalogue: sys.plane.catalogue, seed: rand.Uint64(),
+		url: sys.URL() + "/v1/events", key: state.APIKey, maker: cmd.crowd(sys.plane.catalogue, rand.Uint64(), fresh),
 		conns: 2, per: max(1, min(100, int(cmd.Rate/10))), rate: cmd.Rate,
 		onProgress: func(n int64) { progress.Set(n, 0) },
 	}

@@ -26,8 +26,9 @@ type load struct {
 	key       string
 	keys      []string // of several workspaces, which take turns; instead of key
 	catalogue *event.Catalogue
-	shape     *shape // nil: as sample makes them
-	silent    bool   // the receiver is not Millrace: an empty answer takes every event
+	maker     func(connection int) appender // of events; nil: sample makes them of catalogue and seed
+	shape     *shape                        // nil: as sample makes them
+	silent    bool                          // the receiver is not Millrace: an empty answer takes every event
 	seed      uint64
 	conns     int     // requests at once
 	per       int     // events in a request
@@ -144,11 +145,23 @@ func (l load) run(ctx context.Context) (played, error) {
 	return p, nil
 }
 
+// appender makes events.
+type appender interface {
+	// Append appends one event, a JSON object without newline.
+	Append(dst []byte) []byte
+}
+
 // source gives what appends a request's n events to body, for one connection.
 func (l load) source(connection int) func(body []byte, n int) []byte {
-	maker := sample.New(l.catalogue, l.seed+uint64(connection), nil)
-	if l.shape != nil {
-		return l.shape.source(maker)
+	var maker appender
+	if l.maker != nil {
+		maker = l.maker(connection)
+	} else {
+		made := sample.New(l.catalogue, l.seed+uint64(connection), nil)
+		if l.shape != nil {
+			return l.shape.source(made)
+		}
+		maker = made
 	}
 	return func(body []byte, n int) []byte {
 		for range n {

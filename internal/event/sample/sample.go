@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -40,6 +41,8 @@ type Maker struct {
 	types  []*event.Type
 	pool   []made
 	next   int
+
+	scene map[string]any // values of the event that is made, by field; nil leaves a field out; other fields are made up
 
 	second int64            // of the last event's time
 	digits [timeLength]byte // the same in decimal
@@ -148,13 +151,16 @@ func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string, absent int
 	fields := t.Newest().Fields
 	for i := range fields {
 		f := &fields[i]
-		if f.Nullable && absent > 0 && m.random.IntN(absent) == 0 {
+		value, given := m.scene[f.Name]
+		if f.Nullable && (given && value == nil || !given && absent > 0 && m.random.IntN(absent) == 0) {
 			continue
 		}
 		dst = append(dst, ',', '"')
 		dst = append(dst, f.Name...)
 		dst = append(dst, '"', ':')
 		switch {
+		case value != nil:
+			dst = appendGiven(dst, value)
 		case f.Name == "id":
 			dst = append(dst, '"')
 			dst = append(dst, prefix...)
@@ -171,6 +177,15 @@ func (m *Maker) appendEvent(dst []byte, t *event.Type, prefix string, absent int
 		}
 	}
 	return append(dst, '}')
+}
+
+// appendGiven appends a value as JSON.
+func appendGiven(dst []byte, value any) []byte {
+	b, err := json.Marshal(value)
+	if err != nil {
+		panic("sample: a plain value did not encode: " + err.Error())
+	}
+	return append(dst, b...)
 }
 
 func appendTime(dst []byte, seconds int64) []byte {
