@@ -55,8 +55,15 @@ type Delivery struct {
 	Message    string     `json:"message,omitempty"`
 	Until      *time.Time `json:"until,omitempty" doc:"While failing or paused: when the oldest events begin to be lost."`
 	LastFileAt *time.Time `json:"last_file_at,omitempty"`
-	Waiting    *int64     `json:"waiting_events,omitempty" doc:"Read and not in the bucket yet; what waits in all says waiting. Absent where the server that was asked does not deliver."`
+	Waiting    *int64     `json:"waiting_events,omitempty" doc:"Read and not in the bucket yet; while failing or paused, all that is kept. Else absent where the server that was asked does not deliver."`
 	LagSeconds *float64   `json:"lag_seconds,omitempty" doc:"Age of the oldest that waits; absent likewise."`
+	Cap        *Cap       `json:"cap,omitempty" doc:"Of a test connector."`
+}
+
+// Cap is how a test connector stands to the cap that all of its workspace have together.
+type Cap struct {
+	Reached bool  `json:"reached" doc:"They have delivered as much as they may in the window: what comes now is dropped."`
+	Dropped int64 `json:"dropped_events" doc:"That this one has lost to it in the window."`
 }
 
 // ConnectorEdit is what is wanted of a connector. Fields that are nil stay, or take their default in a new one.

@@ -171,6 +171,12 @@ type Save struct {
 	Drops    []Drop   // new (ID 0) or changed rows
 }
 
+// Waiting is what was accepted for a connector and is neither delivered nor dropped.
+type Waiting struct {
+	Events int64
+	Since  eventlog.Hour // the oldest hour of acceptance of them
+}
+
 // Health is what a lane says of itself, kept in SQL so that it survives a restart.
 type Health struct {
 	Lane     Lane

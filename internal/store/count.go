@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,10 +36,8 @@ func (s *Store) Tallies(ctx context.Context, workspace uint32, from, until event
 	err = s.snapshot(ctx, "count by connector", func(c conn) error {
 		of := choice{"IN (SELECT id FROM connectors WHERE workspace = ? AND (deleted_at IS NULL OR deleted_at >= ?)", []any{workspace, millis(from.Start())}}
 		if len(only) > 0 {
-			of.is += " AND id IN (?" + strings.Repeat(", ?", len(only)-1) + ")"
-			for _, id := range only {
-				of.args = append(of.args, string(id))
-			}
+			some := among(only)
+			of = choice{of.is + " AND id " + some.is, append(of.args, some.args...)}
 		}
 		of.is += ")"
 		out, err = c.hourTallies(workspace, of, from, until)
@@ -59,6 +59,48 @@ func (c conn) hourTallies(workspace uint32, of choice, from, until eventlog.Hour
 			hours[h] = t
 		}
 	}
+	return out, err
+}
+
+// Waiting gives what waits for connectors of a workspace, by the books: what was accepted in hours that are not complete and is
+// neither delivered nor dropped. Those for which nothing waits are left out, and so are ids of no connector of the workspace.
+// It makes as many statements for hundreds of connectors as for one.
+func (s *Store) Waiting(ctx context.Context, workspace uint32, ids []control.ConnectorID) (out map[control.ConnectorID]control.Waiting, err error) {
+	out = map[control.ConnectorID]control.Waiting{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	err = s.snapshot(ctx, "count what waits", func(c conn) error {
+		of := among(ids)
+		first := eventlog.Hour(math.MaxInt32)
+		open := map[control.ConnectorID]eventlog.Hour{} // the first hour that is not complete
+		if _, err := list(c, func(r scanner) (none struct{}, err error) {
+			var id control.ConnectorID
+			var h eventlog.Hour
+			err = r.Scan(&id, &h)
+			open[id], first = h, min(first, h)
+			return none, err
+		}, `SELECT id, COALESCE((SELECT MAX(hour) + 1 FROM hours_done WHERE connector = id), created_at / 3600000) FROM connectors
+			WHERE workspace = ? AND id `+of.is, append([]any{workspace}, of.args...)...); err != nil || len(open) == 0 {
+			return err
+		}
+		all, err := c.hourTallies(workspace, among(slices.Collect(maps.Keys(open))), first, math.MaxInt32)
+		for id, hours := range all {
+			for h, n := range hours {
+				rest := n.Accepted - n.Delivered - n.Dropped
+				if h < open[id] || rest == 0 {
+					continue
+				}
+				w := out[id]
+				if w.Events == 0 || h < w.Since {
+					w.Since = h
+				}
+				w.Events += rest
+				out[id] = w
+			}
+		}
+		return err
+	})
 	return out, err
 }
 

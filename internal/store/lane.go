@@ -324,7 +324,9 @@ func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, err
 	return hs[0], nil
 }
 
-const healthColumns = `h.connector, h.destination, h.state, h.since, h.problem, h.message, h.failing, h.last_file_at, h.episode_at, h.kept, h.kept_episode_at`
+// healthColumns has the last file from the ledger: a lane says how it is when that changes, not with each file.
+const healthColumns = `h.connector, h.destination, h.state, h.since, h.problem, h.message, h.failing,
+	COALESCE((SELECT MAX(f.at) FROM files f WHERE f.connector = h.connector AND f.destination = h.destination), h.last_file_at), h.episode_at, h.kept, h.kept_episode_at`
 
 func scanHealth(r scanner) (h control.Health, err error) {
 	var since, failing, kept int64

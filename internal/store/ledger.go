@@ -242,6 +242,21 @@ func (s *Store) CapUsed(ctx context.Context, workspace uint32, since time.Time) 
 	return n, s.fail(err, "find what is used of the cap")
 }
 
+// CapDrops gives how many events each test connector of a workspace has lost to the cap since then; those that lost none are
+// left out.
+func (s *Store) CapDrops(ctx context.Context, workspace uint32, since time.Time) (map[control.ConnectorID]int64, error) {
+	out := map[control.ConnectorID]int64{}
+	_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+		var id control.ConnectorID
+		var events int64
+		err = r.Scan(&id, &events)
+		out[id] = events
+		return none, err
+	}, `SELECT c.id, SUM(d.events) FROM connectors c JOIN drops d ON d.connector = c.id
+		WHERE c.workspace = ? AND c.test = 1 AND d.reason = ? AND d.at >= ? AND d.events > 0 GROUP BY c.id`, workspace, string(control.DropCap), millis(since))
+	return out, s.fail(err, "count what the cap dropped")
+}
+
 // RecoverDrop writes into the ledger that files hold events which stood in it as dropped, and makes the drop's row
 // d, or removes it if d has no events left, in one commit. Doing it again changes nothing.
 //

@@ -16,6 +16,15 @@ type choice struct {
 
 func only(id control.ConnectorID) choice { return choice{"= ?", []any{string(id)}} }
 
+// among chooses connectors, of which there is one at least.
+func among(ids []control.ConnectorID) choice {
+	of := choice{is: "IN (?" + strings.Repeat(", ?", len(ids)-1) + ")"}
+	for _, id := range ids {
+		of.args = append(of.args, string(id))
+	}
+	return of
+}
+
 // versions are the recorded versions of a connector, newest first, as far as they differ in what they select.
 type versions []version
 

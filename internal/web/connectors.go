@@ -25,6 +25,9 @@ type FlowStore interface {
 	Healths(ctx context.Context, workspace uint32, id control.ConnectorID) ([]control.Health, error)
 	Files(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.File, error)
 	Drops(ctx context.Context, f control.LedgerFilter, after int64, limit int) ([]control.Drop, error)
+	CapUsed(ctx context.Context, workspace uint32, since time.Time) (int64, error)
+	CapDrops(ctx context.Context, workspace uint32, since time.Time) (map[control.ConnectorID]int64, error)
+	Waiting(ctx context.Context, workspace uint32, ids []control.ConnectorID) (map[control.ConnectorID]control.Waiting, error)
 	Audit(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour][]control.HourCount, error)
 	HourDone(ctx context.Context, workspace uint32, id control.ConnectorID, h eventlog.Hour) (control.HourDone, bool, error)
 	HourTallies(ctx context.Context, workspace uint32, id control.ConnectorID, from, until eventlog.Hour) (map[eventlog.Hour]control.Tally, error)
@@ -131,41 +134,85 @@ func (a *api) listConnectors(c *call, in listConnectorsIn) (out client.Page[clie
 	if err != nil {
 		return out, err
 	}
-	by, err := a.healths(c)
+	how, err := a.doing(c, all)
 	if err != nil {
 		return out, err
 	}
-	waiting := a.waiting()
 	return pageOf(c, in.paged, all, func(x control.Connector) int64 { return idNumber(x.Connector) },
-		func(x control.Connector) client.Connector { return a.showConnector(x, by[x.Connector], waiting) })
+		func(x control.Connector) client.Connector { return a.showConnector(x, how) })
 }
 
-// healths gives what lanes say of themselves, by connector.
-func (a *api) healths(c *call) (map[control.ConnectorID][]control.Health, error) {
-	lanes, err := a.deps.Store.Healths(c, c.workspace.Number, "")
-	by := map[control.ConnectorID][]control.Health{}
+// doing is how connectors do.
+type doing struct {
+	lanes   map[control.ConnectorID][]control.Health
+	held    map[control.ConnectorID]Waiting         // by this process
+	kept    map[control.ConnectorID]control.Waiting // of those that keep their events in the log
+	capUsed bool                                    // the cap of the test connectors is used up
+	dropped map[control.ConnectorID]int64           // by it
+}
+
+// doing finds out how connectors of the call's workspace do, with as many questions for all as for one.
+func (a *api) doing(c *call, all []control.Connector) (how doing, err error) {
+	one := control.ConnectorID("")
+	if len(all) == 1 {
+		one = all[0].Connector
+	}
+	lanes, err := a.deps.Store.Healths(c, c.workspace.Number, one)
+	if err != nil {
+		return how, err
+	}
+	how.lanes = map[control.ConnectorID][]control.Health{}
 	for _, h := range lanes {
-		by[h.Lane.Connector] = append(by[h.Lane.Connector], h)
+		how.lanes[h.Lane.Connector] = append(how.lanes[h.Lane.Connector], h)
 	}
-	return by, err
+	if a.deps.Waiting != nil {
+		how.held = a.deps.Waiting()
+	}
+	var keep []control.ConnectorID
+	test := false
+	for _, x := range all {
+		if keeps(x, how.lanes[x.Connector]) {
+			keep = append(keep, x.Connector)
+		}
+		test = test || x.Test
+	}
+	if how.kept, err = a.deps.Store.Waiting(c, c.workspace.Number, keep); err != nil {
+		return how, err
+	}
+	if test {
+		since := time.Now().Add(-a.cfg.TestWindow)
+		used, err := a.deps.Store.CapUsed(c, c.workspace.Number, since)
+		if err != nil {
+			return how, err
+		}
+		how.capUsed = a.cfg.TestCap > 0 && used >= int64(a.cfg.TestCap)
+		if how.dropped, err = a.deps.Store.CapDrops(c, c.workspace.Number, since); err != nil {
+			return how, err
+		}
+	}
+	return how, nil
 }
 
-func (a *api) waiting() map[control.ConnectorID]Waiting {
-	if a.deps.Waiting == nil {
-		return nil
+// keeps reports whether a connector delivers nothing and leaves its events in the log, or did so a moment ago: then a process
+// holds few of those that wait, and the books tell how many do.
+func keeps(x control.Connector, lanes []control.Health) bool {
+	if s := control.StatusOf(x, lanes); s == control.StatusFailing || s == control.StatusPaused {
+		return true
 	}
-	return a.deps.Waiting()
+	return slices.ContainsFunc(lanes, func(h control.Health) bool {
+		return h.State == control.LanePaused || time.Since(h.Since) < time.Minute
+	})
 }
 
-func (a *api) showConnector(x control.Connector, lanes []control.Health, waiting map[control.ConnectorID]Waiting) client.Connector {
-	d := x.Destination
+func (a *api) showConnector(x control.Connector, how doing) client.Connector {
+	d, lanes := x.Destination, how.lanes[x.Connector]
 	return client.Connector{
 		ID: string(x.Connector), Name: x.Name, Type: "s3", Status: string(control.StatusOf(x, lanes)), ContactEmail: x.ContactEmail,
 		Destination: client.Destination{Bucket: d.Bucket, Folder: d.Folder, Region: d.Region, Endpoint: d.Endpoint, PathStyle: d.PathStyle,
 			AccessKeyID: x.AccessKeyID, RoleARN: x.RoleARN, Prefix: avrofile.ConnectorPrefix(d.Folder, d.Cluster, string(x.Connector))},
 		Encryption: d.Encryption, Events: x.Events, Transformations: showTransformations(x.Transformations), Codec: x.Codec,
 		Flush: client.Flush{Interval: x.FlushInterval.String(), Events: x.FlushEvents}, Paused: x.Paused, Test: x.Test, Version: x.Version,
-		CreatedAt: x.CreatedAt, Delivery: a.showDelivery(x, lanes, waiting),
+		CreatedAt: x.CreatedAt, Delivery: a.showDelivery(x, how),
 	}
 }
 
@@ -180,8 +227,9 @@ func showTransformations(ts []control.Transformation) (out []client.Transformati
 var severity = []control.LaneState{control.LaneFailing, control.LaneRetrying, control.LanePaused, control.LaneActive}
 
 // showDelivery gives how a connector's uploads go; nil if none of its lanes has said anything and nothing waits.
-func (a *api) showDelivery(x control.Connector, lanes []control.Health, waiting map[control.ConnectorID]Waiting) *client.Delivery {
-	w, delivers := waiting[x.Connector]
+func (a *api) showDelivery(x control.Connector, how doing) *client.Delivery {
+	lanes := how.lanes[x.Connector]
+	w, delivers := how.held[x.Connector]
 	if len(lanes) == 0 && !delivers {
 		return nil
 	}
@@ -213,6 +261,12 @@ func (a *api) showDelivery(x control.Connector, lanes []control.Health, waiting 
 			out.LastFileAt = maybe(w.LastFile)
 		}
 	}
+	if keeps(x, lanes) {
+		out.Waiting = new(max(w.Events, how.kept[x.Connector].Events))
+	}
+	if x.Test {
+		out.Cap = &client.Cap{Reached: how.capUsed, Dropped: how.dropped[x.Connector]}
+	}
 	return &out
 }
 
@@ -226,8 +280,8 @@ func (a *api) connector(c *call, id control.ConnectorID) (client.Connector, cont
 	if err != nil {
 		return client.Connector{}, x, err
 	}
-	lanes, err := a.deps.Store.Healths(c, c.workspace.Number, id)
-	return a.showConnector(x, lanes, a.waiting()), x, err
+	how, err := a.doing(c, []control.Connector{x})
+	return a.showConnector(x, how), x, err
 }
 
 func (a *api) getConnector(c *call, in connectorIn) (client.Connector, error) {

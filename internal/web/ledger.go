@@ -202,14 +202,12 @@ func showCounts(counts []control.HourCount) (out []client.AuditCount) {
 }
 
 func (a *api) getWaiting(c *call, in connectorIn) (out client.Waiting, err error) {
-	by, err := a.deps.Store.Audit(c, c.workspace.Number, in.Connector, 0, 0)
-	for h, counts := range by {
-		for _, n := range counts {
-			if n.Waiting > 0 && (out.Since == nil || h.Start().Before(*out.Since)) {
-				out.Since = new(h.Start())
-			}
-			out.Events += n.Waiting
-		}
+	if _, err := a.deps.Store.Connector(c, c.workspace.Number, in.Connector); err != nil {
+		return out, err
+	}
+	by, err := a.deps.Store.Waiting(c, c.workspace.Number, []control.ConnectorID{in.Connector})
+	if w := by[in.Connector]; w.Events > 0 {
+		out = client.Waiting{Events: w.Events, Since: new(w.Since.Start())}
 	}
 	return out, err
 }

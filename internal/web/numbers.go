@@ -164,13 +164,12 @@ func (a *api) getOverview(c *call, _ spoken) (out client.Overview, err error) {
 	if err != nil {
 		return out, err
 	}
-	healths, err := a.healths(c)
+	how, err := a.doing(c, all)
 	if err != nil {
 		return out, err
 	}
-	waiting := a.waiting()
 	for _, x := range all {
-		switch control.StatusOf(x, healths[x.Connector]) {
+		switch control.StatusOf(x, how.lanes[x.Connector]) {
 		case control.StatusFailing:
 			out.Connectors.Failing++
 		case control.StatusPaused:
@@ -178,7 +177,8 @@ func (a *api) getOverview(c *call, _ spoken) (out client.Overview, err error) {
 		default:
 			out.Connectors.Active++
 		}
-		if w := waiting[x.Connector]; !w.Oldest.IsZero() {
+		if w := how.held[x.Connector]; !w.Oldest.IsZero() {
+			w.Events = max(w.Events, how.kept[x.Connector].Events)
 			lag := client.Lag{Connector: string(x.Connector), Name: x.Name, Seconds: max(0, now.Sub(w.Oldest).Seconds()), Events: w.Events}
 			if out.Worst == nil || lag.Seconds > out.Worst.Seconds {
 				out.Worst = &lag

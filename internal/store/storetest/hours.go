@@ -290,6 +290,40 @@ func hours(run runner) {
 		e.ended(100, h)
 		equal(t, "complete", e.complete(), []string{fmt.Sprintf("+0 [{%s 50 10 40 0}]", opens)})
 	})
+	run("what waits is what the books of hours that are not complete leave over, of connectors of the workspace", func(t *testing.T, e *env) {
+		w, other, h := e.workspace("acme"), e.workspace("other"), eventlog.HourOf(e.now)
+		c, idle, theirs := e.connector(w, "warehouse", 9), e.connector(w, "idle", 10), e.connector(other, "theirs", 11)
+		l := laneOf(c.Config)
+		count := func(h eventlog.Hour, w control.Workspace, era eventlog.Offset, n int64) control.Count {
+			return control.Count{Workspace: w.Number, EventType: opens, Hour: h, Era: era, Events: n}
+		}
+		waits := func(name string, want map[control.ConnectorID]control.Waiting) {
+			t.Helper()
+			got, err := e.Waiting(t.Context(), w.Number, []control.ConnectorID{c.Connector, theirs.Connector})
+			ok(t, err)
+			equal(t, name, got, want)
+		}
+		waits("at first", map[control.ConnectorID]control.Waiting{})
+		e.counted(100, count(h, w, 9, 50), count(h, other, 11, 70))
+		test := in(e.file(l, 60, 69), opens, h)
+		test.Stream.Target = c.Number
+		settled := e.drop(l, 20, 24)
+		settled.Settled = true
+		e.reach(l, 80, []control.File{in(e.file(l, 10, 19), opens, h), test}, settled)
+		waits("delivered and dropped are off", map[control.ConnectorID]control.Waiting{c.Connector: {Events: 35, Since: h}})
+		e.counted(120, count(h+1, w, 9, 4))
+		waits("the next hour too", map[control.ConnectorID]control.Waiting{c.Connector: {Events: 39, Since: h}})
+		d := e.drop(l, 25, 59)
+		d.Stream, d.EventType, d.Events, d.Reason, d.Settled = control.Stream{}, "", -1, control.DropDamaged, true
+		e.reach(l, 115, nil, d)
+		e.reach(laneOf(idle.Config), 115, []control.File{in(e.file(laneOf(idle.Config), 10, 59), opens, h)})
+		e.ended(110, h)
+		e.complete()
+		waits("a complete hour has nothing left", map[control.ConnectorID]control.Waiting{c.Connector: {Events: 4, Since: h + 1}})
+		got, err := e.Waiting(t.Context(), w.Number, nil)
+		ok(t, err)
+		equal(t, "of none", len(got), 0)
+	})
 	run("an hour without a mark of its own is over with the next, if there was anything in it", func(t *testing.T, e *env) {
 		w, h := e.workspace("acme"), eventlog.HourOf(e.now)
 		c := e.connector(w, "warehouse", 9)
@@ -435,6 +469,17 @@ func hours(run runner) {
 		n, err := e.CapUsed(t.Context(), w.Number, since)
 		ok(t, err)
 		equal(t, "used", n, 30)
+		capped := e.drop(laneOf(tests[0].Config), 1010, 1016)
+		capped.Reason = control.DropCap
+		old, unknown := capped, capped
+		old.First, old.At, unknown.First, unknown.Events = 1011, since.Add(-time.Millisecond), 1012, -1
+		e.reach(capped.Lane, 1020, nil, capped, old, unknown, e.drop(capped.Lane, 1013, 1013))
+		theirs := e.drop(laneOf(tests[2].Config), 1010, 1016)
+		theirs.Reason = control.DropCap
+		e.reach(theirs.Lane, 1020, nil, theirs)
+		drops, err := e.CapDrops(t.Context(), w.Number, since)
+		ok(t, err)
+		equal(t, "lost to the cap", drops, map[control.ConnectorID]int64{tests[0].Connector: 7})
 		tests[0].Test = false
 		e.update(&tests[0], nil)
 		n, err = e.CapUsed(t.Context(), w.Number, since)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -189,6 +190,22 @@ func positions(run runner) {
 		rows, err := e.Lanes(t.Context())
 		ok(t, err)
 		equal(t, "paused", rows[0].Paused, true)
+	})
+	run("the last file of a lane is that of the ledger, whenever it last said how it is", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		l := laneOf(e.connector(w, "warehouse", 9).Config)
+		h := control.Health{Lane: l, State: control.LaneActive, Since: e.now}
+		ok(t, e.SaveHealth(t.Context(), h))
+		f := e.file(l, 10, 19)
+		f.At = e.now.Add(time.Minute)
+		e.reach(l, 20, []control.File{f})
+		h.LastFile = f.At
+		got, err := e.Health(t.Context(), l)
+		ok(t, err)
+		equal(t, "health", got, h)
+		hs, err := e.Healths(t.Context(), w.Number, "")
+		ok(t, err)
+		equal(t, "healths", hs, []control.Health{h})
 	})
 	run("health is kept as it was said", func(t *testing.T, e *env) {
 		l := e.lane()

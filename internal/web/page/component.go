@@ -258,6 +258,7 @@ type banner struct {
 	Title   string
 	Texts   []string
 	Links   []link // to the fields that it is about
+	Said    string // what the other side said, in its own words, to open; empty: nothing
 	Actions []button
 	Help    *help
 }

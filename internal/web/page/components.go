@@ -58,9 +58,9 @@ func components(now time.Time) componentsPage {
 		}},
 		Pills: []pill{{good, "circle-check", "Active"}, {bad, "circle-alert", "Failing"}, {warn, "pause", "Paused"}, {plain, "circle-dashed", "Draft"}, {info, "info", "New"}},
 		Banners: []banner{
-			{bad, "circle-alert", "Failing since 08:12 UTC: the key is disabled.", []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, nil, []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}, nil},
-			{warn, "triangle-alert", "The role can be assumed without the external id.", []string{"Add the condition to its trust policy."}, nil, nil, nil},
-			{good, "circle-check", "Saved.", nil, nil, nil, nil},
+			{Tone: bad, Icon: "circle-alert", Title: "Failing since 08:12 UTC: the key is disabled.", Texts: []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, Said: "PutObject acme-currents/currents: unknown_key (403 InvalidAccessKeyId)", Actions: []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}},
+			{Tone: warn, Icon: "triangle-alert", Title: "The role can be assumed without the external id.", Texts: []string{"Add the condition to its trust policy."}},
+			{Tone: good, Icon: "circle-check", Title: "Saved."},
 		},
 		Steps: []step{
 			{State: "passed", Title: "Sign in", Text: "as arn:aws:iam::111122223333:role/millrace-currents"}, {State: "failed", Title: "Write a file (s3:PutObject)", Text: "AccessDenied: the policy does not allow it.", Hint: "Add this statement to the policy.", Remedy: &formatted{"r1", "What would mend it", []formattedItem{{"json", true, code{"r1-json", "JSON", "{\n  \"Effect\": \"Allow\",\n  \"Action\": \"s3:PutObject\"\n}"}}}}},

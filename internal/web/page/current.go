@@ -24,20 +24,15 @@ func (v *visit) current(path string) (client.Connector, frame, error) {
 	if err != nil {
 		return c, frame{}, v.said(err)
 	}
-	// What is failing or paused, or was a moment ago, has little read: all of it waits.
-	if d := c.Delivery; d != nil && (c.Status == "failing" || c.Status == "paused" || c.Status == "active" && (d.State == "paused" || v.now.Sub(d.Since) < time.Minute)) {
-		w, err := v.api.GetWaiting(v, v.place.Workspace, c.ID)
-		if err != nil {
-			return c, frame{}, v.said(err)
-		}
-		d.Waiting = &w.Events
-	}
 	f := v.frame(c.Name, "/currents")
 	f.Crumbs = []crumb{{v.t("page.rail_currents"), v.path("/currents")}, {c.Name, ""}}
 	if f.Says, err = v.currentSays(c); err != nil {
 		return c, frame{}, err
 	}
 	base := v.path("/currents/" + c.ID)
+	if stateOf(c) == "capped" {
+		f.SaysTo = base + "/losses"
+	}
 	for _, t := range currentTabs {
 		f.Tabs = append(f.Tabs, tab{v.t(t.key), base + t.path, t.path == path})
 	}
@@ -94,6 +89,8 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 			s.Text = v.t(key, "time", since)
 		}
 		s.Text += " " + v.t("page.current_kept", "n", *d.Waiting)
+	case "capped":
+		s.Text = v.t(x.says, "n", d.Cap.Dropped)
 	case "active":
 		if d.State == "paused" { // the lane has yet to take the end of the pause up
 			s.Text = v.t("page.current_resuming") + " " + v.t("page.current_kept", "n", *d.Waiting)
@@ -256,9 +253,21 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 	case "failing":
 		b.Tone, b.Icon, b.Title = bad, "circle-alert", v.t("page.failing_since", "time", v.lang.Time(d.Since, v.zone))
 		b.Texts = []string{v.problem(d.Problem), v.problemHint(d.Problem)}
-		b.Help = v.help("failing")
+		b.Said, b.Help = d.Message, v.help("failing")
 	case "retrying":
-		b.Title, b.Texts = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}
+		b.Title, b.Texts, b.Said = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}, d.Message
+	case "capped":
+		rules, err := v.installed()
+		if err != nil {
+			return nil // the sentence of the page says it too
+		}
+		b.Title = v.t("page.capped")
+		b.Texts = []string{v.t("page.capped_text", "n", rules.TestCap, "time", v.lang.Duration(seconds(rules.TestWindow)))}
+		if v.may("editor") {
+			b.Actions = []button{{Text: v.t("page.form_upgrade"), Icon: "upload", Kind: "primary", Href: base + "/upgrade"}}
+		}
+		b.Actions = append(b.Actions, button{Text: v.t("page.capped_losses"), Href: base + "/losses"})
+		return []banner{b}
 	case "paused":
 		b.Icon, b.Title = "pause", v.t("page.status_paused")
 		if d.State == "paused" {
@@ -277,6 +286,7 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 			b.Actions = []button{{Text: v.t("page.check_now"), Icon: "shield-check", Kind: "primary", Href: base + "/check", Post: true}}
 			switch {
 			case c.Status != "failing":
+			case ofRights[d.Problem]: // the check names the statement that is missing
 			case ofBucket[d.Problem]:
 				b.Actions = append(b.Actions, button{Text: v.t("page.change_bucket"), Icon: "settings", Href: base + "/settings"})
 			default:
@@ -286,6 +296,9 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 	}
 	return []banner{b}
 }
+
+// ofRights are the problems that a policy on the other side mends, and nothing that is entered here.
+var ofRights = map[string]bool{"access_denied": true, "kms_denied": true}
 
 // ofBucket are the problems that another bucket mends, and no other credentials.
 var ofBucket = map[string]bool{"no_such_bucket": true, "wrong_region": true, "object_locked": true, "address_forbidden": true, "not_implemented": true}

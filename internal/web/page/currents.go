@@ -193,12 +193,6 @@ func (v *visit) currentRow(i listed, counts client.ConnectorCounts) row {
 		if state == "failing" || state == "retrying" {
 			status.Small = v.problem(d.Problem)
 		}
-		if state == "failing" || state == "paused" { // then little is read, and all of it waits
-			waiting.Text = v.lang.Number(counts.Accepted - counts.Delivered - counts.Dropped)
-			if waiting.Small == "" && d.LagSeconds != nil && *d.LagSeconds >= 1 {
-				waiting.Small = v.t("page.current_oldest", "time", v.lang.Duration(seconds(*d.LagSeconds)))
-			}
-		}
 		if d.LastFileAt != nil {
 			last = cell{Time: v.moment(*d.LastFileAt)}
 		}
@@ -231,6 +225,8 @@ func (v *visit) currentsSay(counts map[string]int) *says {
 		return &says{bad, "circle-alert", v.t("page.currents_failing", "n", counts["failing"])}
 	case counts["retrying"] > 0:
 		return &says{warn, "triangle-alert", v.t("page.current_delayed", "n", counts["retrying"])}
+	case counts["capped"] > 0:
+		return &says{warn, "triangle-alert", v.t("page.currents_capped", "n", counts["capped"])}
 	case counts["active"] > 0:
 		return &says{good, "circle-check", v.t("page.currents_active", "n", counts["active"])}
 	case counts["paused"] > 0:
@@ -240,7 +236,7 @@ func (v *visit) currentsSay(counts map[string]int) *says {
 }
 
 // bySeverity are the states of Currents, those that need somebody first.
-var bySeverity = []string{"failing", "retrying", "paused", "active", "draft", "deleted"}
+var bySeverity = []string{"failing", "retrying", "capped", "paused", "active", "draft", "deleted"}
 
 // statuses are how a Current's states look.
 var statuses = map[string]struct {
@@ -249,14 +245,21 @@ var statuses = map[string]struct {
 }{
 	"draft": {plain, "circle-dashed", "page.status_draft", "page.says_draft"}, "active": {good, "circle-check", "page.status_active", "page.says_active"},
 	"failing": {bad, "circle-alert", "page.status_failing", "page.says_failing"}, "paused": {warn, "pause", "page.status_paused", "page.says_paused"},
+	"capped":   {warn, "triangle-alert", "page.status_capped", "page.says_capped"},
 	"retrying": {warn, "triangle-alert", "page.current_retrying", "page.says_active"},
 	"deleted":  {plain, "trash-2", "page.status_deleted", "page.says_deleted"},
 }
 
-// stateOf is a Current's status, or that its store does not answer as it should.
+// stateOf is a Current's status, or what keeps one that is active from delivering: its store does not answer as it should, or
+// its cap is used up.
 func stateOf(c client.Connector) string {
-	if c.Status == "active" && c.Delivery != nil && c.Delivery.State == "retrying" {
+	d := c.Delivery
+	switch {
+	case c.Status != "active" || d == nil:
+	case d.State == "retrying":
 		return "retrying"
+	case d.Cap != nil && d.Cap.Reached:
+		return "capped"
 	}
 	return c.Status
 }

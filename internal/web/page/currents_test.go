@@ -163,18 +163,52 @@ func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
 	id := w.launch("warehouse")
 	c := w.deliver(id, 1)
 	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
-	h := control.Health{Lane: control.Lane{Connector: c.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since, Problem: "bad_secret", Message: "In English."}
+	h := control.Health{Lane: control.Lane{Connector: c.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since, Problem: "bad_secret", Message: "AccessDenied, <they> said."}
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		must(t, w.store.SaveHealth(t.Context(), h))
 		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.currents_failing", "n", 1), say(l, "bucket.bad_secret"))
-		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now"), `href="`+w.at("/currents/"+id)+`/credentials"`).lacks(t, "In English.")
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now"), `href="`+w.at("/currents/"+id)+`/credentials"`, say(l, "page.notice_details")+`</summary><p class="mono small">AccessDenied, &lt;they&gt; said.</p>`)
+		denied := h
+		denied.Problem = "access_denied"
+		must(t, w.store.SaveHealth(t.Context(), denied))
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.access_denied")).lacks(t, `class="button " href="`+w.at("/currents/"+id)+`/credentials"`)
 		slow := h
 		slow.State, slow.Problem, slow.Episode = control.LaneRetrying, "of_another_version", time.Time{}
 		must(t, w.store.SaveHealth(t.Context(), slow))
 		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.current_delayed", "n", 1), say(l, "bucket.unknown"))
 		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.unknown"), say(l, "page.current_nothing_lost"))
 	}
+}
+
+// A test Current whose cap is used up does not say that it delivers.
+func TestATestCurrentOverItsCapSaysWhatItDropsAndLeadsToTheUpgrade(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("trial")
+	at := w.at("/currents/" + id)
+	c := w.deliver(id, 3)
+	ctx := t.Context()
+	c.Test = true
+	must(t, w.store.UpdateConnector(ctx, c, nil))
+	l := control.Lane{Connector: c.Connector, Destination: 1}
+	must(t, w.store.SaveHealth(ctx, control.Health{Lane: l, State: control.LaneActive, Since: c.CreatedAt}))
+	w.signedIn("en").get(at).has(t, http.StatusOK, say(text.English, "page.says_active")).lacks(t, say(text.English, "page.capped"))
+	p, err := w.store.Position(ctx, l)
+	must(t, err)
+	p.Cursor = 60
+	_, err = w.store.Save(ctx, control.Save{Position: p,
+		Files: []control.File{{Lane: l, Key: "more", Stream: control.Stream{Schema: 1, Hour: eventlog.HourOf(c.CreatedAt)}, EventType: "users.messages.email.Open", Log: theLog, First: 20, Last: 26, Events: 7, Size: 1, Version: 1, Cut: "age", At: c.CreatedAt}},
+		Drops: []control.Drop{{Lane: l, Stream: control.Stream{Schema: 1, Hour: eventlog.HourOf(c.CreatedAt)}, EventType: "users.messages.email.Open", Log: theLog, First: 30, Last: 41, Events: 12, Reason: control.DropCap, Settled: true, At: c.CreatedAt}}})
+	must(t, err)
+	viewer := w.joined(control.Viewer, "en")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.get(at).has(t, http.StatusOK, say(l, "page.says_capped", "n", 12), say(l, "page.capped_text", "n", 10, "time", l.Duration(7*24*time.Hour)), `href="`+at+`/losses">`+say(l, "page.says_capped", "n", 12),
+			`class="button primary" href="`+at+`/upgrade"`).lacks(t, say(l, "page.says_active"))
+		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.currents_capped", "n", 1), say(l, "page.status_capped"))
+		b.get(w.at("")).has(t, http.StatusOK, say(l, "page.currents_capped", "n", 1))
+	}
+	viewer.get(at).has(t, http.StatusOK, say(text.English, "page.capped")).lacks(t, at+"/upgrade")
 }
 
 func TestManyCurrentsAreSearchedAndTurnedOver(t *testing.T) {
