@@ -16,6 +16,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,18 +35,30 @@ type Door interface {
 
 // Deps are what the calls work with.
 type Deps struct {
-	Door  Door
-	Store Store
-	// Sizes gives how many people a segment held on the days from from to to, both included, of those days on which they
-	// were counted. nil: nobody counts them.
-	Sizes func(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
-	Now   func() time.Time // nil: time.Now
+	Door   Door
+	Store  Store
+	People People
+	Now    func() time.Time // nil: time.Now
 }
 
 // Store is what the calls read of the control plane. Every method keeps to its workspace.
 type Store interface {
 	Segments(ctx context.Context, workspace uint32) ([]control.Segment, error)
 	Segment(ctx context.Context, workspace uint32, id control.SegmentID) (control.Segment, error) // not_found
+	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
+	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
+}
+
+// People is what the calls read of what is made from events. Every method keeps to its workspace.
+type People interface {
+	// SegmentSizes gives how many people a segment held on the days from from to to, both included, of those on which they
+	// were counted.
+	SegmentSizes(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
+	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
+	Name(ctx context.Context, workspace uint32, kind control.NameKind, name string) (control.Name, error) // not_found
+	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, name int64, from, until int32) ([]control.Stat, error)
+	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
 }
 
 // call is one address.
@@ -93,7 +106,11 @@ func Paths() (all []string) {
 // table is the calls, with quotas of which nothing is used. Source of the limits: the vendor's page "API rate limits".
 func table() []call {
 	shared := httpd.NewQuota(250_000, time.Hour)
-	return segmentCalls(shared)
+	return slices.Concat(
+		segmentCalls(shared),
+		campaignCalls(shared, httpd.NewQuota(50_000, time.Minute)),
+		seriesCalls(shared, httpd.NewQuota(1_000, time.Hour)),
+	)
 }
 
 // allows is the scope that a call takes.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/store/storetest"
@@ -26,13 +27,21 @@ type database interface {
 	Store
 }
 
+// peopleBase is what is made from events, and how to fill it.
+type peopleBase interface {
+	People
+	Apply(ctx context.Context, b *control.PeopleBatch) error
+	SaveSize(ctx context.Context, workspace uint32, id control.SegmentID, s control.DaySize) error
+}
+
 // world is the calls over real databases. The door lets everybody in who names a workspace, and is tried in app.
 type world struct {
 	t      *testing.T
 	store  database
 	plane  *control.Plane
+	people peopleBase
+	at     eventlog.Offset // of people
 	now    time.Time
-	sizes  []control.DaySize
 	calls  map[string]http.Handler
 	scopes map[string]control.Scope // that were asked for, by address
 }
@@ -40,14 +49,12 @@ type world struct {
 var today = time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, store: storetest.Open(t), now: today, scopes: map[string]control.Scope{}}
+	w := &world{t: t, store: storetest.Open(t), people: storetest.OpenProfiles(t), now: today, scopes: map[string]control.Scope{}}
 	for n, name := range map[uint32]string{acme: "acme", globex: "globex"} {
 		must(t, w.store.CreateWorkspace(t.Context(), control.Workspace{Number: n, Name: name, UnknownFields: control.RejectUnknown, CreatedAt: today}))
 	}
 	w.plane = &control.Plane{Store: w.store, Now: func() time.Time { return w.now }}
-	w.calls = Calls(Deps{Door: w, Store: w.store, Now: func() time.Time { return w.now }, Sizes: func(context.Context, uint32, control.SegmentID, int32, int32) ([]control.DaySize, error) {
-		return w.sizes, nil
-	}})
+	w.calls = Calls(Deps{Door: w, Store: w.store, People: w.people, Now: func() time.Time { return w.now }})
 	return w
 }
 
@@ -171,7 +178,7 @@ func TestASegmentIsDescribed(t *testing.T) {
 	if status, body := w.as("globex", http.MethodGet, "/segments/details?segment_id="+string(s.ID)); status != 400 {
 		t.Errorf("another workspace's segment: %d %s", status, body)
 	}
-	w.sizes = []control.DaySize{{Day: control.DayOf(today) - 1, Size: 41}}
+	must(t, w.people.SaveSize(t.Context(), acme, s.ID, control.DaySize{Day: control.DayOf(today) - 1, Size: 41, At: today}))
 	w.want("/segments/data_series?length=3&segment_id="+string(s.ID), 200,
 		`{"data":[{"time":"2026-11-20","size":0},{"time":"2026-11-21","size":41},{"time":"2026-11-22","size":0}],"message":"success"}`)
 	for _, length := range []string{"0", "101", "x", "1.5"} {

@@ -82,10 +82,7 @@ func segmentSeries(q *request) (answer, error) {
 	}
 	to := control.DayOf(q.ending)
 	from := to - int32(q.length) + 1
-	if q.Sizes == nil {
-		return nil, fault.New(fault.NotFound, "", "This installation keeps no sizes of segments.")
-	}
-	sizes, err := q.Sizes(q, q.workspace, s.ID, from, to)
+	sizes, err := q.People.SegmentSizes(q, q.workspace, s.ID, from, to)
 	if err != nil {
 		return nil, err
 	}
