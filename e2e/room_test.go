@@ -184,11 +184,13 @@ func TestFileDescriptorsRunOut(t *testing.T) {
 	w.agrees()
 }
 
-// The least memory that may be set, a store that takes nothing for a while, and producers who do not stop: memory
-// stays near the budget, and everything is delivered afterwards.
+// The least memory that may be set, a store that takes nothing for a while, and producers who do not stop, some of them with
+// the largest bodies that are taken: memory stays below the bound that docs/performance.md states, and everything is
+// delivered afterwards.
 func TestTheLeastMemoryBudgetIsKept(t *testing.T) {
 	t.Parallel()
-	const budget, most = 128, 320 // MiB: what is set, and what the process may have at its worst
+	const budget = 64                   // MiB
+	const most = budget*9/8 + 96 + 2*12 // what the process may have: two connectors read a commit each
 	w := newWorld(t, fmt.Sprintf("MILLRACE_MEMORY_BUDGET=%dMiB", budget))
 	w.proxy.set(noFiles)
 	var wg sync.WaitGroup
@@ -196,10 +198,14 @@ func TestTheLeastMemoryBudgetIsKept(t *testing.T) {
 	for p := range 8 {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(3, uint64(p)))
-			for batch := range 6 {
+			batches, events := 6, 1500
+			if p >= 6 {
+				batches, events = 2, 5400 // bodies about as large as this budget lets them be
+			}
+			for batch := range batches {
 				var body strings.Builder
 				var ids []string
-				for k := range 1500 {
+				for k := range events {
 					id := fmt.Sprintf("p%d-b%d-e%d", p, batch, k)
 					ids = append(ids, id)
 					fmt.Fprintf(&body, `{"event_type":"users.behaviors.CustomEvent","id":%q,"user_id":"u","time":1790000000,"name":%q,"properties":"{}"}`+"\n",

@@ -127,7 +127,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"a value out of its bounds", yaml("log_max_bytes: 12\n"), "f.yaml:1: log_max_bytes", "invalid_value", `"12" must be from 64MiB`},
 		{"an item of a list", yaml("trusted_proxies: [10.0.0.0/8, here]\n"), "f.yaml:1: trusted_proxies", "invalid_value", `"here" is not a network`},
 		{"size", config.Source{Env: []string{"MILLRACE_MEMORY_BUDGET=lots"}}, "MILLRACE_MEMORY_BUDGET", "invalid_value", "is not a size"},
-		{"size too small", config.Source{Env: []string{"MILLRACE_MEMORY_BUDGET=1MiB"}}, "MILLRACE_MEMORY_BUDGET", "invalid_value", "from 128MiB"},
+		{"size too small", config.Source{Env: []string{"MILLRACE_MEMORY_BUDGET=1MiB"}}, "MILLRACE_MEMORY_BUDGET", "invalid_value", "from 64MiB"},
 		{"duration", yaml("zone: a\ngrace_period: 48\n"), "f.yaml:2: grace_period", "invalid_value", "is not a duration"},
 		{"network", yaml("trusted_proxies: [10.1.0.0/8]"), "f.yaml:1: trusted_proxies", "invalid_value", "did you mean 10.0.0.0/8"},
 		{"address", config.Source{Flags: []string{"--listen", "8080"}}, "--listen", "invalid_value", "host:port"},

@@ -252,8 +252,8 @@ func Table() []Setting {
 		},
 		{
 			Name: "memory_budget", Kind: Size, Default: "256MiB",
-			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503.",
-			parse: size(func(c *Config) *int64 { return &c.MemoryBudget }, "128MiB", "1TiB"),
+			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503. Below 209MiB the largest body of a request is less than 64 MiB, too: 27 MiB with 128MiB, 11 MiB with 64MiB.",
+			parse: size(func(c *Config) *int64 { return &c.MemoryBudget }, "64MiB", "1TiB"),
 		},
 		{
 			Name: "idempotency_window", Kind: Duration, Default: "24h",

@@ -86,6 +86,8 @@ const (
 	spare      = 512      // so that the read that meets the end needs no larger buffer
 	keptBuffer = 8 << 20  // larger ones are not kept for the next request
 
+	leastMaxBody = 1 << 20 // an event of the largest size, and more
+
 	// A frame of zstd may ask for a window; this is what the format's own document advises decoders to support.
 	// Source: RFC 8878 §3.1.1.1.2.
 	maxWindow = 8 << 20

@@ -24,3 +24,6 @@ func (b *budget) give(n int64) { b.free.Add(n) }
 // weight is what a body of n bytes may need: itself, and its events encoded, which are no longer than their JSON
 // in all but odd cases.
 func weight(n int64) int64 { return n + min(n, eventlog.MaxBatchBytes) }
+
+// heaviest is the longest body of which the weight is at most n.
+func heaviest(n int64) int64 { return max(n/2, n-eventlog.MaxBatchBytes) }

@@ -572,16 +572,28 @@ func TestABodyThatIsAnnouncedHoldsNoMoreThanTwiceWhatCame(t *testing.T) {
 	}
 }
 
-func TestTheLargestBodyFitsTheSmallestBudget(t *testing.T) {
-	h := open(t, Config{MaxBody: 8 << 20, MemoryBudget: 1})
-	body := strings.Repeat("\n", 8<<20)
-	for _, enc := range []string{"", "gzip", "zstd"} {
-		b := body
-		if enc != "" {
-			b = pack(t, enc, body)
+func TestTheLargestBodyFitsEachBudget(t *testing.T) {
+	for budget, want := range map[int64]int64{1: 1 << 20, 32 << 20: 11 << 20, 64 << 20: 27 << 20, 128 << 20: 64 << 20} {
+		cfg := Config{MemoryBudget: budget}.withDefaults()
+		if cfg.MaxBody>>20 != want>>20 || budget > 1 && cfg.MemoryBudget != budget {
+			t.Errorf("memory is bounded by settings: of %d bytes requests take %d, and bodies of %d bytes; want %d", budget, cfg.MemoryBudget, cfg.MaxBody, want)
 		}
-		if got := h.post(b, "Content-Encoding", enc); got.status != 200 {
-			t.Errorf("%s: %d %s", enc, got.status, got.body)
+		if want > 16<<20 {
+			continue // the same with more bytes
+		}
+		h := open(t, Config{MemoryBudget: budget})
+		body := strings.Repeat("\n", int(cfg.MaxBody))
+		for _, enc := range []string{"", "gzip", "zstd"} {
+			b, more := body, body+"\n"
+			if enc != "" {
+				b, more = pack(t, enc, b), pack(t, enc, more)
+			}
+			if got := h.post(b, "Content-Encoding", enc); got.status != 200 {
+				t.Errorf("budget %d, %s: %d %s", budget, enc, got.status, got.body)
+			}
+			if got := h.post(more, "Content-Encoding", enc); got.status != 413 {
+				t.Errorf("budget %d, %s, a byte more: %d %s", budget, enc, got.status, got.body)
+			}
 		}
 	}
 }

@@ -25,9 +25,8 @@ import (
 
 // Config is what requests may cost. A zero value takes the default named beside it.
 type Config struct {
-	MaxBody int64 // bytes of a body, before and after decompression; 64 MiB
-	// MemoryBudget is what requests may hold together, bodies and encoded events; 128 MiB. One request of the
-	// largest size always fits: a smaller budget is raised to that.
+	MaxBody int64 // bytes of a body, before and after decompression; 64 MiB, and no more than the budget takes at once
+	// MemoryBudget is what requests may hold together, bodies and encoded events; 128 MiB, and enough for a body of 1 MiB.
 	MemoryBudget int64
 	// AnswerLimit is how long a request waits for the log, and before that for another request with the same
 	// Idempotency-Key; 60 s. Its append goes on without it.
@@ -45,6 +44,8 @@ func (c Config) withDefaults() Config {
 	if c.MemoryBudget == 0 {
 		c.MemoryBudget = 128 << 20
 	}
+	// One request of the largest size always fits.
+	c.MaxBody = min(c.MaxBody, max(leastMaxBody, heaviest(c.MemoryBudget-maxWindow-decoderBytes)-spare))
 	c.MemoryBudget = max(c.MemoryBudget, weight(c.MaxBody+spare)+maxWindow+decoderBytes)
 	if c.AnswerLimit == 0 {
 		c.AnswerLimit = time.Minute

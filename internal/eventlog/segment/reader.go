@@ -251,7 +251,7 @@ func (r *reader) load(n int, limit int64) error {
 	want := int(min(max(int64(n), readBytes), limit-r.pos))
 	if cap(r.buf) < want {
 		r.dropBuffer()
-		r.buf = r.shelf.buffers.get(max(want, 2*n)) // two, so that most are read once
+		r.buf = r.shelf.buffers.get(max(want, min(2*n, keepBytes))) // two, so that most are read once, but of large ones one
 	}
 	want = int(min(int64(cap(r.buf)), limit-r.pos))
 	f, err := r.seg.file.acquire(r.shelf.fs, segmentName(r.seg.number))
