@@ -5,15 +5,11 @@ import (
 	"syscall"
 )
 
-// niceness of what can wait. Beside threads that answer requests a thread of 10 gets a tenth of a core, and where there
-// are none the whole: files lag while a burst lasts, and never stand still.
-const niceness = 10
-
 // giveWay makes the goroutine that calls it run behind those that answer requests, on a thread of its own, as long as it
 // lasts. What it does has to be able to wait: compress files, make profiles.
-func giveWay() {
+func giveWay(n niceness) {
 	runtime.LockOSThread()
 	// Only a thread can be told, which on Linux is what 0 stands for. It may always be made nicer; else all goes on as
 	// without it.
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, niceness)
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, int(n))
 }

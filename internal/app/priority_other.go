@@ -3,4 +3,4 @@
 package app
 
 // giveWay does nothing here: threads have no priority of their own.
-func giveWay() {}
+func giveWay(niceness) {}

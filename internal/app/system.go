@@ -304,7 +304,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		TestCap: int64(s.cfg.Delivery.TestCap), TestCapWindow: s.cfg.Delivery.TestCapWindow,
 		LogRetention: s.cfg.Log.Retention, MemoryBudget: s.cfg.MemoryBudget / 2, Workers: cores(),
 	}, delivery.Deps{
-		GiveWay: giveWay,
+		GiveWay: func() { giveWay(filesWait) },
 		Log:     log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
 	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.status, time.Now}); err != nil {
@@ -343,7 +343,10 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		}
 	})
 	var following sync.WaitGroup
-	following.Go(func() { follower.run(deliver) })
+	following.Go(func() {
+		giveWay(peopleWait)
+		follower.run(deliver)
+	})
 	delivered := make(chan error, 1)
 	go func() { delivered <- manager.Run(deliver) }()
 

@@ -31,7 +31,7 @@ type toldKey struct {
 
 func (g *gathered) reset() { *g = gathered{bytes: g.bytes[:0], records: g.records[:0]} }
 
-func (g *gathered) full() bool { return len(g.records) >= batchRecords || len(g.bytes) >= batchBytes }
+func (g *gathered) full(most int) bool { return len(g.records) >= most || len(g.bytes) >= batchBytes }
 
 func (g *gathered) add(c *eventlog.Commit, rec eventlog.Record) {
 	from := len(g.bytes)

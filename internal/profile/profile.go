@@ -66,6 +66,7 @@ type Reader struct {
 	names     map[nameKey]*control.Name
 	nameCount map[nameList]int
 	people    cache
+	most      int // records of the next batch
 
 	status atomic.Pointer[Status]
 }
@@ -86,7 +87,7 @@ func (r *Reader) Status() (Status, bool) {
 
 // New gives a reader of the log.
 func New(d Deps) *Reader {
-	return &Reader{deps: d, plans: map[event.SchemaID]*plan{}}
+	return &Reader{deps: d, plans: map[event.SchemaID]*plan{}, most: batchRecords / 8}
 }
 
 // Limits of one batch: of what it keeps in memory, and of how long a transaction takes.
@@ -94,7 +95,21 @@ const (
 	batchRecords = 32 << 10
 	batchBytes   = 16 << 20
 	batchEvery   = time.Second // how often a log that trickles is stored
+
+	// batchFor is how long a batch may take. On SQLite requests that name new people wait for it, since one transaction
+	// writes at a time; and where this reader has to stand behind others, few records take long.
+	batchFor   = 500 * time.Millisecond
+	batchLeast = 256 // records
 )
+
+// paced gives how many records the next batch has, after one of n that took so long.
+func paced(most, n int, took time.Duration) int {
+	if n < most && took < batchFor { // it was short because no more had come
+		return most
+	}
+	fit := int(float64(n) * float64(batchFor) / float64(max(took, time.Microsecond)))
+	return min(max(fit, most/8, batchLeast), 2*most, batchRecords)
+}
 
 const (
 	againMin = 200 * time.Millisecond
@@ -197,8 +212,8 @@ func (r *Reader) follow(ctx context.Context) error {
 				g.add(c, rec)
 			}
 		}
-		if c == nil || g.full() {
-			due := g.full() || time.Since(began) >= batchEvery
+		if c == nil || g.full(r.most) {
+			due := g.full(r.most) || time.Since(began) >= batchEvery
 			if at := in.Position(); at > r.cursor && due {
 				if err := r.apply(ctx, g, at); err != nil {
 					return err
@@ -257,8 +272,10 @@ func (r *Reader) apply(ctx context.Context, g *gathered, next eventlog.Offset) e
 			return fault.Wrap(err, "apply to people")
 		}
 	}
+	took := time.Since(began)
+	r.most = paced(r.most, n, took)
 	if told := r.deps.Hooks.OnApplied; told != nil {
-		told(next, n, time.Since(began))
+		told(next, n, took)
 	}
 	return nil
 }

@@ -197,7 +197,13 @@ func TestAChangeIsAppliedAndItsEventPassedOver(t *testing.T) {
 
 func TestPeopleComeTogetherAndGo(t *testing.T) {
 	w := newWorld(t)
-	w.accept(customEvent("p1", "a", 10), customEvent("p1", "a", 30), customEvent("p2", "a", 20), customEvent("p2", "b", 5),
+	w.accept(customEvent("p1", "a", 10))
+	w.follow()
+	older := w.person("p1").CreatedAt
+	for time.Since(older) < 2*time.Millisecond { // the log's clock counts milliseconds
+		time.Sleep(time.Millisecond)
+	}
+	w.accept(customEvent("p1", "a", 30), customEvent("p2", "a", 20), customEvent("p2", "b", 5),
 		control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "u-1", Custom: []control.CustomChange{{Name: "x", Do: control.CustomSet, Value: json.RawMessage("1")}}},
 		control.PersonChange{Kind: control.PersonUpdate, Person: "p2", Custom: []control.CustomChange{{Name: "x", Do: control.CustomSet, Value: json.RawMessage("2")}}},
 		control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"},
@@ -210,7 +216,7 @@ func TestPeopleComeTogetherAndGo(t *testing.T) {
 		t.Error("who is there?")
 	}
 	p := w.person("p2")
-	if p == nil || p.ExternalID != "u-1" || string(p.Custom) != `{"x":2}` {
+	if p == nil || p.ExternalID != "u-1" || string(p.Custom) != `{"x":2}` || !p.CreatedAt.Equal(older) {
 		t.Fatalf("%+v", p)
 	}
 	done, err := w.people.Done(t.Context(), p)
