@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+// ProfilesOf gives the tables of people that OpenPeople opened.
+func ProfilesOf(s *Store) *Profiles { return &Profiles{s} }
+
+// OpenPeople is OpenProfiles as tests that look at every call want it.
+func OpenPeople(ctx context.Context, cfg Config) (*Store, error) {
+	p, err := OpenProfiles(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return p.s, nil
+}
+
 // Setting gives what a query says on the writing connection.
 func Setting(ctx context.Context, t *testing.T, s *Store, query string) (value string) {
 	t.Helper()

@@ -173,6 +173,90 @@ type step struct {
 	refused fault.Code
 }
 
+// lifetime is what one part of the database goes through, so that each transaction has something to do.
+type lifetime struct {
+	open    func(ctx context.Context, cfg store.Config) (*store.Store, error)
+	steps   func(ctx context.Context) []step
+	reaches []string // the calls that fail at least once
+}
+
+var (
+	planeLife  = lifetime{store.Open, life, []string{atBegin, atPrepare, atExec, atQuery, atRow, atCommit, atAnswer}}
+	peopleLife = lifetime{store.OpenPeople, lifeOfPeople, []string{atBegin, atPrepare, atExec, atQuery, atRow, atCommit, atAnswer}}
+)
+
+// lifeOfPeople is what the tables of people go through.
+func lifeOfPeople(ctx context.Context) []step {
+	at := time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
+	log := eventlog.ID{1}
+	apply := func(name string, b control.PeopleBatch) step {
+		return step{name, func(s *store.Store) error {
+			again := b // it is sorted where it stands
+			again.Log, again.Next = log, b.From+10
+			return store.ProfilesOf(s).Apply(ctx, &again)
+		}, fault.Stale}
+	}
+	ignore := func(_ any, err error) error { return err }
+	someone := func(row int64, id, external string) *control.Person {
+		return &control.Person{Row: row, New: true, Known: control.AllParts, Workspace: 1, ID: control.PersonID(id), ExternalID: external, Email: id + "@example.com",
+			CreatedAt: at, UpdatedAt: at, Custom: []byte(`{"plan":"gold"}`), Channels: []byte(`{"email":{"r":1}}`)}
+	}
+	changed := func(p *control.Person, part control.Parts) *control.Person {
+		p.New, p.Changed, p.Sessions, p.FirstName, p.Rest = false, part, 7, "Ada", []byte(`{"apps":[]}`)
+		return p
+	}
+	name := func(id int64, kind control.NameKind, name string) control.Name {
+		return control.Name{ID: id, Workspace: 1, Kind: kind, Name: name, FirstAt: at, LastAt: at}
+	}
+	first := control.PeopleBatch{
+		Names:      []control.Name{name(1, control.NameAttribute, "plan"), name(2, control.NameEvent, "login"), name(3, control.NameCampaign, "c"), name(4, control.NameGroup, "g")},
+		People:     []*control.Person{someone(1, "p1", "u1"), someone(2, "p2", "u2"), someone(3, "p3", ""), someone(4, "p4", "")},
+		Attributes: []control.PersonAttribute{{Name: 1, Person: 1, Text: new("gold")}, {Name: 1, Person: 2, Text: new("gold")}},
+		Events:     []control.PersonEvents{{Name: 2, Person: 1, First: at, Last: at, Count: 1}, {Name: 2, Person: 2, First: at, Last: at, Count: 2}},
+		Messages:   []control.PersonMessage{{Name: 3, Person: 1, Received: at}, {Name: 3, Person: 2, Opened: at}},
+		Groups:     []control.PersonGroup{{Name: 4, Person: 1, Subscribed: true, At: at}},
+		Stats:      []control.Stat{{Name: 3, Hour: 24, Count: control.CountSent, N: 1}},
+		Identities: []control.PersonIdentity{{Workspace: 1, Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u1"}, Person: "p1"}, {Workspace: 1, Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u2"}, Person: "p2"}},
+		SetAside:   []control.SetAside{{Offset: 5, Workspace: 1, EventType: "t", Reason: "r", At: at}},
+	}
+	second := control.PeopleBatch{
+		From:       10,
+		Names:      []control.Name{{ID: 3, Workspace: 1, Kind: control.NameCampaign, Name: "c", Title: "Spring", FirstAt: at, LastAt: at.Add(time.Hour)}},
+		People:     []*control.Person{changed(someone(1, "p1", "u1"), control.PartDone), changed(someone(2, "p2", "u2"), control.PartWho), changed(someone(3, "p3", ""), control.PartMore)},
+		Attributes: []control.PersonAttribute{{Name: 1, Person: 1}, {Name: 1, Person: 2, Number: new(1.5)}},
+		Events:     []control.PersonEvents{{Name: 2, Person: 1, First: at.Add(-time.Hour), Last: at.Add(time.Hour), Count: 1}},
+		Messages:   []control.PersonMessage{{Name: 3, Person: 2, Received: at, Clicked: at}},
+		Groups:     []control.PersonGroup{{Name: 4, Person: 1, At: at.Add(time.Hour)}},
+		Stats:      []control.Stat{{Name: 3, Hour: 24, Count: control.CountSent, N: 2}},
+		Identities: []control.PersonIdentity{{Workspace: 1, Identifier: control.Identifier{Kind: control.ByFormerID, Value: "u0"}}},
+	}
+	third := control.PeopleBatch{
+		From:  20,
+		Moves: []control.PersonMove{{Person: 1, Workspace: 1, ID: "p1", Into: 2, IntoID: "p2"}, {Person: 3, Workspace: 1, ID: "p3"}},
+	}
+	fresh := []control.NewIdentity{{Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u9"}, Candidates: []control.PersonID{"p4", "p9"}}}
+	moves := []control.IdentityMove{{Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u9"}, Into: "p4"}, {From: "p2", Into: "p4"}, {From: "p4"}}
+	read := func(f func(p *store.Profiles) error) func(s *store.Store) error {
+		return func(s *store.Store) error { return f(store.ProfilesOf(s)) }
+	}
+	return []step{
+		apply("make people", first),
+		apply("change them", second),
+		{"look at them", read(func(p *store.Profiles) error { return ignore(p.People(ctx, 1, []control.PersonID{"p1", "p2"})) }), ""},
+		{"look at what they did", read(func(p *store.Profiles) error { return ignore(p.Active(ctx, 1, []control.PersonID{"p1", "p2"})) }), ""},
+		{"look whom identifiers name", read(func(p *store.Profiles) error {
+			return ignore(p.Identities(ctx, 1, control.ByExternalID, []string{"u1"}))
+		}), ""},
+		{"look at names", read(func(p *store.Profiles) error { return ignore(p.Names(ctx, 1, control.NameEvent)) }), ""},
+		apply("let them come together and go", third),
+		{"name somebody new", read(func(p *store.Profiles) error { return ignore(p.Identify(ctx, 1, fresh)) }), ""},
+		{"name somebody else", read(func(p *store.Profiles) error { return p.MoveIdentities(ctx, 1, moves) }), ""},
+		{"begin elsewhere", read(func(p *store.Profiles) error {
+			return p.Begin(ctx, log, 50, &control.SetAside{Offset: 50, Reason: "lost", At: at})
+		}), ""},
+	}
+}
+
 // life is what a control plane goes through, so that each transaction has something to do.
 func life(ctx context.Context) []step {
 	at := time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
@@ -371,6 +455,12 @@ func isRandom(table, column string) bool {
 }
 
 func TestEachCallToSQLiteFailsOnce(t *testing.T) {
+	d := throughSQLite()
+	sweepFaults(t, d, planeLife)
+	sweepFaults(t, d, peopleLife)
+}
+
+func throughSQLite() database {
 	connect := func(t *testing.T, cfg store.Config) *sql.DB {
 		t.Helper()
 		db, err := sql.Open("sqlite", cfg.Path)
@@ -378,7 +468,7 @@ func TestEachCallToSQLiteFailsOnce(t *testing.T) {
 		return db
 	}
 	fresh := func(t *testing.T) store.Config { return store.Config{Path: filepath.Join(t.TempDir(), "m.db")} }
-	sweepFaults(t, database{
+	return database{
 		every: 1,
 		fresh: fresh,
 		copied: func(t *testing.T, cfg store.Config) store.Config {
@@ -428,10 +518,15 @@ func TestEachCallToSQLiteFailsOnce(t *testing.T) {
 			t.Fatal("the file grows without end")
 			return nil
 		},
-	})
+	}
 }
 
 func TestEachCallToPostgreSQLFailsOnce(t *testing.T) {
+	sweepFaults(t, throughPostgreSQL(), planeLife)
+	sweepFaults(t, throughPostgreSQL(), peopleLife)
+}
+
+func throughPostgreSQL() database {
 	connect := func(t *testing.T, cfg store.Config) *sql.DB {
 		t.Helper()
 		db, err := sql.Open("pgx", cfg.URL.Reveal())
@@ -439,7 +534,7 @@ func TestEachCallToPostgreSQLFailsOnce(t *testing.T) {
 		return db
 	}
 	var rows string // the query for them: the same for each
-	sweepFaults(t, database{
+	return database{
 		every:  7, // it is slower to look into
 		fresh:  func(t *testing.T) store.Config { return storetest.Postgres(t) },
 		copied: func(t *testing.T, cfg store.Config) store.Config { return storetest.CopyPostgres(t, cfg) },
@@ -477,13 +572,13 @@ func TestEachCallToPostgreSQLFailsOnce(t *testing.T) {
 			}
 		},
 		full: func(*testing.T) error { return &pgconn.PgError{Code: "53100", Message: "No space left on device"} },
-	})
+	}
 }
 
 // Every call that the store makes to its driver fails once, in every transaction there is. An error is reported and
 // says that repeating is safe; nothing of the transaction is there, or all of it where only the answer was lost; and
 // a repetition ends in the state that a run without faults has.
-func sweepFaults(t *testing.T, d database) {
+func sweepFaults(t *testing.T, d database, l lifetime) {
 	ctx := t.Context()
 	ring, err := secret.NewKeyring()
 	ok(t, err)
@@ -494,7 +589,7 @@ func sweepFaults(t *testing.T, d database) {
 	in := func(cfg store.Config, tr *trouble, do func(s *store.Store)) {
 		t.Helper()
 		cfg.Keyring, cfg.Catalogue, cfg.Now = ring, types, func() time.Time { return time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC) }
-		s, err := store.Open(ctx, cfg)
+		s, err := l.open(ctx, cfg)
 		ok(t, err)
 		end := store.Between(s, func(db *sql.DB) driver.Connector { return between{db, tr} })
 		do(s)
@@ -514,7 +609,7 @@ func sweepFaults(t *testing.T, d database) {
 			t.Errorf("%s: it left\n%s", name, diff(got, want))
 		}
 	}
-	for n, st := range life(ctx) {
+	for n, st := range l.steps(ctx) {
 		before := d.contents(t, smooth)
 		image := d.copied(t, smooth)
 		quiet := &trouble{}
@@ -561,7 +656,7 @@ func sweepFaults(t *testing.T, d database) {
 			})
 		}
 	}
-	for _, kind := range []string{atBegin, atPrepare, atExec, atQuery, atRow, atCommit, atAnswer} {
+	for _, kind := range l.reaches {
 		if reached[kind] == 0 {
 			t.Errorf("the sweep never reached a %s", kind)
 		}
