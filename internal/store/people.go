@@ -280,7 +280,11 @@ func set(columns, to string) string { return strings.ReplaceAll(columns, ",", to
 var (
 	insertPerson = "INSERT INTO people (" + doneColumns + ", " + whoColumns + ", " + newColumns + ") VALUES (" + strings.Repeat("?, ", 26) + "?)"
 	// What is in no index goes alone: to set a column is to write its indexes, whatever its value was.
-	updateDone  = "UPDATE people SET " + set(doneColumns, " = ?") + " WHERE id = ?"
+	updateDone = "UPDATE people SET " + set(doneColumns, " = ?") + " WHERE id = ?"
+	// The same for many, of whom no more than that may be known.
+	updateManyDone = [3]string{"UPDATE people SET " + qualified("v", doneColumns) + " FROM (VALUES ",
+		"(CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BIGINT))",
+		") AS v (" + doneColumns + ", id) WHERE people.id = v.id"}
 	updateWhole = "UPDATE people SET " + set(doneColumns+", "+whoColumns, " = ?") + " WHERE id = ?"
 )
 
@@ -289,14 +293,17 @@ var (
 func (w *batchWriter) people() error {
 	slices.SortFunc(w.b.People, func(a, b *control.Person) int { return cmp.Compare(a.Row, b.Row) })
 	far := w.c.s.d.far()
-	var rows [][]any
+	var rows, manyDone [][]any
 	for _, p := range w.b.People {
 		done := []any{p.Sessions, p.Purchases, p.Revenue, optMillis(p.FirstSession), optMillis(p.LastSession), optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Channels)}
-		if !p.New && !far && p.Changed&control.PartWho == 0 {
+		if !p.New && p.Changed&control.PartWho == 0 {
 			if p.Changed&control.PartDone == 0 {
 				continue
 			}
-			if err := w.run(updateDone, append(done, p.Row)); err != nil {
+			done = append(done, p.Row)
+			if far {
+				manyDone = append(manyDone, done)
+			} else if err := w.run(updateDone, done); err != nil {
 				return err
 			}
 			continue
@@ -317,14 +324,17 @@ func (w *batchWriter) people() error {
 			return err
 		}
 	}
-	return w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+upserted(doneColumns+", "+whoColumns), rows)
+	if err := w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+qualified("excluded", doneColumns+", "+whoColumns), rows); err != nil {
+		return err
+	}
+	return w.c.many(updateManyDone[0], nil, updateManyDone[1], updateManyDone[2], manyDone)
 }
 
-// upserted sets columns to what was to be inserted.
-func upserted(columns string) string {
+// qualified sets columns to those of a row, as an UPDATE does.
+func qualified(row, columns string) string {
 	parts := strings.Split(columns, ", ")
 	for i, c := range parts {
-		parts[i] = c + " = excluded." + c
+		parts[i] = c + " = " + row + "." + c
 	}
 	return strings.Join(parts, ", ")
 }
@@ -336,7 +346,7 @@ func (w *batchWriter) more() error {
 			rows = append(rows, []any{p.Row, object(p.Custom), object(p.Rest)})
 		}
 	}
-	return w.put("INSERT INTO people_more (person, custom, rest) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+upserted("custom, rest"), rows)
+	return w.put("INSERT INTO people_more (person, custom, rest) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+qualified("excluded", "custom, rest"), rows)
 }
 
 func (w *batchWriter) attributes() error {
