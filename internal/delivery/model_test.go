@@ -200,7 +200,7 @@ type modelRun struct {
 	quota   bool // the log's quota is reached now and then: one worker at a time
 	died    bool // a replay of drops has left a file without its row
 	lossy   bool // events are lost by all the other rules: one worker at a time
-	trimmed bool // the log has forgotten something
+	trimmed bool // the log has forgotten something, or is another
 	// untrimmed: it may not forget anything, because there may be objects of which the metadata are lost or of another time.
 	untrimmed bool
 	copied    bool // of what was copied a drop cannot be told that it is in the bucket: the ledger may not forget it
@@ -412,8 +412,11 @@ func (m *modelRun) disaster() {
 			}
 		}
 	case 5:
+		if m.untrimmed {
+			return
+		}
 		m.say("the log is lost")
-		m.replaced, m.logs = true, m.logs+1
+		m.replaced, m.trimmed, m.logs = true, true, m.logs+1
 		w.replaceLog(newMemLog(m.logs))
 	case 6:
 		if m.saved.log.id != w.log.id {
