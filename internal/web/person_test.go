@@ -18,6 +18,7 @@ import (
 type keptPeople interface {
 	Profiles
 	Apply(ctx context.Context, b *control.PeopleBatch) error
+	SaveSize(ctx context.Context, workspace uint32, id control.SegmentID, d control.DaySize) error
 	Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error)
 	Highest(ctx context.Context) (row, name int64, err error)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -29,9 +28,9 @@ func (w *world) segment(name, filter string) control.Segment {
 }
 
 // crowd makes twelve people of acme, of whom the odd ones live in Spain and like the event login, and one of globex.
-func (w *world) crowd() *store.Profiles {
+func (w *world) crowd() keptPeople {
 	w.t.Helper()
-	p := w.api.deps.Profiles.(*store.Profiles)
+	p := w.profiles
 	now := time.Now().UTC()
 	b := &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1, Names: []control.Name{
 		{ID: 1, Workspace: w.acme.Number, Kind: control.NameEvent, Name: "login", FirstAt: now, LastAt: now},

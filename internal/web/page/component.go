@@ -54,6 +54,7 @@ type field struct {
 	List         []string // values to choose from while typing; others may be typed too
 	Zone         string   // text of a button that takes the browser's time zone, with the place {zone}
 	Live         string   // id of what is to be made anew while this is typed
+	ListID       string   // of a datalist that several fields have
 	When         string   // as of part
 }
 
@@ -238,6 +239,51 @@ type transformRow struct {
 	Field   string
 	Actions []option
 	Error   string
+}
+
+// conditions are rows in groups that say who is meant, with how many these are beside them.
+type conditions struct {
+	Legend, Hint string
+	Join         *field // how groups are joined; nil: there are not several
+	Groups       []conditionGroup
+	Add          string // button of another group
+	Refresh      string // for who has no script
+	Lists        []datalist
+	Count        headcount
+	Error        string // of the whole
+}
+
+// conditionGroup is rows that are joined.
+type conditionGroup struct {
+	Legend string
+	Join   *field // nil: there are not several rows
+	Rows   []conditionRow
+	Add    string // button of another row
+	Name   string // of its place, in the value of that button
+}
+
+// conditionRow is what is asked of a person: fields beside each other.
+type conditionRow struct {
+	ID, Group string
+	Label     string
+	Fields    []field
+	Drop      string // button that takes it away
+	Error     string
+	Fresh     bool // it has just come: whoever added it goes on there
+}
+
+// datalist is what can be chosen for fields that name it.
+type datalist struct {
+	ID    string
+	Names []option
+}
+
+// headcount is how many people are meant, made anew while fields are typed.
+type headcount struct {
+	Title, Text, Small string
+	Buttons            []button
+	Refresh            string // for who has no script
+	Table              *table
 }
 
 // past is something that was tried once, with its steps to open.

@@ -43,6 +43,7 @@ type part struct {
 	Parts   []part
 
 	Transforms *transforms
+	Conditions *conditions
 }
 
 // fold is parts that open when they are wanted.
@@ -112,6 +113,14 @@ func wrongFields(parts []part) (out []link) {
 		}
 		if x := p.Tree; x != nil {
 			add(x.Name, x.Legend, x.Error)
+		}
+		if x := p.Conditions; x != nil {
+			add("conditions", x.Legend, x.Error)
+			for _, g := range x.Groups {
+				for _, r := range g.Rows {
+					add(r.ID, r.Label, r.Error)
+				}
+			}
 		}
 		if x := p.Transforms; x != nil {
 			for _, r := range x.Rows {

@@ -44,8 +44,9 @@ type world struct {
 	}
 
 	profiles keptPeople
-	lag      client.ProfileLag                            // of profiles
-	erased   []control.PersonID                           // by pages
+	lag      client.ProfileLag  // of profiles
+	erased   []control.PersonID // by pages
+	api      http.Handler
 	later    time.Duration                                // that the clock of sessions is ahead
 	rejected []control.Rejection                          // of every key
 	call     func(context.Context, control.Webhook) error // nil: taken
@@ -68,8 +69,19 @@ func newWorld(t testing.TB) *world {
 	return newWorldOf(t, web.OIDC{})
 }
 
+// newWorldWithout is newWorld where nothing is kept of people.
+func newWorldWithout(t testing.TB) *world {
+	t.Helper()
+	return newWorldFrom(t, web.OIDC{}, nil)
+}
+
 // newWorldOf is newWorld where people may sign in elsewhere.
 func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string)) *world {
+	t.Helper()
+	return newWorldFrom(t, elsewhere, storetest.OpenProfiles(t), onStatement...)
+}
+
+func newWorldFrom(t testing.TB, elsewhere web.OIDC, profiles keptPeople, onStatement ...func(sql string)) *world {
 	t.Helper()
 	s := storetest.Open(t, onStatement...)
 	types, err := event.NewCatalogue(nil)
@@ -77,7 +89,7 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
 	plane := &control.Plane{Store: s, Catalogue: types}
-	w := &world{t: t, store: s, profiles: storetest.OpenProfiles(t)}
+	w := &world{t: t, store: s, profiles: profiles}
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
 		Now: func() time.Time { return time.Now().Add(w.later) },
 		Send: func(context.Context, control.Letter) error {
@@ -100,7 +112,7 @@ func newWorldOf(t testing.TB, elsewhere web.OIDC, onStatement ...func(sql string
 			return client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}, nil
 		}})
 	must(t, err)
-	w.plane = plane
+	w.plane, w.api = plane, api
 	w.h, err = New(Config{Components: true}, Deps{API: api, Logger: slog.New(slog.DiscardHandler), BaseURL: func() string { return "https://mill.example" }})
 	must(t, err)
 	root := control.WithActor(t.Context(), control.CommandLine())

@@ -66,8 +66,9 @@
         body.set("part", part);
         try {
           const answer = await fetch(form.action, { method: "POST", body, signal: running[id].signal, headers: { "X-Part": id } });
-          const made = answer.ok && swap(id, await answer.text());
-          if (made && wait === 0) [...made.querySelectorAll("input, button")].findLast((x) => x.name === "transformation" || x.value === id)?.focus();
+          const text = answer.ok && await answer.text(), made = text && swap(id, text);
+          if (made?.dataset.also) swap(made.dataset.also, text);
+          if (made && wait === 0) (made.querySelector("[data-fresh] :is(input, select)") ?? [...made.querySelectorAll("input, button")].findLast((x) => x.name === "transformation" || x.value === id || x.value === part))?.focus();
         } catch { /* the next keystroke, or the form itself, asks again */ }
       }, wait);
     };
@@ -82,7 +83,8 @@
     [...made.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
     for (const [name, value] of chosen) made.querySelectorAll("input[type=radio]").forEach((i) => { if (i.name === name && i.value === value) i.checked = true; });
     enhance(made);
-    if (at) [...made.querySelectorAll(at.tagName)].find((x) => x.href === at.href && x.textContent === at.textContent)?.focus();
+    if (at.id && document.getElementById(at.id)) document.getElementById(at.id).focus();
+    else if (at) [...made.querySelectorAll(at.tagName)].find((x) => x.href === at.href && x.textContent === at.textContent)?.focus();
     return made;
   };
 
