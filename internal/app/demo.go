@@ -212,7 +212,7 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := cmd.furnish(ctx, sys, state.Token); err != nil {
 		return end(err)
 	}
-	cmd.introduce(c, sys, state, bucketDir)
+	cmd.introduce(c, sys, state, bucketDir, shop.url)
 
 	var acked idSet
 	produce, finish := context.WithCancel(ctx)
@@ -372,7 +372,7 @@ func policyText(in bucket.PolicyInput) (string, error) {
 	return p.Render(bucket.JSON)
 }
 
-func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir string) {
+func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir, endpoint string) {
 	c.Print("Millrace is running, and a producer posts %s events a second.", thousands(int64(cmd.Rate)))
 	c.Print("")
 	c.Print("  address   %s", sys.URL())
@@ -384,6 +384,14 @@ func (cmd Demo) introduce(c *Console, sys *system, state demoState, bucketDir st
 	c.Print("            %s", filepath.Join(bucketDir, demoBucket, "behavior"))
 	c.Print("            (connector demo/lake, by role and external id)")
 	c.Print("  mails     %s", filepath.Join(cmd.Dir, "outbox"))
+	c.Print("")
+	c.Print("Launch a Current of your own in the dashboard, with a folder of its own, and under More settings the endpoint and path style:")
+	c.Print("")
+	c.Print("  bucket    %s", demoBucket)
+	c.Print("  endpoint  %s, path style", endpoint)
+	c.Print("  key       %s", demoKeyID)
+	c.Print("  secret    %s", state.SecretKey)
+	c.Print("  or role   %s", demoRole)
 	c.Print("")
 	c.Print("Read them:     %s cat %s | head -3", c.Program, bucketDir)
 	c.Print("Look into it:  %s verify --connector demo/warehouse --data-dir %s --allowed-endpoint-networks %s", c.Program, filepath.Join(cmd.Dir, "data"), demoNetworks)

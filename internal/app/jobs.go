@@ -154,8 +154,15 @@ func (s *system) change(ctx context.Context, w *working, j control.Job) (any, er
 	note, end := s.noting(ctx, j)
 	out, err := s.rules.Watched(func(at control.JobProgress) { note(at) }).Do(ctx, j)
 	end()
-	if err == nil && j.Kind == control.JobCheck {
+	switch {
+	case err != nil:
+	case j.Kind == control.JobCheck:
 		w.delivery.Try(j.Connector)
+	case j.Kind == control.JobLaunch || j.Kind == control.JobEdit:
+		// Who is told that it is done sends events, which are for it from its control record on.
+		if late := s.plane.awaitRecords(ctx, func(c control.Config) bool { return c.Connector == j.Connector }); late != nil && ctx.Err() == nil {
+			s.logger.Warn("a connector is stored, and its control record comes later", "connector", j.Connector, "error", late)
+		}
 	}
 	if done, ok := out.(control.ApplyDone); ok {
 		out = showApplied(done.Result, done.DryRun)

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -21,7 +22,8 @@ import (
 // errands is a process that does jobs and nothing else.
 type errands struct {
 	*system
-	t *testing.T
+	t      *testing.T
+	silent atomic.Bool // nobody writes control records
 }
 
 // withErrands runs f in a bubble, with a database, two workspaces, 7 and 8, and checks that pass.
@@ -34,7 +36,7 @@ func withErrands(t *testing.T, f func(t *testing.T, e *errands)) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		db := openTestStore(t, dir)
-		e := &errands{&system{logger: slog.New(slog.DiscardHandler), plane: &plane{store: db}, asked: newBell()}, t}
+		e := &errands{system: &system{logger: slog.New(slog.DiscardHandler), plane: &plane{store: db}, asked: newBell()}, t: t}
 		e.rules = &control.Plane{Store: db, Catalogue: catalogue, Cluster: "prod-01", Zone: "default", Check: passing}
 		for n, name := range map[uint32]string{7: "acme", 8: "other"} {
 			e.must(db.CreateWorkspace(t.Context(), control.Workspace{Number: n, Name: name, UnknownFields: control.RejectUnknown, Language: "en", CreatedAt: time.Now()}))
@@ -76,9 +78,33 @@ func (e *errands) work() (stop func()) {
 		e.runJobs(ctx, nil)
 		close(ended)
 	}()
+	recorded := make(chan struct{})
+	go func() {
+		e.record(ctx)
+		close(recorded)
+	}()
 	return func() {
 		cancel()
 		<-ended
+		<-recorded
+	}
+}
+
+// record has configurations taken up as from control records, as the process does that owns the log.
+func (e *errands) record(ctx context.Context) {
+	for next := eventlog.Offset(0); sleep(ctx, 10*time.Millisecond); {
+		pending, err := e.plane.store.PendingConfigs(ctx)
+		var records []control.LoggedRecord
+		for _, c := range pending {
+			records = append(records, control.LoggedRecord{Offset: next, Workspace: c.Workspace, Record: control.Record{Kind: control.RecordConfig, Config: &c}})
+			next++
+		}
+		if err == nil && len(records) > 0 && !e.silent.Load() {
+			err = e.plane.store.ApplyControl(ctx, eventlog.ID{7}, next, records)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.t.Error(err)
+		}
 	}
 }
 
@@ -131,6 +157,21 @@ func TestSlowChecksOfOneCustomerHoldUpNobodyElse(t *testing.T) {
 		for _, j := range theirs {
 			e.become(j, control.JobDone)
 		}
+	})
+}
+
+func TestALaunchIsDoneOnceEventsAreForIt(t *testing.T) {
+	withErrands(t, func(t *testing.T, e *errands) {
+		e.silent.Store(true)
+		defer e.work()()
+		j := e.launch(7, "warehouse", "bucket")
+		e.become(j, control.JobRunning)
+		time.Sleep(5 * time.Second)
+		if got := e.job(j); got.State != control.JobRunning {
+			t.Errorf("before its control record it is %s", got.State)
+		}
+		e.silent.Store(false)
+		e.become(j, control.JobDone)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -471,12 +472,17 @@ func freeAddress() (string, error) {
 // awaitRecorded waits until the control records of all connectors are in the log and applied: what is accepted from
 // then on is for them.
 func (p *plane) awaitRecorded(ctx context.Context) error {
+	return p.awaitRecords(ctx, func(control.Config) bool { return true })
+}
+
+// awaitRecords is awaitRecorded of the connectors that are meant.
+func (p *plane) awaitRecords(ctx context.Context, meant func(control.Config) bool) error {
 	for began := time.Now(); time.Since(began) < 30*time.Second; {
 		pending, err := p.store.PendingConfigs(ctx)
 		if err != nil {
 			return err
 		}
-		if len(pending) == 0 {
+		if !slices.ContainsFunc(pending, meant) {
 			return nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {

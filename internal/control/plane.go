@@ -21,7 +21,8 @@ type Store interface {
 	Workspaces(ctx context.Context) ([]Workspace, error)
 	Workspace(ctx context.Context, name string) (Workspace, error)
 	WorkspaceBy(ctx context.Context, ref string) (Workspace, error) // by number or name
-	CreateWorkspace(ctx context.Context, w Workspace) error
+	// CreateWorkspace adds w, with a member who administers it unless that is empty.
+	CreateWorkspace(ctx context.Context, w Workspace, administrator ...MemberID) error
 	UpdateWorkspace(ctx context.Context, w Workspace) error
 
 	Keys(ctx context.Context, workspace uint32) ([]APIKey, error)
@@ -113,7 +114,7 @@ func invalid(op string, problems []fault.Problem) error {
 }
 
 // CreateWorkspace makes w, and gives it with its number. It rejects unknown fields and is in English, unless w says
-// otherwise.
+// otherwise. Who makes it administers it, if it is a person.
 //
 // Errors: invalid with every problem; conflict if the name is taken.
 func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, error) {
@@ -123,7 +124,11 @@ func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, er
 	if err := invalid(op, w.Validate()); err != nil {
 		return Workspace{}, err
 	}
-	return w, nameTaken(p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, viewWorkspace(w)), w), w.Name)
+	made, by := viewWorkspace(w), []MemberID{}
+	if a := ActorOf(ctx); a.Member != "" {
+		made["administrator"], by = a.Name, append(by, a.Member)
+	}
+	return w, nameTaken(p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, made), w, by...), w.Name)
 }
 
 // UpdateWorkspace changes a workspace as e wants it, and gives it as it is then; nothing to change is no error.

@@ -153,7 +153,7 @@ type Status struct {
 	Problem  string // of the last error while the state is not active
 	Cursor   eventlog.Offset
 	Read     eventlog.Offset // everything below is gathered, delivered or passed over
-	Waiting  int64           // events gathered and not yet delivered
+	Waiting  int64           // events gathered and not yet delivered, test events apart
 	Oldest   time.Time       // acceptance of the oldest of them; zero if none
 	Held     int64           // bytes of memory
 	LastFile time.Time

@@ -44,8 +44,8 @@ type planeStore struct {
 	*witness
 }
 
-func (s planeStore) CreateWorkspace(ctx context.Context, w control.Workspace) error {
-	return s.saw(ctx, "CreateWorkspace", s.Store.CreateWorkspace(ctx, w))
+func (s planeStore) CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error {
+	return s.saw(ctx, "CreateWorkspace", s.Store.CreateWorkspace(ctx, w, administrators...))
 }
 func (s planeStore) UpdateWorkspace(ctx context.Context, w control.Workspace) error {
 	return s.saw(ctx, "UpdateWorkspace", s.Store.UpdateWorkspace(ctx, w))
@@ -252,7 +252,7 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	}
 	const redacted = `"[redacted]"`
 	for _, want := range []string{
-		`workspace.create acme:  → {"language":"en","name":"acme","unknown_fields":"reject"}`,
+		`workspace.create acme:  → {"administrator":"ana@acme.example","language":"en","name":"acme","unknown_fields":"reject"}`,
 		`workspace.update acme: {"language":"en"} → {"language":"es"}`,
 		`api_key.create backend:  → {"expires_at":"2026-11-22T11:30:00Z","name":"backend","networks":["192.0.2.0/24"],"scopes":["events.write"]}`,
 		`api_key.revoke backend: {"expires_at":"2026-11-22T11:30:00Z",`,

@@ -63,10 +63,20 @@ func (s *Store) WorkspaceName(ctx context.Context, number uint32) (name string, 
 	return name, s.fail(err, "find workspace")
 }
 
-// CreateWorkspace adds w. Errors: conflict if its name or number is taken.
-func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace) error {
+// CreateWorkspace adds w, with members who administer it. Errors: conflict if its name or number is taken; not_found if
+// there is no such member.
+func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error {
 	return s.inTx(ctx, "create workspace", func(c conn) error {
-		return c.insertWorkspace(w)
+		if err := c.insertWorkspace(w); err != nil {
+			return err
+		}
+		for _, id := range administrators {
+			seat := control.Membership{Workspace: w.Number, Member: id, Role: control.Administrator, CreatedAt: w.CreatedAt}
+			if err := c.setSeat(control.SeatChange{Next: seat}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
