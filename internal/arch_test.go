@@ -51,7 +51,7 @@ var rooms = []room{
 	{"ingest", 3, "control event eventlog httpd", "The only writer of the log: accepts events over HTTP and acknowledges only what is durable; appends control records.", false},
 	{"delivery", 3, "avrofile bucket control event eventlog", "For each connector: read, gather, encode, write the next file of the chain; retry, park, drop by rule.", false},
 	{"profile", 3, "control event eventlog", "User profiles and message statistics, kept up from the log.", false},
-	{"export", 3, "bucket control dial event vfs", "One-off exports asked for by a person or a script, as jobs with progress.", true},
+	{"export", 3, "bucket control dial event vfs", "One-off exports asked for by a person or a script, as jobs with progress.", false},
 	{"notify", 3, "control dial eventlog secret text vfs", "Telling people: dashboard, e-mail, signed webhook. `outbox/` catches the mails of demo and tests.", false},
 	{"web", 3, "avrofile bucket control dial event eventlog httpd secret text", "The control plane for people (pages) and scripts (JSON), from the same actions.", false},
 	{"app", 4, "*", "Building every room from config, starting and stopping them in order; the commands as values.", false},

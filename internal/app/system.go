@@ -319,7 +319,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	w := &working{log: log, ingest: in, delivery: manager, follower: follower, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
-		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles}))
+		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles, Writer: exportWriter}))
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.countSegments(ctx) })

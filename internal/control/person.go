@@ -91,6 +91,8 @@ type PersonRest struct {
 	PushTokens  []PushToken       `json:"push_tokens,omitempty"`
 	Coordinates *[2]float64       `json:"coordinates,omitempty"` // longitude, latitude
 	Other       map[string]string `json:"other,omitempty"`       // further standard attributes by name, as JSON text
+	// SubscribedAt is when what a person wants of a channel (email, push) became what it is: milliseconds.
+	SubscribedAt map[string]int64 `json:"subscribed_at,omitempty"`
 }
 
 // Device is a device that a person used.
@@ -280,4 +282,11 @@ type PeopleBatch struct {
 	Stats      []Stat
 	Identities []PersonIdentity // those that nobody has yet, and with an empty Person those that end
 	SetAside   []SetAside
+}
+
+// Profile is a person with what they did and had.
+type Profile struct {
+	*Person
+	Deeds []Deed // custom events and products, by kind and name
+	Had   []Had  // campaigns, Canvases and steps, by kind and name
 }

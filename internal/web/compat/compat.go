@@ -1,5 +1,5 @@
-// Package compat answers the calls of Braze's REST API that read: segments, campaigns, Canvases, and what is counted of
-// them and of events, purchases, sessions and users.
+// Package compat answers the calls of Braze's REST API that read: segments, campaigns, Canvases, users, and what is
+// counted of them and of events, purchases and sessions.
 //
 // The calls are a table: each row is an address with its scope, its quota, the parameters that it reads and the function
 // that does it. Who asks is found out by Door, which is the ingest calls' own, so keys, quotas and refusals are the same on
@@ -38,6 +38,8 @@ type Deps struct {
 	Door   Door
 	Store  Store
 	People People
+	// Writer gives what writes those fields of people, and those custom attributes. Errors: invalid, naming unknown fields.
+	Writer func(fields, custom []string, now time.Time) (Writer, error)
 	Now    func() time.Time // nil: time.Now
 }
 
@@ -59,6 +61,11 @@ type People interface {
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
 	Firsts(ctx context.Context, workspace uint32, name int64, from, until int32) ([]control.Stat, error)
 	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
+
+	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)
+	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
+	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
+	Had(ctx context.Context, who *control.Person) ([]control.Had, error)
 }
 
 // call is one address.
@@ -110,6 +117,7 @@ func table() []call {
 		segmentCalls(shared),
 		campaignCalls(shared, httpd.NewQuota(50_000, time.Minute)),
 		seriesCalls(shared, httpd.NewQuota(1_000, time.Hour)),
+		exportCalls(),
 	)
 }
 

@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 		must(t, w.store.CreateWorkspace(t.Context(), control.Workspace{Number: n, Name: name, UnknownFields: control.RejectUnknown, CreatedAt: today}))
 	}
 	w.plane = &control.Plane{Store: w.store, Now: func() time.Time { return w.now }}
-	w.calls = Calls(Deps{Door: w, Store: w.store, People: w.people, Now: func() time.Time { return w.now }})
+	w.calls = Calls(Deps{Door: w, Store: w.store, People: w.people, Writer: writeIDs, Now: func() time.Time { return w.now }})
 	return w
 }
 
