@@ -512,11 +512,11 @@ func TestWhatLandedBeforeADropIsFoundWithoutItsMetadata(t *testing.T) {
 			if c.Op != buckettest.OpPut {
 				return buckettest.Fault{}
 			}
-			lands = lands || c.At.Sub(begun) > 6*time.Minute
+			lands = lands || c.At.Sub(begun) > 9*time.Minute
 			return buckettest.Fault{Problem: bucket.AccessDenied, After: lands}
 		})
 		p := w.start()
-		time.Sleep(5 * time.Minute)
+		time.Sleep(9 * time.Minute)
 		w.append(someTypes[0], 30)
 		for len(w.dropped()) == 0 {
 			time.Sleep(time.Second)
