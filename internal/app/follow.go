@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/profile"
@@ -24,7 +25,7 @@ func (s *system) newFollower(log eventlog.Log) *follower {
 	if s.profiles == nil {
 		return f
 	}
-	f.reader = profile.New(profile.Deps{Log: log, Store: s.profiles, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: profile.Hooks{
+	f.reader = profile.New(profile.Deps{Log: log, Store: s.profiles, Catalogue: s.plane.catalogue, Logger: s.logger, Memory: peopleMemory(s.cfg), Hooks: profile.Hooks{
 		OnApplied: func(_ eventlog.Offset, records int, _ time.Duration) { s.meters.applied.Add(float64(records)) },
 		OnSetAside: func(x control.SetAside) {
 			s.meters.setAside.Inc()
@@ -33,6 +34,12 @@ func (s *system) newFollower(log eventlog.Log) *follower {
 	}})
 	return f
 }
+
+// peopleMemory is how much of people stays in memory between batches, beside the budget, and peopleBatch what a batch takes
+// at most: records and what is made of them.
+func peopleMemory(cfg *config.Config) int64 { return cfg.MemoryBudget / 4 }
+
+const peopleBatch = 64 << 20
 
 // run follows the log until ctx ends.
 func (f *follower) run(ctx context.Context) {

@@ -34,7 +34,11 @@ func (Serve) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
-	limitMemory(cfg.MemoryBudget)
+	budget := cfg.MemoryBudget
+	if cfg.Profiles {
+		budget += peopleMemory(cfg) + peopleBatch
+	}
+	limitMemory(budget)
 	ctx = control.WithActor(ctx, control.Itself()) // the operator asks for the server, and not for what it does
 	return keepServing(ctx, newLogger(cfg, c), openAgain, func() (*system, error) { return openSystem(ctx, cfg, c) })
 }

@@ -252,7 +252,7 @@ func Table() []Setting {
 		},
 		{
 			Name: "memory_budget", Kind: Size, Default: "256MiB",
-			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503. Below 209MiB the largest body of a request is less than 64 MiB, too: 27 MiB with 128MiB, 11 MiB with 64MiB.",
+			Doc:   "What requests and connectors together may hold in memory. Requests beyond it get 503. Below 209MiB the largest body of a request is less than 64 MiB, too: 27 MiB with 128MiB, 11 MiB with 64MiB. User profiles take a quarter as much again, and up to 64 MiB while they catch up.",
 			parse: size(func(c *Config) *int64 { return &c.MemoryBudget }, "64MiB", "1TiB"),
 		},
 		{

@@ -1,11 +1,9 @@
 package profile
 
-// cacheBytes is how much of people is kept in memory from one batch to the next.
-const cacheBytes = 64 << 20
-
 // cache is people as the store holds them, those that were in batches last. It has two halves: who is asked for moves to
-// the young one, and when that is full the old one goes. The zero value is ready.
+// the young one, and when that is full the old one goes.
 type cache struct {
+	limit      int // bytes, roughly
 	young, old map[personKey]*person
 	bytes      int // of young
 }
@@ -28,7 +26,7 @@ func (c *cache) put(k personKey, p *person) {
 		c.young = map[personKey]*person{}
 	}
 	c.young[k] = p
-	if c.bytes >= cacheBytes/2 {
+	if c.bytes >= c.limit/2 {
 		c.young, c.old, c.bytes = nil, c.young, 0
 	}
 }

@@ -13,6 +13,7 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,7 @@ type Deps struct {
 	Catalogue *event.Catalogue
 	Logger    *slog.Logger
 	Hooks     Hooks
+	Memory    int64 // bytes of people that are kept in memory from one batch to the next; 0: 64 MiB
 }
 
 // Hooks are called as things happen; each may be nil.
@@ -174,7 +176,7 @@ func (r *Reader) load(ctx context.Context) error {
 		return err
 	}
 	r.names, r.nameCount = map[nameKey]*control.Name{}, map[nameList]int{}
-	r.people = cache{}
+	r.people = cache{limit: int(cmp.Or(r.deps.Memory, 64<<20))}
 	r.known = true
 	return nil
 }
