@@ -12,7 +12,7 @@ import (
 // show.
 const (
 	demoPeople = 2000
-	demoPast   = 2500
+	demoPast   = 6000
 )
 
 // crowd gives what makes a connection's events of a demo. In a folder that goes on nothing is said of the past: it was.

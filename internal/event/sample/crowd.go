@@ -179,7 +179,7 @@ func introduction(n int) map[string]any {
 	r := stable("profile", n)
 	home := pick(stable("person", n), homes)
 	custom, err := json.Marshal(map[string]any{"plan": pick(r, []string{"free", "free", "pro", "team"}), "favorite_category": pick(r, categories), "loyalty_points": r.IntN(2000),
-		"newsletter": r.IntN(3) > 0, "interests": []string{pick(r, categories), pick(r, deeds)}})
+		"newsletter": r.IntN(3) > 0, "interests": categories[r.IntN(2) : 2+r.IntN(3)]})
 	if err != nil {
 		panic("sample: plain values did not encode: " + err.Error())
 	}
