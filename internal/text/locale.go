@@ -84,6 +84,15 @@ func (l Language) Amount(x float64) string {
 	return sign + l.Number(n) + point + s[len(s)-2:]
 }
 
+// Tenths writes a number of tenths with one decimal: 12.5 in English, 12,5 in the others.
+func (l Language) Tenths(n int64) string {
+	point := ","
+	if l.known() == English {
+		point = "."
+	}
+	return l.Number(n/10) + point + strconv.FormatInt(n%10, 10)
+}
+
 // Short writes n in three or four characters of digits, for axes: 1.5K, 20M in English, 1,5 mil, 20 mi in Portuguese.
 // What it leaves out is cut off. Source: Unicode CLDR 48, short compact decimal formats.
 func (l Language) Short(n int64) string {

@@ -23,6 +23,7 @@ var rail = []railRow{
 	{"page.rail_partners", "/partners", "puzzle"},
 	{"page.rail_segments", "/segments", "layers-2"},
 	{"page.people", personsHere, "users"},
+	{"page.rail_campaigns", campaigns.path, "megaphone"},
 	{"page.rail_events", "/events", "activity"},
 	{"page.rail_settings", "/settings", "settings"},
 }

@@ -305,9 +305,9 @@ func (v *visit) deedTable(what string, deeds []client.ProfileDeed, revenue bool)
 func (v *visit) messageTable(x client.Profile) table {
 	t := table{Columns: []column{{v.t("page.person_message"), false}, {v.t("page.person_received"), false}, {v.t("page.person_opened"), false}, {v.t("page.person_clicked"), false}, {v.t("page.person_further"), false}}}
 	for _, of := range []struct {
-		kind string
-		all  []client.ProfileMessage
-	}{{"page.person_campaign", x.Campaigns}, {"page.person_canvas", x.Canvases}} {
+		program
+		all []client.ProfileMessage
+	}{{campaigns, x.Campaigns}, {canvases, x.Canvases}} {
 		for _, m := range of.all {
 			if m.Received == nil {
 				m.Received = m.Entered
@@ -325,7 +325,7 @@ func (v *visit) messageTable(x client.Profile) table {
 			if n := len(m.Steps); n > 0 {
 				more = append(more, v.t("page.person_steps", "n", n))
 			}
-			t.Rows = append(t.Rows, row{[]cell{{Text: cmp.Or(m.Title, m.ID), Small: v.t(of.kind)}, v.when(m.Received), v.when(m.Opened), v.when(m.Clicked), {Text: cmp.Or(strings.Join(more, ", "), "–")}}})
+			t.Rows = append(t.Rows, row{[]cell{{Text: cmp.Or(m.Title, m.ID), Href: of.at(v, m.ID), Small: v.t(of.one)}, v.when(m.Received), v.when(m.Opened), v.when(m.Clicked), {Text: cmp.Or(strings.Join(more, ", "), "–")}}})
 		}
 	}
 	return t
