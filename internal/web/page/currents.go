@@ -281,7 +281,7 @@ func (v *visit) problem(name string) string {
 func (v *visit) moment(at time.Time) *moment {
 	m := &moment{Title: v.lang.Time(at, v.zone), At: at}
 	switch ago := v.now.Sub(at); {
-	case ago < 0 || ago >= 48*time.Hour:
+	case ago < -time.Minute || ago >= 48*time.Hour: // what came while the page was made is new, not to come
 		m.Text = m.Title
 	case ago < time.Second:
 		m.Text = v.t("page.just_now")

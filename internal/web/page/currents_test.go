@@ -211,6 +211,18 @@ func TestATestCurrentOverItsCapSaysWhatItDropsAndLeadsToTheUpgrade(t *testing.T)
 	viewer.get(at).has(t, http.StatusOK, say(text.English, "page.capped")).lacks(t, at+"/upgrade")
 }
 
+func TestATimeThatCameWhileThePageWasMadeIsNow(t *testing.T) {
+	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for _, l := range text.Languages() {
+		v := &visit{lang: l, zone: time.UTC, now: at}
+		for ago, want := range map[time.Duration]string{-time.Second: say(l, "page.just_now"), 0: say(l, "page.just_now"), 5 * time.Second: say(l, "page.ago", "time", l.Duration(5*time.Second)), -time.Hour: l.Time(at.Add(time.Hour), time.UTC)} {
+			if got := v.moment(at.Add(-ago)).Text; got != want {
+				t.Errorf("%s: %s ago is said as %q, want %q", l, ago, got, want)
+			}
+		}
+	}
+}
+
 func TestManyCurrentsAreSearchedAndTurnedOver(t *testing.T) {
 	w := newWorld(t)
 	for i := range listRows + 10 {
