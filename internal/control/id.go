@@ -36,7 +36,12 @@ func NewNumber() uint32 {
 }
 
 // Valid reports whether id has the form of an identity.
-func (id ConnectorID) Valid() bool {
+func (id ConnectorID) Valid() bool { return validID(string(id)) }
+
+// Valid reports whether id has the form of an identity.
+func (id MemberID) Valid() bool { return validID(string(id)) }
+
+func validID(id string) bool {
 	if len(id) != 24 {
 		return false
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/millrace/millrace/client"
@@ -66,7 +67,7 @@ const (
 // page gives a page of a list in the order of ids, ascending or descending as fetch does: fetch gives up to limit items
 // beyond the one with id after, 0 being the begin.
 func page[T, W any](c *call, p paged, fetch func(after int64, limit int) ([]T, error), id func(T) int64, show func(T) W) (client.Page[W], error) {
-	out, ids, kind := client.Page[W]{Items: []W{}}, c.api.deps.IDs, cursorOf(c.row.name)
+	out, ids, kind := client.Page[W]{Items: []W{}}, c.api.deps.IDs, cursorOf(c)
 	limit := defaultPage
 	if p.Limit != nil {
 		limit = *p.Limit
@@ -78,7 +79,7 @@ func page[T, W any](c *call, p paged, fetch func(after int64, limit int) ([]T, e
 	if p.Cursor != "" {
 		var err error
 		if after, err = ids.number(kind, p.Cursor); err != nil {
-			return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "invalid", Message: "This is no cursor of a page of this list."}}}
+			return out, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "invalid", Message: "This is no cursor of a page of this list with these filters."}}}
 		}
 	}
 	items, err := fetch(after, limit+1)
@@ -93,4 +94,21 @@ func page[T, W any](c *call, p paged, fetch func(after int64, limit int) ([]T, e
 		out.Items = append(out.Items, show(x))
 	}
 	return out, nil
+}
+
+// pageOf is page for a list that is read whole, in an order that stays. Errors: as partOf.
+func pageOf[T, W any](c *call, p paged, all []T, id func(T) int64, show func(T) W) (client.Page[W], error) {
+	return page(c, p, func(after int64, limit int) ([]T, error) { return partOf(all, id, after, limit) }, id, show)
+}
+
+// partOf gives up to limit of a list, from the one after the one with id after on; 0: from the first. Errors: invalid, also
+// if what the cursor names is gone.
+func partOf[T any](all []T, id func(T) int64, after int64, limit int) ([]T, error) {
+	i := 0
+	if after != 0 {
+		if i = slices.IndexFunc(all, func(x T) bool { return id(x) == after }) + 1; i == 0 {
+			return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "gone", Message: "What this page begins after is gone. Begin with the first page again."}}}
+		}
+	}
+	return all[i:min(i+limit, len(all))], nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -47,6 +46,7 @@ type FlowStore interface {
 	SeenNotices(ctx context.Context, workspace uint32, id control.MemberID) (upTo int64, since time.Time, err error)
 	MarkNoticesRead(ctx context.Context, workspace uint32, id control.MemberID, upTo int64) error
 	Webhooks(ctx context.Context, workspace uint32) ([]control.Webhook, error)
+	Schemas(ctx context.Context) ([]control.SchemaPrint, error)
 	FindJob(ctx context.Context, id int64) (control.Job, error)
 	OpenJobs(ctx context.Context, workspace uint32) ([]control.Job, error)
 	TakeResult(ctx context.Context, id int64, left json.RawMessage) (json.RawMessage, error)
@@ -95,29 +95,6 @@ func (a *api) connectorRoutes() []route {
 		{name: "listConnectorChecks", method: http.MethodGet, path: atConnector + "/checks", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Lists the last checks of the connector's credentials, newest first.", op: op(a.listConnectorChecks)},
 	}
-}
-
-// idNumber gives a number of an identity, by which cursors name it: its first 60 bits.
-func idNumber(id control.ConnectorID) int64 {
-	n, _ := strconv.ParseInt(string(id[:min(15, len(id))]), 16, 64) // identities are hex
-	return n
-}
-
-// pageOf is page for a list that is at hand. Errors: as partOf.
-func pageOf[T, W any](c *call, p paged, all []T, id func(T) int64, show func(T) W) (client.Page[W], error) {
-	return page(c, p, func(after int64, limit int) ([]T, error) { return partOf(all, id, after, limit) }, id, show)
-}
-
-// partOf gives up to limit of a list, from the one after the one with id after on; 0: from the first. Errors: invalid, also
-// if what the cursor names is gone.
-func partOf[T any](all []T, id func(T) int64, after int64, limit int) ([]T, error) {
-	i := 0
-	if after != 0 {
-		if i = slices.IndexFunc(all, func(x T) bool { return id(x) == after }) + 1; i == 0 {
-			return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{{Field: "cursor", Code: "gone", Message: "What this page begins after is gone. Begin with the first page again."}}}
-		}
-	}
-	return all[i:min(i+limit, len(all))], nil
 }
 
 type listConnectorsIn struct {

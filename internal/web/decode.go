@@ -205,6 +205,9 @@ func (d *decoder) param(p field, given []string, v reflect.Value) {
 		v = v.Elem()
 	}
 	d.text(p.name, given[0], v, p.enum)
+	if id, ok := v.Interface().(interface{ Valid() bool }); ok && p.in == "query" && v.String() != "" && !id.Valid() {
+		d.problem(p.name, "unknown_value", "This has not the form of an id.") // in a path, what it names is not there
+	}
 }
 
 // text reads the text of a parameter into v.

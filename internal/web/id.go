@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"encoding/base32"
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"strings"
 
@@ -38,11 +39,27 @@ const (
 	pastCheckID
 )
 
-// cursorOf gives the kind of the cursors of one list: a cursor of another is refused, since its number counts other rows.
-func cursorOf(operation string) kind {
+// cursorOf gives the kind of the cursors of the list that a call asks for: of this operation, of what its path names, with
+// these filters. Any other is refused: its number counts other rows, and to begin there would leave some out in silence.
+func cursorOf(c *call) kind {
+	filters := c.r.URL.Query()
+	filters.Del("cursor")
+	filters.Del("limit")
 	h := fnv.New32a()
-	h.Write([]byte(operation)) // never fails
+	fmt.Fprintf(h, "%s %d %s", c.row.name, c.workspace.Number, filters.Encode()) // never fails
+	for _, name := range braces.FindAllStringSubmatch(c.row.path, -1) {
+		if name[1] != "workspace" { // which has two names
+			fmt.Fprintf(h, " %q", c.r.PathValue(name[1]))
+		}
+	}
 	return kind(h.Sum32())<<32 | cursorID
+}
+
+// idNumber gives a number of an id that is none, by which a cursor names it. 0 is none.
+func idNumber[ID ~string](id ID) int64 {
+	h := fnv.New64a()
+	h.Write([]byte(id)) // never fails
+	return int64(h.Sum64()>>1 | 1)
 }
 
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

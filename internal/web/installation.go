@@ -48,9 +48,12 @@ func showPerson(m control.Member) client.Person {
 	}
 }
 
-func (a *api) listPeople(c *call, _ struct{}) (client.Page[client.Person], error) {
+func (a *api) listPeople(c *call, in paged) (out client.Page[client.Person], err error) {
 	all, err := a.deps.People.Members(c)
-	return whole(all, err, showPerson)
+	if err != nil {
+		return out, err
+	}
+	return pageOf(c, in, all, func(m control.Member) int64 { return idNumber(m.ID) }, showPerson)
 }
 
 type updatePersonIn struct {

@@ -67,6 +67,7 @@ func (a *api) getCheck(c *call, in checkIn) (client.Check, error) {
 }
 
 type openChecksIn struct {
+	paged
 	spoken
 	Connector control.ConnectorID `query:"connector" doc:"Only those of this connector."`
 }
@@ -78,7 +79,7 @@ func (a *api) listOpenChecks(c *call, in openChecksIn) (out client.Page[client.C
 	}
 	jobs := slices.DeleteFunc(all, func(j control.Job) bool { return !isCheck(j.Kind) || in.Connector != "" && j.Connector != in.Connector })
 	var failed error
-	out, err = whole(jobs, nil, func(j control.Job) client.Check {
+	out, err = pageOf(c, in.paged, jobs, func(j control.Job) int64 { return j.ID }, func(j control.Job) client.Check {
 		shown, err := a.showCheck(c, j)
 		failed = errors.Join(failed, err)
 		return shown

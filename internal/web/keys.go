@@ -42,9 +42,12 @@ func showKey(k control.APIKey) client.APIKey {
 	return out
 }
 
-func (a *api) listKeys(c *call, _ struct{}) (client.Page[client.APIKey], error) {
+func (a *api) listKeys(c *call, in paged) (out client.Page[client.APIKey], err error) {
 	all, err := a.deps.Store.Keys(c, c.workspace.Number)
-	return whole(all, err, showKey)
+	if err != nil {
+		return out, err
+	}
+	return pageOf(c, in, all, func(k control.APIKey) int64 { return idNumber(k.ID) }, showKey)
 }
 
 type createKeyIn struct {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -42,17 +43,18 @@ type hours struct {
 	Until *time.Time `query:"until" doc:"Hours before this one."`
 }
 
-func (h hours) filter(f *control.LedgerFilter) error {
+// filter gives f these hours, and what is wrong with them.
+func (h hours) filter(f *control.LedgerFilter) (problems []fault.Problem) {
 	if h.From != nil {
 		f.From = eventlog.HourOf(*h.From)
 	}
 	if h.Until != nil {
 		f.Until = eventlog.HourOf(*h.Until)
 		if f.Until <= f.From {
-			return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("until", "out_of_range", "field.until", "The end lies after the beginning.")}}
+			problems = append(problems, fault.Field("until", "out_of_range", "field.until", "The end lies after the beginning."))
 		}
 	}
-	return nil
+	return problems
 }
 
 type ledgerIn struct {
@@ -74,7 +76,28 @@ func (a *api) ledger(c *call, in ledgerIn) (control.LedgerFilter, error) {
 	if _, err := a.deps.Store.Connector(c, c.workspace.Number, in.Connector); err != nil {
 		return f, err
 	}
-	return f, in.filter(&f)
+	unknown, err := a.unknownType(c, in.Type)
+	if err != nil {
+		return f, err
+	}
+	return f, refused(append(in.filter(&f), unknown...))
+}
+
+// unknownType gives the problem of a type that neither is in the catalogue nor ever was: the ledger also tells of types
+// whose schema files the operator has taken away.
+func (a *api) unknownType(c *call, name string) ([]fault.Problem, error) {
+	if _, known := a.deps.Catalogue.Type(name); known || name == "" {
+		return nil, nil
+	}
+	kept, err := a.deps.Store.Schemas(c)
+	if err != nil || slices.ContainsFunc(kept, func(p control.SchemaPrint) bool { return p.Type == name }) {
+		return nil, err
+	}
+	message := fmt.Sprintf("There is no event type %q.", cut(name))
+	if near := a.deps.Catalogue.Nearest(name); near != "" {
+		message += fmt.Sprintf(" Did you mean %q?", near)
+	}
+	return []fault.Problem{{Field: "event_type", Code: "unknown_value", Message: message}}, nil
 }
 
 // buckets gives the bucket of each destination that a connector ever had.
@@ -178,7 +201,7 @@ type auditIn struct {
 
 func (a *api) getAudit(c *call, in auditIn) (out client.Page[client.AuditHour], err error) {
 	f := control.LedgerFilter{Until: eventlog.HourOf(time.Now()) + 1}
-	if err := in.filter(&f); err != nil {
+	if err := refused(in.filter(&f)); err != nil {
 		return out, err
 	}
 	if in.From == nil {

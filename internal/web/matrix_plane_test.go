@@ -25,6 +25,7 @@ type books interface {
 	Position(ctx context.Context, l control.Lane) (control.Position, error)
 	Save(ctx context.Context, sv control.Save) (int64, error)
 	SaveHealth(ctx context.Context, h control.Health) error
+	RecordSchemas(ctx context.Context, schemas []control.SchemaPrint) error
 	SaveJob(ctx context.Context, j control.Job) error
 	JobProgress(ctx context.Context, id int64, progress json.RawMessage) error
 	AddNotice(ctx context.Context, n control.Notice) error

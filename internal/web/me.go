@@ -31,7 +31,7 @@ func (a *api) meRoutes() []route {
 		{name: "removeTwoFactor", method: http.MethodDelete, path: "/me/two-factor", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Turns two-factor sign-in off, for the password or a code.", op: op(a.removeTwoFactor)},
 		{name: "listSessions", method: http.MethodGet, path: "/me/sessions", right: control.RightSignedIn, group: group, status: http.StatusOK,
-			summary: "Lists the browsers that are signed in.", op: op(a.listSessions)},
+			summary: "Lists the browsers that are signed in, the last that came in first.", op: op(a.listSessions)},
 		{name: "endOtherSessions", method: http.MethodDelete, path: "/me/sessions", right: control.RightSession, group: group, status: http.StatusNoContent,
 			summary: "Signs all other browsers of the member out.", op: op(func(c *call, _ struct{}) (none, error) { return none{}, a.deps.People.EndOtherSessions(c) })},
 		{name: "endSession", method: http.MethodDelete, path: "/me/sessions/{session}", right: control.RightSession, group: group, status: http.StatusNoContent,
@@ -136,15 +136,6 @@ func (a *api) removeTwoFactor(c *call, in removeIn) (none, error) {
 	return none{}, a.deps.People.RemoveTwoFactor(c, secret.New(in.Body.Password), in.Body.Code)
 }
 
-// whole is a list that is never so long that it needs pages.
-func whole[T, W any](items []T, err error, show func(T) W) (client.Page[W], error) {
-	var out client.Page[W]
-	for _, x := range items {
-		out.Items = append(out.Items, show(x))
-	}
-	return out, err
-}
-
 // maybe is a time that may be none.
 func maybe(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -153,10 +144,13 @@ func maybe(t time.Time) *time.Time {
 	return &t
 }
 
-func (a *api) listSessions(c *call, _ struct{}) (client.Page[client.Session], error) {
+func (a *api) listSessions(c *call, in paged) (out client.Page[client.Session], err error) {
 	all, err := a.deps.People.Sessions(c)
-	slices.SortFunc(all, func(x, y control.Session) int { return y.SeenAt.Compare(x.SeenAt) })
-	return whole(all, err, func(s control.Session) client.Session {
+	if err != nil {
+		return out, err
+	}
+	slices.SortStableFunc(all, func(x, y control.Session) int { return y.CreatedAt.Compare(x.CreatedAt) }) // when they were seen changes between two pages
+	return pageOf(c, in, all, func(s control.Session) int64 { return idNumber(s.ID) }, func(s control.Session) client.Session {
 		return client.Session{
 			ID: string(s.ID), Address: s.Address, Agent: s.Agent, Current: s.ID == c.session.ID,
 			CreatedAt: s.CreatedAt, SeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt,
@@ -176,9 +170,12 @@ func showToken(t control.Token) client.Token {
 	return client.Token{ID: string(t.ID), Name: t.Name, ReadOnly: t.ReadOnly, CreatedAt: t.CreatedAt, ExpiresAt: maybe(t.ExpiresAt), UsedAt: maybe(t.UsedAt)}
 }
 
-func (a *api) listTokens(c *call, _ struct{}) (client.Page[client.Token], error) {
+func (a *api) listTokens(c *call, in paged) (out client.Page[client.Token], err error) {
 	all, err := a.deps.People.Tokens(c)
-	return whole(all, err, showToken)
+	if err != nil {
+		return out, err
+	}
+	return pageOf(c, in, all, func(t control.Token) int64 { return idNumber(t.ID) }, showToken)
 }
 
 type createTokenIn struct {

@@ -44,9 +44,12 @@ func showSeat(s control.Seat) client.Member {
 	}
 }
 
-func (a *api) listMembers(c *call, _ struct{}) (client.Page[client.Member], error) {
+func (a *api) listMembers(c *call, in paged) (out client.Page[client.Member], err error) {
 	all, err := a.deps.People.Seats(c, c.workspace.Number)
-	return whole(all, err, showSeat)
+	if err != nil {
+		return out, err
+	}
+	return pageOf(c, in, all, func(s control.Seat) int64 { return idNumber(s.ID) }, showSeat)
 }
 
 type updateMemberIn struct {
@@ -99,9 +102,12 @@ func showInvitation(t control.Ticket) client.Invitation {
 }
 
 // listInvitations gives those of the workspace of the path, and without one those of the installation.
-func (a *api) listInvitations(c *call, _ struct{}) (client.Page[client.Invitation], error) {
+func (a *api) listInvitations(c *call, in paged) (out client.Page[client.Invitation], err error) {
 	all, err := a.deps.People.Invitations(c, c.workspace.Number)
-	return whole(all, err, showInvitation)
+	if err != nil {
+		return out, err
+	}
+	return pageOf(c, in, all, func(t control.Ticket) int64 { return idNumber(t.ID) }, showInvitation)
 }
 
 type inviteIn struct {

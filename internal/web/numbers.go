@@ -119,7 +119,20 @@ func showTally(at time.Time, t control.Tally) client.Count {
 const dayHours = 24
 
 type countedIn struct {
-	Connectors string `query:"connectors" doc:"Ids with commas between them: only these, as far as they are there. All if it is left out."`
+	Connectors connectorIDs `query:"connectors" doc:"Ids with commas between them: only these, as far as they are there. All if it is left out."`
+}
+
+// connectorIDs are several, with commas between them.
+type connectorIDs string
+
+// Valid reports whether each has the form of an id.
+func (ids connectorIDs) Valid() bool {
+	for id := range strings.SplitSeq(string(ids), ",") {
+		if !control.ConnectorID(id).Valid() {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *api) getCounts(c *call, in countedIn) (out client.Page[client.ConnectorCounts], err error) {
@@ -129,7 +142,7 @@ func (a *api) getCounts(c *call, in countedIn) (out client.Page[client.Connector
 	}
 	var only []control.ConnectorID
 	if in.Connectors != "" {
-		wanted := strings.Split(in.Connectors, ",")
+		wanted := strings.Split(string(in.Connectors), ",")
 		all = slices.DeleteFunc(all, func(x control.Connector) bool { return !slices.Contains(wanted, string(x.Connector)) })
 		for _, x := range all {
 			only = append(only, x.Connector)

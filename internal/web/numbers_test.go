@@ -95,7 +95,7 @@ func TestCountsAreGivenOfTheConnectorsThatAreNamed(t *testing.T) {
 	if got := ids(""); len(got) != 2 {
 		t.Errorf("all: %v", got)
 	}
-	same(t, "named", ids("?connectors=nobody,"+string(other.Connector)+","+string(theirs.Connector)), []string{string(other.Connector)})
+	same(t, "named", ids("?connectors="+string(control.NewConnectorID())+","+string(other.Connector)+","+string(theirs.Connector)), []string{string(other.Connector)})
 	same(t, "none that is there", ids("?connectors="+string(theirs.Connector)), nil)
 }
 

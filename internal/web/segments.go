@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"net/http"
 	"slices"
 	"strings"
@@ -109,7 +108,7 @@ func (a *api) listSegments(c *call, in listSegmentsIn) (client.Page[client.Segme
 	if err != nil {
 		return client.Page[client.Segment]{}, err
 	}
-	return pageOf(c, in.paged, all, func(s control.Segment) int64 { return textNumber(string(s.ID)) },
+	return pageOf(c, in.paged, all, func(s control.Segment) int64 { return idNumber(s.ID) },
 		func(s control.Segment) client.Segment { return showSegment(c.reader(), s, sizes) })
 }
 
@@ -117,13 +116,6 @@ func (a *api) listSegments(c *call, in listSegmentsIn) (client.Page[client.Segme
 func holds(part string, texts ...string) bool {
 	part = strings.ToLower(part)
 	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(strings.ToLower(s), part) })
-}
-
-// textNumber gives a number of a text, by which cursors name it.
-func textNumber(s string) int64 {
-	h := fnv.New64a()
-	h.Write([]byte(s)) // never fails
-	return int64(h.Sum64() >> 1)
 }
 
 func segmentEdit(e client.SegmentEdit, rev *int64) control.SegmentEdit {
@@ -246,9 +238,10 @@ func (a *api) listSegmentDays(c *call, in segmentDaysIn) (out client.Page[client
 	}
 	today := control.DayOf(time.Now())
 	all, err := p.SegmentSizes(c, c.workspace.Number, in.Segment, today-int32(days)+1, today)
-	return whole(all, err, func(d control.DaySize) client.SegmentDay {
-		return client.SegmentDay{Day: control.DayStart(d.Day).Format(time.DateOnly), People: d.Size, At: d.At}
-	})
+	for _, d := range all {
+		out.Items = append(out.Items, client.SegmentDay{Day: control.DayStart(d.Day).Format(time.DateOnly), People: d.Size, At: d.At})
+	}
+	return out, err
 }
 
 // previewRows is how many people a preview has.

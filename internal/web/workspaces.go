@@ -43,15 +43,18 @@ func showWorkspace(w control.Workspace) client.Workspace {
 	return client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, CreatedAt: w.CreatedAt}
 }
 
-func (a *api) listWorkspaces(c *call, _ struct{}) (client.Page[client.Workspace], error) {
+func (a *api) listWorkspaces(c *call, in paged) (out client.Page[client.Workspace], err error) {
 	all, err := a.deps.Store.Workspaces(c)
+	if err != nil {
+		return out, err
+	}
 	mine := all[:0]
 	for _, w := range all {
 		if c.actor.May(control.RightView, w.Number) {
 			mine = append(mine, w)
 		}
 	}
-	return whole(mine, err, showWorkspace)
+	return pageOf(c, in, mine, func(w control.Workspace) int64 { return int64(w.Number) }, showWorkspace)
 }
 
 type createWorkspaceIn struct {
@@ -92,9 +95,9 @@ func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, 
 
 type changesIn struct {
 	paged
-	Kind    string           `query:"kind" doc:"Of things that were changed: connector, api_key, member …"`
-	Subject string           `query:"subject" doc:"Id of the thing."`
-	Member  control.MemberID `query:"member" doc:"Id of who changed it."`
+	Kind    string           `query:"kind" enum:",api_key,campaign,canvas,connector,data_export,draft,invitation,member,person,segment,session,token,webhook,workspace" doc:"Of things that were changed."`
+	Subject string           `query:"subject" doc:"Id of the thing, which may be gone."`
+	Member  control.MemberID `query:"member" doc:"Id of who changed it, who may be gone."`
 	From    time.Time        `query:"from" doc:"Changes of this moment and later."`
 	Until   time.Time        `query:"until" doc:"Changes before it."`
 }
