@@ -81,9 +81,15 @@ func (c *Client) ListPeople(ctx context.Context) iter.Seq2[Person, error] {
 	return list[Person](ctx, c, get("/installation/members"))
 }
 
-// UpdatePerson makes a member installation administrator, or no more. Errors: conflict: the last one stays.
-func (c *Client) UpdatePerson(ctx context.Context, id string, e PersonEdit) (Person, error) {
-	return ask[Person](ctx, c, patch(path("/installation/members/%s", id), e))
+// GetPerson gives a member of the installation.
+func (c *Client) GetPerson(ctx context.Context, id string) (Person, error) {
+	return ask[Person](ctx, c, get(path("/installation/members/%s", id)))
+}
+
+// UpdatePerson makes a member installation administrator, or no more. Errors: conflict: the last one stays; stale, if etag
+// is not empty.
+func (c *Client) UpdatePerson(ctx context.Context, id string, e PersonEdit, etag string) (Person, error) {
+	return ask[Person](ctx, c, patch(path("/installation/members/%s", id), e).based(etag))
 }
 
 // ResetTwoFactor turns the second factor of a member off who has lost it, and ends their sessions.

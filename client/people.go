@@ -140,6 +140,7 @@ type MemberEdit struct {
 
 // Person is a member as installation administrators see them.
 type Person struct {
+	Versioned
 	ID           string     `json:"id"`
 	Email        string     `json:"email"`
 	Name         string     `json:"name"`

@@ -400,7 +400,7 @@ func (p *People) create(ctx context.Context, m Member, password secret.Value, se
 // promote gives a member who is there what in names.
 func (p *People) promote(ctx context.Context, m Member, in AddMember, seat *Membership) error {
 	if in.Installation && !m.Installation {
-		if err := p.setInstallation(ctx, m, true); err != nil {
+		if _, err := p.setInstallation(ctx, m, true); err != nil {
 			return err
 		}
 	}

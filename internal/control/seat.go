@@ -148,30 +148,39 @@ func (p *People) setSeat(ctx context.Context, m Member, had, next Membership) er
 	return p.cfg.Store.SetSeat(ctx, SeatChange{had, next})
 }
 
-// SetInstallation makes a member an installation administrator, or no longer one.
+// SetInstallation makes a member an installation administrator, or no longer one, and gives them as they are then. rev is
+// the version that the change is meant for; nil is whichever there is.
 //
-// Errors: unauthorized, forbidden; not_found; conflict if there would be none left.
-func (p *People) SetInstallation(ctx context.Context, id MemberID, administrator bool) error {
+// Errors: unauthorized, forbidden; not_found; stale, unless nothing is left to change; conflict if there would be none left.
+func (p *People) SetInstallation(ctx context.Context, id MemberID, administrator bool, rev *int64) (m Member, err error) {
 	const op = "change installation administrator"
 	if _, err := need(ctx, RightInstall, 0); err != nil {
-		return fault.Wrap(err, op)
+		return Member{}, fault.Wrap(err, op)
 	}
-	return fault.Wrap(anew(func() error {
-		m, err := p.cfg.Store.Member(ctx, id)
-		if err != nil {
+	// Once more if they were changed meanwhile: for which version it is meant is looked at again then.
+	err = anew(func() error {
+		if m, err = p.cfg.Store.Member(ctx, id); err != nil || m.Installation == administrator {
 			return err
 		}
-		return p.setInstallation(ctx, m, administrator)
-	}), op)
+		if err := sameRev(rev, m.Rev); err != nil {
+			return err
+		}
+		m, err = p.setInstallation(ctx, m, administrator)
+		return err
+	})
+	return m, fault.Wrap(err, op)
 }
 
-func (p *People) setInstallation(ctx context.Context, had Member, administrator bool) error {
+// setInstallation gives had as they are then.
+func (p *People) setInstallation(ctx context.Context, had Member, administrator bool) (Member, error) {
 	next := had
 	if next.Installation = administrator; next == had {
-		return nil
+		return had, nil
 	}
 	ctx = p.logged(ctx, "member.edit", subject{0, string(had.ID), had.Email}, viewMember(had), viewMember(next))
-	return p.cfg.Store.UpdateMember(ctx, next)
+	err := p.cfg.Store.UpdateMember(ctx, next)
+	next.Rev++
+	return next, err
 }
 
 // DeleteMember takes a member out of the installation, with all they have: places, sessions, tokens. What they changed

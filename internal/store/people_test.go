@@ -1029,7 +1029,7 @@ func TestWhoDecidesAboutWhom(t *testing.T) {
 	}
 	remove := func(c *crowd, ctx context.Context, id control.MemberID) error { return c.RemoveSeat(ctx, 1, id) }
 	install := func(on bool) func(*crowd, context.Context, control.MemberID) error {
-		return func(c *crowd, ctx context.Context, id control.MemberID) error { return c.SetInstallation(ctx, id, on) }
+		return func(c *crowd, ctx context.Context, id control.MemberID) error { return install(c, ctx, id, on) }
 	}
 	erase := func(c *crowd, ctx context.Context, id control.MemberID) error { return c.DeleteMember(ctx, id) }
 	invite := func(in control.Invite) func(*crowd, context.Context, control.MemberID) error {
@@ -1129,7 +1129,7 @@ func TestAnInvitationIsWorthWhatItsMakerMayGive(t *testing.T) {
 	withdraw := func(c *crowd, id control.MemberID) error {
 		return c.SetSeat(c.line(), 1, id, control.SeatEdit{ExportUserData: &no})
 	}
-	uninstall := func(c *crowd, id control.MemberID) error { return c.SetInstallation(c.line(), id, false) }
+	uninstall := func(c *crowd, id control.MemberID) error { return install(c, c.line(), id, false) }
 	place, data := control.Invite{Workspace: 1}, control.Invite{Workspace: 1, ExportUserData: true}
 	elsewhere, whole := control.Invite{Workspace: 2}, control.Invite{Installation: true}
 	for _, row := range []struct {
@@ -1451,4 +1451,9 @@ func TestMembersDecideAboutThemselves(t *testing.T) {
 	c.want("a change of what she was before", err, "stale")
 	_, err = c.Me(t.Context())
 	c.want("nobody", err, "unauthorized")
+}
+
+func install(c *crowd, ctx context.Context, id control.MemberID, on bool) error {
+	_, err := c.SetInstallation(ctx, id, on, nil)
+	return err
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -18,7 +19,9 @@ func (a *api) installationRoutes() []route {
 			summary: "Gives what this installation has decided for all connectors: how long events are kept that cannot be delivered, what keys begin with, what test connectors deliver.", op: op(a.getRules)},
 		{name: "listPeople", method: http.MethodGet, path: "/installation/members", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists the members of all workspaces.", op: op(a.listPeople)},
-		{name: "updatePerson", method: http.MethodPatch, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK,
+		{name: "getPerson", method: http.MethodGet, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK, versioned: versionsOfPerson,
+			summary: "Gives a member of the installation.", op: op(func(c *call, in memberIn) (client.Person, error) { return a.memberOfAll(c, in.Member) })},
+		{name: "updatePerson", method: http.MethodPatch, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK, versioned: versionsOfPerson,
 			summary: "Makes a member an installation administrator, or no longer one.", op: op(a.updatePerson)},
 		{name: "deletePerson", method: http.MethodDelete, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusNoContent,
 			summary: "Takes a member away, with places, sessions and tokens.", op: op(a.deletePerson)},
@@ -62,25 +65,33 @@ type updatePersonIn struct {
 }
 
 func (a *api) updatePerson(c *call, in updatePersonIn) (client.Person, error) {
-	if in.Body.Installation != nil {
-		if err := a.deps.People.SetInstallation(c, in.Member, *in.Body.Installation); err != nil {
-			return client.Person{}, err
-		}
-		if c.actor.Member == in.Member && !*in.Body.Installation { // who gave the right up sees nobody any more but themself
-			m, err := a.deps.People.Me(c)
-			return showPerson(m), err
-		}
+	rev, err := meant(c)
+	if err != nil {
+		return client.Person{}, err
 	}
+	if in.Body.Installation == nil {
+		return a.memberOfAll(c, in.Member)
+	}
+	m, err := a.deps.People.SetInstallation(c, in.Member, *in.Body.Installation, rev)
+	if err != nil {
+		return client.Person{}, err
+	}
+	c.versioned(m.Rev)
+	return showPerson(m), nil
+}
+
+// memberOfAll gives a member of the installation. Errors: not_found.
+func (a *api) memberOfAll(c *call, id control.MemberID) (client.Person, error) {
 	all, err := a.deps.People.Members(c)
 	if err != nil {
 		return client.Person{}, err
 	}
-	for _, m := range all {
-		if m.ID == in.Member {
-			return showPerson(m), nil
-		}
+	i := slices.IndexFunc(all, func(m control.Member) bool { return m.ID == id })
+	if i < 0 {
+		return client.Person{}, fault.New(fault.NotFound, "", "There is no such member.")
 	}
-	return client.Person{}, fault.New(fault.NotFound, "", "There is no such member.")
+	c.versioned(all[i].Rev)
+	return showPerson(all[i]), nil
 }
 
 func (a *api) deletePerson(c *call, in memberIn) (none, error) {

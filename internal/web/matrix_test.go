@@ -357,6 +357,7 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 
 		"getInstallation": at("/installation"),
 		"listPeople":      at("/installation/members"),
+		"getPerson":       func(string) example { return example{path: "/installation/members/" + string(w.newcomer().ID)} },
 		"updatePerson": func(string) example {
 			return example{path: "/installation/members/" + string(w.newcomer().ID), body: client.PersonEdit{Installation: &yes}}
 		},

@@ -119,6 +119,8 @@ var (
 
 	versionsOfMember = &versions{[]string{"member.edit", "member.join"}, func(c *call) string { return c.r.PathValue("member") }}
 
+	versionsOfPerson = &versions{[]string{"member.edit", "member.create"}, func(c *call) string { return c.r.PathValue("member") }}
+
 	versionsOfExport = &versions{[]string{"data_export.save", "data_export.unlink"}, func(*call) string { return control.DataExportID }}
 )
 

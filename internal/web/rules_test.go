@@ -74,7 +74,7 @@ func TestWhoseNamesThereAreIsNotTold(t *testing.T) {
 
 // Whatever a row changes field by field, or keeps anew, has versions: a change that is meant for another one is refused and
 // told who was quicker, the same again is no change, and one that is meant for none goes through.
-func TestDraftsAndMembersHaveVersions(t *testing.T) {
+func TestDraftsMembersAndPeopleHaveVersions(t *testing.T) {
 	w := newWorld(t, nil)
 	for name, row := range map[string]struct {
 		method, path string
@@ -82,9 +82,14 @@ func TestDraftsAndMembersHaveVersions(t *testing.T) {
 	}{
 		"a draft":  {"PUT", w.planeExamples()["getDraft"](editor).path, `{"name":"one"}`, `{"name":"two"}`},
 		"a member": {"PATCH", w.peopleExamples()["getMember"](admin).path, `{"role":"editor"}`, `{"export_user_data":false,"role":"administrator"}`},
+		"a person": {"PATCH", w.peopleExamples()["getPerson"](admin).path, `{"installation_administrator":true}`, `{"installation_administrator":false}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := w.session(admin)
+			who := admin
+			if name == "a person" {
+				who = installer
+			}
+			h := w.session(who)
 			change := func(body, match string) answer { return w.ask(row.method, row.path, body, with(h, "If-Match", match)) }
 			old := w.ask("GET", row.path, nil, h).read(200, nil).header.Get("ETag")
 			now := change(row.first, old).read(200, nil).header.Get("ETag")
@@ -92,7 +97,7 @@ func TestDraftsAndMembersHaveVersions(t *testing.T) {
 				t.Fatalf("versions %s, then %s", old, now)
 			}
 			e := change(row.other, old).refused(412)
-			if !strings.HasPrefix(e.Message, mailOf(admin)+" changed it at ") {
+			if !strings.HasPrefix(e.Message, mailOf(who)+" changed it at ") {
 				t.Errorf("got %q", e.Message)
 			}
 			if again := w.ask("GET", row.path, nil, h).header.Get("ETag"); again != now {

@@ -360,7 +360,8 @@ func TestAConditionThatNobodyLooksAtIsRefused(t *testing.T) {
 	w := newWorld(t, nil)
 	at := "/installation/members/" + string(w.member(viewer).ID)
 	for _, row := range []struct{ method, path, match string }{
-		{"PATCH", at, `"999"`}, {"PATCH", at, "garbage"}, {"PATCH", at, ""},
+		{"DELETE", at, `"999"`}, {"DELETE", at, "garbage"}, {"DELETE", at, ""},
+		{"PATCH", at, "garbage"}, {"PATCH", at, ""}, // which looks, and finds no version
 		{"DELETE", "/workspaces/acme/members/" + string(w.member(viewer).ID), `"999"`},
 	} {
 		body := any(nil)
@@ -373,5 +374,6 @@ func TestAConditionThatNobodyLooksAtIsRefused(t *testing.T) {
 		}
 	}
 	w.ask("PATCH", at, "{}", with(w.session(installer), "If-Match", "*")).read(200, nil)
+	w.ask("PATCH", at, `{"installation_administrator":true}`, with(w.session(installer), "If-Match", `"999"`)).refused(412)
 	w.ask("GET", "/workspaces/acme/members", nil, with(w.session(installer), "If-Match", `"999"`)).read(200, nil)
 }

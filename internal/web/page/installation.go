@@ -202,7 +202,7 @@ func showPerson(v *visit) error {
 
 func makeAdministrator(v *visit) error {
 	yes := true
-	p, err := v.api.UpdatePerson(v, v.r.PathValue("person"), client.PersonEdit{Installation: &yes})
+	p, err := v.api.UpdatePerson(v, v.r.PathValue("person"), client.PersonEdit{Installation: &yes}, "")
 	if err != nil {
 		return v.said(err)
 	}
@@ -227,7 +227,7 @@ func (v *visit) askOf(text, button string, do func(p client.Person) (to, key str
 func unmakeAdministrator(v *visit) error {
 	return v.askOf("page.people_step_down_text", "page.people_step_down", func(p client.Person) (string, string, error) {
 		no := false
-		_, err := v.api.UpdatePerson(v, p.ID, client.PersonEdit{Installation: &no})
+		_, err := v.api.UpdatePerson(v, p.ID, client.PersonEdit{Installation: &no}, "")
 		if p.ID == v.me.ID {
 			return "/", "page.people_stepped_down", err
 		}
