@@ -132,8 +132,13 @@ func existingPlane(ctx context.Context, s Settings) (*plane, error) {
 	}
 	folder, name := at(made)
 	if _, err := folder.Stat(name); fault.Is(err, fault.NotFound) {
+		if cfg.Database.URL.Empty() {
+			if err := missDatabase(folder, cfg.DataDir); err != nil {
+				return nil, err
+			}
+		}
 		return nil, fault.New(fault.NotFound, "open the data folder", "there is no Millrace in %s", cfg.DataDir).
-			WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR.")
+			WithHint("Name its data folder with --data-dir or MILLRACE_DATA_DIR, and if its control plane is in PostgreSQL the database with MILLRACE_DATABASE_URL.")
 	}
 	return openPlane(ctx, cfg)
 }

@@ -166,3 +166,26 @@ func TestAServerWorksAgainOnceItsDatabaseIsBack(t *testing.T) {
 	}
 	w.produce(again, 50)
 }
+
+// Without the setting, every command on such a folder says which one is missing, as the server does.
+func TestADataFolderWithoutItsDatabaseNamesTheSetting(t *testing.T) {
+	at := storetest.EmptyPostgres(t)
+	w := newWorld(t)
+	with := slices.Clone(w.s.Environ)
+	w.s.Environ = append(w.s.Environ, "MILLRACE_DATABASE_URL="+at.URL.Reveal())
+	w.deliver(5)
+	w.s.Environ = with
+	for name, cmd := range map[string]runner{
+		"backup": Backup{Dir: filepath.Join(w.dir, "copy")}, "secret rotate": SecretRotate{}, "secret reseal": SecretReseal{}, "serve": Serve{},
+		"connector list": ConnectorList{},
+	} {
+		_, err := w.play(cmd)
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(Hint(err), "MILLRACE_DATABASE_URL") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.s.Environ[0] = "MILLRACE_DATA_DIR=" + filepath.Join(w.dir, "empty")
+	if _, err := w.play(Backup{Dir: filepath.Join(w.dir, "copy")}); !fault.Is(err, fault.NotFound) || !strings.Contains(Hint(err), "MILLRACE_DATABASE_URL") {
+		t.Errorf("an empty folder: %v", err)
+	}
+}
