@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -133,6 +134,10 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"address", config.Source{Flags: []string{"--listen", "8080"}}, "--listen", "invalid_value", "host:port"},
 		{"port", config.Source{Flags: []string{"--listen", ":99999"}}, "--listen", "invalid_value", "65535"},
 		{"a part of OpenID Connect", config.Source{Flags: []string{"--oidc-issuer", "https://id.example"}}, "--oidc-issuer", "missing_setting", "oidc_client_id"},
+		{"a provider by http", config.Source{Env: []string{"MILLRACE_OIDC_ISSUER=http://id.example"}}, "MILLRACE_OIDC_ISSUER", "invalid_value", "https:// is needed"},
+		{"a provider with a query", yaml("oidc_issuer: https://id.example/?x=1"), "f.yaml:1: oidc_issuer", "invalid_value", "query"},
+		{"a port that is none", yaml("base_url: https://mill.example:0"), "f.yaml:1: base_url", "invalid_value", "1 to 65535"},
+		{"a port that is none, of a mail server", config.Source{Env: []string{"MILLRACE_SMTP_URL=smtp://mail.example:99999"}}, "MILLRACE_SMTP_URL", "invalid_value", "1 to 65535"},
 		{"one half of TLS", config.Source{Flags: []string{"--tls-key-file", "k.pem"}}, "--tls-key-file", "missing_setting", "tls_cert_file"},
 		{"list for one value", yaml("zone: [a]"), "f.yaml:1: zone", "invalid_value", "not a list"},
 		{"mapping for one value", yaml("zone: {a: b}"), "f.yaml:1: zone", "invalid_value", "plain value"},
@@ -162,6 +167,27 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 			}
 			t.Errorf("no problem %q %s %q in %+v", row.field, row.code, row.within, e.Fields)
 		})
+	}
+}
+
+// What is shown to everybody holds no password: an address that has one is refused, and not repeated.
+func TestAnAddressWithAPasswordIsRefusedWithoutSayingIt(t *testing.T) {
+	for _, name := range []string{"oidc_issuer", "base_url", "sts_endpoint"} {
+		for _, at := range []string{"https://millrace:hunter2@id.example", "ftp://millrace:hunter2@id.example", "https://millrace:hunter2@%zz", "https://hunter2@id.example:0"} {
+			_, err := config.Load(yaml(name + ": '" + at + "'\n"))
+			e := fault.As(err)
+			if e == nil || e.Code != fault.Invalid || !slices.ContainsFunc(e.Fields, func(p fault.Problem) bool { return p.Field == "f.yaml:1: "+name }) {
+				t.Fatalf("%s: %s: %v", name, at, err)
+			}
+			if strings.Contains(fmt.Sprint(err, e.Fields), "hunter2") {
+				t.Errorf("%s: %v", name, e.Fields)
+			}
+		}
+	}
+	for _, at := range []string{"https://id.example/realms/mill", "http://127.0.0.1:8081", "http://localhost:8081/", "http://[::1]:8081", "https://id.example:8443"} {
+		if _, err := config.Load(yaml("oidc_issuer: '" + at + "'\noidc_client_id: a\noidc_client_secret: b\n")); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (l *loader) apply() *Config {
 		code, shown := "invalid_value", ""
 		if _, ok := err.(notYetError); ok {
 			code = "not_yet"
-		} else if !s.Secret && !s.list() { // of a list the error names the item
+		} else if !s.Secret && !s.list() && s.Kind != URL { // of a list the error names the item; a URL may hold a password
 			shown = strconv.Quote(v.items[0]) + " "
 		}
 		l.problem(v.origin, code, "%s%v", shown, err)

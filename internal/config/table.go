@@ -127,8 +127,8 @@ func Table() []Setting {
 		},
 		{
 			Name: "oidc_issuer", Kind: URL, Absent: "people sign in with passwords only",
-			Doc:   "OpenID Connect provider at which people may sign in, such as https://accounts.example.com; together with oidc_client_id and oidc_client_secret. Register BASE_URL/auth/oidc/callback there.",
-			parse: text(func(c *Config) *string { return &c.OIDC.Issuer }, httpURL),
+			Doc:   "OpenID Connect provider at which people may sign in, such as https://accounts.example.com (http:// on this machine only); together with oidc_client_id and oidc_client_secret. Register BASE_URL/auth/oidc/callback there.",
+			parse: text(func(c *Config) *string { return &c.OIDC.Issuer }, issuerURL),
 		},
 		{
 			Name: "oidc_client_id", Kind: Text, Absent: "none",

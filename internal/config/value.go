@@ -46,7 +46,39 @@ func hostPort(s string) (string, error) {
 	return s, nil
 }
 
-func httpURL(s string) (string, error) { return parseURL(s, "http", "https") }
+// httpURL takes an address without user and password: it is no secret, and is shown.
+func httpURL(s string) (string, error) {
+	s, err := parseURL(s, "http", "https")
+	if err != nil {
+		return "", err
+	}
+	if u, err := url.Parse(s); err != nil || u.User != nil {
+		return "", errors.New("holds a user or a password, which have no place in an address that everybody sees")
+	}
+	return s, nil
+}
+
+// issuerURL takes the address of an OpenID Connect provider. By http anybody on the way could sign in as anybody.
+// Source: OpenID Connect Discovery 1.0 §3, issuer.
+func issuerURL(s string) (string, error) {
+	s, err := httpURL(s)
+	if err != nil {
+		return "", err
+	}
+	switch u, err := url.Parse(s); {
+	case err != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("may not have a query or a fragment")
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		return "", errors.New("begins with http://, by which anybody on the way could sign in as anybody; https:// is needed, except on this machine itself")
+	}
+	return s, nil
+}
+
+// Loopback reports whether a host is this machine, so that nobody listens on the way.
+func Loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && a.IsLoopback()
+}
 
 func baseURL(s string) (string, error) {
 	s, err := httpURL(s)
@@ -61,6 +93,9 @@ func parseURL(s string, schemes ...string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || !slices.Contains(schemes, u.Scheme) || u.Host == "" {
 		return "", fmt.Errorf("is not a URL that begins with %s", strings.Join(schemes, ":// or ")+"://")
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return "", errors.New("has no port from 1 to 65535 after the colon")
 	}
 	return s, nil
 }
