@@ -157,3 +157,25 @@ func TestAWebhookAtAnAddressInsideIsRefusedWhenItIsMade(t *testing.T) {
 		}
 	}
 }
+
+// What a file says of a store that nobody may connect to is refused before anything of the file is done.
+func TestAStoreAtAnAddressInsideIsRefusedWithItsPlace(t *testing.T) {
+	w := newWorld(t)
+	out, err := w.apply(`workspaces:
+  - name: inner
+    connectors:
+      - name: warehouse
+        contact_email: data@acme.example
+        destination: {bucket: acme-currents, endpoint: "http://10.1.2.3:9000", access_key_id: AKIAWORLD, secret_access_key_env: SECRET}
+        events: [all]
+    data_export: {bucket: acme-exports, endpoint: "http://[fd00::1]", access_key_id: AKIAWORLD, secret_access_key_env: SECRET}
+`)
+	for _, want := range []string{"destination.endpoint", "data_export.endpoint", "10.1.2.3", "fd00::1", "MILLRACE_ALLOWED_ENDPOINT_NETWORKS"} {
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(Sentence(err), want) {
+			t.Errorf("nothing of %s: %v\n%s", want, err, out)
+		}
+	}
+	if out, err := w.apply("workspaces: [{name: inner, connectors: [{name: warehouse, deleted: true}]}]"); err != nil || out != "nothing to change\n" {
+		t.Errorf("something was made: %v\n%s", err, out)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // rules gives the actions on this plane.
 func (p *plane) rules() *control.Plane {
-	return &control.Plane{Store: p.store, Check: p.check, MayCall: p.guard.Check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
+	return &control.Plane{Store: p.store, Check: p.check, MayConnect: p.guard.Check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
 }
 
 // check tries a destination's credentials. Errors: invalid for input that was not tried.

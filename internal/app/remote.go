@@ -3,11 +3,11 @@ package app
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -16,11 +16,11 @@ import (
 func (cmd Apply) client(s Settings) (*client.Client, error) {
 	u, err := url.Parse(cmd.Server)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Host == "" || !bucket.PortExists(u) || u.Scheme != "https" && u.Scheme != "http":
 		return nil, Usage("--server "+cmd.Server+" is no address of a server", "Write it as https://millrace.example")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, Usage("--server takes an address without user, ? and #", "The token comes in "+config.TokenVariable+", or by --token-file.")
-	case u.Scheme == "http" && !loopback(u.Hostname()) && !cmd.InsecureHTTP:
+	case u.Scheme == "http" && !config.Loopback(u.Hostname()) && !cmd.InsecureHTTP:
 		return nil, Usage("by "+u.Scheme+"://"+u.Host+" the token and the secrets of the file would go over the network in clear", "Use https://, or say --insecure-http if the network is to be trusted.")
 	}
 	token, _ := s.env(config.TokenVariable)
@@ -35,12 +35,6 @@ func (cmd Apply) client(s Settings) (*client.Client, error) {
 		return nil, Usage("there is no personal token to show to the server", "Put it into "+config.TokenVariable+" or into a file named by --token-file. On the server's machine one is made by millrace member token.")
 	}
 	return client.New(cmd.Server, token), nil
-}
-
-// loopback reports whether a host is this machine, so that nobody listens on the way.
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && a.IsLoopback()
 }
 
 // fromServer gives an error of asking the server at base as one of this program.

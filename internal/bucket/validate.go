@@ -120,12 +120,16 @@ func ValidateEndpoint(field, endpoint string) []fault.Problem {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return problem("field.endpoint_end", "The endpoint ends with the host or a path: no question mark, no number sign.")
 	}
-	if p := u.Port(); p != "" {
-		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
-			return problem("field.endpoint_port", "The endpoint's port lies between 1 and 65535.")
-		}
+	if !PortExists(u) {
+		return problem("field.endpoint_port", "The endpoint's port lies between 1 and 65535.")
 	}
 	return nil
+}
+
+// PortExists reports whether an address names no port, or one that there is.
+func PortExists(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
 }
 
 // ValidateAccess gives every problem of a, with fields named as in the file of apply. That a role has its external id

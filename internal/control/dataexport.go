@@ -66,7 +66,7 @@ func (p *Plane) planExport(ctx context.Context, workspace uint32, e ExportEdit) 
 		pl.secrets = []string{"secret_access_key"}
 	}
 	var problems []fault.Problem
-	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), validateAccess(access, edit)...) {
+	for _, q := range append(bucket.ValidateName("destination.bucket", d.Bucket), p.validateAccess(access, edit)...) {
 		q.Field = q.Field[len("destination."):]
 		problems = append(problems, q)
 	}

@@ -85,12 +85,12 @@ type Plane struct {
 	// Check tries credentials on a bucket, before they are stored. Access by role comes with external id and session
 	// name. It adds what the installation decides: what opens buckets, its patience, who is shown the steps.
 	Check func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error)
-	// MayCall gives an error for an address of a webhook that will never be connected to; nil: any may be.
-	MayCall   func(netip.Addr) error
-	Catalogue *event.Catalogue
-	Cluster   string           // frozen into a connector when it is launched
-	Zone      string           // likewise
-	Now       func() time.Time // nil: time.Now
+	// MayConnect gives an error for an address that will never be connected to, whoever names it; nil: any may be.
+	MayConnect func(netip.Addr) error
+	Catalogue  *event.Catalogue
+	Cluster    string           // frozen into a connector when it is launched
+	Zone       string           // likewise
+	Now        func() time.Time // nil: time.Now
 }
 
 // now is as exact as times are kept, so that what is made is read later as it was answered.
@@ -352,7 +352,7 @@ func (p *Plane) plan(ctx context.Context, workspace uint32, had *Connector, e Ed
 
 	problems := c.Validate(p.Catalogue)
 	if pl.check {
-		problems = append(problems, validateAccess(pl.access, e)...)
+		problems = append(problems, p.validateAccess(pl.access, e)...)
 	}
 	if had != nil && c.Test && !had.Test {
 		problems = append(problems, fault.Field("test", "invalid",

@@ -103,7 +103,7 @@ func (d Destination) validate() []fault.Problem {
 
 // validateAccess gives every problem of what opens the bucket, as e wants it: of who chose a role or a key it says what
 // that lacks. The bucket's name is left to Destination.
-func validateAccess(a bucket.Access, e Edit) []fault.Problem {
+func (p *Plane) validateAccess(a bucket.Access, e Edit) []fault.Problem {
 	var ps []fault.Problem
 	none := a.RoleARN == "" && a.AccessKeyID == "" && a.SecretAccessKey.Empty()
 	said := none
@@ -116,14 +116,18 @@ func validateAccess(a bucket.Access, e Edit) []fault.Problem {
 		ps = append(ps, fault.Field("destination.access_key_id", "required",
 			"field.access_needed", "An access key id with its secret access key is needed, or the ARN of a role that trusts this installation."))
 	}
-	for _, p := range bucket.ValidateAccess(a) {
-		if said && (p.Field == "access_key_id" || p.Field == "secret_access_key") {
+	for _, q := range bucket.ValidateAccess(a) {
+		if said && (q.Field == "access_key_id" || q.Field == "secret_access_key") {
 			continue
 		}
-		if p.Field != "bucket" {
-			p.Field = "destination." + p.Field
-			ps = append(ps, p)
+		if q.Field != "bucket" {
+			q.Field = "destination." + q.Field
+			ps = append(ps, q)
 		}
+	}
+	if at := p.inside(a.Endpoint); at.IsValid() {
+		ps = append(ps, fault.Field("destination.endpoint", string(bucket.AddressForbidden), "field.endpoint_inside",
+			"{address} lies inside the operator's own network, where nobody's store is looked for. The operator can allow the network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS.", "address", at.String()))
 	}
 	return ps
 }

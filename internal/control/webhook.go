@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -48,6 +49,8 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 		problem("url", "invalid", "field.webhook_form", "This is not an address such as https://example.com/millrace.")
 	case u.User != nil:
 		problem("url", "invalid", "field.webhook_user", "The address holds no user and password: calls are signed with the secret.")
+	case !bucket.PortExists(u):
+		problem("url", "invalid", "field.webhook_port", "The address's port lies between 1 and 65535.")
 	case u.Fragment != "":
 		problem("url", "invalid", "field.webhook_end", "The address ends before the number sign.")
 	}
@@ -71,19 +74,28 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 	return ps
 }
 
-// validateNewWebhook is Validate, and looks at an address that stands in w itself. What a name leads to is looked at
-// whenever it is called.
+// validateNewWebhook is Validate, and looks at an address that stands in w itself.
 func (p *Plane) validateNewWebhook(w Webhook) []fault.Problem {
 	problems := w.Validate()
-	u, err := url.Parse(w.URL)
-	if err != nil || p.MayCall == nil {
-		return problems
-	}
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil && p.MayCall(a) != nil {
+	if a := p.inside(w.URL); a.IsValid() {
 		problems = append(problems, fault.Field("url", "address_forbidden", "field.webhook_inside",
 			"{address} lies inside the operator's own network, which may not be called. The operator can allow the network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS.", "address", a.String()))
 	}
 	return problems
+}
+
+// inside gives the address that stands in a URL itself, if it will never be connected to, so that this is told at once;
+// else none. What a name leads to is looked at whenever it is connected.
+func (p *Plane) inside(at string) netip.Addr {
+	u, err := url.Parse(at)
+	if err != nil || p.MayConnect == nil {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	if err != nil || p.MayConnect(a) == nil {
+		return netip.Addr{}
+	}
+	return a
 }
 
 // LookAtWebhook says what CreateWebhook would refuse of the fields of w, which has a secret, and does nothing. Errors: invalid.

@@ -2,11 +2,14 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/dial"
 )
 
 // What could not be read and what was read and is refused is said in one answer, by every row that takes something.
@@ -106,6 +109,60 @@ func TestDraftsMembersAndPeopleHaveVersions(t *testing.T) {
 			change(row.other, now).read(200, nil)
 			change(row.first, "*").read(200, nil)
 			change(row.other, "x").refused(400)
+		})
+	}
+}
+
+// An address that stands in the form itself and will never be connected to, and a port that nothing has, are told at once;
+// where a name leads is for the check.
+func TestAnAddressThatCannotBeIsRefusedAtItsField(t *testing.T) {
+	w := newWorld(t, func(_ *Config, d *Deps) {
+		d.Plane.MayConnect = dial.New([]netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}).Check
+	})
+	good := string(w.launched(w.acme).Connector)
+	named := func(endpoint string) client.ConnectorEdit {
+		e := wish()
+		e.Destination.Endpoint = &endpoint
+		return e
+	}
+	for name, row := range map[string]struct {
+		method, field string
+		ask           func(at string) (path string, body any)
+	}{
+		"launch": {"POST", "destination.endpoint", func(at string) (string, any) { return acmes, named(at) }},
+		"launch of a draft": {"POST", "destination.endpoint", func(at string) (string, any) {
+			d, err := w.plane.SaveDraft(w.root(), w.acme.Number, "", editOf(named(at)), nil) // of a draft only the name is looked at
+			must(t, err)
+			return "/workspaces/acme/drafts/" + string(d.ID) + "/launch", nil
+		}},
+		"edit": {"PATCH", "destination.endpoint", func(at string) (string, any) {
+			return acmes + "/" + good, client.ConnectorEdit{Destination: &client.DestinationEdit{Endpoint: &at}}
+		}},
+		"preview": {"POST", "destination.endpoint", func(at string) (string, any) {
+			return acmes + "/" + good + "/preview", client.ConnectorEdit{Destination: &client.DestinationEdit{Endpoint: &at}}
+		}},
+		"data export": {"PUT", "endpoint", func(at string) (string, any) {
+			return "/workspaces/acme/data-export", client.DataExportEdit{Bucket: new("acme-exports"), Endpoint: &at, AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}
+		}},
+		"test of a data export": {"POST", "endpoint", func(at string) (string, any) {
+			return "/workspaces/acme/data-export/test", client.DataExportEdit{Bucket: new("acme-exports"), Endpoint: &at, AccessKeyID: new("AKIAIOSFODNN7EXAMPLE"), SecretAccessKey: new("hunter2hunter2")}
+		}},
+		"webhook": {"POST", "url", func(at string) (string, any) { return "/workspaces/acme/webhooks", client.WebhookCreate{URL: at} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at, code := range map[string]string{
+				"http://127.0.0.1:1": "address_forbidden", "https://[::1]:9000": "address_forbidden", "https://[fe80::1%25eth0]": "address_forbidden", "http://169.254.169.254": "address_forbidden", "http://10.8.0.1": "address_forbidden",
+				"http://store.example:0": "invalid", "http://store.example:65536": "invalid", "https://store.example:-1": "invalid",
+			} {
+				path, body := row.ask(at)
+				same(t, at, problems(w.as(editor, row.method, path, body).refused(422)), []string{row.field + " " + code})
+			}
+			for _, at := range []string{"http://10.9.0.1:9000", "https://store.example:65535", "http://localhost:9000"} {
+				path, body := row.ask(at)
+				if a := w.as(editor, row.method, path, body); a.status/100 != 2 {
+					t.Errorf("%s: %d %s", at, a.status, a.body)
+				}
+			}
 		})
 	}
 }
