@@ -275,18 +275,18 @@ func (v *visit) conditions(w vocabulary, f segmentForm, problems map[string]stri
 	if len(f.rows.groups) == 0 {
 		c.Hint, c.Add = v.t("page.segment_everybody"), v.t("page.segment_add_row")
 	}
-	joins := func(name, label, join string) *field {
-		return &field{Name: name, Label: v.t(label), Options: []option{{"all", v.t("page.segment_all"), join != "any"}, {"any", v.t("page.segment_any"), join == "any"}}}
+	joins := func(name, join, all, some string) *field {
+		return &field{Name: name, Label: v.t("page.segment_join"), Options: []option{{"all", v.t(all), join != "any"}, {"any", v.t(some), join == "any"}}}
 	}
 	if len(f.rows.groups) > 1 {
-		c.Join = joins("join", "page.segment_join_groups", f.rows.join)
+		c.Join = joins("join", f.rows.join, "page.segment_all_groups", "page.segment_any_group")
 	}
 	n := 0
 	named := map[string]bool{}
 	for g, group := range f.rows.groups {
 		shown := conditionGroup{Legend: v.t("page.segment_group", "n", g+1), Add: v.t("page.segment_add_row"), Name: strconv.Itoa(g)}
 		if len(group.rows) > 1 {
-			shown.Join = joins("join-"+shown.Name, "page.segment_join_rows", group.join)
+			shown.Join = joins("join-"+shown.Name, group.join, "page.segment_all_rows", "page.segment_any_row")
 		}
 		for _, r := range group.rows {
 			row := v.conditionRow(w, r, n)
