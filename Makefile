@@ -74,7 +74,7 @@ screenshots: chromium ## make docs/screenshots anew; ALL=1: every page in every 
 pages: ## how long each page of the dashboard takes, with 200 Currents and a month behind them
 	$(GO) test ./internal/web/page -run '^$$' -bench Pages -benchtime 100x
 
-soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven)
+soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven, Node.js)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
 vuln: ## look for known vulnerabilities in what we depend on (needs the network, or VULNDB=file:///a/copy)
