@@ -80,6 +80,9 @@ func (s planeStore) UpdateSegment(ctx context.Context, x control.Segment) error 
 func (s planeStore) DeleteSegment(ctx context.Context, w uint32, id control.SegmentID) error {
 	return s.saw(ctx, "DeleteSegment", s.Store.DeleteSegment(ctx, w, id))
 }
+func (s planeStore) SaveCampaignLabel(ctx context.Context, l control.CampaignLabel) error {
+	return s.saw(ctx, "SaveCampaignLabel", s.Store.SaveCampaignLabel(ctx, l))
+}
 func (s planeStore) SaveDataExport(ctx context.Context, d control.DataExport, k control.Credentials) error {
 	return s.saw(ctx, "SaveDataExport", s.Store.SaveDataExport(ctx, d, k))
 }
@@ -201,6 +204,12 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		ok(t, err)
 	}
 	ok(t, b.DeleteSegment(ctx, ws.Number, seg.ID))
+	for kind, id := range map[control.NameKind]string{control.NameCampaign: "c1", control.NameCanvas: "j1"} {
+		for range 2 { // the second changes nothing
+			_, err = b.UpdateCampaign(ctx, ws.Number, kind, id, "Welcome", control.CampaignEdit{Archived: new(true)})
+			ok(t, err)
+		}
+	}
 	c, err := b.Launch(ctx, ws.Number, e)
 	ok(t, err)
 	_, _, err = b.Edit(ctx, ws.Number, c.Connector, control.Edit{SecretAccessKey: hidden(s2), Codec: text("snappy")})
@@ -259,6 +268,7 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		`draft.save warehouse:  → {`, `draft.save lake: {`, `draft.delete lake: {`,
 		`segment.create Germans:  → {"analytics":false,"description":"","filter":"{\"attribute\":{\"name\":\"country\",\"one_of\":[\"DE\"]}}","name":"Germans","tags":[]}`,
 		`segment.update Germans: {"tags":[]} → {"tags":["eu"]}`, `segment.delete Germans: {`,
+		`campaign.update Welcome: {"archived":false} → {"archived":true}`, `canvas.update Welcome: {"archived":false} → {"archived":true}`,
 		`connector.launch warehouse:  → {"codec":"deflate","contact_email":"data@acme.example","deleted":false,"destination.access_key_id":"AKIAIOSFODNN7EXAMPLE"`,
 		`connector.edit warehouse: {"codec":"deflate","destination.secret_access_key":` + redacted + `} → {"codec":"snappy","destination.secret_access_key":` + redacted + `}`,
 		`connector.pause warehouse: {"paused":false} → {"paused":true}`,

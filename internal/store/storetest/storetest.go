@@ -53,6 +53,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	notices(run)
 	access(run)
 	people(run)
+	campaigns(run)
 	entries(run)
 	repeats(run)
 	keys(run)
