@@ -243,15 +243,16 @@ type APIKeyIssued struct {
 	Key string `json:"key" doc:"What goes into the Authorization header. Shown this once."`
 }
 
-// RejectedEvents are the last events of a key that were not taken.
+// RejectedEvents are the last events of a key that were not taken, and the bodies that were refused whole.
 type RejectedEvents struct {
-	Total int64           `json:"total" doc:"Since the server started."`
+	Total int64           `json:"total" doc:"Since the server started; a body that was refused whole counts as one."`
 	Items []RejectedEvent `json:"items" doc:"Newest first; at most 100."`
 }
 
 // RejectedEvent is one of them.
 type RejectedEvent struct {
 	At     time.Time      `json:"at"`
+	Whole  bool           `json:"whole" doc:"Not an event but the body of a request: nothing of it was taken, and its one error is the answer's."`
 	Index  int            `json:"index" doc:"Its place in its request, from 0."`
 	Errors []FieldProblem `json:"errors"`
 	Sample string         `json:"sample" doc:"Its beginning, with every value masked."`

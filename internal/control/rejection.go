@@ -6,10 +6,12 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// Rejection is an event that was not taken, kept for a while so that a producer's engineer can see why.
+// Rejection is an event that was not taken, or a body that was refused whole, kept for a while so that a producer's
+// engineer can see why.
 type Rejection struct {
 	At       time.Time
-	Index    int // in its request
+	Whole    bool // the body of a request: nothing of it was taken
+	Index    int  // of an event in its request
 	Problems []fault.Problem
-	Sample   string // the beginning of the event, with every value masked
+	Sample   string // the beginning, with every value masked
 }

@@ -188,7 +188,9 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 	}
 	j, err := t.parse(c)
 	if err != nil {
-		q.noteRejected(t)
+		if q.noteRejected(t); len(t.errors) == 0 {
+			q.refusedWhole(err)
+		}
 		return err
 	}
 	unlock := q.in.people.lock(q.grant.Workspace, c.alone)

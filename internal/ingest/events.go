@@ -176,6 +176,7 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, f form, enc enc
 		}
 	}
 	if err := frame(q.body, f, q.event); err != nil {
+		q.refusedWhole(err)
 		return err
 	}
 	status := http.StatusOK

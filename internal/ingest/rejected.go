@@ -18,7 +18,7 @@ const (
 	sampleBytes      = 256
 )
 
-// rejections keeps the last rejected events of each key. When there are too many keys the one that was quiet for
+// rejections keeps the last rejected events of each key, and bodies refused whole, each as one. When there are too many keys the one that was quiet for
 // longest is forgotten.
 type rejections struct {
 	mu    sync.Mutex
@@ -28,7 +28,7 @@ type rejections struct {
 type ring struct {
 	items []control.Rejection
 	next  int   // where the next one goes, once items is full
-	total int64 // rejected events, kept or not
+	total int64 // rejected events and bodies, kept or not
 }
 
 func newRejections() *rejections { return &rejections{byKey: map[control.KeyID]*ring{}} }
@@ -69,11 +69,11 @@ func (s *rejections) forgetOne() {
 
 func (g *ring) newest() control.Rejection { return g.items[(g.next+len(g.items)-1)%len(g.items)] }
 
-// Rejected gives how many events of an API key were rejected since the start of the process, and the last of them,
-// newest first: at most 100, of each request the first five, of each event the first three problems. No value of an
-// event is among it, nor a name that could be one: see mask.
+// Rejected gives how many events of an API key were rejected since the start of the process, a body that was refused whole
+// counting as one, and the last of them, newest first: at most 100, of each request the first five, of each event the
+// first three problems. No value of an event is among it, nor a name that could be one: see mask.
 //
-// Of the 100 keys that had events rejected last; of others 0 and nil.
+// Of the 100 keys that had something rejected last; of others 0 and nil.
 func (in *Ingest) Rejected(key control.KeyID) (total int64, last []control.Rejection) {
 	s := in.rejected
 	s.mu.Lock()
@@ -96,6 +96,17 @@ func rejection(index int, raw []byte, problems []fault.Problem) control.Rejectio
 		r.Problems = append(r.Problems, maskProblem(p))
 	}
 	return r
+}
+
+// refusedWhole keeps and counts a body that was read and then refused whole, as one. What is wrong with it is said by the
+// sentence of the whole, which names nothing that the producer sent: names in an envelope are not listed.
+func (q *request) refusedWhole(err error) {
+	code := fault.CodeOf(err)
+	if code != fault.Invalid && code != fault.TooLarge {
+		return // the body is not to blame
+	}
+	q.in.rejected.add(q.grant.Key, 1, []control.Rejection{{At: time.Now(), Whole: true, Sample: mask(q.body),
+		Problems: []fault.Problem{{Code: string(code), Message: fault.As(err).Message()}}}})
 }
 
 // quoting are the problems whose sentences repeat what the producer sent, with what is said instead where it may not be

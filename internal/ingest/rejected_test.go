@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -106,9 +107,43 @@ func TestAMisspeltNameIsKept(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsRefusedWholeCountsNoRejectedEvents(t *testing.T) {
+// Whose body is refused whole finds it among the rejected events of the key: once, with the reason and a masked sample.
+func TestABodyThatIsRefusedWholeIsKeptOnce(t *testing.T) {
+	long := "[" + strings.Repeat("1,", eventlog.MaxRecords) + "1]"
+	for _, c := range []struct{ what, path, body, reason, sample string }{
+		{"no JSON", EventsPath, `{"maria": ]`, "not JSON", `{"maria": ]`},
+		{"rejected events before it ends", EventsPath, `[{"event_type":"nonsense"},`, "ends before", `[{"xxxxx_xxxx":"xxxxxxxx"},`},
+		{"another envelope", EventsPath, `{"maria@a":[],"event":["maria"]}`, `{"events":[`, `{"xxxxx@x":[],"event":["xxxxx"]}`},
+		{"too many events", EventsPath, long, "more than", long[:sampleBytes]},
+		{"a call that is no JSON", TrackPath, `{"attributes": maria`, "JSON", `{"attributes": xxxxx`},
+		{"a call of another shape", TrackPath, `{"attributes": "maria"}`, "must be an array", `{"attributes": "xxxxx"}`},
+	} {
+		var total int64
+		var got []control.Rejection
+		if c.path == EventsPath {
+			h := open(t, Config{})
+			h.post(c.body, "Content-Type", "application/json")
+			total, got = h.in.Rejected(control.KeyID(goodKey[3:]))
+		} else {
+			o := openOffice(t)
+			o.send(c.path, c.body)
+			total, got = o.in.Rejected("every")
+		}
+		if total != 1 || len(got) != 1 || !got[0].Whole || len(got[0].Problems) != 1 {
+			t.Errorf("%s: %d: %+v", c.what, total, got)
+			continue
+		}
+		if p := got[0].Problems[0]; p.Field != "" || !strings.Contains(p.Message, c.reason) || strings.Contains(p.Message, "maria") {
+			t.Errorf("%s: %+v", c.what, p)
+		}
+		if want := strings.ReplaceAll(c.sample, "1", "0"); got[0].Sample != want {
+			t.Errorf("%s: sample %s, want %s", c.what, got[0].Sample, want)
+		}
+	}
+}
+
+func TestARequestThatIsRefusedForAnotherReasonThanItsBodyIsNotKept(t *testing.T) {
 	h := open(t, Config{})
-	h.post(`[{"event_type":"nonsense"},`, "Content-Type", "application/json")
 	h.log.fail(func() error { return fault.New(fault.Unavailable, "append", "full") })
 	h.post(noName + "\n" + custom("a"))
 	if total, got := h.in.Rejected(control.KeyID(goodKey[3:])); total != 0 || got != nil {

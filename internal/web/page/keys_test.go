@@ -75,13 +75,18 @@ func TestRejectedEventsSayWhatToMend(t *testing.T) {
 	for code := range reasons {
 		w.rejected = append(w.rejected, control.Rejection{At: time.Now(), Sample: `{"<b>":"x"}`, Problems: []fault.Problem{{Field: "<i>", Code: code, Message: "Untold."}}})
 	}
+	for code := range wholeReasons {
+		w.rejected = append(w.rejected, control.Rejection{At: time.Now(), Whole: true, Sample: `{"whole":x`, Problems: []fault.Problem{{Code: code, Message: "Untold."}}})
+	}
 	w.rejected = append(w.rejected, w.rejected...)
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		p := b.get(linkTo(t, b.get(w.at("/settings/keys")), w.at("/settings/keys")))
-		p.has(t, http.StatusOK, say(l, "page.key_says_rejected", "n", 2*len(reasons)), "{&#34;&lt;b&gt;&#34;:&#34;x&#34;}", "&lt;i&gt;", "<div>2</div>")
-		for _, r := range reasons {
-			p.has(t, http.StatusOK, say(l, r.why), say(l, r.mend))
+		p.has(t, http.StatusOK, say(l, "page.key_says_rejected", "n", 2*(len(reasons)+len(wholeReasons))), "{&#34;whole&#34;:x", "{&#34;&lt;b&gt;&#34;:&#34;x&#34;}", "&lt;i&gt;", "<div>2</div>")
+		for _, all := range []map[string]struct{ why, mend string }{reasons, wholeReasons} {
+			for _, r := range all {
+				p.has(t, http.StatusOK, say(l, r.why), say(l, r.mend))
+			}
 		}
 		p.lacks(t, "Untold.")
 	}

@@ -19,19 +19,28 @@ var reasons = map[string]struct{ why, mend string }{
 	"invalid_json":       {"page.reject_invalid_json", "page.mend_invalid_json"},
 }
 
+// wholeReasons are why bodies are refused whole, by the code of their answer.
+var wholeReasons = map[string]struct{ why, mend string }{
+	"invalid":   {"page.reject_whole", "page.mend_whole"},
+	"too_large": {"page.reject_whole_large", "page.mend_whole_large"},
+}
+
 // rejections shows the last events of a key that were not taken: what is wrong, newest first, and how often among them.
 func (v *visit) rejections(had client.RejectedEvents) table {
 	t := table{
 		Columns: []column{{v.t("page.reason"), false}, {v.t("page.field"), false}, {v.t("page.times"), true}, {v.t("page.last"), false}, {v.t("page.sample"), false}},
 		Empty:   &empty{Title: v.t("page.rejected_none"), Text: v.t("page.rejected_none_text")},
 	}
-	type what struct{ code, field string }
+	type what struct {
+		code, field string
+		whole       bool
+	}
 	counts := map[what]int64{}
 	var order []what
 	newest := map[what]client.RejectedEvent{}
 	for _, e := range had.Items {
 		for _, p := range e.Errors {
-			w := what{p.Code, p.Field}
+			w := what{p.Code, p.Field, e.Whole}
 			if counts[w] == 0 {
 				order, newest[w] = append(order, w), e
 			}
@@ -40,7 +49,11 @@ func (v *visit) rejections(had client.RejectedEvents) table {
 	}
 	for _, w := range order {
 		reason := cell{Text: w.code, Mono: true}
-		if r, ok := reasons[w.code]; ok {
+		from := reasons
+		if w.whole {
+			from = wholeReasons
+		}
+		if r, ok := from[w.code]; ok {
 			reason = cell{Text: v.t(r.why), Small: v.t(r.mend)}
 		}
 		field := cell{Text: "–"}
