@@ -270,7 +270,9 @@ func (a *api) late(c *call, j control.Job) *fault.Error {
 	if j.Kind == control.JobExportSave {
 		v, id = versionsOfExport, control.DataExportID
 	}
-	return fault.As(a.overtaken(c, v, j.Workspace, id, j.DoneAt, f))
+	err := a.overtaken(c, v, j.Workspace, id, j.DoneAt, f)
+	leave(c.r.Context(), err)
+	return fault.As(err)
 }
 
 // showError gives a job's failure as an answer says it. What no catalogue has is English for who reads that; others are

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -14,6 +16,18 @@ var Headings = map[fault.Code]string{
 	fault.UnsupportedMediaType: "page.error_invalid", fault.Stale: "page.error_stale", fault.Internal: "page.error_internal",
 }
 
+// Moment is a time in a refusal's sentence: the API writes it in UTC, pages in their visitor's zone.
+type Moment time.Time
+
+// String gives it as the API writes it.
+func (m Moment) String() string { return time.Time(m).UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// Fields are names of fields in a refusal's sentence: the API writes them as they are, pages as their forms call them.
+type Fields []string
+
+// String gives them as the API writes them.
+func (f Fields) String() string { return strings.Join(f, ", ") }
+
 type visitKey struct{}
 
 // pageVisit is a page that is made from answers of the API.
@@ -23,8 +37,8 @@ type pageVisit struct {
 	found   map[any]any // by remembered
 }
 
-// CatchRefusal gives the context of one visit of a page, under which the API leaves the error that it answers with, where
-// refusal can be read once the answer is there. It is for pages, which ask the API as scripts do and say in their
+// CatchRefusal gives the context of one visit of a page, under which the API leaves the error that it answers with, or that it
+// shows as what ended a check, where refusal can be read once the answer is there. It is for pages, which ask the API as scripts do and say in their
 // reader's language what it refused. However much a page asks, it counts as one request of its visitor, and who that is
 // and where is found out once. Not for calls at the same time.
 func CatchRefusal(ctx context.Context) (caught context.Context, refusal func() error) {

@@ -226,14 +226,14 @@ func (a *api) overtaken(ctx context.Context, v *versions, workspace uint32, id s
 		return err // it is stale all the same
 	}
 	e := all[i]
-	out := &fault.Error{Code: fault.Stale, Hint: overtakenHint, Cause: err,
-		Params: fault.Params{"who": e.Actor, "at": e.At.UTC().Format("2006-01-02 15:04:05 UTC"), "fields": strings.Join(changed(e), ", ")}}
+	fields := changed(e)
+	out := &fault.Error{Code: fault.Stale, Hint: overtakenHint, Cause: err, Params: fault.Params{"who": e.Actor, "at": Moment(e.At), "fields": fields}}
 	switch {
 	case e.Before == nil:
 		out.Msg = fault.Message{Key: "control.overtaken_made", Text: "{who} made it at {at}."}
 	case e.After == nil:
 		out.Msg = fault.Message{Key: "control.overtaken_removed", Text: "{who} removed it at {at}."}
-	case out.Params["fields"] == "":
+	case len(fields) == 0:
 		out.Msg = fault.Message{Key: "control.overtaken_changed", Text: "{who} changed it at {at}."}
 	default:
 		out.Msg = fault.Message{Key: "control.overtaken_fields", Text: "{who} changed it at {at}: {fields}."}
@@ -244,7 +244,7 @@ func (a *api) overtaken(ctx context.Context, v *versions, workspace uint32, id s
 var overtakenHint = fault.Message{Key: "control.overtaken_hint", Text: "Load it again and see whether your change still fits."}
 
 // changed gives the names of the fields that differ.
-func changed(e control.Entry) []string {
+func changed(e control.Entry) Fields {
 	fields := map[string]json.RawMessage{}
 	for _, side := range []json.RawMessage{e.Before, e.After} {
 		if len(side) > 0 {

@@ -152,7 +152,7 @@ func (v *visit) deed(e client.ChangeEntry) cell {
 	return c
 }
 
-// differences gives the fields that a change made others, by name.
+// differences gives the fields that a change made others, in the reader's words.
 func (v *visit) differences(before, after map[string]any) (all []difference) {
 	names := slices.Compact(slices.Sorted(func(yield func(string) bool) {
 		for _, m := range []map[string]any{before, after} {
@@ -166,7 +166,7 @@ func (v *visit) differences(before, after map[string]any) (all []difference) {
 	for _, name := range names {
 		was, had := before[name]
 		is, has := after[name]
-		all = append(all, difference{name, v.plainly(was), v.plainly(is), !had, !has})
+		all = append(all, difference{v.fieldWord(name), v.value(name, was), v.value(name, is), !had, !has})
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/secret"
@@ -37,6 +38,56 @@ func TestEachDeedHasItsWords(t *testing.T) {
 	}
 }
 
+// What things are in the log of changes stands in control: in views, in what is set in them later, in secrets.
+func TestEachFieldOfTheLogOfChangesHasItsWords(t *testing.T) {
+	names, err := filepath.Glob("../../control/*.go")
+	must(t, err)
+	found := map[string]bool{}
+	field := regexp.MustCompile(`"([a-z_.]+)":`)
+	for _, n := range names {
+		if strings.HasSuffix(n, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(n)
+		must(t, err)
+		for _, v := range regexp.MustCompile(`(?s)\bview\{.*?\n\t?\}\n|\n\t\tmap\[string\]any\{[^\n]*|func twoFactor.*?\n`).FindAllString(string(src), -1) {
+			for _, m := range field.FindAllStringSubmatch(v, -1) {
+				found[m[1]] = true
+			}
+		}
+		for _, m := range regexp.MustCompile(`(?:\bv|\bafter)\["([a-z_.]+)"\](?:,| =)|secrets (?::)?= \[\]string\{"([a-z_.]+)"\}|secretOfDestination = "([a-z_.]+)"`).FindAllStringSubmatch(string(src), -1) {
+			found[m[1]+m[2]+m[3]] = true
+		}
+	}
+	if len(found) < 40 {
+		t.Errorf("only %d fields were found; does the test still see them?", len(found))
+	}
+	for name := range found {
+		if fieldWords[name] == "" {
+			t.Errorf("%s has no words", name)
+		}
+	}
+	for _, name := range changeOrder {
+		if fieldWords[name] == "" {
+			t.Errorf("%s of a Current has no words", name)
+		}
+	}
+}
+
+func TestTheLogOfChangesSaysValuesInTheReadersWords(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/" + w.launch("warehouse"))
+	ada := w.signedIn("en")
+	ada.post(at+"/settings", wish("destination.secret_access_key", "", "codec", "null", "flush.interval", "1m0s", "etag", ada.get(at+"/settings").version(t), "confirmed", "on")...).has(t, http.StatusOK)
+	ada.post(at + "/pause")
+	for _, l := range text.Languages() {
+		p := w.signedIn(string(l)).get(w.at("/settings/changes?kind=connector"))
+		p.has(t, http.StatusOK, "<ins>"+say(l, "page.form_codec_none")+"</ins>", "<ins>"+l.Duration(time.Minute)+"</ins>", "<ins>"+say(l, "page.all_events")+"</ins>",
+			">"+say(l, "page.form_interval")+"</span>", ">"+say(l, "page.folder")+"</span>", ">"+say(l, "page.status_paused")+"</span> <del>"+say(l, "page.form_off")+"</del>")
+		p.lacks(t, "flush.", "destination.", "contact_email", "path_style")
+	}
+}
+
 func TestTheLogOfChangesIsNarrowedDown(t *testing.T) {
 	w := newWorld(t)
 	w.installs()
@@ -46,7 +97,7 @@ func TestTheLogOfChangesIsNarrowedDown(t *testing.T) {
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		all := b.get(w.at("/settings/changes"))
-		all.has(t, http.StatusOK, say(l, "page.deed_key_create"), say(l, "page.deed_workspace_update"), "<del>acme</del>", "<ins>acme &lt;b&gt;</ins>", "<del>reject</del> → <ins>ignore</ins>", "ada@acme.example")
+		all.has(t, http.StatusOK, say(l, "page.deed_key_create"), say(l, "page.deed_workspace_update"), "<del>acme</del>", "<ins>acme &lt;b&gt;</ins>", ">"+say(l, "page.unknown_fields")+"</span> <del>"+say(l, "page.unknown_reject")+"</del> → <ins>"+say(l, "page.unknown_ignore")+"</ins>", "ada@acme.example")
 		member := regexp.MustCompile(`<option value="(\w{24})">Ada<`).FindStringSubmatch(all.body)
 		if member == nil {
 			t.Fatal("no person is offered")

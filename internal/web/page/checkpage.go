@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // checkPage shows a check as it goes, and then what came of it.
@@ -205,6 +206,9 @@ func (v *visit) failure(c client.Check) *banner {
 	b := &banner{Tone: bad, Icon: "circle-x", Title: v.t("page.check_failed")}
 	if c.Error != nil {
 		b.Title = cmp.Or(c.Error.Message, v.t("page.form_wrong"))
+		if left := v.refusal(); c.Error.Code == string(fault.Stale) && fault.Is(left, fault.Stale) {
+			b.Title = v.message(left)
+		}
 		if c.Error.Hint != "" {
 			b.Texts = append(b.Texts, c.Error.Hint)
 		}

@@ -1,11 +1,7 @@
 package page
 
 import (
-	"fmt"
 	"net/http"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/fault"
@@ -133,22 +129,18 @@ func saveSettings(v *visit) error {
 
 const secretField = "destination.secret_access_key"
 
-// changeLabels are the fields of a Current that a change can be about, in the order of the form.
-var changeLabels = []struct{ field, key string }{
-	{"name", "page.name"}, {"contact_email", "page.contact"}, {"destination.role_arn", "page.role_arn"}, {"destination.access_key_id", "page.access_key_id"},
-	{secretField, "page.secret_access_key"}, {"destination.bucket", "page.bucket"}, {"destination.folder", "page.folder"}, {"encryption", "page.encryption"},
-	{"events", "page.event_types"}, {"transformations", "page.transformations"}, {"codec", "page.form_codec"}, {"flush.interval", "page.form_interval"},
-	{"flush.events", "page.form_count"}, {"destination.endpoint", "page.endpoint"}, {"destination.region", "page.region"},
-	{"destination.path_style", "page.path_style"}, {"test", "page.form_test"}, {"paused", "page.status_paused"},
-}
+// changeOrder is the order in which the fields of a Current are told of that a change is about: that of the form.
+var changeOrder = []string{"name", "contact_email", "destination.role_arn", "destination.access_key_id", secretField, "destination.bucket", "destination.folder",
+	"encryption", "events", "transformations", "codec", "flush.interval", "flush.events", "destination.endpoint", "destination.region", "destination.path_style",
+	"test", "paused"}
 
 // reviewChange shows what a change comes to, before it is made. The form goes along, but for its secret, which is asked
 // for here if the change needs one.
 func (v *visit) reviewChange(status int, c client.Connector, f frame, p client.Preview, x currentForm, wrong string) error {
 	t := &table{Columns: []column{{v.t("page.form_field"), false}, {v.t("page.form_now"), false}, {v.t("page.form_then"), false}}}
-	for _, l := range changeLabels {
-		if after, ok := p.After[l.field]; ok && l.field != secretField {
-			t.Rows = append(t.Rows, row{[]cell{{Text: v.t(l.key)}, {Text: v.value(l.field, p.Before[l.field]), Mono: true}, {Text: v.value(l.field, after), Mono: true}}})
+	for _, name := range changeOrder {
+		if after, ok := p.After[name]; ok && name != secretField {
+			t.Rows = append(t.Rows, row{[]cell{{Text: v.fieldWord(name)}, {Text: v.value(name, p.Before[name]), Mono: true}, {Text: v.value(name, after), Mono: true}}})
 		}
 	}
 	review := form{Hidden: []hidden{{"confirmed", "on"}}, Parts: []part{{Heading: v.t("page.form_review_title")}, {Table: t}}}
@@ -171,56 +163,6 @@ func (v *visit) reviewChange(status int, c client.Connector, f frame, p client.P
 	review.Buttons = []button{{Text: v.t("page.form_save"), Kind: "primary"}, {Text: v.t("page.form_back"), Name: "part", Value: "form"}}
 	v.show(status, "form", formPage{f, review})
 	return nil
-}
-
-// value says a field of a Current as the log of changes has it.
-func (v *visit) value(field string, is any) string {
-	switch x := is.(type) {
-	case nil:
-		return "–"
-	case bool:
-		if x {
-			return v.t("page.form_on")
-		}
-		return v.t("page.form_off")
-	case string:
-		if d, err := time.ParseDuration(x); err == nil && field == "flush.interval" {
-			return v.lang.Duration(d)
-		}
-		if x == "" {
-			return "–"
-		}
-		return x
-	case float64:
-		return v.lang.Number(int64(x))
-	case []any:
-		var words []string
-		for _, one := range x {
-			switch one := one.(type) {
-			case map[string]any: // a transformation
-				key := map[any]string{"remove": "page.form_remove", "hash": "page.form_hash"}[one["action"]]
-				words = append(words, fmt.Sprint(one["field"])+": "+v.t(key))
-			default:
-				words = append(words, v.eventWord(fmt.Sprint(one)))
-			}
-		}
-		if len(words) == 0 {
-			return "–"
-		}
-		return strings.Join(words, ", ")
-	}
-	return fmt.Sprint(is)
-}
-
-// eventWord says an event type, a group of them, or all.
-func (v *visit) eventWord(name string) string {
-	if name == "all" {
-		return v.t("page.all_events")
-	}
-	if i := slices.IndexFunc(groups, func(g group) bool { return g.name == name }); i >= 0 {
-		return v.t(groups[i].key)
-	}
-	return name
 }
 
 // showCredentials shows the form of other credentials.

@@ -78,11 +78,12 @@ func TestWhoComesSecondIsToldOfWhom(t *testing.T) {
 	w := newWorld(t)
 	at := w.at("/currents/" + w.launch("warehouse"))
 	eva, ada := w.joined(control.Editor, "en"), w.signedIn("es")
+	ada.post("/me", "name", "Ada", "language", "es", "time_zone", "Asia/Tokyo", "mail", "").has(t, http.StatusOK)
 	old := ada.get(at + "/settings").version(t)
 	eva.post(at+"/settings", wish("destination.secret_access_key", "", "codec", "null", "etag", old, "confirmed", "on")...).has(t, http.StatusOK, say(text.English, "page.form_saved"))
 	p := ada.post(at+"/settings", append(wish("destination.secret_access_key", "", "name", "mine", "etag", old), "confirmed", "on")...)
-	p.has(t, http.StatusPreconditionFailed, "editor@acme.example", "codec", `value="mine"`)
-	p.lacks(t, "changed it at")
+	p.has(t, http.StatusPreconditionFailed, "editor@acme.example", " JST: "+say(text.Spanish, "page.form_codec")+".", `value="mine"`)
+	p.lacks(t, "changed it at", " UTC: ", ": codec.")
 	if now := p.version(t); now == old {
 		t.Error("the form is meant for the version that was overtaken")
 	}

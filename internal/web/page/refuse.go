@@ -3,6 +3,8 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
@@ -40,9 +42,30 @@ func (v *visit) refuse(err error) {
 // no key is English: whoever reads another language is told by the code.
 func (v *visit) message(err error) string {
 	if e := fault.As(err); e != nil && e.Code != fault.Internal && e.Code != fault.Corrupt && v.speaks(e.Msg) {
-		return text.Say(v.lang, e.Msg, e.Params)
+		return text.Say(v.lang, e.Msg, v.inWords(e.Params))
 	}
 	return v.t(web.Headings[fault.CodeOf(err)])
+}
+
+// inWords gives the params of a sentence with what pages say otherwise than the API: moments in the visitor's zone, fields as
+// forms call them.
+func (v *visit) inWords(params fault.Params) fault.Params {
+	out := fault.Params{}
+	for name, x := range params {
+		switch x := x.(type) {
+		case web.Moment:
+			out[name] = v.lang.Time(time.Time(x), v.zone)
+		case web.Fields:
+			words := make([]string, len(x))
+			for i, field := range x {
+				words[i] = v.fieldWord(field)
+			}
+			out[name] = strings.Join(words, ", ")
+		default:
+			out[name] = x
+		}
+	}
+	return out
 }
 
 // speaks reports whether there is such a sentence in the visitor's language.
