@@ -190,7 +190,7 @@ func (q *filterQuery) node(f control.Filter) string {
 		return q.among(f, q.names[filterName{kind, name}])
 	case f.Message != nil: // of a channel
 		m := f.Message
-		return q.moments(q.d.number("p.channels", string(m.Channel), touchFields[m.Did]), m.After, m.Before)
+		return q.once(q.d.number("p.channels", string(m.Channel), touchFields[m.Did]), m.After, m.Before)
 	}
 	list, word := f.All, " AND "
 	if len(f.Any) > 0 {
@@ -301,6 +301,22 @@ func (q *filterQuery) deeds(d control.Deeds) string {
 
 // touchFields are the fields of a control.Touch.
 var touchFields = map[string]string{control.DidReceive: "r", control.DidOpen: "o", control.DidClick: "c"}
+
+// once is moments of what costs time to read: it is read once.
+func (q *filterQuery) once(column string, after, before control.Moment) string {
+	const never = math.MinInt64 + 1 // some databases do not know how to write the least
+	from, last := int64(never+1), int64(math.MaxInt64)
+	if after != "" {
+		at, _ := after.At(q.now)
+		from = millis(at)
+	}
+	if before != "" {
+		at, _ := before.At(q.now)
+		last = millis(at) - 1
+	}
+	q.args = append(q.args, from, last)
+	return "COALESCE(" + column + ", " + strconv.FormatInt(never, 10) + ") BETWEEN ? AND ?"
+}
 
 func (q *filterQuery) message(m control.MessageDeed) string {
 	if m.Did == control.DidConvert {

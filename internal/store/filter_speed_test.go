@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
@@ -53,10 +55,12 @@ func BenchmarkFilterSize(b *testing.B) {
 		}
 		b.Run(x.name, func(b *testing.B) {
 			var n int64
+			began := cpu(b)
 			for b.Loop() {
 				n, err = p.Size(b.Context(), 1, f, filterNow)
 				must(b, err)
 			}
+			b.ReportMetric((cpu(b)-began).Seconds()/float64(b.N), "cpu-s") // what a busy machine does not change
 			b.ReportMetric(float64(n), "people")
 		})
 		b.Run(x.name+", estimated", func(b *testing.B) {
@@ -68,6 +72,13 @@ func BenchmarkFilterSize(b *testing.B) {
 			b.ReportMetric(float64(n), "people")
 		})
 	}
+}
+
+// cpu is how long the processors have worked for this process.
+func cpu(b *testing.B) time.Duration {
+	var u unix.Rusage
+	must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func must(b *testing.B, err error) {
