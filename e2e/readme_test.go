@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +27,19 @@ func TestTheDemoChecksItself(t *testing.T) {
 		if !strings.Contains(out, w) {
 			t.Errorf("the demo does not print %q:\n%s", w, out)
 		}
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```\n(Millrace is running.*?)```").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("the README does not show what the demo prints")
+	}
+	label := regexp.MustCompile(`(?m)^(?:  [a-zA-Z][A-Za-z ]*  |[A-Z].* path style:$)`) // what differs from run to run is left out
+	shown, printed := label.FindAllString(string(block[1]), -1), label.FindAllString(out, -1)
+	if len(shown) < 10 || len(printed) < len(shown) || !slices.Equal(shown, printed[:len(shown)]) {
+		t.Errorf("the README shows %q, the demo prints %q", shown, printed)
 	}
 	shelf := newShelf(filepath.Join(dir, "bucket"))
 	shelf.look(t)
