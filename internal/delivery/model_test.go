@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	modelSeed = flag.Uint64("model.seed", 0, "run one schedule of the model; 0: many")
+	modelSeed = flag.Uint64("model.seed", 0, "the first schedule of the model to run, and the only one without -model.runs; 0: many, from one that is printed")
 	modelLog  = flag.Bool("model.log", false, "print what the processes log, in the time of the model")
 	modelRuns = flag.Int("model.runs", 0, "how many schedules of the model to run; 0: 150, and 50,000 in the long form")
 )
@@ -39,12 +39,12 @@ var (
 // comes back once.
 func TestModel(t *testing.T) {
 	defer oneThread()()
-	if *modelSeed != 0 {
+	if *modelSeed != 0 && *modelRuns == 0 {
 		model(t, *modelSeed)
 		return
 	}
-	first := uint64(time.Now().UnixNano())
-	if os.Getenv("CI") != "" && os.Getenv("MILLRACE_SOAK") == "" {
+	first := cmp.Or(*modelSeed, uint64(time.Now().UnixNano()))
+	if os.Getenv("CI") != "" && os.Getenv("MILLRACE_SOAK") == "" && *modelSeed == 0 {
 		first = 1 // the same schedules for everybody; other seeds are tried outside
 	}
 	runs := uint64(cmp.Or(*modelRuns, 150))
