@@ -131,7 +131,8 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 		b.get(at+"/files?q=104.avro").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.filter_clear")).lacks(t, "&lt;b&gt;103.avro")
 		b.get(at+"/files?type=users.messages.email.Click").has(t, http.StatusOK, say(l, "page.filter_none"))
 		b.get(at+"/files?hour="+hour.Format(hourInput)).has(t, http.StatusOK, "&lt;b&gt;104.avro")
-		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;104.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"))
+		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;104.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"),
+			"<title>&lt;b&gt;104.avro · warehouse · Millrace</title>")
 		b.get(at+"/losses").has(t, http.StatusOK, "users.messages.email.Click", say(l, "drop.grace"), say(l, "page.loss_told"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.balanced"), at+"/audit/"+hour.Format(hourAddress))
 		b.get(at+"/audit/"+hour.Format(hourAddress)).has(t, http.StatusOK, say(l, "page.audit_open"), "users.messages.email.Open", say(l, "page.balanced"))

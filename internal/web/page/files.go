@@ -126,6 +126,7 @@ func showFile(v *visit) error {
 		return v.said(err)
 	}
 	base := v.path("/currents/" + c.ID)
+	f.Window = path.Base(x.Key)
 	f.Crumbs[1].Href = base
 	f.Crumbs = append(f.Crumbs, crumb{v.t("page.tab_files"), base + "/files"}, crumb{v.t("page.file"), ""})
 	place := "s3://" + x.Bucket + "/" + x.Key

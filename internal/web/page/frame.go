@@ -11,9 +11,10 @@ package page
 // frame is what stands around a page.
 type frame struct {
 	Title   string
-	Alone   bool // without rail and top: for who is not signed in
-	Refresh int  // seconds until a browser without script asks again; 0: it does not
-	Live    int  // seconds after which the page's numbers are asked for again; 0: they stay
+	Window  string // before it, in the title of the window; empty: the tab's name
+	Alone   bool   // without rail and top: for who is not signed in
+	Refresh int    // seconds until a browser without script asks again; 0: it does not
+	Live    int    // seconds after which the page's numbers are asked for again; 0: they stay
 
 	Rail       []railItem
 	Workspaces *menu
@@ -32,6 +33,9 @@ type frame struct {
 
 // Document is the title of the window. What tells this page from the others about the same thing comes first.
 func (f frame) Document() string {
+	if f.Window != "" {
+		return f.Window + " · " + f.Title
+	}
 	for i, t := range f.Tabs {
 		if t.Here && i > 0 && t.Text != f.Title {
 			return t.Text + " · " + f.Title

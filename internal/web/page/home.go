@@ -90,18 +90,21 @@ func showHome(v *visit) error {
 	return nil
 }
 
-// gravest gives, of notices that begin with the newest, the unread one that needs somebody most; nil if all are read. For
-// a Current its newest notice speaks: what was mended since needs nobody.
+// gravest gives, of notices that begin with the newest, the unread one that needs somebody most; nil if none does: good
+// news wait in the inbox. For a Current its newest notice speaks: what was mended since needs nobody.
 func gravest(notices []client.Notice) *client.Notice {
 	var found *client.Notice
 	spoken := map[string]bool{}
-	rank := func(n *client.Notice) int { return slices.Index([]tone{bad, warn, info, good}, lookOf(n.Kind).tone) }
+	rank := func(n *client.Notice) int { return slices.Index([]tone{bad, warn, info}, lookOf(n.Kind).tone) }
 	for i := range notices {
 		n := &notices[i]
 		if n.Read || spoken[n.Connector] {
 			continue
 		}
 		spoken[n.Connector] = n.Connector != ""
+		if lookOf(n.Kind).tone == good {
+			continue
+		}
 		if found == nil || rank(n) < rank(found) {
 			found = n
 		}

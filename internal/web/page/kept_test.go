@@ -66,6 +66,19 @@ func TestWhatWasTypedComesBackAfterSigningIn(t *testing.T) {
 	}
 }
 
+// A browser that does not say where a form stood comes back to it all the same.
+func TestAFormComesBackToItsOwnAddress(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/new")
+	b := w.signedIn("en")
+	w.ended()
+	p := b.post(b.post(at, wish("all", "")...).at, "email", "ada@acme.example", "password", password)
+	p.has(t, http.StatusOK, `value="warehouse"`, say(text.English, "page.kept"))
+	if path, _, _ := strings.Cut(p.at, "?"); path != at {
+		t.Errorf("the form comes back at %s", p.at)
+	}
+}
+
 // A form that waits is of a browser that had a session, comes from a page of ours, is bounded, and ends.
 func TestOnlyFormsOfEndedSessionsWait(t *testing.T) {
 	w := newWorld(t)

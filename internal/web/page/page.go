@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -30,6 +31,7 @@ type pages struct {
 	deps    Deps
 	look    *look
 	answers answers
+	mux     *http.ServeMux
 	kept    keptForms
 }
 
@@ -52,12 +54,19 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	p := &pages{cfg: cfg, deps: deps, look: l, answers: answers{all: map[[sha256.Size]byte]*answering{}},
 		kept: keptForms{all: map[string]keptForm{}}}
 	mux := http.NewServeMux()
+	p.mux = mux
 	for _, row := range p.table() {
 		mux.Handle(row.pattern, p.serve(row))
 	}
 	mux.HandleFunc("GET "+assetPrefix, l.serveAsset)
 	mux.Handle("/", p.serve(page{open: true, do: nothingHere}))
 	return mux, nil
+}
+
+// shows reports whether there is a page at a path.
+func (p *pages) shows(path string) bool {
+	_, pattern := p.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+	return pattern != "/"
 }
 
 // maxForm is the largest form that is read, in bytes.

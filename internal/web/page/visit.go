@@ -118,6 +118,10 @@ func (v *visit) back() string {
 		if at, err := url.Parse(v.r.Referer()); err == nil && at.Host == v.r.Host {
 			return local(at.RequestURI())
 		}
+		// Not every browser says where a form stood. Most are sent to the address of their own page.
+		if v.p.shows(v.r.URL.Path) {
+			return v.r.URL.Path
+		}
 		return "/"
 	}
 	return v.r.URL.RequestURI()
