@@ -91,6 +91,10 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 		s.Text += " " + v.t("page.current_kept", "n", *d.Waiting)
 	case "capped":
 		s.Text = v.t(x.says, "n", d.Cap.Dropped)
+	case "deleted":
+		if d.Waiting != nil && *d.Waiting > 0 {
+			s.Text = v.t("page.current_ending", "n", *d.Waiting)
+		}
 	case "active":
 		if d.State == "paused" { // the lane has yet to take the end of the pause up
 			s.Text = v.t("page.current_resuming") + " " + v.t("page.current_kept", "n", *d.Waiting)
@@ -104,7 +108,7 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 		for _, m := range minutes {
 			hour += m.Accepted
 		}
-		said := []string{v.t("page.current_hour_says", "n", hour)}
+		said := []string{v.t("page.current_hour_says", "n", accepted(hour, d, time.Hour))}
 		if d.LastFileAt != nil {
 			said = append(said, v.t("page.current_last_says", "time", v.moment(*d.LastFileAt).Text))
 		} else {
@@ -120,6 +124,15 @@ func (v *visit) currentSays(c client.Connector) (*says, error) {
 		s.Text += " " + strings.Join(said, ", ") + "."
 	}
 	return s, nil
+}
+
+// accepted gives how many events were accepted within a time until now, of which so many are counted. Counts are saved every
+// few seconds and what waits is known at once, so that events of that time may wait which are not counted yet.
+func accepted(counted int64, d *client.Delivery, within time.Duration) int64 {
+	if d == nil || d.Waiting == nil || d.LagSeconds == nil || *d.LagSeconds == 0 || seconds(*d.LagSeconds) > within {
+		return counted // what waits may be older
+	}
+	return max(counted, *d.Waiting)
 }
 
 // ranges are the times that a chart shows: the first if nothing is chosen.
@@ -217,12 +230,12 @@ func showCurrent(v *visit) error {
 	}
 	p := sectionsPage{Frame: f, Banners: append(v.currentBanners(c), open...)}
 	types, _ := byType(hours)
-	accepted := day.Accepted
+	sum := accepted(day.Accepted, c.Delivery, 24*time.Hour)
 	for _, n := range counts {
-		accepted += n.Accepted
+		sum += n.Accepted
 	}
 	base := v.path("/currents/" + c.ID)
-	if accepted > 0 {
+	if sum > 0 {
 		p.Sections = append(p.Sections, section{Figures: v.currentFigures(c, day, base)}, section{Chart: v.countsChart(by, counts)})
 	} else if c.Status != "deleted" {
 		first := v.t("page.current_first_comes", "time", v.value("flush.interval", c.Flush.Interval))
@@ -319,7 +332,7 @@ func (v *visit) currentFigures(c client.Connector, day client.Count, base string
 		last.Time = v.moment(*d.LastFileAt)
 	}
 	return []figure{
-		{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(day.Accepted), Href: base + "/audit"},
+		{Name: v.t("page.current_accepted_day"), Text: v.lang.Number(accepted(day.Accepted, c.Delivery, 24*time.Hour)), Href: base + "/audit"},
 		{Name: v.t("page.current_delivered_day"), Text: v.lang.Number(day.Delivered), Small: v.lang.Bytes(day.Bytes), Href: base + "/files"},
 		waiting, last,
 	}

@@ -201,7 +201,7 @@ func (v *visit) currentRow(i listed, counts client.ConnectorCounts) row {
 	for _, h := range counts.Hours {
 		hours = append(hours, h.Accepted)
 	}
-	return row{[]cell{{Text: c.Name, Href: at, Small: i.place}, status, waiting, {Text: v.lang.Number(counts.Accepted), Href: at + "/audit"},
+	return row{[]cell{{Text: c.Name, Href: at, Small: i.place}, status, waiting, {Text: v.lang.Number(accepted(counts.Accepted, c.Delivery, 24*time.Hour)), Href: at + "/audit"},
 		{Spark: newSpark(v.t("page.current_trend_says", "name", c.Name), hours)}, last}}
 }
 

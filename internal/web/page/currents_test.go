@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/text"
+	"github.com/millrace/millrace/internal/web"
 )
 
 func TestTheFirstCurrentIsAskedForInEveryLanguage(t *testing.T) {
@@ -287,5 +289,51 @@ func TestAResumedCurrentSaysWhatWaitsForIt(t *testing.T) {
 	must(t, w.store.SaveHealth(t.Context(), control.Health{Lane: control.Lane{Connector: c.Connector, Destination: c.Destination.Number}, State: control.LanePaused, Since: time.Now().Add(-time.Hour)}))
 	for _, l := range text.Languages() {
 		w.signedIn(string(l)).get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "page.current_resuming"), say(l, "page.current_kept", "n", 0)).lacks(t, say(l, "page.current_idle_says"))
+	}
+}
+
+// Counts are saved every few seconds, and what waits is known at once: a Current never accepted fewer events than wait for it.
+func TestWhatWaitsWasAcceptedThoughItIsNotCountedYet(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	at := w.at("/currents/" + id)
+	w.held = map[control.ConnectorID]web.Waiting{control.ConnectorID(id): {Events: 118, Oldest: time.Now().Add(-time.Second)}}
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.get(at).has(t, http.StatusOK, say(l, "page.current_hour_says", "n", 118), say(l, "page.current_waiting_says", "n", 118), `<a href="`+at+`/audit">118</a></dd></div><div><dt>`+say(l, "page.current_delivered_day")).
+			lacks(t, say(l, "page.waiting_first"))
+		if n := strings.Count(b.get(w.at("/currents")).body, ">118<"); n != 2 {
+			t.Errorf("%s: the list says 118 %d times, want it as waiting and as accepted", l, n)
+		}
+	}
+	for _, x := range []struct {
+		says             string
+		counted, waiting int64
+		lag              float64
+		within           time.Duration
+		want             int64
+	}{
+		{"all is counted", 200, 118, 30, time.Hour, 200},
+		{"some is not counted yet", 6, 18, 30, time.Hour, 18},
+		{"what waits may be older", 6, 18, 3601, time.Hour, 6},
+		{"nobody knows how old what waits is", 6, 18, 0, time.Hour, 6},
+	} {
+		if got := accepted(x.counted, &client.Delivery{Waiting: &x.waiting, LagSeconds: &x.lag}, x.within); got != x.want {
+			t.Errorf("%s: %d, want %d", x.says, got, x.want)
+		}
+	}
+}
+
+// A deleted Current delivers for a minute: until then it does not say that all is done.
+func TestADeletedCurrentSaysWhatItStillDelivers(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	must(t, w.plane.Delete(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.ConnectorID(id)))
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		w.held = map[control.ConnectorID]web.Waiting{control.ConnectorID(id): {Events: 118, Oldest: time.Now().Add(-time.Minute)}}
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "page.current_ending", "n", 118)).lacks(t, say(l, "page.says_deleted"))
+		w.held = nil
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "page.says_deleted"))
 	}
 }

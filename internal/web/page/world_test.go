@@ -46,6 +46,7 @@ type world struct {
 	profiles keptPeople
 	lag      client.ProfileLag  // of profiles
 	erased   []control.PersonID // by pages
+	held     map[control.ConnectorID]web.Waiting
 	api      http.Handler
 	later    time.Duration                                // that the clock of sessions is ahead
 	rejected []control.Rejection                          // of every key
@@ -103,7 +104,7 @@ func newWorldFrom(t testing.TB, elsewhere web.OIDC, profiles keptPeople, onState
 			}
 			return w.call(ctx, h)
 		},
-		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return nil }, Open: buckettest.NewMemory().Open,
+		Account: func(context.Context) (string, error) { return "111122223333", nil }, Waiting: func() map[control.ConnectorID]web.Waiting { return w.held }, Open: buckettest.NewMemory().Open,
 		Example: func(t *event.Type) string { return `{"event_type":"` + t.Name + `","note":"<i>"}` },
 		Say: func(l text.Language, n control.Notice) (title, words string) {
 			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
