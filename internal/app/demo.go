@@ -231,7 +231,10 @@ func (cmd Demo) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	played, err := l.run(produce)
 	progress.End()
-	if err != nil {
+	if fault.Is(err, fault.Unauthorized) {
+		c.Note("The producer stops: its API key was revoked, or may no longer send events. Millrace goes on.")
+		<-produce.Done()
+	} else if err != nil {
 		return end(err)
 	}
 	if cmd.For == 0 {

@@ -67,6 +67,8 @@ func (p played) Rate() float64 {
 }
 
 // run plays the load until its events are sent or ctx ends; the requests under way then are still finished.
+//
+// Errors: unauthorized: the key is not taken, or not any more; unavailable; internal. What was played until then is given.
 func (l load) run(ctx context.Context) (played, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: l.conns, MaxConnsPerHost: l.conns}
 	defer transport.CloseIdleConnections()
@@ -196,7 +198,11 @@ func (l load) post(client *http.Client, key, idempotency string, body []byte, n 
 	}
 	if res.StatusCode/100 != 2 {
 		retry := res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests
-		return a, retry, fault.New(fault.Unavailable, "post events", "status %d: %.300s", res.StatusCode, b)
+		code := fault.Unavailable
+		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+			code = fault.Unauthorized
+		}
+		return a, retry, fault.New(code, "post events", "status %d: %.300s", res.StatusCode, b)
 	}
 	if l.silent {
 		return postAnswer{Accepted: int64(n)}, false, nil
