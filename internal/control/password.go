@@ -66,7 +66,7 @@ func kinds(s string) int {
 
 // ChangePassword replaces the actor's password and ends all their other sessions.
 //
-// Errors: unauthorized without a session; invalid with the field current if that is not the password, or new if that
+// Errors: unauthorized without a session; invalid with the fields current if that is not the password, and new if that
 // one will not do; conflict if they have none: a link by mail sets the first; rate_limited.
 func (p *People) ChangePassword(ctx context.Context, current, next secret.Value) error {
 	const op = "change password"
@@ -79,21 +79,31 @@ func (p *People) ChangePassword(ctx context.Context, current, next secret.Value)
 			Msg:  fault.Message{Key: "control.no_password", Text: "There is no password that could be changed."},
 			Hint: fault.Message{Key: "control.no_password_hint", Text: "Sign out and ask for a link that sets one."}}
 	}
-	if err := p.proves(ctx, m, l, "current", current); err != nil {
+	err = p.proves(ctx, m, l, "current", current)
+	if err != nil && !fault.Is(err, fault.Invalid) {
 		return fault.Wrap(err, op)
 	}
-	if err := invalid(op, validatePassword("new", next, m.Email)); err != nil {
+	var problems []fault.Problem
+	if err != nil {
+		problems = fault.As(err).Fields
+	}
+	if err := invalid(op, append(problems, validatePassword("new", next, m.Email)...)); err != nil {
 		return err
 	}
 	return fault.Wrap(p.setPassword(ctx, m, l, next, a.Session), op)
 }
 
-// proves lets whoever knows the password of m pass. Errors: invalid with the field; rate_limited.
+// proves lets whoever knows the password of m pass. Only a wrong one counts as a try. Errors: invalid with the field;
+// rate_limited.
 func (p *People) proves(ctx context.Context, m Member, l Lock, field string, password secret.Value) error {
-	if err := p.proofs.try(string(m.ID), p.now()); err != nil {
+	giveBack, err := p.proofs.take(string(m.ID), p.now())
+	if err != nil {
 		return err
 	}
 	right, _, err := p.passwords.Verify(ctx, password, l.Password)
+	if right {
+		giveBack()
+	}
 	if err == nil && !right {
 		err = invalid("", []fault.Problem{fault.Field(field, "wrong", "field.password_wrong", "This is not the password.")})
 	}

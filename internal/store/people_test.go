@@ -646,6 +646,10 @@ func TestAPasswordIsChanged(t *testing.T) {
 	ctx, other := c.as("ana"), c.as("ana")
 	c.want("with another than the old one", c.ChangePassword(ctx, secret.New("another password"), secret.New("a new password")), "invalid current:wrong")
 	c.want("to one that will not do", c.ChangePassword(ctx, secret.New(password), secret.New("password123")), "invalid new:too_easy")
+	for range 20 {
+		c.want("to one that will not do, which takes no try", c.ChangePassword(ctx, secret.New(password), secret.New("short")), "invalid new:too_short")
+	}
+	c.want("neither will do", c.ChangePassword(ctx, secret.New("another password"), secret.New("short")), "invalid current:wrong new:too_short")
 	c.want("to a good one", c.ChangePassword(ctx, secret.New(password), secret.New("a new password")), "ok")
 	all, err := c.Sessions(ctx)
 	ok(t, err)
