@@ -346,6 +346,8 @@ const soundness = `(() => {
     const wide = all("body *").filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("pre, details:not([open]) > :not(summary)"));
     bad.push("wider than the window by " + (document.scrollingElement.scrollWidth - innerWidth) + " px: " + wide.slice(0, 5).map((e) => e.outerHTML.slice(0, 120)).join(" | "));
   }
+  for (const c of all(".card.flush, .table td")) if (c.scrollWidth > c.clientWidth + 1 && c.checkVisibility()) bad.push("cut off by " + (c.scrollWidth - c.clientWidth) + " px: " + c.innerText.slice(0, 120));
+  for (const a of all(".rail li a")) if (innerWidth >= 800 && a.offsetHeight > 40) bad.push("broken in the rail: " + a.innerText);
   for (const i of all("input:not([type=hidden]), select, textarea")) if (!i.labels?.length && !i.getAttribute("aria-label") && !i.getAttribute("aria-labelledby")) bad.push("no label: " + i.outerHTML);
   const ids = all("[id]").map((e) => e.id);
   for (const id of new Set(ids.filter((x, i) => ids.indexOf(x) !== i))) bad.push("the id " + id + " twice");
@@ -353,7 +355,7 @@ const soundness = `(() => {
 })()`
 
 // violations are what axe finds, rule by rule.
-const violations = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"] }).then((r) =>
+const violations = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }).then((r) =>
   r.violations.map((v) => "axe " + v.id + ": " + v.help + ": " + v.nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + " " + n.any.concat(n.all, n.none).map((c) => c.message).join("; ")).join(" | ")))`
 
 // leave says, of a test that failed, where the window was and what it showed.

@@ -30,6 +30,7 @@ func TestEveryPageIsSound(t *testing.T) {
 		"empty":   {screen{lang: text.Portuguese, width: 768}, d.empty, 1},
 		"phone":   {screen{lang: text.Spanish, width: 320}, d.usual, 1},
 		"broad":   {screen{lang: text.Portuguese}, d.usual, 1},
+		"tablet":  {screen{lang: text.Spanish, width: 1080}, d.usual, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := d.member(t, name+"@mill.example", x.screen)
