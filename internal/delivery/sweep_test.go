@@ -332,13 +332,13 @@ func losses(t *testing.T, f *swept) {
 	defer w.killAll()
 	w.cfg.GracePeriod, w.cfg.PauseLimit, w.cfg.TestCap = 4*time.Minute, 4*time.Minute, 50
 	w.wrap = func(s delivery.Store) delivery.Store { return faultyStore{s, f.call} }
-	refuse := false
+	refuse, late := false, 4*time.Second
 	w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
 		switch {
 		case f.due(c.Op), f.lasting():
 			return f.fault
 		case refuse:
-			return buckettest.Fault{Problem: bucket.AccessDenied, Late: 4 * time.Second}
+			return buckettest.Fault{Problem: bucket.AccessDenied, Late: late}
 		}
 		return buckettest.Fault{Delay: 50 * time.Millisecond}
 	})
@@ -364,7 +364,7 @@ func losses(t *testing.T, f *swept) {
 	w.append(someTypes[2], 40)
 	must(t, w, time.Hour)
 	w.mark(eventlog.HourOf(time.Now()) - 1)
-	refuse = true
+	refuse, late = true, 0 // what is tried before the end of the connector is known would land, and not be lost
 	w.append(someTypes[1], 30)
 	w.configure(func(c *control.Config) { c.Deleted = true })
 	time.Sleep(2 * time.Minute)
