@@ -35,7 +35,7 @@ type dashboard struct {
 func newDashboard(t *testing.T, env ...string) *dashboard {
 	t.Helper()
 	d := &dashboard{t: t, store: startStore(t)}
-	d.server = newServer(t, t.TempDir(), append(env, "MILLRACE_ATTEMPT_LIMIT=5s", "MILLRACE_API_RATE_LIMIT=0", "MILLRACE_AWS_ACCOUNT_ID=111122223333")...)
+	d.server = newServer(t, t.TempDir(), append(env, "MILLRACE_ATTEMPT_LIMIT=5s", "MILLRACE_API_RATE_LIMIT=0", "MILLRACE_PROFILES=true", "MILLRACE_AWS_ACCOUNT_ID=111122223333")...)
 	d.start()
 	return d
 }
@@ -51,6 +51,7 @@ func (d *dashboard) furnish() {
 	d.launch(d.usual, "lake", jsonObject{"events": []string{"engagement"}, "transformations": []jsonObject{{"field": "email_address", "action": "hash"}}})
 	d.api.want(200, "POST", d.launch(d.usual, "archive", jsonObject{"test": true})+"/pause", nil)
 	d.api.want(201, "POST", api(d.usual)+"/drafts", jsonObject{"name": "next year"})
+	d.api.want(201, "POST", api(d.usual)+"/segments", jsonObject{"name": "everybody"})
 	d.api.want(201, "POST", api(d.usual)+"/webhooks", jsonObject{"url": "http://127.0.0.1:9/hook"})
 	d.api.want(201, "POST", api(d.usual)+"/invitations", jsonObject{"email": "cleo@acme.example", "role": "editor"})
 	must(d.t, d.env, "member", "add", "--email", "ben@acme.example", "--workspace", "acme", "--role", "viewer")
@@ -78,6 +79,7 @@ func (d *dashboard) furnish() {
 	d.launch(d.odd, longest, jsonObject{"destination": jsonObject{"folder": longest + "/" + longest + "/" + longest}})
 	d.launch(d.odd, hostile, nil)
 	d.api.want(201, "POST", api(d.odd)+"/drafts", jsonObject{"name": hostile})
+	d.api.want(201, "POST", api(d.odd)+"/segments", jsonObject{"name": hostile, "description": longest})
 	d.api.want(201, "POST", api(d.odd)+"/invitations", jsonObject{"email": longest[:60] + "@" + longest[:60] + ".example", "role": "viewer"})
 	must(d.t, d.env, "member", "add", "--email", longest[:60]+"@acme.example", "--name", hostile, "--workspace", longest[:60])
 	d.sends(producer, 30)
