@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,14 +125,26 @@ func newServer(t *testing.T, data string, env ...string) *server {
 	return s
 }
 
+// lastPort is the last port that freeAddr gave, below those that systems give to connections (from 32768 on Linux):
+// one of these may be taken again before the server listens.
+var lastPort = func() *atomic.Int32 {
+	p := new(atomic.Int32)
+	p.Store(int32(os.Getpid()%1200) * 10)
+	return p
+}()
+
+// freeAddr gives an address that nobody listens on and that is given once.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		at := fmt.Sprintf("127.0.0.1:%d", 20000+lastPort.Add(1)%12000)
+		if l, err := net.Listen("tcp", at); err == nil {
+			l.Close()
+			return at
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port among a thousand")
+	return ""
 }
 
 // start runs the server and waits until it is ready.

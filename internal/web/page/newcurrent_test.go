@@ -231,17 +231,22 @@ func TestATableIsOfferedOfCurrentsThatCarryTheType(t *testing.T) {
 
 func TestWhoseSessionEndedComesBackToTheForm(t *testing.T) {
 	w := newWorld(t)
-	for from, want := range map[string]string{
-		"http://example.com" + w.at("/currents/new?draft=x"): url.QueryEscape(w.at("/currents/new?draft=x")), "https://evil.example/w/1": url.QueryEscape("/"), "": url.QueryEscape("/"),
+	form := w.at("/currents/new")
+	for _, c := range []struct{ name, to, from, want string }{
+		{"the browser says where the form stood", form, "http://example.com" + form + "?draft=x", form + "?draft=x"},
+		{"a foreign page, and the form is sent to its own address", form, "https://evil.example/w/1", form},
+		{"no page, and the form is sent to its own address", form, "", form},
+		{"no page, and nothing can be looked at where it is sent", w.at("/currents/x/pause"), "", "/"},
+		{"a foreign page, and nothing can be looked at where it is sent", w.at("/currents/x/pause"), "https://evil.example/w/1", "/"},
 	} {
-		r := httptest.NewRequest(http.MethodPost, w.at("/currents/new"), strings.NewReader(url.Values{"name": {"x"}}.Encode()))
+		r := httptest.NewRequest(http.MethodPost, c.to, strings.NewReader(url.Values{"name": {"x"}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
-		r.Header.Set("Referer", from)
+		r.Header.Set("Referer", c.from)
 		a := httptest.NewRecorder()
 		w.h.ServeHTTP(a, r)
-		if got := a.Header().Get("Location"); a.Code != http.StatusSeeOther || got != "/sign-in?next="+want {
-			t.Errorf("from %q: %d to %q, want %q", from, a.Code, got, want)
+		if got := a.Header().Get("Location"); a.Code != http.StatusSeeOther || got != "/sign-in?next="+url.QueryEscape(c.want) {
+			t.Errorf("%s: %d to %q, want next %q", c.name, a.Code, got, c.want)
 		}
 	}
 }
