@@ -21,6 +21,29 @@ type Known struct {
 	UpdatedAt  time.Time // zero: nothing was made of them yet
 }
 
+// IdentifiersOf gives the identifiers by which whoever value names is looked for: of an external id also as one that was
+// renamed since, and of addresses and numbers also as they are kept of what producers' own events say.
+func IdentifiersOf(kind IdentifierKind, value string) []Identifier {
+	ids := []Identifier{{kind, value}}
+	also := func(kind IdentifierKind, value string, ok bool) []Identifier {
+		if id := (Identifier{kind, value}); ok && id != ids[0] {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	switch kind {
+	case ByExternalID:
+		return also(ByFormerID, value, true)
+	case ByEmail:
+		normal, ok := NormalEmail(value)
+		return also(kind, normal, ok)
+	case ByPhone:
+		normal, ok := NormalPhone(value)
+		return also(kind, normal, ok)
+	}
+	return ids
+}
+
 // NewIdentity is an identifier that is to name somebody from now on, unless it names somebody already.
 type NewIdentity struct {
 	Identifier

@@ -72,16 +72,6 @@ func (p *Profiles) Total(ctx context.Context, workspace uint32, count control.Co
 	return n, p.s.fail(err, "add up statistics")
 }
 
-// Sums gives what was counted of each name of a kind in a workspace, over the hours from from on: of each counter and
-// channel one stat, without hour and part.
-func (p *Profiles) Sums(ctx context.Context, workspace uint32, kind control.NameKind, from int32) ([]control.Stat, error) {
-	out, err := list(p.s.reader(ctx), func(r scanner) (s control.Stat, err error) {
-		return s, r.Scan(&s.Name, &s.Count, &s.Channel, &s.N, &s.Revenue)
-	}, `SELECT s.name, s.counter, s.channel, CAST(SUM(s.n) AS BIGINT), SUM(s.revenue) FROM people_names n JOIN people_stats s ON s.name = n.id
-		WHERE n.workspace = ? AND n.kind = ? AND s.hour >= ? GROUP BY s.name, s.counter, s.channel ORDER BY s.name, s.counter, s.channel`, workspace, uint8(kind), from)
-	return out, p.s.fail(err, "add up statistics")
-}
-
 // Firsts gives how many people first opened, and first clicked, something of a campaign, a Canvas or a step on each day
 // from from until just before until: stats of control.CountUniqueOpens and control.CountUniqueClicks, of the channel e-mail
 // or push where that was one by which they did so, and else of none. They are taken from what is kept of each person.

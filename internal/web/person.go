@@ -42,28 +42,10 @@ const maxFound = 100
 func (in findProfilesIn) identifiers() (by string, ids []control.Identifier, err error) {
 	for _, x := range []struct {
 		name, value string
-		ids         func(string) []control.Identifier
+		kind        control.IdentifierKind
 	}{
-		{"external_id", in.ExternalID, func(s string) []control.Identifier {
-			return []control.Identifier{{Kind: control.ByExternalID, Value: s}, {Kind: control.ByFormerID, Value: s}}
-		}},
-		{"user_id", in.UserID, func(s string) []control.Identifier { return []control.Identifier{{Kind: control.ByPerson, Value: s}} }},
-		{"alias", in.Alias, func(s string) []control.Identifier {
-			label, name, ok := strings.Cut(s, ":")
-			if !ok || label == "" || name == "" {
-				return nil
-			}
-			return []control.Identifier{control.ByNameOf(control.Alias{Label: label, Name: name})}
-		}},
-		// What producers' own events say of addresses is kept as they say it.
-		{"email", in.Email, func(s string) []control.Identifier {
-			normal, _ := control.NormalEmail(s)
-			return []control.Identifier{{Kind: control.ByEmail, Value: s}, {Kind: control.ByEmail, Value: normal}}
-		}},
-		{"phone", in.Phone, func(s string) []control.Identifier {
-			normal, _ := control.NormalPhone(s)
-			return []control.Identifier{{Kind: control.ByPhone, Value: s}, {Kind: control.ByPhone, Value: normal}}
-		}},
+		{"external_id", in.ExternalID, control.ByExternalID}, {"user_id", in.UserID, control.ByPerson}, {"alias", in.Alias, control.ByAlias},
+		{"email", in.Email, control.ByEmail}, {"phone", in.Phone, control.ByPhone},
 	} {
 		if x.value == "" {
 			continue
@@ -72,9 +54,15 @@ func (in findProfilesIn) identifiers() (by string, ids []control.Identifier, err
 			return "", nil, refused([]fault.Problem{fault.Field(x.name, "conflict", "field.one_identifier", "One looks for people by one identifier.")})
 		}
 		by = x.name
-		if ids = x.ids(x.value); ids == nil {
+		if x.kind != control.ByAlias {
+			ids = control.IdentifiersOf(x.kind, x.value)
+			continue
+		}
+		label, name, ok := strings.Cut(x.value, ":")
+		if !ok || label == "" || name == "" {
 			return "", nil, refused([]fault.Problem{fault.Field(by, "invalid", "field.alias", "An alias is written label:name.")})
 		}
+		ids = []control.Identifier{control.ByNameOf(control.Alias{Label: label, Name: name})}
 	}
 	if by == "" {
 		return "", nil, refused([]fault.Problem{fault.Field("external_id", "required", "field.an_identifier", "Say whom you look for: by external id, user id, alias, e-mail address or phone number.")})

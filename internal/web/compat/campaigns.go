@@ -159,7 +159,7 @@ func campaignDetails(q *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	titles, err := q.titles(control.NameVariation, p.ID)
+	titles, err := q.variations(p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -175,28 +175,22 @@ func campaignDetails(q *request) (answer, error) {
 	return out, nil
 }
 
-// titles gives the titles of what belongs to a campaign or a Canvas, by id.
-func (q *request) titles(kind control.NameKind, parent int64) (map[string]string, error) {
+// parts gives what belongs to a campaign or a Canvas, the oldest first.
+func (q *request) parts(kind control.NameKind, parent int64) ([]control.Name, error) {
 	all, err := q.People.Names(q, q.workspace, kind)
-	out := map[string]string{}
-	for _, n := range all {
-		if n.Parent == parent {
-			out[n.Name] = n.Title
-		}
-	}
-	return out, err
+	all = slices.DeleteFunc(all, func(n control.Name) bool { return n.Parent != parent })
+	slices.SortFunc(all, func(a, b control.Name) int { return cmp.Or(a.FirstAt.Compare(b.FirstAt), cmp.Compare(a.ID, b.ID)) })
+	return all, err
 }
 
-// steps gives the steps of a Canvas, the oldest first.
-func (q *request) steps(canvas int64) (steps []control.Name, err error) {
-	all, err := q.People.Names(q, q.workspace, control.NameStep)
+// variations gives the titles of the variations of a campaign or a Canvas, by id.
+func (q *request) variations(of int64) (map[string]string, error) {
+	all, err := q.parts(control.NameVariation, of)
+	out := map[string]string{}
 	for _, n := range all {
-		if n.Parent == canvas {
-			steps = append(steps, n)
-		}
+		out[n.Name] = n.Title
 	}
-	slices.SortFunc(steps, func(a, b control.Name) int { return cmp.Or(a.FirstAt.Compare(b.FirstAt), cmp.Compare(a.ID, b.ID)) })
-	return steps, err
+	return out, err
 }
 
 func canvasDetails(q *request) (answer, error) {
@@ -204,7 +198,7 @@ func canvasDetails(q *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, err := q.steps(p.ID)
+	steps, err := q.parts(control.NameStep, p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +210,7 @@ func canvasDetails(q *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	titles, err := q.titles(control.NameVariation, p.ID)
+	titles, err := q.variations(p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -376,7 +370,7 @@ func sendSeries(q *request) (answer, error) {
 
 // messageSeries is the days of a campaign or a send; titles are those of the campaign.
 func (q *request) messageSeries(name, campaign int64) (answer, error) {
-	titles, err := q.titles(control.NameVariation, campaign)
+	titles, err := q.variations(campaign)
 	if err != nil {
 		return nil, err
 	}
@@ -435,10 +429,10 @@ func (q *request) canvas() (p program, steps []control.Name, titles map[string]s
 		err = wrongParam("starting_at", "out_of_range", "A series of a Canvas has 1 to 14 days.")
 		return
 	}
-	if steps, err = q.steps(p.ID); err != nil {
+	if steps, err = q.parts(control.NameStep, p.ID); err != nil {
 		return
 	}
-	if titles, err = q.titles(control.NameVariation, p.ID); err != nil {
+	if titles, err = q.variations(p.ID); err != nil {
 		return
 	}
 	ids := []int64{p.ID}

@@ -53,26 +53,14 @@ func exportIDs(q *request) (answer, error) {
 	}
 	var ids []control.Identifier
 	for _, id := range in.ExternalIDs {
-		ids = append(ids, control.Identifier{Kind: control.ByExternalID, Value: id}, control.Identifier{Kind: control.ByFormerID, Value: id})
+		ids = append(ids, control.IdentifiersOf(control.ByExternalID, id)...)
 	}
 	for _, a := range in.Aliases {
 		ids = append(ids, control.ByNameOf(a))
 	}
-	for _, x := range []struct {
-		value  string
-		kind   control.IdentifierKind
-		normal func(string) (string, bool)
-	}{
-		{in.BrazeID, control.ByPerson, func(s string) (string, bool) { return s, true }},
-		{in.Email, control.ByEmail, control.NormalEmail}, {in.Phone, control.ByPhone, control.NormalPhone},
-	} {
-		if x.value == "" {
-			continue
-		}
-		// What producers' own events say of addresses is kept as they say it.
-		ids = append(ids, control.Identifier{Kind: x.kind, Value: x.value})
-		if normal, ok := x.normal(x.value); ok && normal != x.value {
-			ids = append(ids, control.Identifier{Kind: x.kind, Value: normal})
+	for kind, value := range map[control.IdentifierKind]string{control.ByPerson: in.BrazeID, control.ByEmail: in.Email, control.ByPhone: in.Phone} {
+		if value != "" {
+			ids = append(ids, control.IdentifiersOf(kind, value)...)
 		}
 	}
 	if len(ids) == 0 {
