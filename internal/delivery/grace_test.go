@@ -791,24 +791,41 @@ func TestADeletedConnectorWhosePositionCannotBeRebuiltEnds(t *testing.T) {
 }
 
 func TestAPassedCheckIsFollowedByAProbe(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
-		w.configure(nil)
-		p := w.start()
-		w.append(someTypes[0], 50)
-		w.buckets["b1"].Deny(bucket.AccessDenied)
-		time.Sleep(10 * time.Hour)
-		w.buckets["b1"].Deny("")
-		time.Sleep(time.Second)
-		if s := w.store.health[lane1].State; s != control.LaneFailing {
-			t.Fatalf("the lane is %s before the check, want failing", s)
-		}
-		p.m.Try(lane1.Connector)
-		must(t, w, 10*time.Second)
-		if s := w.store.health[lane1].State; s != control.LaneActive {
-			t.Errorf("the lane is %s after the check, want active", s)
-		}
-		p.stop()
-	})
+	for name, c := range map[string]struct {
+		slow  time.Duration // an answer of the bucket
+		after time.Duration // a refused attempt has begun
+	}{
+		"between two probes":                 {0, 30 * time.Second},
+		"right after a probe was refused":    {0, time.Second},
+		"while a probe is yet to be refused": {4 * time.Second, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				w.configure(nil)
+				p := w.start()
+				w.append(someTypes[0], 50)
+				b := w.buckets["b1"]
+				b.Script(func(buckettest.Call) buckettest.Fault {
+					return buckettest.Fault{Delay: c.slow, Problem: bucket.AccessDenied}
+				})
+				time.Sleep(10 * time.Hour) // until probes are far apart
+				for n := len(b.Calls()); len(b.Calls()) == n; {
+					time.Sleep(time.Second)
+				}
+				b.Script(nil)
+				time.Sleep(c.after)
+				if s := w.store.health[lane1].State; s != control.LaneFailing {
+					t.Fatalf("the lane is %s before the check, want failing", s)
+				}
+				p.m.Try(lane1.Connector)
+				must(t, w, c.slow+5*time.Second)
+				if s := w.store.health[lane1].State; s != control.LaneActive {
+					t.Errorf("the lane is %s after the check, want active", s)
+				}
+				p.stop()
+			})
+		})
+	}
 }
 
 func TestAPauseKeepsTheEpisodeOfFailing(t *testing.T) {

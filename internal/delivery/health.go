@@ -117,7 +117,7 @@ func ownerOf(err error) bucket.Owner {
 func (l *lane) succeeded(wrote bool) {
 	l.unhinder()
 	l.failures, l.failedAt = 0, time.Time{}
-	l.resting = time.Time{}
+	l.resting, l.hurried = time.Time{}, false
 	if wrote && l.health.State == control.LanePaused {
 		l.health.Kept, l.health.KeptEpisode = 0, time.Time{} // a file from before the pause ends the episode it interrupted
 	}
@@ -144,6 +144,9 @@ func (l *lane) succeeded(wrote bool) {
 // fails costs nearly nothing.
 func (l *lane) rest(wait time.Duration) {
 	l.resting = l.now.Add(l.m.deps.Spread(wait))
+	if l.hurried && l.attempts == 0 {
+		l.restNoMore()
+	}
 	l.mustRewind = true
 }
 

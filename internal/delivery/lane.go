@@ -67,6 +67,7 @@ type lane struct {
 	maxRaw   int64     // bytes of a file, before compression, that fit an attempt
 	again    time.Time // when the bucket may be opened again, after that failed
 	resting  time.Time // zero: not resting; else when the next attempt is due
+	hurried  bool      // what is in flight while resting was begun before something was mended: the next attempt follows at once
 	lastFile time.Time
 	failedAt time.Time // first of the failures in a row
 	// mustRewind: what is gathered is void as soon as nothing is in flight.
@@ -316,7 +317,7 @@ func (l *lane) load(ctx context.Context) error {
 	}
 	l.lastFile = l.health.LastFile
 	l.maxRaw = maxRaw
-	l.failures, l.resting, l.mustRewind = 0, time.Time{}, false
+	l.failures, l.resting, l.hurried, l.mustRewind = 0, time.Time{}, false, false
 	l.mustReload, l.healthAt = false, l.now
 	l.order, l.watchAt, l.lookEnd, l.lastDrop = nil, l.now, true, time.Time{}
 	l.untold = true
@@ -588,16 +589,14 @@ func (l *lane) answer(ctx context.Context, a ask) error {
 		case !l.row.Paused && paused:
 			l.resume()
 			l.openStore(ctx)
-		case !l.resting.IsZero() && l.attempts == 0:
-			if a, err := l.m.deps.Store.Access(ctx, l.row.Lane); err == nil && a != l.access {
-				l.resting = l.now // new credentials: try at once
-				l.openStore(ctx)
+		case !l.resting.IsZero():
+			if a, err := l.m.deps.Store.Access(ctx, l.row.Lane); err == nil && a != l.access { // new credentials
+				l.hurry(ctx)
 			}
 		}
 	}
-	if a.try && !l.resting.IsZero() && l.attempts == 0 {
-		l.resting = l.now
-		l.openStore(ctx)
+	if a.try && !l.resting.IsZero() {
+		l.hurry(ctx)
 	}
 	if a.dropTo > 0 && l.idle() { // or else the manager asks again while the log is full
 		return l.drop(ctx, order{a.dropTo, control.DropQuota})
@@ -606,6 +605,24 @@ func (l *lane) answer(ctx context.Context, a ask) error {
 		l.dirty = l.now
 	}
 	return nil
+}
+
+// hurry has a resting lane make its next attempt now, or as soon as the one in flight is refused.
+func (l *lane) hurry(ctx context.Context) {
+	if l.attempts > 0 {
+		l.hurried = true
+		return
+	}
+	l.restNoMore()
+	l.openStore(ctx)
+}
+
+// restNoMore has a resting lane make its next attempt now, also of a stream that has just failed.
+func (l *lane) restNoMore() {
+	l.resting, l.hurried = l.now, false
+	for _, s := range l.streams {
+		s.retryAt = time.Time{}
+	}
 }
 
 // rewind forgets what is gathered and begins again at the saved position. Nothing may be in flight.
