@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -68,11 +69,17 @@ func (b *batch) attribute(rec record, p *person, name string, value json.RawMess
 	texts := map[string]*string{
 		"first_name": &p.FirstName, "last_name": &p.LastName, "email": &p.Email, "phone": &p.Phone, "gender": &p.Gender, "dob": &p.Birth, "country": &p.Country,
 		"language": &p.Language, "time_zone": &p.TimeZone, "home_city": &p.HomeCity,
-		"email_subscribe": (*string)(&p.EmailSubscribe), "push_subscribe": (*string)(&p.PushSubscribe),
 	}
 	times := map[string]*time.Time{"date_of_first_session": &p.FirstSession, "date_of_last_session": &p.LastSession}
 	absent := string(value) == "null"
 	switch name {
+	case "email_subscribe", "push_subscribe":
+		var state control.Subscription // null: nobody says any more
+		if err := json.Unmarshal(value, &state); err != nil {
+			return notLike(name, err)
+		}
+		p.wants(strings.TrimSuffix(name, "_subscribe"), state, at)
+		return nil
 	case "current_location":
 		var c *[2]float64
 		if err := json.Unmarshal(value, &c); err != nil {
@@ -157,7 +164,7 @@ func (b *batch) merge(rec record, from, into *person) error {
 	for _, x := range []struct{ to, v *string }{
 		{&into.ExternalID, &from.ExternalID}, {&into.FirstName, &from.FirstName}, {&into.LastName, &from.LastName}, {&into.Email, &from.Email}, {&into.Phone, &from.Phone},
 		{&into.Gender, &from.Gender}, {&into.Birth, &from.Birth}, {&into.Country, &from.Country}, {&into.Language, &from.Language}, {&into.TimeZone, &from.TimeZone},
-		{&into.HomeCity, &from.HomeCity}, {(*string)(&into.EmailSubscribe), (*string)(&from.EmailSubscribe)}, {(*string)(&into.PushSubscribe), (*string)(&from.PushSubscribe)},
+		{&into.HomeCity, &from.HomeCity},
 	} {
 		fill(x.to, *x.v)
 	}
@@ -186,6 +193,11 @@ func (b *batch) merge(rec record, from, into *person) error {
 		}
 	}
 	rest, more := into.editRest(), from.readRest()
+	for channel, state := range map[string]control.Subscription{channelEmail: from.EmailSubscribe, channelPush: from.PushSubscribe} {
+		if *into.wish(channel) == "" && state != "" {
+			into.wants(channel, state, time.UnixMilli(more.SubscribedAt[channel]))
+		}
+	}
 	rest.Active.Join(more.Active)
 	for _, a := range more.Aliases {
 		if !slices.ContainsFunc(rest.Aliases, func(x control.Alias) bool { return x.Label == a.Label }) {

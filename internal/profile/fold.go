@@ -288,20 +288,17 @@ var subscriptions = map[string]control.Subscription{
 	"subscribed": control.Subscribed, "unsubscribed": control.Unsubscribed, "opted_in": control.OptedIn, "opted-in": control.OptedIn, "opted in": control.OptedIn, "optedin": control.OptedIn,
 }
 
-func globalSubscription(_ *batch, p *person, f *facts, _ time.Time, _ record) error {
+func globalSubscription(_ *batch, p *person, f *facts, at time.Time, _ record) error {
 	state, ok := subscriptions[strings.ToLower(f.text(subscription))]
 	if !ok {
 		return nil
 	}
 	switch strings.ToLower(f.text(messageChannel)) {
 	case "email":
-		p.EmailSubscribe = state
+		p.wants(channelEmail, state, at)
 	case "push", "push_notification", "pushnotification":
-		p.PushSubscribe = state
-	default:
-		return nil
+		p.wants(channelPush, state, at)
 	}
-	p.change(control.PartWho)
 	return nil
 }
 

@@ -170,6 +170,37 @@ func (p *person) editRest() *control.PersonRest {
 	return p.readRest()
 }
 
+// The channels of which people say what they want, as PersonRest.SubscribedAt names them.
+const (
+	channelEmail = "email"
+	channelPush  = "push"
+)
+
+// wish gives where it stands what a person wants of a channel.
+func (p *person) wish(channel string) *control.Subscription {
+	if channel == channelPush {
+		return &p.PushSubscribe
+	}
+	return &p.EmailSubscribe
+}
+
+// wants keeps what a person wants of a channel, and since when: to say the same again changes nothing.
+func (p *person) wants(channel string, state control.Subscription, at time.Time) {
+	is := p.wish(channel)
+	if *is == state {
+		return
+	}
+	*is = state
+	p.change(control.PartWho)
+	rest := p.editRest()
+	if rest.SubscribedAt == nil {
+		rest.SubscribedAt = map[string]int64{}
+	}
+	if rest.SubscribedAt[channel] = at.UnixMilli(); state == "" {
+		delete(rest.SubscribedAt, channel)
+	}
+}
+
 // readCustom gives the custom attributes by name.
 func (p *person) readCustom() map[string]json.RawMessage {
 	if p.Known&control.PartMore == 0 {

@@ -417,3 +417,41 @@ func TestAnAliasThatWasRenamedNamesNobody(t *testing.T) {
 		t.Errorf("aliases name %+v", got)
 	}
 }
+
+func TestWhatAPersonWantsOfAChannelHasATime(t *testing.T) {
+	w := newWorld(t)
+	state := func(status, channel string, at int64) map[string]any {
+		return map[string]any{"event_type": "users.behaviors.subscription.GlobalStateChange", "user_id": "p1", "subscription_status": status, "channel": channel, "time": at}
+	}
+	says := func(person string, at int64, attributes string) control.PersonChange {
+		c := control.PersonChange{Kind: control.PersonUpdate, Person: control.PersonID(person), At: new(time.Unix(at, 0))}
+		must(t, json.Unmarshal([]byte(attributes), &c.Attributes))
+		return c
+	}
+	for _, x := range []struct {
+		what  string
+		items []item
+		who   string
+		want  map[string]int64 // seconds
+	}{
+		{"an event says it", []item{state("Subscribed", "email", 10), state("Unsubscribed", "push", 11)}, "p1", map[string]int64{"email": 10, "push": 11}},
+		{"the same again changes nothing", []item{state("Subscribed", "email", 20), says("p1", 21, `{"push_subscribe":"unsubscribed"}`)}, "p1", map[string]int64{"email": 10, "push": 11}},
+		{"a request says otherwise", []item{says("p1", 30, `{"email_subscribe":"opted_in"}`)}, "p1", map[string]int64{"email": 30, "push": 11}},
+		{"a request takes it away", []item{says("p1", 40, `{"push_subscribe":null}`)}, "p1", map[string]int64{"email": 30}},
+		{"who stays takes over what they lack, with its time", []item{says("p2", 50, `{"push_subscribe":"opted_in"}`),
+			control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"}}, "p2", map[string]int64{"push": 50, "email": 30}},
+	} {
+		w.accept(x.items...)
+		w.follow()
+		p := w.person(x.who)
+		var rest control.PersonRest
+		must(t, json.Unmarshal(p.Rest, &rest))
+		got := map[string]int64{}
+		for channel, ms := range rest.SubscribedAt {
+			got[channel] = ms / 1000
+		}
+		if !maps.Equal(got, x.want) {
+			t.Errorf("%s: %v, want %v (%s %s)", x.what, got, x.want, p.EmailSubscribe, p.PushSubscribe)
+		}
+	}
+}
