@@ -16,7 +16,7 @@ import (
 func (cmd Apply) client(s Settings) (*client.Client, error) {
 	u, err := url.Parse(cmd.Server)
 	switch {
-	case err != nil || u.Host == "" || !bucket.PortExists(u) || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Host == "" || !bucket.PortExists(u) || bucket.ValidateHost("server", u) != nil || u.Scheme != "https" && u.Scheme != "http":
 		return nil, Usage("--server "+cmd.Server+" is no address of a server", "Write it as https://millrace.example")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, Usage("--server takes an address without user, ? and #", "The token comes in "+config.TokenVariable+", or by --token-file.")

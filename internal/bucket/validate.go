@@ -123,13 +123,35 @@ func ValidateEndpoint(field, endpoint string) []fault.Problem {
 	if !PortExists(u) {
 		return problem("field.endpoint_port", "The endpoint's port lies between 1 and 65535.")
 	}
-	return nil
+	return ValidateHost(field, u)
 }
 
-// PortExists reports whether an address names no port, or one that there is.
+// PortExists reports whether an address names no port, or one that there is. A colon says that one follows.
 func PortExists(u *url.URL) bool {
 	n, err := strconv.ParseUint(u.Port(), 10, 16)
-	return u.Port() == "" || err == nil && n > 0
+	return err == nil && n > 0 || !strings.HasSuffix(u.Host, ":"+u.Port())
+}
+
+// Source: RFC 1123 §2.1, with the underscore that resolvers take and the letters of other languages, which are asked for
+// in their ASCII form.
+var hostLabel = regexp.MustCompile(`^[\pL\pM\pN_]([\pL\pM\pN_-]{0,61}[\pL\pM\pN_])?$`)
+
+// An old form of an IPv4 address ends like this, never a name. Source: WHATWG URL Standard, "ends in a number checker".
+var hostNumber = regexp.MustCompile(`^([0-9]+|0[xX][0-9a-fA-F]*)$`)
+
+// ValidateHost gives the problem of the host of an address, if there can be none of that name: it is an IP address or the
+// form of a name. Addresses have one way of being written, so that who looks at them and who connects mean the same.
+func ValidateHost(field string, u *url.URL) []fault.Problem {
+	host := u.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	wrong := func(label string) bool { return !hostLabel.MatchString(label) }
+	if len(host) <= 253 && !slices.ContainsFunc(labels, wrong) && !hostNumber.MatchString(labels[len(labels)-1]) {
+		return nil
+	}
+	return []fault.Problem{fault.Field(field, "invalid", "field.host", `There can be no host "{host}".`, "host", fault.Escaped(host))}
 }
 
 // ValidateAccess gives every problem of a, with fields named as in the file of apply. That a role has its external id

@@ -53,6 +53,8 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 		problem("url", "invalid", "field.webhook_port", "The address's port lies between 1 and 65535.")
 	case u.Fragment != "":
 		problem("url", "invalid", "field.webhook_end", "The address ends before the number sign.")
+	default:
+		ps = append(ps, bucket.ValidateHost("url", u)...)
 	}
 	switch s := w.Secret.Reveal(); {
 	case s == "":

@@ -153,6 +153,7 @@ func TestAnAddressThatCannotBeIsRefusedAtItsField(t *testing.T) {
 			for at, code := range map[string]string{
 				"http://127.0.0.1:1": "address_forbidden", "https://[::1]:9000": "address_forbidden", "https://[fe80::1%25eth0]": "address_forbidden", "http://169.254.169.254": "address_forbidden", "http://10.8.0.1": "address_forbidden",
 				"http://store.example:0": "invalid", "http://store.example:65536": "invalid", "https://store.example:-1": "invalid",
+				"https://a..b": "invalid", "https://-": "invalid", "https://example.com:": "invalid", "https://0x7f.1": "invalid", "https://2130706433": "invalid",
 			} {
 				path, body := row.ask(at)
 				same(t, at, problems(w.as(editor, row.method, path, body).refused(422)), []string{row.field + " " + code})
