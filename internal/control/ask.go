@@ -237,14 +237,13 @@ func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[str
 }
 
 func (a applyParams) manifest() (Manifest, error) {
-	return ParseManifest(a.Name, []byte(a.Text),
-		func(name string) (string, bool) { v, ok := a.Secrets["env:"+name]; return v, ok },
-		func(path string) ([]byte, error) {
-			if v, ok := a.Secrets["file:"+path]; ok {
-				return []byte(v), nil
-			}
-			return nil, fault.New(fault.NotFound, "", "it did not come with the manifest")
-		})
+	return parseManifest(a.Name, []byte(a.Text), func(from, what string) (string, fault.Problem) {
+		v, ok := a.Secrets[from+":"+what]
+		if !ok {
+			return "", fault.Problem{Code: "not_set", Message: fmt.Sprintf("The request has no secret %q: what the manifest refers to comes with it, in secrets.", from+":"+what)}
+		}
+		return v, fault.Problem{}
+	})
 }
 
 // mayApply refuses a manifest that names what the actor of ctx may not decide about, and gives ctx with them held to all

@@ -85,10 +85,28 @@ type ConnectorSpec struct {
 // Errors: invalid with everything that is wrong; each field is "NAME:LINE:COLUMN: PATH", and a key that does not
 // exist comes with the nearest that does. No message holds a secret.
 func ParseManifest(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (Manifest, error) {
-	r := manifestReader{
-		yamlReader: yamlReader{file: name, anchors: map[string]ast.Node{}, places: map[string]string{}},
-		env:        env, readFile: readFile,
-	}
+	return parseManifest(name, data, func(from, what string) (string, fault.Problem) {
+		if from == "env" {
+			value, found := env(what)
+			if !found {
+				return "", fault.Problem{Code: "not_set", Message: fmt.Sprintf("The environment variable %s is not set.", what)}
+			}
+			return value, fault.Problem{}
+		}
+		b, err := readFile(what)
+		if err != nil {
+			return "", fault.Problem{Code: "unreadable_file", Message: fmt.Sprintf("The file %s cannot be read: %v.", what, err)}
+		}
+		return string(b), fault.Problem{}
+	})
+}
+
+// lookUp gives the value that an environment variable ("env") or a file ("file") holds; else the problem's code and
+// message.
+type lookUp func(from, what string) (string, fault.Problem)
+
+func parseManifest(name string, data []byte, find lookUp) (Manifest, error) {
+	r := manifestReader{yamlReader{file: name, anchors: map[string]ast.Node{}, places: map[string]string{}}, find}
 	m := Manifest{places: r.places}
 	if root := r.root(data); root != nil {
 		known := fields{"workspaces": func(path string, n ast.Node) {
@@ -169,8 +187,7 @@ func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
 
 type manifestReader struct {
 	yamlReader
-	env      func(string) (string, bool)
-	readFile func(string) ([]byte, error)
+	find lookUp
 }
 
 func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
@@ -205,10 +222,10 @@ func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
 func (r *manifestReader) key(path string, n ast.Node) KeySpec {
 	k := KeySpec{path: path}
 	var name *string
-	var scopes, networks []string
+	var networks []string
 	var expires *string
 	var value *secret.Value
-	known := fields{"name": r.into(&name), "scopes": r.texts(&scopes),
+	known := fields{"name": r.into(&name), "scopes": namesInto(&r.yamlReader, &k.Scopes, Scopes(), oneOfScopes),
 		"networks": func(path string, n ast.Node) {
 			r.texts(&networks)(path, n)
 			var problems []fault.Problem
@@ -231,12 +248,6 @@ func (r *manifestReader) key(path string, n ast.Node) KeySpec {
 	maps.Copy(known, r.secret("secret", &value))
 	r.mapping(path, n, known)
 	k.Name = r.required(path, n, name)
-	if scopes != nil {
-		k.Scopes = []Scope{}
-	}
-	for _, s := range scopes {
-		k.Scopes = append(k.Scopes, Scope(s))
-	}
 	if value != nil {
 		k.Secret = *value
 	}
@@ -246,17 +257,10 @@ func (r *manifestReader) key(path string, n ast.Node) KeySpec {
 func (r *manifestReader) webhook(path string, n ast.Node) WebhookSpec {
 	h := WebhookSpec{path: path}
 	var url *string
-	var kinds []string
 	var value *secret.Value
-	known := fields{"url": r.into(&url), "kinds": r.texts(&kinds)}
+	known := fields{"url": r.into(&url), "kinds": namesInto(&r.yamlReader, &h.Kinds, NoticeKinds(), oneOfKinds)}
 	maps.Copy(known, r.secret("secret", &value))
 	r.mapping(path, n, known)
-	if kinds != nil {
-		h.Kinds = []NoticeKind{}
-	}
-	for _, k := range kinds {
-		h.Kinds = append(h.Kinds, NoticeKind(k))
-	}
 	h.URL = or(url)
 	if value != nil {
 		h.Secret = *value
@@ -355,32 +359,28 @@ func (r *manifestReader) secret(name string, dst **secret.Value) fields {
 		v := secret.New(value)
 		*dst = &v
 	}
+	refer := func(from, cut string) func(path string, n ast.Node) {
+		return func(path string, n ast.Node) {
+			what, ok := r.text(path, n)
+			if !ok {
+				return
+			}
+			value, p := r.find(from, what)
+			if p.Code != "" {
+				r.problem(path, n, p.Code, "%s", p.Message)
+				return
+			}
+			set(path, n, name+"_"+from, strings.TrimRight(value, cut))
+		}
+	}
 	return fields{
 		name: func(path string, n ast.Node) {
 			if s, ok := r.text(path, n); ok {
 				set(path, n, name, s)
 			}
 		},
-		name + "_env": func(path string, n ast.Node) {
-			if s, ok := r.text(path, n); ok {
-				value, found := r.env(s)
-				if !found {
-					r.problem(path, n, "not_set", "The environment variable %s is not set.", s)
-					return
-				}
-				set(path, n, name+"_env", value)
-			}
-		},
-		name + "_file": func(path string, n ast.Node) {
-			if s, ok := r.text(path, n); ok {
-				b, err := r.readFile(s)
-				if err != nil {
-					r.problem(path, n, "unreadable_file", "The file %s cannot be read: %v.", s, err)
-					return
-				}
-				set(path, n, name+"_file", strings.TrimRight(string(b), "\r\n"))
-			}
-		},
+		name + "_env":  refer("env", ""),
+		name + "_file": refer("file", "\r\n"),
 	}
 }
 

@@ -139,6 +139,9 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"a variable that is empty", connector("destination: {secret_access_key_env: EMPTY}"), "apply.yaml:5:42: " + path + "destination.secret_access_key_env", "required", "empty"},
 		{"a file that is missing", connector("destination: {secret_access_key_file: nope}"), "apply.yaml:5:43: " + path + "destination.secret_access_key_file", "unreadable_file", "nope"},
 		{"a secret twice", connector("destination: {secret_access_key: a, secret_access_key_env: ACME_S3_SECRET}"), "apply.yaml:5:64: " + path + "destination.secret_access_key_env", "duplicate", "secret_access_key"},
+		{"an unknown scope", "workspaces:\n- name: a\n  api_keys: [{name: k, scopes: [events.write, events.wirte]}]\n", "apply.yaml:3:47: workspaces[0].api_keys[0].scopes[1]", "unknown_value", `Did you mean "events.write"?`},
+		{"an unknown scope alone", "workspaces:\n- name: a\n  api_keys: [{name: k, scopes: all}]\n", "apply.yaml:3:32: workspaces[0].api_keys[0].scopes", "unknown_value", `no scope "all"`},
+		{"an unknown kind of notice", "workspaces:\n- name: a\n  webhooks: [{url: u, kinds: [failign]}]\n", "apply.yaml:3:31: workspaces[0].webhooks[0].kinds[0]", "unknown_value", `"failign" is none of`},
 		{"an unknown alias", connector("codec: *x"), "apply.yaml:5", "", ""},
 	} {
 		_, err := parse(row.text)
@@ -170,8 +173,8 @@ func TestAWrittenNullIsTheCodecAndTheDefaultFolder(t *testing.T) {
 }
 
 func TestAllMistakesComeTogether(t *testing.T) {
-	_, err := parse("workspaces:\n- name: a\n  x: 1\n  connectors:\n  - codec: []\n    y: 2\n")
-	if e := fault.As(err); e == nil || len(e.Fields) != 4 { // x, codec, y, name
+	_, err := parse("workspaces:\n- name: a\n  x: 1\n  connectors:\n  - codec: []\n    y: 2\n  api_keys: [{name: k, scopes: [z], secret_env: NOPE}]\n")
+	if e := fault.As(err); e == nil || len(e.Fields) != 6 { // x, codec, y, name, z, NOPE
 		t.Fatalf("got %v", err)
 	}
 }

@@ -62,18 +62,22 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 	case len(s) < minWebhookSecret:
 		problem("secret", "too_short", "field.webhook_secret_short", "A secret has at least 16 characters.")
 	}
-	names := make([]string, len(NoticeKinds()))
-	for i, k := range NoticeKinds() {
-		names[i] = string(k)
-	}
 	for i, k := range w.Kinds {
-		if !slices.Contains(names, string(k)) {
-			ps = append(ps, oneOf(index("kinds", i), string(k), names...))
+		if !slices.Contains(NoticeKinds(), k) {
+			ps = append(ps, oneOfKinds(index("kinds", i), k))
 		} else if slices.Contains(w.Kinds[:i], k) {
 			problem(index("kinds", i), "duplicate", "field.webhook_kind_twice", "This kind is named twice.")
 		}
 	}
 	return ps
+}
+
+func oneOfKinds(field string, got NoticeKind) fault.Problem {
+	names := make([]string, len(NoticeKinds()))
+	for i, k := range NoticeKinds() {
+		names[i] = string(k)
+	}
+	return oneOf(field, string(got), names...)
 }
 
 // validateNewWebhook is Validate, and looks at an address that stands in w itself.

@@ -307,16 +307,34 @@ func (r *yamlReader) duration(dst **time.Duration) func(path string, n ast.Node)
 func (r *yamlReader) texts(dst *[]string) func(path string, n ast.Node) {
 	return func(path string, n ast.Node) {
 		*dst = []string{}
-		if _, ok := r.value(path, n).(*ast.StringNode); ok {
-			if s, ok := r.text(path, n); ok {
-				*dst = append(*dst, s)
-			}
-			return
+		r.each(path, n, func(_ string, _ ast.Node, s string) { *dst = append(*dst, s) })
+	}
+}
+
+// each calls item for each value of a list of plain ones; one value alone is a list of one.
+func (r *yamlReader) each(path string, n ast.Node, item func(path string, n ast.Node, s string)) {
+	read := func(path string, n ast.Node) {
+		if s, ok := r.text(path, n); ok {
+			item(path, n, s)
 		}
-		r.sequence(path, n, func(path string, n ast.Node) {
-			if s, ok := r.text(path, n); ok {
-				*dst = append(*dst, s)
+	}
+	if _, ok := r.value(path, n).(*ast.StringNode); ok {
+		read(path, n)
+		return
+	}
+	r.sequence(path, n, read)
+}
+
+// namesInto reads a list of names out of known. One that is none of them is what unknown says.
+func namesInto[N ~string](r *yamlReader, dst *[]N, known []N, unknown func(field string, got N) fault.Problem) func(path string, n ast.Node) {
+	return func(path string, n ast.Node) {
+		*dst = []N{}
+		r.each(path, n, func(path string, n ast.Node, s string) {
+			if !slices.Contains(known, N(s)) {
+				p := unknown(path, N(s))
+				r.problem(path, n, p.Code, "%s", p.Message)
 			}
+			*dst = append(*dst, N(s))
 		})
 	}
 }
