@@ -255,6 +255,7 @@ type RejectedEvent struct {
 	Whole  bool           `json:"whole" doc:"Not an event but the body of a request: nothing of it was taken, and its one error is the answer's."`
 	Index  int            `json:"index" doc:"Its place in its request, from 0."`
 	Errors []FieldProblem `json:"errors"`
+	More   bool           `json:"errors_truncated,omitempty" doc:"It had more errors than are kept of one event."`
 	Sample string         `json:"sample" doc:"Its beginning, with every value masked."`
 }
 

@@ -13,5 +13,6 @@ type Rejection struct {
 	Whole    bool // the body of a request: nothing of it was taken
 	Index    int  // of an event in its request
 	Problems []fault.Problem
+	More     bool   // it had more problems than are kept
 	Sample   string // the beginning, with every value masked
 }

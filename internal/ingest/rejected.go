@@ -91,7 +91,7 @@ func (in *Ingest) Rejected(key control.KeyID) (total int64, last []control.Rejec
 
 // rejection is what is kept of an event that was rejected for problems.
 func rejection(index int, raw []byte, problems []fault.Problem) control.Rejection {
-	r := control.Rejection{At: time.Now(), Index: index, Sample: mask(raw)}
+	r := control.Rejection{At: time.Now(), Index: index, Sample: mask(raw), More: len(problems) > keptProblems}
 	for _, p := range problems[:min(len(problems), keptProblems)] {
 		r.Problems = append(r.Problems, maskProblem(p))
 	}

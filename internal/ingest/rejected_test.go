@@ -99,7 +99,7 @@ func TestAMisspeltNameIsKept(t *testing.T) {
 	h := open(t, Config{})
 	h.post(strings.Replace(custom("a"), `"user_id"`, `"usr_id"`, 1) + "\n" + strings.Replace(custom("a"), "CustomEvent", "CustomEvnt", 1))
 	_, got := h.in.Rejected(control.KeyID(goodKey[3:]))
-	if len(got) != 2 || !strings.Contains(got[0].Sample, "CustomEvnt") || !strings.Contains(got[0].Problems[0].Message, "CustomEvnt") ||
+	if len(got) != 2 || got[0].More || !strings.Contains(got[0].Sample, "CustomEvnt") || !strings.Contains(got[0].Problems[0].Message, "CustomEvnt") ||
 		!strings.Contains(got[1].Sample, `"usr_id":"x"`) || !slices.ContainsFunc(got[1].Problems, func(p fault.Problem) bool {
 		return p.Field == "usr_id" && strings.Contains(p.Message, "usr_id")
 	}) {
@@ -164,6 +164,9 @@ func TestWhatIsKeptOfOneEventIsBounded(t *testing.T) {
 	_, got := h.in.Rejected(control.KeyID(goodKey[3:]))
 	if len(got) != 1 {
 		t.Fatalf("%d kept", len(got))
+	}
+	if !got[0].More {
+		t.Error("that there were more problems is not said")
 	}
 	n := len(got[0].Sample)
 	for _, p := range got[0].Problems {

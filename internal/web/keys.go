@@ -115,7 +115,7 @@ func (a *api) listRejected(c *call, in keyIn) (client.RejectedEvents, error) {
 	total, last := a.deps.Rejected(k.ID)
 	out := client.RejectedEvents{Total: total}
 	for _, r := range last {
-		e := client.RejectedEvent{At: r.At, Whole: r.Whole, Index: r.Index, Sample: r.Sample}
+		e := client.RejectedEvent{At: r.At, Whole: r.Whole, Index: r.Index, More: r.More, Sample: r.Sample}
 		for _, p := range r.Problems {
 			e.Errors = append(e.Errors, client.FieldProblem{Field: p.Field, Code: p.Code, Message: p.Message})
 		}

@@ -253,7 +253,7 @@ func TestAPIKeys(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	w := newWorld(t, func(_ *Config, d *Deps) {
 		d.Rejected = func(control.KeyID) (int64, []control.Rejection) {
-			return 7, []control.Rejection{{At: now, Index: 3, Problems: []fault.Problem{{Field: "time", Code: "required", Message: "A time is needed."}}, Sample: `{"x":"xx"}`}}
+			return 7, []control.Rejection{{At: now, Index: 3, Problems: []fault.Problem{{Field: "time", Code: "required", Message: "A time is needed."}}, More: true, Sample: `{"x":"xx"}`}}
 		}
 	})
 	h := w.session(admin)
@@ -271,7 +271,9 @@ func TestAPIKeys(t *testing.T) {
 		t.Error("the key is shown again")
 	}
 	var r client.RejectedEvents
-	w.as(viewer, "GET", at+"/rejected-events", nil).read(200, &r)
+	if shown := w.as(viewer, "GET", at+"/rejected-events", nil).read(200, &r); !strings.Contains(shown.body, `"errors_truncated":true`) {
+		t.Errorf("that there were more errors is not said: %s", shown.body)
+	}
 	if r.Total != 7 || len(r.Items) != 1 || r.Items[0].Index != 3 || r.Items[0].Errors[0].Code != "required" || r.Items[0].Sample != `{"x":"xx"}` {
 		t.Errorf("got %+v", r)
 	}

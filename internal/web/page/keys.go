@@ -237,7 +237,11 @@ func showKey(v *visit) error {
 		facts = append(facts, pairItem{Name: v.t("page.ends"), Time: v.moment(*k.ExpiresAt)})
 	}
 	rejected := v.rejections(had)
-	p := sectionsPage{Frame: f, Sections: []section{{Pairs: facts}, {Title: v.t("page.rejected"), Text: v.t("page.rejected_text"), Table: &rejected}}}
+	about := v.t("page.rejected_text")
+	if slices.ContainsFunc(had.Items, func(e client.RejectedEvent) bool { return e.More }) {
+		about += " " + v.t("page.rejected_more")
+	}
+	p := sectionsPage{Frame: f, Sections: []section{{Pairs: facts}, {Title: v.t("page.rejected"), Text: about, Table: &rejected}}}
 	if len(rejected.Rows) > 0 { // what is to be mended comes first
 		slices.Reverse(p.Sections)
 	}

@@ -50,6 +50,10 @@ func TestAKeyIsShownOnceAndRevoked(t *testing.T) {
 		at := linkTo(t, list, w.at("/settings/keys"))
 		p := b.get(at)
 		p.has(t, http.StatusOK, escaped, say(l, "page.key_says_unused"), say(l, "page.rejected_none_text"), unknownKey)
+		p.lacks(t, say(l, "page.rejected_more"))
+		w.rejected = []control.Rejection{{At: time.Now(), Problems: []fault.Problem{{Field: "user_id", Code: "required"}}, More: true}}
+		b.get(at).has(t, http.StatusOK, say(l, "page.rejected_more"))
+		w.rejected = nil
 		if shown.MatchString(p.body) || shown.MatchString(list.body) {
 			t.Error("the key is shown again")
 		}
