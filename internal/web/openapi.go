@@ -209,7 +209,7 @@ func (r route) changes() bool { return r.method != http.MethodGet }
 
 // fails gives the statuses of the errors that a row can answer, rising.
 func (r route) fails() []int {
-	all := map[int]bool{400: true, 422: true, 429: true, 500: true, 503: true}
+	all := map[int]bool{400: true, 422: true, 429: true, headersTooLarge: true, 500: true, 503: true}
 	if r.right != control.RightAnyone {
 		all[401] = true
 		all[403] = r.right != control.RightSignedIn
@@ -250,8 +250,13 @@ func failures() object {
 		all[failureName(row.HTTP)] = a
 	}
 	all[failureName(422)] = object{"description": "the input can be read and is wrong: every problem of its fields", "content": jsonContent(object{"$ref": "#/components/schemas/Failure"})}
+	all[failureName(headersTooLarge)] = object{"description": "the request's line and headers are longer than 64 KiB; the connection ends", "content": object{"text/plain": object{"schema": object{"type": "string"}}}}
 	return all
 }
+
+// headersTooLarge is answered before there is a request that the API could answer, as the one error that is not JSON.
+// Source: net/http, Server.MaxHeaderBytes, which httpd sets.
+const headersTooLarge = http.StatusRequestHeaderFieldsTooLarge
 
 func failureName(status int) string { return strings.ReplaceAll(http.StatusText(status), " ", "") }
 

@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/millrace/millrace/internal/httpd"
 )
 
 var noneType = reflect.TypeFor[none]()
@@ -120,6 +124,42 @@ func TestTheDescriptionIsAnsweredToAnyone(t *testing.T) {
 	must(t, json.Unmarshal(Description(), &want))
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the answer is not the description")
+	}
+}
+
+// Headers that are too long never reach the API; the description has the answer all the same, as it is.
+func TestHeadersThatAreTooLongAreAnsweredAsDescribed(t *testing.T) {
+	s, err := httpd.Open(httpd.Config{Listen: "127.0.0.1:0"}, newWorld(t, nil).h, nil, slog.New(slog.DiscardHandler), httpd.Hooks{})
+	must(t, err)
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	defer func() { end(); must(t, <-done) }()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+prefix+"/me", nil)
+	must(t, err)
+	r.Header.Set("Authorization", strings.Repeat("x", 80<<10))
+	a, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer a.Body.Close() // what it says is net/http's
+	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
+	same(t, "the answer", []any{a.StatusCode, kind}, []any{431, "text/plain"})
+
+	type response struct {
+		Ref     string `json:"$ref"`
+		Content map[string]any
+	}
+	var d struct {
+		Paths      map[string]map[string]struct{ Responses map[string]response }
+		Components struct{ Responses map[string]response }
+	}
+	must(t, json.Unmarshal(Description(), &d))
+	for path, operations := range d.Paths {
+		for method, o := range operations {
+			name := strings.TrimPrefix(o.Responses["431"].Ref, "#/components/responses/")
+			if c := d.Components.Responses[name].Content; len(c) != 1 || c[kind] == nil {
+				t.Errorf("%s %s describes 431 as %q of %v", method, path, name, c)
+			}
+		}
 	}
 }
 
