@@ -211,7 +211,7 @@ type Link struct {
 // Accept answers an invitation, or the link of the first start.
 type Accept struct {
 	Token    string `json:"token"`
-	Email    string `json:"email,omitempty" doc:"Of the first administrator; an invitation has its own."`
+	Email    string `json:"email,omitempty" doc:"Of the first administrator; an invitation has its own, and no other is taken."`
 	Name     string `json:"name"`
 	Password string `json:"password"`
 	Language string `json:"language,omitempty" enum:",en,pt-BR,es"`

@@ -221,6 +221,9 @@ func (p *People) newcomer(ctx context.Context, token secret.Value, in Newcomer) 
 	}
 	m := Member{ID: NewMemberID(), Email: t.Email, Name: in.Name, Language: in.Language, TimeZone: in.TimeZone, CreatedAt: p.now()}
 	problems := append(validateAddress("email", m.Email), m.Validate()...)
+	if in.Email != "" && foldEmail(in.Email) != t.Email {
+		problems = append(problems, fault.Field("email", "conflict", "field.invited_email", "The invitation is for {email}: leave the address out, or give this one.", "email", t.Email))
+	}
 	return t, m, invalid("", append(problems, validatePassword("password", in.Password, m.Email)...))
 }
 

@@ -763,6 +763,12 @@ func TestAnInvitationIsAccepted(t *testing.T) {
 	}
 	_, _, err = c.Accept(t.Context(), token, control.Newcomer{Password: secret.New("password123"), Language: "fr", TimeZone: "Local"})
 	c.want("with nothing right", err, "invalid name:required language:unknown_value time_zone:unknown_value password:too_easy")
+	other, same := newcomer(), newcomer()
+	other.Email, same.Email = "other@acme.example", "NEW@acme.example "
+	_, _, err = c.Accept(t.Context(), token, other)
+	c.want("under another address", err, "invalid email:conflict")
+	c.want("looking at that", c.LookAtAccept(t.Context(), token, other), "invalid email:conflict")
+	c.want("looking at its own address", c.LookAtAccept(t.Context(), token, same), "ok")
 	_, session, err := c.Accept(t.Context(), token, newcomer())
 	ok(t, err)
 	a, _, err := c.ActorBySession(t.Context(), session, "192.0.2.5")
