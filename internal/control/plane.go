@@ -128,7 +128,7 @@ func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, er
 	if a := ActorOf(ctx); a.Member != "" {
 		made["administrator"], by = a.Name, append(by, a.Member)
 	}
-	return w, nameTaken(p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, made), w, by...), w.Name)
+	return w, p.Store.CreateWorkspace(p.logged(ctx, "workspace.create", subjectWorkspace(w), nil, made), w, by...)
 }
 
 // UpdateWorkspace changes a workspace as e wants it, and gives it as it is then; nothing to change is no error.
@@ -168,16 +168,7 @@ func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceE
 	}
 	err = p.Store.UpdateWorkspace(p.logged(ctx, "workspace.update", subjectWorkspace(next), viewWorkspace(had), viewWorkspace(next)), next)
 	next.Rev++
-	return next, nameTaken(err, next.Name)
-}
-
-// nameTaken says of a conflict about a workspace which name it is about.
-func nameTaken(err error, name string) error {
-	if !fault.Is(err, fault.Conflict) {
-		return err
-	}
-	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
-		Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
+	return next, err
 }
 
 // CreateKey makes the API key that k says: its workspace, name, scopes, networks and expiry. If brought is empty a secret

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -63,7 +64,7 @@ func (s *Store) WorkspaceName(ctx context.Context, number uint32) (name string, 
 	return name, s.fail(err, "find workspace")
 }
 
-// CreateWorkspace adds w, with members who administer it. Errors: conflict if its name or number is taken; not_found if
+// CreateWorkspace adds w, with members who administer it. Errors: conflict if its name, in any case, or number is taken; not_found if
 // there is no such member.
 func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error {
 	return s.inTx(ctx, "create workspace", func(c conn) error {
@@ -81,9 +82,28 @@ func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace, admini
 }
 
 func (c conn) insertWorkspace(w control.Workspace) error {
+	if err := c.workspaceNameFree(w); err != nil {
+		return err
+	}
 	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, 0)",
 		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), millis(w.CreatedAt))
 	return err
+}
+
+// workspaceNameFree fails if another workspace has w's name, or one that differs in case alone: people would take the one
+// for the other. Two that are called so from before this was refused stay. Errors: conflict.
+func (c conn) workspaceNameFree(w control.Workspace) error {
+	names, err := list(c, func(r scanner) (name string, err error) { return name, r.Scan(&name) }, "SELECT name FROM workspaces WHERE number <> ?", w.Number)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.EqualFold(name, w.Name) { // which the databases do for ASCII alone
+			return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+				Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
+		}
+	}
+	return nil
 }
 
 // UpdateWorkspace writes everything of w but its number and the time it was made, and counts Rev up. Errors: not_found;
@@ -91,11 +111,17 @@ func (c conn) insertWorkspace(w control.Workspace) error {
 func (s *Store) UpdateWorkspace(ctx context.Context, w control.Workspace) error {
 	return s.inTx(ctx, "update workspace", func(c conn) error {
 		var rev int64
-		if err := c.one("SELECT rev FROM workspaces WHERE number = ?", []any{w.Number}, &rev); err != nil {
+		var name string
+		if err := c.one("SELECT rev, name FROM workspaces WHERE number = ?", []any{w.Number}, &rev, &name); err != nil {
 			return err
 		}
 		if rev != w.Rev {
 			return errChanged()
+		}
+		if name != w.Name {
+			if err := c.workspaceNameFree(w); err != nil {
+				return err
+			}
 		}
 		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, rev = rev + 1 WHERE number = ?",
 			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), w.Number)

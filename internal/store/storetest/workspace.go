@@ -48,12 +48,28 @@ func workspaces(run runner) {
 		same := w
 		same.Number = control.NewNumber()
 		want(t, e.CreateWorkspace(t.Context(), same), fault.Conflict)
+		for _, other := range []string{"ACME", "Acme"} {
+			same.Name = other
+			err := e.CreateWorkspace(t.Context(), same)
+			want(t, err, fault.Conflict)
+			if said := fault.As(err).Message(); !strings.Contains(said, `"acme"`) {
+				t.Errorf("%q is refused with %q", other, said)
+			}
+		}
+		e.workspace("ÉCOLE")
+		same.Name = "école"
+		want(t, e.CreateWorkspace(t.Context(), same), fault.Conflict)
 		same = w
 		same.Name = "other"
 		want(t, e.CreateWorkspace(t.Context(), same), fault.Conflict)
 		e.workspace("other")
-		w.Name = "other"
-		want(t, e.UpdateWorkspace(t.Context(), w), fault.Conflict)
+		for _, taken := range []string{"other", "Other"} {
+			w.Name = taken
+			want(t, e.UpdateWorkspace(t.Context(), w), fault.Conflict)
+		}
+		w.Name = "Acme" // its own, written otherwise
+		ok(t, e.UpdateWorkspace(t.Context(), w))
+		w.Rev++
 		w.Name, w.UnknownFields = "renamed", control.IgnoreUnknown
 		ok(t, e.UpdateWorkspace(t.Context(), w))
 		want(t, e.UpdateWorkspace(t.Context(), w), fault.Stale) // it was read before
