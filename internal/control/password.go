@@ -159,7 +159,8 @@ func (p *People) sendReset(ctx context.Context, email string) error {
 	}
 	// Anybody may ask: what was not mailed ends no link that was.
 	unsent := p.cfg.Send(ctx, Letter{Kind: TicketReset, To: m.Email, Language: m.Language, Link: link, ExpiresAt: t.ExpiresAt})
-	return errors.Join(unsent, p.cfg.Store.SettleReset(ctx, t, unsent == nil))
+	// What has left has left, whatever ends meanwhile.
+	return errors.Join(unsent, p.cfg.Store.SettleReset(context.WithoutCancel(ctx), t, unsent == nil))
 }
 
 // Reset sets the password of the member whom the link with that token was sent to, and ends all their sessions. It signs

@@ -22,6 +22,23 @@ func OpenPeople(ctx context.Context, cfg Config) (*Store, error) {
 	return p.s, nil
 }
 
+// GivenUp is a transaction that is given up after its last statement, and gives its error.
+func GivenUp(ctx context.Context, s *Store) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	return s.inTx(ctx, "try", func(c conn) error {
+		_, err := c.exec("INSERT INTO settings (name, value) VALUES ('given', 'up')")
+		end()
+		for err == nil { // until database/sql has rolled it back
+			_, err = c.on.ExecContext(context.WithoutCancel(ctx), "SELECT 1")
+		}
+		if errors.Is(err, sql.ErrTxDone) {
+			return nil
+		}
+		return err
+	})
+}
+
 // Setting gives what a query says on the writing connection.
 func Setting(ctx context.Context, t *testing.T, s *Store, query string) (value string) {
 	t.Helper()

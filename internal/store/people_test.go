@@ -967,6 +967,40 @@ func TestAPasswordIsResetByMail(t *testing.T) {
 	c.want("a link that is an hour old", c.Reset(t.Context(), tokenOf(last.Link), secret.New("a new password")), "not_found")
 }
 
+// A letter that has left takes the place of the one before, also when the server ends in that moment.
+func TestALetterThatHasLeftIsSettledWhateverEnds(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		c.add("ana", control.Viewer)
+		var letters []control.Letter
+		for _, from := range []string{"192.0.2.1", "192.0.2.2"} {
+			ctx, end := context.WithCancel(t.Context())
+			p := control.NewPeople(control.PeopleConfig{Store: c.store, Now: c.clock, BaseURL: func() string { return "https://millrace.example" },
+				OnUnsent: func(err error) { t.Errorf("in the background: %v", err) },
+				Send: func(_ context.Context, l control.Letter) error {
+					letters = append(letters, l)
+					end()
+					return nil
+				}})
+			ok(t, p.RequestReset(ctx, "ana@acme.example", from))
+			ok(t, p.Run(ctx))
+		}
+		c.want("the link that was replaced", c.Reset(t.Context(), tokenOf(letters[0].Link), secret.New("a new password")), "not_found")
+		c.want("the one that took its place", c.Reset(t.Context(), tokenOf(letters[1].Link), secret.New("a new password")), "ok")
+	})
+}
+
+func TestATransactionThatIsGivenUpSaysSo(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		s, err := openAt(t, cfg)
+		ok(t, err)
+		err = store.GivenUp(t.Context(), s)
+		if !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
+
 func TestNobodyEndsALinkByAskingForAnother(t *testing.T) {
 	for name, mail := range map[string]error{"without a mail server": fault.New(fault.Unavailable, "", "no mail server is set"), "with one": nil} {
 		t.Run(name, func(t *testing.T) {

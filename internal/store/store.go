@@ -218,6 +218,9 @@ func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) e
 	if err != nil {
 		_ = tx.Rollback() // after a failed commit there may be nothing left to roll back
 	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // whose end rolled it back before the commit
+	}
 	return s.fail(err, op)
 }
 
