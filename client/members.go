@@ -76,6 +76,11 @@ func (c *Client) GetInstallation(ctx context.Context) (Installation, error) {
 	return ask[Installation](ctx, c, get("/installation"))
 }
 
+// ListInstallationSetAside gives what of all workspaces' events could not be taken up in profiles. Errors: as ListSetAside.
+func (c *Client) ListInstallationSetAside(ctx context.Context) (SetAsides, error) {
+	return ask[SetAsides](ctx, c, get("/installation/set-aside"))
+}
+
 // ListPeople lists the members of the installation.
 func (c *Client) ListPeople(ctx context.Context) iter.Seq2[Person, error] {
 	return list[Person](ctx, c, get("/installation/members"))

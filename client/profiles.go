@@ -142,10 +142,32 @@ type ProfileToken struct {
 	Device   string `json:"device,omitempty"`
 }
 
-// ProfileLag is how far profiles are behind what was accepted.
+// ProfileLag is how far profiles are behind what was accepted, in time: offsets do not count events.
 type ProfileLag struct {
-	Events  int64   `json:"lag_events"`
-	Seconds float64 `json:"lag_seconds" doc:"Age of the oldest event that was read and is in no profile yet."`
+	Seconds     float64   `json:"lag_seconds" doc:"How long at least the oldest event has waited that is in no profile yet; 0: none waits."`
+	AsOf        time.Time `json:"as_of" doc:"What was accepted before is in profiles, segments and statistics, but for what was set aside."`
+	StandsStill bool      `json:"stands_still" doc:"Events wait, and for five minutes none has been taken up."`
+}
+
+// SetAside is an event that could not be taken up in profiles and statistics, or a range that the log no longer held.
+type SetAside struct {
+	At        time.Time `json:"at" doc:"When the event was accepted, or the range was missed."`
+	Workspace string    `json:"workspace,omitempty" doc:"Its id. Absent: a range, of which nobody knows whose it was."`
+	Offset    int64     `json:"offset" doc:"Where it stands in the log."`
+	EventType string    `json:"event_type,omitempty"`
+	Reason    string    `json:"reason" doc:"For the operator, in English."`
+}
+
+// SetAsides are the newest of what was set aside, and how many there are of them.
+type SetAsides struct {
+	Items []SetAside `json:"items" doc:"100 at most, the newest first."`
+	Total int64      `json:"total"`
+}
+
+// ListSetAside gives what of a workspace's events could not be taken up in profiles, and ranges of which nobody knows whose
+// they were. Errors: not_found if the installation keeps no profiles.
+func (c *Client) ListSetAside(ctx context.Context, workspace string) (SetAsides, error) {
+	return ask[SetAsides](ctx, c, get(path("/workspaces/%s/set-aside", workspace)))
 }
 
 // FindProfiles gives whom q names, of one address at most 100, those that changed last. The log of changes keeps who looked.

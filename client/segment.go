@@ -145,6 +145,8 @@ type SegmentSize struct {
 	People int64     `json:"people"`
 	Exact  bool      `json:"exact" doc:"Counted, and not estimated from a sample."`
 	At     time.Time `json:"at"`
+
+	Lag *ProfileLag `json:"lag,omitempty" doc:"What is not in profiles yet and so in no count; absent from sizes that were kept, and if the server that was asked does not keep profiles up."`
 }
 
 // SegmentDay is how many people a segment held on a day.

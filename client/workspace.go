@@ -36,6 +36,9 @@ type Installation struct {
 	DiskFree  int64  `json:"disk_free_bytes"`
 	DiskTotal int64  `json:"disk_total_bytes"`
 	Head      int64  `json:"head" doc:"Offset of the next event."`
+
+	ProfileLag *ProfileLag `json:"profile_lag,omitempty" doc:"How far profiles are behind; absent if the server that was asked does not keep them up."`
+	SetAside   int64       `json:"set_aside" doc:"How much could not be taken up in profiles, of all workspaces: see listInstallationSetAside."`
 }
 
 // Rules are what an installation has decided for all connectors.

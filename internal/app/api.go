@@ -124,13 +124,7 @@ func (s *system) profileLag() (lag client.ProfileLag, known bool) {
 	if w == nil {
 		return lag, false
 	}
-	at, known := w.follower.status()
-	_, head := w.log.Bounds()
-	lag.Events = max(0, int64(head-at.Next))
-	if !at.Since.IsZero() {
-		lag.Seconds = max(0, time.Since(at.Since).Seconds())
-	}
-	return lag, known
+	return w.follower.lag(time.Now())
 }
 
 // erasePerson deletes a person. Errors: unavailable in a process that does not own the log.
@@ -157,6 +151,19 @@ func (s *system) machine(ctx context.Context) (client.Installation, error) {
 		u := w.log.Usage()
 		_, head := w.log.Bounds()
 		out.LogBytes, out.LogLimit, out.Head = u.Bytes, u.MaxBytes, int64(head)
+	}
+	if s.profiles == nil {
+		return out, nil
+	}
+	if lag, known := s.profileLag(); known {
+		out.ProfileLag = &lag
+	}
+	counts, err := s.profiles.SetAsideCounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, n := range counts {
+		out.SetAside += n
 	}
 	return out, nil
 }

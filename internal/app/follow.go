@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -18,10 +20,14 @@ type follower struct {
 
 	// pressed counts how often in a row the log was asked for room in vain while people held it.
 	pressed atomic.Int32
+
+	mu   sync.Mutex
+	seen pace
 }
 
 func (s *system) newFollower(log eventlog.Log) *follower {
-	f := &follower{log: log}
+	now := time.Now()
+	f := &follower{log: log, seen: pace{moved: now, asOf: now}}
 	if s.profiles == nil {
 		return f
 	}
@@ -54,6 +60,48 @@ func (f *follower) status() (profile.Status, bool) {
 		return profile.Status{}, false
 	}
 	return f.reader.Status()
+}
+
+// lag says how far people are behind what was accepted; false if nothing is kept of them. Safe for concurrent use.
+func (f *follower) lag(now time.Time) (client.ProfileLag, bool) {
+	if f.reader == nil {
+		return client.ProfileLag{}, false
+	}
+	st, known := f.status()
+	_, head := f.log.Bounds() // after status: what is applied is in the log
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.see(now, st, known, head)
+	return f.seen.lag(now), true
+}
+
+// peopleStill is how long nothing may be taken up while something waits, before people are said to stand still.
+const peopleStill = 5 * time.Minute
+
+// pace is what looks at a reader have told of how it gets on. The reader itself cannot say that it does not.
+type pace struct {
+	next  eventlog.Offset
+	moved time.Time // the last look at which next was another, or nothing waited
+	asOf  time.Time // everything accepted before is applied, as far as looks have told
+	whole bool      // nothing waits
+}
+
+// see takes in a look.
+func (p *pace) see(now time.Time, st profile.Status, known bool, head eventlog.Offset) {
+	p.whole = known && st.Since.IsZero() && st.Next >= head
+	switch {
+	case p.whole:
+		p.asOf = now
+	case known && !st.Since.IsZero():
+		p.asOf = st.Since
+	}
+	if p.whole || known && st.Next != p.next {
+		p.next, p.moved = st.Next, now
+	}
+}
+
+func (p *pace) lag(now time.Time) client.ProfileLag {
+	return client.ProfileLag{Seconds: max(0, now.Sub(p.asOf).Seconds()), AsOf: p.asOf.UTC().Truncate(time.Millisecond), StandsStill: !p.whole && now.Sub(p.moved) >= peopleStill}
 }
 
 // retained is the store as delivery needs it, where people keep the log as well.

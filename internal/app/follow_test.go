@@ -111,3 +111,40 @@ func TestPeopleGiveWayBeforeProducersAreRefused(t *testing.T) {
 		t.Errorf("without people the log is kept from %d, want %d: %v", floor, all, err)
 	}
 }
+
+// What the dashboard says of people's pace, from looks every ten seconds.
+func TestPeopleWhoStandStillAreSeen(t *testing.T) {
+	began := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for name, x := range map[string]struct {
+		look  func(at time.Duration) (next eventlog.Offset, since time.Duration, known bool) // since < 0: nothing was read that waits
+		span  time.Duration
+		asOf  time.Duration
+		still bool
+	}{
+		"nothing waits": {func(time.Duration) (eventlog.Offset, time.Duration, bool) { return 100, -1, true }, time.Hour, time.Hour, false},
+		"slow": {func(at time.Duration) (eventlog.Offset, time.Duration, bool) {
+			return eventlog.Offset(at / time.Minute), at / 2, true
+		}, time.Hour, 30 * time.Minute, false},
+		"what was read is not taken up":  {func(time.Duration) (eventlog.Offset, time.Duration, bool) { return 50, time.Minute, true }, 5*time.Minute + 10*time.Second, time.Minute, true},
+		"for less than five minutes":     {func(time.Duration) (eventlog.Offset, time.Duration, bool) { return 50, time.Minute, true }, 5*time.Minute - 10*time.Second, time.Minute, false},
+		"the log cannot be read further": {func(time.Duration) (eventlog.Offset, time.Duration, bool) { return 50, -1, true }, time.Hour, 0, true},
+		"the database cannot be read":    {func(time.Duration) (eventlog.Offset, time.Duration, bool) { return 0, -1, false }, time.Hour, 0, true},
+		"it caught up after half an hour": {func(at time.Duration) (eventlog.Offset, time.Duration, bool) {
+			return 50 + 50*eventlog.Offset(at/(30*time.Minute)), -1, true
+		}, 31 * time.Minute, 31 * time.Minute, false},
+	} {
+		p := pace{moved: began, asOf: began}
+		for at := time.Duration(0); at <= x.span; at += 10 * time.Second {
+			next, since, known := x.look(at)
+			st := profile.Status{Next: next}
+			if since >= 0 {
+				st.Since = began.Add(since)
+			}
+			p.see(began.Add(at), st, known, 100)
+		}
+		lag := p.lag(began.Add(x.span))
+		if !lag.AsOf.Equal(began.Add(x.asOf)) || lag.Seconds != (x.span-x.asOf).Seconds() || lag.StandsStill != x.still {
+			t.Errorf("%s: %+v", name, lag)
+		}
+	}
+}

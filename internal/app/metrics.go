@@ -8,11 +8,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/eventlog"
-	"github.com/millrace/millrace/internal/profile"
 )
 
 // metric is one row of the table of metrics, from which they are made and documented.
@@ -58,8 +58,8 @@ var (
 	mForeign    = metric{"millrace_delivery_foreign_objects_total", "counter", laneLabels, "Objects of a stranger found under our keys, and left alone."}
 	mCertUntil  = metric{"millrace_httpd_certificate_expiry_timestamp_seconds", "gauge", "", "Until when the TLS certificate in use is valid; 0 without TLS."}
 	mCertBroken = metric{"millrace_httpd_certificate_refused", "gauge", "", "1 while the files of certificate and key hold a pair that cannot be used, so that the one before is kept; else 0."}
-	mPeopleLag  = metric{"millrace_profile_lag_events", "gauge", "", "Events accepted that are not yet in profiles and statistics."}
-	mPeopleSecs = metric{"millrace_profile_lag_seconds", "gauge", "", "Age of the oldest event that was read and is not yet in profiles and statistics."}
+	mPeopleSecs = metric{"millrace_profile_lag_seconds", "gauge", "", "How long at least the oldest event has waited that is not yet in profiles and statistics."}
+	mPeopleHalt = metric{"millrace_profile_stands_still", "gauge", "", "1 while events wait for profiles and statistics and none has been taken up for five minutes, else 0."}
 	mApplied    = metric{"millrace_profile_applied_events_total", "counter", "", "Events taken up in profiles and statistics."}
 	mSetAside   = metric{"millrace_profile_set_aside_total", "counter", "", "Events that could not be taken up and were set aside, and ranges that the log no longer held."}
 	mSent       = metric{"millrace_notify_sent_total", "counter", "channel", "Mails and calls of webhooks that were accepted."}
@@ -68,7 +68,7 @@ var (
 
 func metricTable() []metric {
 	return []metric{mAccepted, mRejected, mIgnored, mRefused, mReplayed, mRequests, mFsync, mAppended, mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy,
-		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mCertUntil, mCertBroken, mPeopleLag, mPeopleSecs, mApplied, mSetAside, mSent, mUnsent}
+		mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mFiles, mEvents, mBytes, mPut, mRetries, mParked, mDropped, mForeign, mCertUntil, mCertBroken, mPeopleSecs, mPeopleHalt, mApplied, mSetAside, mSent, mUnsent}
 }
 
 // MetricsMarkdown is the page of all metrics, for docs/metrics.md.
@@ -183,13 +183,13 @@ type gauges struct {
 	log    eventlog.Log
 	status func() []delivery.Status
 	memory func() int64
-	people func() (profile.Status, bool)
+	people func(now time.Time) (client.ProfileLag, bool)
 	now    func() time.Time
 }
 
 // Describe names what Collect gives.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mPeopleLag, mPeopleSecs} {
+	for _, m := range []metric{mLogBytes, mLogLimit, mLogWindow, mLogOldest, mLogHead, mLogHealthy, mLag, mLagSeconds, mHeld, mMemory, mState, mLastFile, mPeopleSecs, mPeopleHalt} {
 		ch <- m.desc()
 	}
 }
@@ -220,9 +220,13 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		return max(0, g.now().Sub(t).Seconds())
 	}
-	if p, known := g.people(); known {
-		gauge(mPeopleLag, float64(max(0, head-p.Next)))
-		gauge(mPeopleSecs, age(p.Since))
+	if p, known := g.people(g.now()); known {
+		still := 0.0
+		if p.StandsStill {
+			still = 1
+		}
+		gauge(mPeopleSecs, p.Seconds)
+		gauge(mPeopleHalt, still)
 	}
 	for _, s := range g.status() {
 		labels := lane(s.Row)

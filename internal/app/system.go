@@ -307,7 +307,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 		GiveWay: func() { giveWay(filesWait) },
 		Log:     log, Store: retained{s.plane.store, follower}, Opener: s.plane.opener, Catalogue: s.plane.catalogue, Logger: s.logger, Hooks: s.deliveryHooks(notifier.Wake),
 	})
-	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.status, time.Now}); err != nil {
+	if err := s.registry.Register(gauges{log, manager.Status, manager.Held, follower.lag, time.Now}); err != nil {
 		return fault.From(err, fault.Internal, "register metrics")
 	}
 
@@ -327,6 +327,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	errands.Go(func() { s.runJobs(ctx, w) })
 	errands.Go(func() { s.scheduleChecks(ctx) })
 	errands.Go(func() { s.watchQuota(ctx, log) })
+	errands.Go(func() { s.watchPeople(ctx, follower.lag) })
 	errands.Go(func() { s.watchKeys(ctx, notifier.Wake) })
 	errands.Go(func() { in.NoteUse(ctx) })
 	errands.Go(func() {

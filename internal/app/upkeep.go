@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 )
@@ -14,6 +15,7 @@ const (
 	checkLook  = time.Minute      // how often somebody looks whose check is due, which spreads them over the day
 	checksOnce = 10               // how many are made in one go
 	quotaLook  = 10 * time.Second // how often somebody looks how full the log is
+	peopleLook = 10 * time.Second // how often somebody looks how people get on
 	quotaShare = 10               // the notice comes when less than a tenth of the quota is left
 	// How often somebody looks after API keys. Not at once: what is used shows itself within the first minute.
 	keyLook   = time.Hour
@@ -53,6 +55,38 @@ func (s *system) watchQuota(ctx context.Context, log eventlog.Log) {
 		}
 		told = day
 		s.logger.Warn("the log is nearly full", "used", u.Bytes, "limit", u.MaxBytes)
+	}
+}
+
+// watchPeople tells the operator when people stand still, and of what was set aside: of each once a day at most, until ctx
+// ends.
+func (s *system) watchPeople(ctx context.Context, lagOf func(time.Time) (client.ProfileLag, bool)) {
+	if s.profiles == nil {
+		return
+	}
+	told := map[control.NoticeKind]string{}
+	for sleep(ctx, peopleLook) {
+		now := time.Now().UTC()
+		var due []control.Notice
+		if lag, known := lagOf(now); known && lag.StandsStill {
+			due = append(due, control.Notice{Kind: control.NoticeProfilesStill, Episode: now.Format(time.DateOnly), At: now, Params: map[string]string{"since": lag.AsOf.Format(time.RFC3339)}})
+		}
+		last, err := s.profiles.AllSetAside(ctx, 1)
+		for _, x := range last {
+			due = append(due, control.Notice{Kind: control.NoticeSetAside, Episode: x.At.Format(time.DateOnly), At: now,
+				Params: map[string]string{"offset": fmt.Sprint(int64(x.Offset)), "type": x.EventType, "reason": x.Reason}})
+		}
+		for _, n := range due {
+			if err != nil || told[n.Kind] == n.Episode {
+				continue
+			}
+			if err = s.plane.store.AddNotice(ctx, n); err == nil {
+				told[n.Kind] = n.Episode
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.Error("how people get on was not looked at, or not told; it is tried again", "error", err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -11,12 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // fullLog is a log of which only its use of the disk counts.
@@ -159,4 +162,52 @@ func TestANoticeOfDeliveryWakesWhoeverSendsIt(t *testing.T) {
 	if woken != 1 {
 		t.Errorf("woken %d times", woken)
 	}
+}
+
+func TestTheOperatorIsToldWhatPeopleLack(t *testing.T) {
+	dir := t.TempDir()
+	people := storetest.OpenProfiles(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{logger: slog.New(slog.DiscardHandler), plane: &plane{store: openTestStore(t, dir)}, profiles: people}
+		lag := client.ProfileLag{AsOf: time.Now().UTC()}
+		watch := func(d time.Duration, want ...string) {
+			t.Helper()
+			ctx, stop := context.WithTimeout(t.Context(), d)
+			defer stop()
+			s.watchPeople(ctx, func(time.Time) (client.ProfileLag, bool) { return lag, true })
+			all, err := s.plane.store.Notices(t.Context(), 0, 0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			for _, n := range all {
+				told = append(told, fmt.Sprint(n.Kind, " ", n.Params["since"], n.Params["offset"], " ", n.Params["reason"]))
+			}
+			slices.Sort(told)
+			if !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+		}
+		log := eventlog.ID{1}
+		aside := func(offset eventlog.Offset) {
+			t.Helper()
+			if err := people.Begin(t.Context(), log, offset, &control.SetAside{Offset: offset, Reason: "gone", At: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		watch(time.Hour)
+		lag.StandsStill = true
+		stood := "profiles_still 2000-01-01T00:00:00Z "
+		watch(time.Hour, stood)
+		lag.StandsStill = false
+		aside(7)
+		for range 2 { // a restart tells nothing twice
+			watch(time.Hour, stood, "set_aside 7 gone")
+		}
+		aside(8) // on the same day: in the list
+		watch(time.Hour, stood, "set_aside 7 gone")
+		watch(24*time.Hour, stood, "set_aside 7 gone")
+		aside(9)
+		watch(time.Hour, stood, "set_aside 7 gone", "set_aside 9 gone")
+	})
 }

@@ -45,7 +45,7 @@ type says struct{ Label, Text string }
 var urgency = []control.NoticeKind{
 	control.NoticeDiskQuota, control.NoticeLastCall, control.NoticePauseLast, control.NoticeDropped, control.NoticeFailing,
 	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
-	control.NoticePauseHalf, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeCheckPassed,
+	control.NoticePauseHalf, control.NoticeProfilesStill, control.NoticeSetAside, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeCheckPassed,
 }
 
 // compose makes one mail of notices. Times are in UTC, because a contact's zone is not known.
@@ -331,8 +331,8 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 		key = "mail.line.dropped"
 	case control.NoticeKeyUnused, control.NoticeKeyExpiring, control.NoticeKeyExpired:
 		key = "mail.line.key"
-	case control.NoticeDiskQuota:
-		key = "notice.disk_quota"
+	case control.NoticeDiskQuota, control.NoticeProfilesStill, control.NoticeSetAside:
+		key = "notice." + string(n.Kind)
 	}
 	return text.T(l, key, sentenceParams(l, []control.Notice{n}, now))
 }

@@ -47,6 +47,8 @@ func samples() []control.Notice {
 		with(control.NoticeKeyExpiring, nil, "key", "producer", "at", "2026-11-29T00:00:00Z"),
 		with(control.NoticeKeyExpired, nil, "key", "producer", "at", "2026-11-22T00:00:00Z"),
 		with(control.NoticeDiskQuota, nil, "used", "9663676416", "limit", "10737418240"),
+		with(control.NoticeProfilesStill, nil, "since", "2026-11-22T11:40:00Z"),
+		with(control.NoticeSetAside, nil, "offset", "48213", "type", "users.behaviors.Purchase", "reason", "the catalogue does not know schema 1000007"),
 	}
 }
 

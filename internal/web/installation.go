@@ -14,9 +14,11 @@ func (a *api) installationRoutes() []route {
 	const group = "installation"
 	return []route{
 		{name: "getInstallation", method: http.MethodGet, path: "/installation", right: control.RightInstall, group: group, status: http.StatusOK,
-			summary: "Gives version, disk and log.", op: op(func(c *call, _ struct{}) (client.Installation, error) { return a.deps.Machine(c) })},
+			summary: "Gives version, disk, log, and how far profiles are.", op: op(func(c *call, _ struct{}) (client.Installation, error) { return a.deps.Machine(c) })},
 		{name: "getRules", method: http.MethodGet, path: "/rules", right: control.RightSignedIn, group: group, status: http.StatusOK,
 			summary: "Gives what this installation has decided for all connectors: how long events are kept that cannot be delivered, what keys begin with, what test connectors deliver.", op: op(a.getRules)},
+		{name: "listInstallationSetAside", method: http.MethodGet, path: "/installation/set-aside", right: control.RightInstall, group: group, status: http.StatusOK,
+			summary: "Lists what of all workspaces' events could not be taken up in profiles and statistics, newest first.", op: op(a.listInstallationSetAside)},
 		{name: "listPeople", method: http.MethodGet, path: "/installation/members", right: control.RightInstall, group: group, status: http.StatusOK,
 			summary: "Lists the members of all workspaces.", op: op(a.listPeople)},
 		{name: "getPerson", method: http.MethodGet, path: "/installation/members/{member}", right: control.RightInstall, group: group, status: http.StatusOK, versioned: versionsOfPerson,

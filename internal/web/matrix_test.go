@@ -355,9 +355,9 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 		"revokeAPIKey":       func(string) example { return example{path: "/workspaces/acme/api-keys/" + key()} },
 		"listRejectedEvents": func(string) example { return example{path: "/workspaces/acme/api-keys/" + key() + "/rejected-events"} },
 
-		"getInstallation": at("/installation"),
-		"listPeople":      at("/installation/members"),
-		"getPerson":       func(string) example { return example{path: "/installation/members/" + string(w.newcomer().ID)} },
+		"getInstallation": at("/installation"), "listInstallationSetAside": at("/installation/set-aside"),
+		"listPeople": at("/installation/members"),
+		"getPerson":  func(string) example { return example{path: "/installation/members/" + string(w.newcomer().ID)} },
 		"updatePerson": func(string) example {
 			return example{path: "/installation/members/" + string(w.newcomer().ID), body: client.PersonEdit{Installation: &yes}}
 		},

@@ -18,6 +18,8 @@ import (
 func (a *api) personRoutes() []route {
 	const group, at = "people", "/workspaces/{workspace}/people"
 	return []route{
+		{name: "listSetAside", method: http.MethodGet, path: "/workspaces/{workspace}/set-aside", right: control.RightView, group: group, status: http.StatusOK,
+			summary: "Lists what of the workspace's events could not be taken up in profiles and statistics, newest first.", op: op(a.listSetAside)},
 		{name: "findProfiles", method: http.MethodGet, path: at, right: control.RightExportUserData, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
 			summary: "Finds people by external id, user id, alias, e-mail address or phone number: by one of them. Of one address there may be several, those that changed last first.", op: op(a.findProfiles)},
 		{name: "getProfile", method: http.MethodGet, path: at + "/{person}", right: control.RightExportUserData, group: group, status: http.StatusOK,
@@ -163,9 +165,7 @@ func (a *api) getProfile(c *call, in personIn) (out client.Profile, err error) {
 		}
 		out.Groups = append(out.Groups, client.ProfileGroup{ID: g.ID, State: string(state), At: g.At})
 	}
-	if lag, known := a.deps.ProfileLag(); known {
-		out.Lag = &lag
-	}
+	out.Lag = a.profileLag()
 	out.Aliases, out.Events, out.Products, out.Campaigns, out.Canvases = some(out.Aliases), some(out.Events), some(out.Products), some(out.Campaigns), some(out.Canvases)
 	out.Channels, out.Groups, out.Apps, out.Devices, out.Tokens = some(out.Channels), some(out.Groups), some(out.Apps), some(out.Devices), some(out.Tokens)
 	return out, err

@@ -55,6 +55,7 @@ func (w *world) personExamples() map[string]func(who string) example {
 		return example{path: "/workspaces/acme/people/" + string(w.knows(w.acme.Number, fresh(), nil).ID)}
 	}
 	return map[string]func(who string) example{
+		"listSetAside": func(string) example { return example{path: "/workspaces/acme/set-aside"} },
 		"findProfiles": func(string) example { return example{path: "/workspaces/acme/people?external_id=u-1"} },
 		"getProfile":   at,
 		"eraseProfile": at,
@@ -129,7 +130,7 @@ func TestAProfileShowsWhatIsKept(t *testing.T) {
 			"steps":[{"id":"s-1","title":"First","last_received":"2026-11-20T10:00:00Z","converted":false,"in_control":false}]}],
 		"channels":[{"channel":"email","last_received":"1970-01-01T00:00:01Z","last_clicked":"1970-01-01T00:00:02Z"}],"subscription_groups":[{"id":"g-1","state":"subscribed","at":"2026-11-20T10:00:00Z"}],
 		"apps":[{"id":"shop","sessions":2,"first_used":"1970-01-01T00:00:01Z","last_used":"1970-01-01T00:00:02Z"}],"devices":[{"id":"d1","model":"Pixel"}],
-		"push_tokens":[{"app":"shop","token":"abcd…wxyz"},{"app":"shop","token":"…"}],"lag":{"lag_events":3,"lag_seconds":1.5}}`), &want))
+		"push_tokens":[{"app":"shop","token":"abcd…wxyz"},{"app":"shop","token":"…"}],"lag":{"lag_seconds":1.5,"as_of":"2026-11-20T09:00:00Z","stands_still":false}}`), &want))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -138,6 +139,29 @@ func TestAProfileShowsWhatIsKept(t *testing.T) {
 	body = w.as(exporter, "GET", "/workspaces/acme/people/"+string(bare.ID), nil).read(200, nil).body
 	if !strings.Contains(body, `"custom_events":[]`) || !strings.Contains(body, `"custom_attributes":{}`) {
 		t.Errorf("of whom nothing is known: %s", body)
+	}
+}
+
+func TestWhatWasSetAsideIsListedForItsWorkspaceAndForTheOperator(t *testing.T) {
+	w := newWorld(t, nil)
+	poisoned := func(offset int64, workspace uint32, reason string) control.SetAside {
+		return control.SetAside{Offset: eventlog.Offset(offset), Workspace: workspace, EventType: "users.behaviors.Purchase", Reason: reason, At: learned.Add(time.Duration(offset) * time.Minute)}
+	}
+	w.learns(control.PeopleBatch{SetAside: []control.SetAside{poisoned(3, w.acme.Number, "ours"), poisoned(4, w.globex.Number, "theirs"),
+		{Offset: 5, Reason: "a range", At: learned.Add(time.Hour)}}})
+	listed := func(who, path string) (got client.SetAsides, reasons string) {
+		w.as(who, "GET", path, nil).read(200, &got)
+		for _, x := range got.Items {
+			reasons += x.Reason + ";"
+		}
+		return got, reasons
+	}
+	got, reasons := listed(viewer, "/workspaces/acme/set-aside")
+	if want := (client.SetAside{At: learned.Add(3 * time.Minute), Workspace: workspaceID(w.acme.Number), Offset: 3, EventType: "users.behaviors.Purchase", Reason: "ours"}); reasons != "a range;ours;" || got.Total != 2 || got.Items[1] != want || got.Items[0].Workspace != "" {
+		t.Errorf("the workspace sees %+v", got)
+	}
+	if got, reasons = listed(installer, "/installation/set-aside"); reasons != "a range;theirs;ours;" || got.Total != 3 {
+		t.Errorf("the operator sees %+v", got)
 	}
 }
 

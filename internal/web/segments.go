@@ -207,6 +207,7 @@ func (a *api) size(c *call, f control.Filter, exact bool) (client.SegmentSize, e
 	} else {
 		out.People, out.Exact, err = p.Estimate(c, c.workspace.Number, f, out.At)
 	}
+	out.Lag = a.profileLag()
 	return out, err
 }
 

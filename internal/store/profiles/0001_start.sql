@@ -19,6 +19,7 @@ CREATE TABLE people_set_aside (
   at            INTEGER NOT NULL,
   PRIMARY KEY (log, record_offset)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX people_set_aside_at ON people_set_aside (at);
 
 -- One row a person, short, since almost every event changes somebody's. What filters ask for is a column.
 CREATE TABLE people (

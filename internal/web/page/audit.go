@@ -57,7 +57,7 @@ func showAudit(v *visit) error {
 	}
 	f.Live = liveEvery
 	t.Caption = v.t("page.audit_says", "day", v.lang.Date(day), "sum", v.auditSays(all))
-	v.show(status, "list", listPage{f, t, &filter{Fields: []field{choose}, Button: v.t("page.audit_show")}})
+	v.show(status, "list", listPage{Frame: f, Table: t, Filter: &filter{Fields: []field{choose}, Button: v.t("page.audit_show")}})
 	return nil
 }
 

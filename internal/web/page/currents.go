@@ -30,9 +30,10 @@ func currentPages() []page {
 
 // listPage is a list with a table.
 type listPage struct {
-	Frame  frame
-	Table  table
-	Filter *filter
+	Frame   frame
+	Banners []banner
+	Table   table
+	Filter  *filter
 }
 
 // listRows is how many Currents a page of the list shows; up to listSearch of them need no search.

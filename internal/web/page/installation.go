@@ -67,7 +67,19 @@ func showMachine(v *visit) error {
 	if m.LogLimit > 0 {
 		facts = append(facts, pairItem{Name: v.t("page.machine_head"), Text: v.lang.Number(m.Head), Small: v.t("page.machine_head_text")})
 	}
-	v.show(http.StatusOK, "sections", sectionsPage{Frame: f, Sections: []section{disk, {Title: v.t("page.machine_program"), Pairs: facts}}})
+	p := sectionsPage{Frame: f, Banners: v.behind(m.ProfileLag), Sections: []section{disk}}
+	if l := m.ProfileLag; l != nil {
+		p.Sections = append(p.Sections, section{Title: v.t("page.machine_people"), Pairs: pairs{{Name: v.t("page.machine_as_of"), Time: v.moment(l.AsOf), Small: v.t("page.machine_as_of_text")}}})
+	}
+	if m.SetAside > 0 {
+		aside, err := v.api.ListInstallationSetAside(v)
+		if err != nil {
+			return v.said(err)
+		}
+		p.Sections = append(p.Sections, section{Title: v.t("page.aside"), Text: v.t("page.aside_text"), Table: new(v.asideTable(aside))})
+	}
+	p.Sections = append(p.Sections, section{Title: v.t("page.machine_program"), Pairs: facts})
+	v.show(http.StatusOK, "sections", p)
 	return nil
 }
 

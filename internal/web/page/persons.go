@@ -19,6 +19,7 @@ import (
 func personPages() []page {
 	return []page{
 		{"GET /w/{workspace}/people", false, findPeople},
+		{"GET /w/{workspace}/set-aside", false, showSetAside},
 		{"GET /w/{workspace}/people/{person}", false, showProfile},
 		{"GET /w/{workspace}/people/{person}/erase", false, eraseProfile},
 		{"POST /w/{workspace}/people/{person}/erase", false, eraseProfile},
@@ -52,6 +53,13 @@ func findPeople(v *visit) error {
 		p.Table.Empty = why
 		v.show(http.StatusOK, "list", p)
 		return nil
+	}
+	aside, err := v.api.ListSetAside(v, v.place.Workspace)
+	if err != nil {
+		return v.said(err)
+	}
+	if aside.Total > 0 {
+		p.Banners = append(p.Banners, banner{Tone: warn, Icon: "circle-minus", Title: v.t("page.aside_banner", "n", aside.Total), Actions: []button{{Text: v.t("page.aside_see"), Href: v.path("/set-aside")}}})
 	}
 	q := v.r.URL.Query()
 	words, by := strings.TrimSpace(q.Get("q")), findsBy[0]
@@ -140,6 +148,43 @@ func (v *visit) profile(title string) (client.Profile, frame, error) {
 // lateFrom is from when on a page says that profiles are behind.
 const lateFrom = 5 * time.Second
 
+// behind says that profiles lack what was accepted last; nothing if they do not.
+func (v *visit) behind(l *client.ProfileLag) []banner {
+	switch {
+	case l == nil || seconds(l.Seconds) < lateFrom && !l.StandsStill:
+		return nil
+	case l.StandsStill:
+		return []banner{{Tone: warn, Icon: "triangle-alert", Title: v.t("page.person_still", "time", v.lang.Time(l.AsOf, v.zone)), Texts: []string{v.t("page.person_still_text")}}}
+	}
+	return []banner{{Tone: info, Icon: "info", Title: v.t("page.person_late", "time", v.lang.Time(l.AsOf, v.zone)), Texts: []string{v.t("page.person_late_text", "wait", v.lang.Duration(seconds(l.Seconds)))}}}
+}
+
+// showSetAside shows which of the workspace's events are not in profiles.
+func showSetAside(v *visit) error {
+	all, err := v.api.ListSetAside(v, v.place.Workspace)
+	if err != nil {
+		return v.said(err)
+	}
+	f := v.frame(v.t("page.aside"), personsHere)
+	f.Crumbs = []crumb{{v.t("page.people"), v.path(personsHere)}, {f.Title, ""}}
+	f.Says = &says{Text: v.t("page.aside_text")}
+	v.show(http.StatusOK, "list", listPage{Frame: f, Table: v.asideTable(all)})
+	return nil
+}
+
+func (v *visit) asideTable(all client.SetAsides) table {
+	t := table{Caption: v.t("page.aside_total", "n", all.Total), Empty: &empty{Title: v.t("page.aside_none")},
+		Columns: []column{{v.t("page.time"), false}, {v.t("page.aside_type"), false}, {v.t("page.reason"), false}, {v.t("page.aside_offset"), true}}}
+	for _, x := range all.Items {
+		kind := cell{Text: cmp.Or(x.EventType, "–"), Mono: x.EventType != ""}
+		if v.place == nil && x.Workspace != "" {
+			kind.Small = v.t("page.aside_workspace", "id", x.Workspace)
+		}
+		t.Rows = append(t.Rows, row{[]cell{{Time: v.moment(x.At)}, kind, {Text: x.Reason}, {Text: v.lang.Number(x.Offset)}}})
+	}
+	return t
+}
+
 // showProfile shows what is kept of a person.
 func showProfile(v *visit) error {
 	x, f, err := v.profile("")
@@ -154,9 +199,7 @@ func showProfile(v *visit) error {
 		}}
 	}
 	p := sectionsPage{Frame: f, Sections: []section{{Title: v.t("page.person_attributes"), Pairs: v.attributes(x)}}}
-	if l := x.Lag; l != nil && seconds(l.Seconds) >= lateFrom {
-		p.Banners = append(p.Banners, banner{Tone: info, Icon: "info", Title: v.t("page.person_late", "n", l.Events), Texts: []string{v.t("page.person_late_text", "time", v.lang.Duration(seconds(l.Seconds)))}})
-	}
+	p.Banners = v.behind(x.Lag)
 	if len(x.Custom) > 0 {
 		s := section{Title: v.t("page.person_custom")}
 		for _, name := range sortedKeys(x.Custom) {

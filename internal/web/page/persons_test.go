@@ -103,10 +103,38 @@ func TestAPageSaysThatProfilesAreBehind(t *testing.T) {
 	w := newWorld(t)
 	w.knowsPeople()
 	b := w.exporting("pt-BR")
-	late := say(text.Portuguese, "page.person_late", "n", 1200)
-	b.get(w.at("/people/p2")).has(t, http.StatusOK).lacks(t, late)
-	w.lag = client.ProfileLag{Events: 1200, Seconds: 90}
-	b.get(w.at("/people/p2")).has(t, http.StatusOK, late, text.Portuguese.Duration(90*time.Second))
+	w.installs()
+	asOf := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	late, still := say(text.Portuguese, "page.person_late", "time", text.Portuguese.Time(asOf, time.UTC)), say(text.Portuguese, "page.person_still", "time", text.Portuguese.Time(asOf, time.UTC))
+	all, err := w.plane.CreateSegment(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.SegmentEdit{Name: new("all"), Filter: &control.Filter{}})
+	must(t, err)
+	for at, b := range map[string]*browser{w.at("/people/p2"): b, w.at("/segments/" + string(all.ID)): b, "/installation": w.signedIn("pt-BR")} {
+		w.lag, w.machine.ProfileLag = client.ProfileLag{AsOf: asOf}, &w.lag
+		b.get(at).has(t, http.StatusOK).lacks(t, late, still)
+		w.lag.Seconds = 90
+		b.get(at).has(t, http.StatusOK, late, text.Portuguese.Duration(90*time.Second)).lacks(t, still)
+		w.lag.StandsStill = true
+		b.get(at).has(t, http.StatusOK, still).lacks(t, late)
+	}
+}
+
+func TestWhatIsNotInProfilesIsShown(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	for _, l := range text.Languages() {
+		b := w.exporting(string(l))
+		if l == text.Languages()[0] {
+			b.get(w.at("/people")).has(t, http.StatusOK).lacks(t, w.at("/set-aside"))
+			b.get(w.at("/set-aside")).has(t, http.StatusOK, say(l, "page.aside_none"))
+			at := time.Now().UTC().Add(-time.Minute)
+			w.machine.SetAside = 2
+			w.learns(control.PeopleBatch{SetAside: []control.SetAside{{Offset: 77012, Workspace: w.acme.Number, EventType: "users.behaviors.Purchase", Reason: "ours <i>", At: at},
+				{Offset: 77013, Workspace: w.acme.Number + 1, EventType: "users.behaviors.Purchase", Reason: "theirs", At: at}}})
+		}
+		b.get(w.at("/people")).has(t, http.StatusOK, say(l, "page.aside_banner", "n", 1), w.at("/set-aside"))
+		b.get(w.at("/set-aside")).has(t, http.StatusOK, "ours &lt;i&gt;", "users.behaviors.Purchase", l.Number(77012), say(l, "page.aside_total", "n", 1)).lacks(t, "theirs", "<i>")
+		w.signedIn(string(l)).get("/installation").has(t, http.StatusOK, "ours &lt;i&gt;", "theirs", say(l, "page.aside_total", "n", 2))
+	}
 }
 
 func TestWhoMayNotSeePeopleIsToldWhatItTakes(t *testing.T) {

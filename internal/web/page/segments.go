@@ -118,7 +118,7 @@ func showSegment(v *visit) error {
 	if !off && v.place.ExportUserData {
 		who.Buttons = append(who.Buttons, button{Text: v.t("page.segment_preview"), Icon: "eye", Href: base + "?people="})
 	}
-	p := sectionsPage{Frame: f, Sections: []section{who}}
+	p := sectionsPage{Frame: f, Banners: v.behind(size.Lag), Sections: []section{who}}
 	if !off && v.place.ExportUserData && q.Has("people") {
 		some, err := v.api.PreviewSegment(v, v.place.Workspace, s.ID)
 		if err != nil {

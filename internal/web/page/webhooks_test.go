@@ -20,7 +20,7 @@ func TestEachKindOfNoticeIsOfferedOnce(t *testing.T) {
 		}
 	}
 	for _, k := range control.NoticeKinds() {
-		if k != control.NoticeDiskQuota { // concerns no workspace
+		if !slices.Contains([]control.NoticeKind{control.NoticeDiskQuota, control.NoticeProfilesStill, control.NoticeSetAside}, k) { // these concern no workspace
 			all = append(all, string(k))
 		}
 	}

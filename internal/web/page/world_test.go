@@ -44,7 +44,8 @@ type world struct {
 	}
 
 	profiles keptPeople
-	lag      client.ProfileLag  // of profiles
+	lag      client.ProfileLag // of profiles
+	machine  client.Installation
 	erased   []control.PersonID // by pages
 	held     map[control.ConnectorID]web.Waiting
 	api      http.Handler
@@ -90,7 +91,7 @@ func newWorldFrom(t testing.TB, elsewhere web.OIDC, profiles keptPeople, onState
 	ids, err := web.NewIDs([]byte("0123456789abcdef0123456789abcdef"))
 	must(t, err)
 	plane := &control.Plane{Store: s, Catalogue: types}
-	w := &world{t: t, store: s, profiles: profiles}
+	w := &world{t: t, store: s, profiles: profiles, machine: client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}}
 	w.people = control.NewPeople(control.PeopleConfig{Store: s, BaseURL: func() string { return "https://mill.example" },
 		Now: func() time.Time { return time.Now().Add(w.later) },
 		Send: func(context.Context, control.Letter) error {
@@ -110,7 +111,7 @@ func newWorldFrom(t testing.TB, elsewhere web.OIDC, profiles keptPeople, onState
 			return string(l) + " " + string(n.Kind), "First <i>.\n\nSecond."
 		},
 		Machine: func(context.Context) (client.Installation, error) {
-			return client.Installation{Version: "test", LogBytes: 1 << 20, LogLimit: 1 << 30}, nil
+			return w.machine, nil
 		}})
 	must(t, err)
 	w.plane, w.api = plane, api
