@@ -72,36 +72,42 @@ func (p *Profiles) Total(ctx context.Context, workspace uint32, count control.Co
 	return n, p.s.fail(err, "add up statistics")
 }
 
-// Firsts gives how many people first opened, and first clicked, something of a campaign, a Canvas or a step on each day
-// from from until just before until: stats of control.CountUniqueOpens and control.CountUniqueClicks, of the channel e-mail
-// or push where that was one by which they did so, and else of none. They are taken from what is kept of each person.
-func (p *Profiles) Firsts(ctx context.Context, workspace uint32, name int64, from, until int32) (out []control.Stat, err error) {
+// Firsts gives how many people first opened, and first clicked, something of campaigns, Canvases or steps on each day from
+// from until just before until: stats of control.CountUniqueOpens and control.CountUniqueClicks, of the channel e-mail or
+// push where that was one by which they did so, and else of none. They are taken from what is kept of each person.
+func (p *Profiles) Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) (out []control.Stat, err error) {
 	for _, x := range []struct {
 		column  string
 		count   control.Counter
 		e, push control.Flags
 	}{{"opened", control.CountUniqueOpens, control.OpenedEmail, control.OpenedPush}, {"clicked", control.CountUniqueClicks, control.ClickedEmail, 0}} {
-		const hour = 60 * 60 * 1000
-		some, err := list(p.s.reader(ctx), func(r scanner) (control.Stat, error) {
-			s := control.Stat{Name: name, Count: x.count}
-			var day int32
-			var flags control.Flags
-			err := r.Scan(&day, &s.Part, &flags, &s.N)
-			s.Hour = control.DayHour(day)
-			switch {
-			case flags&x.e != 0:
-				s.Channel = control.MessageChannel(control.MediumEmail)
-			case flags&x.push != 0:
-				s.Channel = control.MessageChannel(control.MediumPush)
+		err := inChunks(names, func(part []int64, marks string) error {
+			const hour = 60 * 60 * 1000
+			args := []any{uint32(x.e | x.push), int64(from) * hour, int64(until) * hour, workspace}
+			for _, n := range part {
+				args = append(args, n)
 			}
-			return s, err
-		}, "SELECT m."+x.column+" / 86400000 AS day, m.variation, m.flags & CAST(? AS BIGINT) AS did, COUNT(*) FROM people_messages m WHERE m.name = ? AND m."+x.column+" >= ? AND m."+x.column+` < ?
-			AND EXISTS (SELECT 1 FROM people_names n WHERE n.id = m.name AND n.workspace = ?) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
-			uint32(x.e|x.push), name, int64(from)*hour, int64(until)*hour, workspace)
+			some, err := list(p.s.reader(ctx), func(r scanner) (control.Stat, error) {
+				s := control.Stat{Count: x.count}
+				var day int32
+				var flags control.Flags
+				err := r.Scan(&s.Name, &day, &s.Part, &flags, &s.N)
+				s.Hour = control.DayHour(day)
+				switch {
+				case flags&x.e != 0:
+					s.Channel = control.MessageChannel(control.MediumEmail)
+				case flags&x.push != 0:
+					s.Channel = control.MessageChannel(control.MediumPush)
+				}
+				return s, err
+			}, "SELECT m.name, m."+x.column+" / 86400000 AS day, m.variation, m.flags & CAST(? AS BIGINT) AS did, COUNT(*) FROM people_messages m WHERE m."+x.column+" >= ? AND m."+x.column+` < ?
+				AND EXISTS (SELECT 1 FROM people_names n WHERE n.id = m.name AND n.workspace = ?) AND m.name IN (`+marks+") GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4", args...)
+			out = append(out, some...)
+			return err
+		})
 		if err != nil {
 			return nil, p.s.fail(err, "count who opened and clicked")
 		}
-		out = append(out, some...)
 	}
 	return out, nil
 }

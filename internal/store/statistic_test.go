@@ -29,6 +29,7 @@ func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
 			Messages: []control.PersonMessage{
 				{Name: 1, Person: 1, Variation: "v1", Flags: control.OpenedEmail | control.ClickedEmail, Opened: at, Clicked: at.Add(24 * time.Hour)},
 				{Name: 1, Person: 2, Variation: "v1", Flags: control.OpenedPush | control.ClickedOther, Opened: at, Clicked: at},
+				{Name: 2, Person: 2, Variation: "v1", Opened: at},
 			},
 		}
 		ok(t, p.Apply(ctx, b))
@@ -44,14 +45,14 @@ func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
 			ok(t, err)
 			equal(t, "total", n, want)
 		}
-		firsts, err := p.Firsts(ctx, 1, 1, 24, 48)
+		firsts, err := p.Firsts(ctx, 1, []int64{1, 2}, 24, 48)
 		ok(t, err)
 		equal(t, "firsts", firsts, []control.Stat{
 			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: mail, Part: "v1", N: 1},
 			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: "push", Part: "v1", N: 1},
 			{Name: 1, Hour: 24, Count: control.CountUniqueClicks, Part: "v1", N: 1},
 		})
-		firsts, err = p.Firsts(ctx, 2, 1, 0, 1000)
+		firsts, err = p.Firsts(ctx, 2, []int64{1}, 0, 1000)
 		ok(t, err)
 		equal(t, "firsts of another workspace's campaign", len(firsts), 0)
 

@@ -16,7 +16,7 @@ import (
 type Numbers interface {
 	Name(ctx context.Context, workspace uint32, kind control.NameKind, name string) (control.Name, error)
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
-	Firsts(ctx context.Context, workspace uint32, name int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
 }
 
 // program is one of the two things that send messages.
@@ -233,13 +233,11 @@ func (a *api) details(c *call, people Profiles, t told, first, last int32, out *
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		firsts, err := people.Firsts(c, c.workspace.Number, id, from, until)
-		if err != nil {
-			return err
-		}
-		stats = append(stats, firsts...)
+	firsts, err := people.Firsts(c, c.workspace.Number, ids, from, until)
+	if err != nil {
+		return err
 	}
+	stats = append(stats, firsts...)
 	byDay := make([]tally, last-first+1)
 	byChannel, byVariation, byStep := map[string]*tally{}, map[string]*tally{}, map[int64]*tally{}
 	var totals tally

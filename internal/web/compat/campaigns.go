@@ -401,15 +401,11 @@ func (q *request) counted(days []int32, names ...int64) ([][]control.Stat, error
 	by := make([][]control.Stat, len(days))
 	from, until := control.DayHour(days[0]), control.DayHour(days[len(days)-1]+1)
 	stats, err := q.People.Stats(q, q.workspace, names, from, until)
-	for _, n := range names {
-		if err != nil {
-			return nil, err
-		}
-		var firsts []control.Stat
-		firsts, err = q.People.Firsts(q, q.workspace, n, from, until)
-		stats = append(stats, firsts...)
+	if err != nil {
+		return nil, err
 	}
-	for _, s := range placed(stats) {
+	firsts, err := q.People.Firsts(q, q.workspace, names, from, until)
+	for _, s := range placed(append(stats, firsts...)) {
 		by[s.Day()-days[0]] = append(by[s.Day()-days[0]], s)
 	}
 	return by, err

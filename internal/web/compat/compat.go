@@ -59,7 +59,7 @@ type People interface {
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 	Name(ctx context.Context, workspace uint32, kind control.NameKind, name string) (control.Name, error) // not_found
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
-	Firsts(ctx context.Context, workspace uint32, name int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
 	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
 
 	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)
