@@ -45,7 +45,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	types, err := event.NewCatalogue(nil)
 	must(t, err)
-	w := &world{t: t, people: storetest.OpenProfiles(t), types: types, reader: event.NewReader(types)}
+	w := &world{t: t, people: storetest.OpenProfiles(t).Following(), types: types, reader: event.NewReader(types)}
 	w.newLog(0)
 	return w
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ProfilesOf gives the tables of people that OpenPeople opened.
-func ProfilesOf(s *Store) *Profiles { return &Profiles{s} }
+func ProfilesOf(s *Store) *Profiles { return &Profiles{s: s} }
 
 // OpenPeople is OpenProfiles as tests that look at every call want it.
 func OpenPeople(ctx context.Context, cfg Config) (*Store, error) {

@@ -18,7 +18,10 @@ import (
 // On SQLite it is a file of its own beside the control plane's, so that catching up never holds up the saves of delivery;
 // on PostgreSQL it stands in the same database, with a lock of its own. All methods are safe for concurrent use; one
 // reader at a time applies batches.
-type Profiles struct{ s *Store }
+type Profiles struct {
+	s   *Store
+	own bool // see Following
+}
 
 // OpenProfiles opens the tables of people, makes them if there are none, and brings them up to date. Of cfg it needs
 // Path or URL. Errors: as Open.
@@ -27,7 +30,20 @@ func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Profiles{s}, nil
+	return &Profiles{s: s}, nil
+}
+
+// Following gives p to who applies batches. In SQLite it looks for people on the connection that writes, whose cache of pages
+// holds what it wrote last: other connections forget theirs with each commit. So it waits for who else writes, as nobody
+// should who only looks.
+func (p *Profiles) Following() *Profiles { return &Profiles{s: p.s, own: !p.s.d.far()} }
+
+// reader is Store.reader, for what batches need.
+func (p *Profiles) reader(ctx context.Context) conn {
+	if p.own {
+		return conn{p.s, context.WithoutCancel(ctx), p.s.write} // short: see Apply
+	}
+	return p.s.reader(ctx)
 }
 
 // Close lets go of the database. It is safe to call twice.
@@ -123,7 +139,7 @@ func (p *Profiles) people(ctx context.Context, scan func(scanner) (*control.Pers
 		for _, id := range part {
 			args = append(args, string(id))
 		}
-		some, err := list(p.s.reader(ctx), scan, query+marks+")", args...)
+		some, err := list(p.reader(ctx), scan, query+marks+")", args...)
 		out = append(out, some...)
 		return err
 	})
@@ -137,7 +153,7 @@ func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind contro
 		for _, v := range part {
 			args = append(args, []byte(v))
 		}
-		some, err := list(p.s.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
+		some, err := list(p.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
 			var value []byte
 			x.Workspace, x.Kind = workspace, kind
 			err = r.Scan(&value, &x.Person)
@@ -152,7 +168,7 @@ func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind contro
 
 // Names gives what a workspace's events have named, of one kind, by name.
 func (p *Profiles) Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error) {
-	out, err := list(p.s.reader(ctx), scanName, "SELECT "+nameColumns+" FROM people_names WHERE workspace = ? AND kind = ? ORDER BY name", workspace, uint8(kind))
+	out, err := list(p.reader(ctx), scanName, "SELECT "+nameColumns+" FROM people_names WHERE workspace = ? AND kind = ? ORDER BY name", workspace, uint8(kind))
 	return out, p.s.fail(err, "read names")
 }
 
