@@ -178,8 +178,9 @@ type conn struct {
 		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 	}
+	// bare lends a transaction's connection as the driver has it, see sql.Conn.Raw; nil where a server is far.
+	bare func(f func(on any) error) error
 }
 
 // inTx runs f in one writing transaction, beside which nobody else writes. It commits if f returns nil.
@@ -197,11 +198,21 @@ func (s *Store) inScope(ctx context.Context, op string, connector control.Connec
 // transact is inScope without a limit of time.
 func (s *Store) transact(ctx context.Context, op, scope string, f func(c conn) error) error {
 	// Each statement sees what was committed before it, also while the transaction waited for its turn.
-	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	c := conn{s: s, ctx: ctx}
+	begin := s.write.BeginTx // where a server is far, it takes another connection in place of one that broke
+	if !s.d.far() {
+		on, err := s.write.Conn(ctx)
+		if err != nil {
+			return s.fail(err, op)
+		}
+		defer on.Close() // gives it back
+		begin, c.bare = on.BeginTx, on.Raw
+	}
+	tx, err := begin(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return s.fail(err, op)
 	}
-	c := conn{s, ctx, tx}
+	c.on = tx
 	changes := s.part == plane // what is made from the log is nobody's change, whoever asks for it
 	if err = s.d.begin(ctx, tx, s.part.lock, scope); err == nil && changes {
 		err = c.stillMay()
@@ -233,7 +244,7 @@ func (s *Store) limit(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // reader gives a conn for single statements, each of which sees what was committed before it.
-func (s *Store) reader(ctx context.Context) conn { return conn{s, ctx, s.read} }
+func (s *Store) reader(ctx context.Context) conn { return conn{s: s, ctx: ctx, on: s.read} }
 
 // snapshot runs f on one state of the database, without writing.
 func (s *Store) snapshot(ctx context.Context, op string, f func(c conn) error) error {
@@ -244,7 +255,7 @@ func (s *Store) snapshot(ctx context.Context, op string, f func(c conn) error) e
 		return s.fail(err, op)
 	}
 	defer tx.Rollback() // nothing was written
-	return s.fail(f(conn{s, ctx, tx}), op)
+	return s.fail(f(conn{s: s, ctx: ctx, on: tx}), op)
 }
 
 // exec runs a statement and gives the number of rows that it changed.
