@@ -1,6 +1,8 @@
 package delivery_test
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,8 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
 )
 
 // cuts counts the ledger's files of the first lane by cut reason, and the events of the largest.
@@ -98,6 +102,45 @@ func TestMemoryCutsTheLargestFile(t *testing.T) {
 		}
 		p.stop()
 		w.check()
+	})
+}
+
+// The log has one large event, again and again, in the same memory: a file of it goes through delivery, and is nowhere whole.
+func TestAFileIsCutAt256MiBBeforeCompression(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.FlushEvents, c.FlushInterval = 100_000, time.Hour })
+		typ, _ := w.catalogue.Type("users.behaviors.CustomEvent")
+		large := fmt.Appendf(nil, `{"event_type":%q,"id":"large","user_id":"u","time":1790000000,"name":"n","properties":%q}`, typ.Name, strings.Repeat("x", 900_000))
+		var b eventlog.Batch
+		b.Reset(eventlog.Header{Workspace: 1, Kind: eventlog.Events})
+		out, schema, res := w.reader.Read(b.Begin(), large, event.Options{})
+		if len(res.Problems) > 0 {
+			t.Fatalf("made a bad event: %v", res.Problems)
+		}
+		b.Commit(out, uint32(schema.ID))
+		if _, err := w.log.Append(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		c := w.log.commits[len(w.log.commits)-1]
+		size := 0
+		for r := range c.Records() {
+			size = len(r.Value)
+		}
+		most := (256<<20 + size - 1) / size
+		for range most + 9 {
+			c.First = w.log.head
+			w.log.commits, w.log.head = append(w.log.commits, c), w.log.head+1
+		}
+		p := w.start()
+		must(t, w, 3*time.Hour)
+		p.stop()
+		got := map[string]int{}
+		for _, f := range w.store.files[lane1] {
+			got[f.Cut] += f.Events
+		}
+		if want := (map[string]int{"size": most, "age": 10}); !maps.Equal(got, want) {
+			t.Errorf("events by cut reason %v, want %v: a file ends with the event by which it has 256 MiB before compression", got, want)
+		}
 	})
 }
 

@@ -540,6 +540,62 @@ func TestWhatLandedBeforeADropIsFoundWithoutItsMetadata(t *testing.T) {
 	})
 }
 
+// A log is set back, and what landed before a drop holds events that came after the dropped ones then. Others have their
+// offsets now, but for some that a producer sent again: what the object holds counts up to the first of the others, which
+// would otherwise be passed over.
+func TestWhatCameAfterADropCountsUpToTheFirstThatTheObjectLacks(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.cfg.GracePeriod = 10 * time.Minute
+		w.configure(nil)
+		w.append(someTypes[0], 60)
+		old := w.log.copy()
+		lands, begun := false, time.Now()
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op != buckettest.OpPut {
+				return buckettest.Fault{}
+			}
+			lands = lands || c.At.Sub(begun) > 9*time.Minute
+			return buckettest.Fault{Problem: bucket.AccessDenied, After: lands}
+		})
+		p := w.start()
+		time.Sleep(9 * time.Minute)
+		w.append(someTypes[0], 30)
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Second)
+		}
+		p.kill()
+		if objects := w.objects(); len(objects) != 1 || len(objects[0].ids) != 90 {
+			t.Fatalf("in the bucket %v, want an object of 90", objects)
+		}
+		var again []string
+		for _, a := range w.appended[80:] {
+			again = append(again, a.id)
+		}
+		w.replaceLog(old)
+		w.buckets["b1"].Script(nil)
+		w.append(someTypes[0], 20)
+		others := w.appended[90:]
+		w.appendIDs(someTypes[0], again, 0)
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		had := map[string]int{}
+		for _, o := range w.objects() {
+			for _, id := range o.ids {
+				had[id]++
+			}
+		}
+		for _, a := range others {
+			if had[a.id] != 1 {
+				t.Fatalf("promise 2 (exactly once) is broken: event %s, accepted after the log was set back, is in the bucket %d times", a.id, had[a.id])
+			}
+		}
+		if n := w.dropped()[control.DropGrace]; n > 0 {
+			t.Errorf("promise 4 (nothing is lost in silence) is broken: %d events are dropped by the ledger that are in the bucket", n)
+		}
+	})
+}
+
 // A file that is yet to be written keeps the cursor low, and one of another type reaches across it. That one's entry in the
 // position outlives the hour, however long it takes: without it, and with the file taken away by the customer, a restart
 // would write the second half of it again.
