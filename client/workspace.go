@@ -5,11 +5,13 @@ import "time"
 // Workspace is a tenant.
 type Workspace struct {
 	Versioned
-	ID            string    `json:"id"`
-	Name          string    `json:"name"`
-	UnknownFields string    `json:"unknown_fields" enum:"reject,ignore" doc:"What becomes of fields of events that their type does not have."`
-	Language      string    `json:"language" enum:"en,pt-BR,es" doc:"Of what its contacts are sent."`
-	CreatedAt     time.Time `json:"created_at"`
+	ID            string `json:"id"`
+	Name          string `json:"name"`
+	UnknownFields string `json:"unknown_fields" enum:"reject,ignore" doc:"What becomes of fields of events that their type does not have."`
+	Language      string `json:"language" enum:"en,pt-BR,es" doc:"Of what its contacts are sent."`
+	// ControlGroup are the users who are in the global control group; empty: there is none.
+	ControlGroup []BucketRange `json:"control_group" doc:"Random buckets of the users who are in the global control group; empty: there is none."`
+	CreatedAt    time.Time     `json:"created_at"`
 }
 
 // WorkspaceCreate asks for a workspace.
@@ -21,9 +23,10 @@ type WorkspaceCreate struct {
 
 // WorkspaceEdit changes a workspace.
 type WorkspaceEdit struct {
-	Name          *string `json:"name,omitempty"`
-	UnknownFields *string `json:"unknown_fields,omitempty" enum:"reject,ignore"`
-	Language      *string `json:"language,omitempty" enum:"en,pt-BR,es"`
+	Name          *string        `json:"name,omitempty"`
+	UnknownFields *string        `json:"unknown_fields,omitempty" enum:"reject,ignore"`
+	Language      *string        `json:"language,omitempty" enum:"en,pt-BR,es"`
+	ControlGroup  *[]BucketRange `json:"control_group,omitempty" doc:"All ranges of random buckets; an empty list: there is none."`
 }
 
 // Installation is the machine, as its administrators see it.
@@ -202,4 +205,10 @@ type AppliedKey struct {
 	Workspace string `json:"workspace"`
 	Name      string `json:"name"`
 	Key       string `json:"key,omitempty" doc:"Shown once, to who asked for it alone, and never to a token that only reads."`
+}
+
+// BucketRange is a range of random buckets, which are 0 to 9999; both ends belong to it.
+type BucketRange struct {
+	First int `json:"first"`
+	Last  int `json:"last"`
 }

@@ -51,8 +51,8 @@ type EditDone struct {
 	Asked   *Edit    `json:"asked,omitempty"` // if it failed: what was asked for, without its secret
 }
 
-// ExportDone is what comes out of a JobExportTest and a JobExportSave.
-type ExportDone struct {
+// DataExportDone is what comes out of a JobExportTest and a JobExportSave.
+type DataExportDone struct {
 	Changes []string   `json:"changes,omitempty"` // in words; of a save
 	Asked   ExportEdit `json:"asked"`             // what was tested or to be saved, without its secret
 }
@@ -301,7 +301,7 @@ func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
 }
 
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone,
-// ExportDone or ApplyDone, or nil; of all but an ApplyDone also with an error. It is safe to do a job again, however far it came before, but not beside itself.
+// DataExportDone or ApplyDone, or nil; of all but an ApplyDone also with an error. It is safe to do a job again, however far it came before, but not beside itself.
 //
 // A check takes minutes, and its length is in the hands of whose bucket it is: whoever loses the right meanwhile changes
 // nothing by the job.
@@ -337,7 +337,7 @@ func (p *Plane) Do(ctx context.Context, j Job) (any, error) {
 		in.Edit.SecretAccessKey = concealed(in.Secret)
 		if j.Kind == JobExportTest {
 			_, err := p.TestDataExport(ctx, j.Workspace, in.Edit)
-			return ExportDone{Asked: in.Edit}, err
+			return DataExportDone{Asked: in.Edit}, err
 		}
 		return p.doSaveExport(ctx, j, in)
 	case JobApply:
@@ -386,7 +386,7 @@ func (p *Plane) doEdit(ctx context.Context, j Job, in editParams) (any, error) {
 }
 
 func (p *Plane) doSaveExport(ctx context.Context, j Job, in exportParams) (any, error) {
-	done := ExportDone{Asked: in.Edit}
+	done := DataExportDone{Asked: in.Edit}
 	err := p.based(in.Rev, func() error {
 		pl, err := p.planExportAt(ctx, j.Workspace, in.Edit, in.Rev)
 		if err == nil {

@@ -10,6 +10,29 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
+// CheckRow is a credential check that was made.
+type CheckRow struct {
+	ID        int64 // 0: new
+	Workspace uint32
+	Connector ConnectorID // empty: the data export integration
+	Trigger   CheckTrigger
+	OK        bool
+	Report    []byte // bucket.Report as JSON
+	At        time.Time
+}
+
+// CheckTrigger is what a check was made for.
+type CheckTrigger string
+
+// The triggers.
+const (
+	CheckLaunch   CheckTrigger = "launch"
+	CheckSave     CheckTrigger = "save"
+	CheckSchedule CheckTrigger = "schedule"
+	CheckDemand   CheckTrigger = "demand" // of what is stored
+	CheckTest     CheckTrigger = "test"   // of what is not stored yet, and may never be
+)
+
 // CheckDue is a connector, or the data export of a workspace if it names none, whose scheduled check is due.
 type CheckDue struct {
 	Workspace uint32

@@ -2,10 +2,35 @@ package control
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
+)
+
+// DataExport is a workspace's link to a bucket of its own for what is exported on demand: Technology partners →
+// Amazon S3. There is at most one in a workspace.
+type DataExport struct {
+	Workspace   uint32
+	Bucket      string
+	Region      string
+	Endpoint    string
+	PathStyle   bool
+	AccessKeyID string // of the key method
+	RoleARN     string // of the role method
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Rev         int64 // counts the changes, from 1, see Connector.Rev; 0: there is none yet
+}
+
+// Integration is what credentials are for; each has an external id of its own in a workspace.
+type Integration string
+
+// The integrations.
+const (
+	IntegrationCurrents Integration = "currents"
+	IntegrationExports  Integration = "exports"
 )
 
 // ExportEdit is what somebody wants of a workspace's data export. Fields that are nil stay as they are.

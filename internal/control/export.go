@@ -1,50 +1,255 @@
 package control
 
-import "time"
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
-// DataExport is a workspace's link to a bucket of its own for what is exported on demand: Technology partners →
-// Amazon S3. There is at most one in a workspace.
-type DataExport struct {
-	Workspace   uint32
-	Bucket      string
-	Region      string
-	Endpoint    string
-	PathStyle   bool
-	AccessKeyID string // of the key method
-	RoleARN     string // of the role method
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	Rev         int64 // counts the changes, from 1, see Connector.Rev; 0: there is none yet
-}
-
-// Integration is what credentials are for; each has an external id of its own in a workspace.
-type Integration string
-
-// The integrations.
-const (
-	IntegrationCurrents Integration = "currents"
-	IntegrationExports  Integration = "exports"
+	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/fault"
 )
 
-// CheckRow is a credential check that was made.
-type CheckRow struct {
-	ID        int64 // 0: new
+// ExportID names an export: a UUID.
+type ExportID string
+
+// NewExportID makes an identity for what is asked for at t.
+func NewExportID(t time.Time) ExportID { return ExportID(event.AppendUUID(nil, t)) }
+
+// Export is a one-off extraction that somebody asked for, done by the process that owns the log.
+//
+// What it holds is decided when it is asked for: the filter as it was then, moments counted from CreatedAt, and the bucket.
+// What was asked for and what came of it stays as a row; its files do not, see ExpiresAt.
+type Export struct {
+	Number    int64 // of its row: later ones have higher numbers; 0: new
+	ID        ExportID
 	Workspace uint32
-	Connector ConnectorID // empty: the data export integration
-	Trigger   CheckTrigger
-	OK        bool
-	Report    []byte // bucket.Report as JSON
-	At        time.Time
+	Kind      ExportKind
+	Source    ExportSource
+	Actor     Actor  // who asked, with their rights of then; what they may do is looked at again, see Plane.MayExport
+	Key       KeyID  // the API key with which a program asked; empty: a member, or a schedule of theirs
+	Subject   string // id of the segment, campaign, Canvas or report; empty: the workspace
+	Title     string // what that was called then
+	Spec      ExportSpec
+	Place     ExportPlace // where its files go
+	State     ExportState
+	ExportProgress
+	File      string        // of the installation's own store, which can be downloaded once it is done; empty: none
+	Failure   *fault.Error  // as Job.Failure
+	CreatedAt time.Time     // when it was asked for
+	StartedAt time.Time     // zero: it waits
+	DoneAt    time.Time     // when it was done, failed or was cancelled; zero: not yet
+	ExpiresAt time.Time     // until when File can be downloaded; zero: not known yet
+	Call      ExportCalling // of Spec.Callback
 }
 
-// CheckTrigger is what a check was made for.
-type CheckTrigger string
+// ExportProgress is how far an export is: all that is needed to go on after a crash.
+type ExportProgress struct {
+	People int64 // written in the parts that are finished; of a report its lines
+	Total  int64 // estimated when it began; 0: not known
+	Parts  int
+	Bytes  int64 // packed, of the parts
+	After  int64 // row of the last person of the last finished part
+}
 
-// The triggers.
+// ExportPlace is the bucket that an export's files go to. The zero value: the installation's own store alone.
+type ExportPlace struct {
+	Bucket   string
+	Endpoint string // as DataExport
+}
+
+// Linked reports whether files go to a bucket of the workspace's.
+func (p ExportPlace) Linked() bool { return p.Bucket != "" }
+
+// ExportCalling is how far the call is by which a program is told that its export is done.
+type ExportCalling struct {
+	Next  time.Time // when it is tried; zero: no more
+	Tries int
+}
+
+// ExportPart is a part that is finished: people of the rows above After, up to Last.
+type ExportPart struct {
+	Number int // from 1
+	After  int64
+	Last   int64
+	People int64
+	Bytes  int64  // packed
+	Plain  int64  // unpacked
+	Name   string // of its file
+	Sum    uint32 // CRC-32 of the unpacked bytes of this part and all before it, as an archive of all needs it
+	Hash   []byte // SHA-256 of the file
+}
+
+// ExportKind is what an export gives.
+type ExportKind string
+
+// The kinds.
 const (
-	CheckLaunch   CheckTrigger = "launch"
-	CheckSave     CheckTrigger = "save"
-	CheckSchedule CheckTrigger = "schedule"
-	CheckDemand   CheckTrigger = "demand" // of what is stored
-	CheckTest     CheckTrigger = "test"   // of what is not stored yet, and may never be
+	ExportSegmentUsers  ExportKind = "segment_users" // JSON lines
+	ExportControlGroup  ExportKind = "control_group" // JSON lines of the global control group
+	ExportUsersCSV      ExportKind = "users_csv"     // of a segment
+	ExportEmailsCSV     ExportKind = "emails_csv"    // of a segment
+	ExportCampaignUsers ExportKind = "campaign_users_csv"
+	ExportCanvasUsers   ExportKind = "canvas_users_csv"
+	ExportPerformance   ExportKind = "campaign_performance"
+	ExportCustomEvents  ExportKind = "custom_events"
+	ExportRevenue       ExportKind = "revenue"
+	ExportEngagement    ExportKind = "engagement"
 )
+
+// exportKinds says of each kind what it is about.
+var exportKinds = []struct {
+	kind   ExportKind
+	people bool // its files name people
+	lines  bool // JSON lines, in parts that each are a file
+	of     NameKind
+}{
+	{kind: ExportSegmentUsers, people: true, lines: true},
+	{kind: ExportControlGroup, people: true, lines: true},
+	{kind: ExportUsersCSV, people: true},
+	{kind: ExportEmailsCSV, people: true},
+	{kind: ExportCampaignUsers, people: true, of: NameCampaign},
+	{kind: ExportCanvasUsers, people: true, of: NameCanvas},
+	{kind: ExportPerformance, of: NameCampaign},
+	{kind: ExportCustomEvents},
+	{kind: ExportRevenue},
+	{kind: ExportEngagement},
+}
+
+// ExportKinds are all kinds, in the order in which they are shown.
+func ExportKinds() (all []ExportKind) {
+	for _, k := range exportKinds {
+		all = append(all, k.kind)
+	}
+	return all
+}
+
+// OfPeople reports whether files of this kind name people.
+func (k ExportKind) OfPeople() bool {
+	for _, x := range exportKinds {
+		if x.kind == k {
+			return x.people
+		}
+	}
+	return false
+}
+
+// Lines reports whether files of this kind are JSON lines, in parts that are a file each.
+func (k ExportKind) Lines() bool {
+	for _, x := range exportKinds {
+		if x.kind == k {
+			return x.lines
+		}
+	}
+	return false
+}
+
+// OfSegment reports whether Subject is a segment.
+func (k ExportKind) OfSegment() bool {
+	return k == ExportSegmentUsers || k == ExportUsersCSV || k == ExportEmailsCSV
+}
+
+// Life is how long the files of an export can be downloaded. Source: Braze, "S3 file bucket export" (4 hours) and
+// "Engagement reports" (1 hour).
+func (k ExportKind) Life() time.Duration {
+	if k == ExportEngagement {
+		return time.Hour
+	}
+	return 4 * time.Hour
+}
+
+// ExportSource is by what an export was asked for.
+type ExportSource string
+
+// The sources.
+const (
+	ExportByAPI       ExportSource = "api" // the vendor's calls
+	ExportByDashboard ExportSource = "dashboard"
+	ExportBySchedule  ExportSource = "schedule"
+)
+
+// ExportState is how far an export is.
+type ExportState string
+
+// The states. The last three are ends.
+const (
+	ExportWaiting   ExportState = "waiting"
+	ExportRunning   ExportState = "running"
+	ExportDone      ExportState = "done"
+	ExportFailed    ExportState = "failed"
+	ExportCancelled ExportState = "cancelled"
+)
+
+// Open reports whether it waits or runs.
+func (s ExportState) Open() bool { return s == ExportWaiting || s == ExportRunning }
+
+// ExportSpec is what somebody wants of an export, as far as its kind knows it. It is stored as JSON.
+type ExportSpec struct {
+	Filter     Filter   `json:"filter,omitzero"`      // the people, of kinds that are of people
+	Fields     []string `json:"fields,omitempty"`     // of JSON lines: names of the user export object
+	Attributes []string `json:"attributes,omitempty"` // chosen custom attributes
+	Events     []string `json:"events,omitempty"`     // chosen custom events
+	Packing    string   `json:"packing,omitempty"`    // zip, gzip or none; empty: zip
+	Delimiter  string   `json:"delimiter,omitempty"`  // of CSV: one of ExportDelimiters; empty: a comma
+	BOM        bool     `json:"bom,omitempty"`        // of CSV: a byte order mark
+	Callback   string   `json:"callback,omitempty"`   // the address that is called when it is done
+	Language   string   `json:"language,omitempty"`   // of mails about it: one of Languages
+	Recipients []string `json:"recipients,omitempty"` // e-mail addresses of members who are told when it is done; none: who asked
+}
+
+// The most that a spec names. Source of the attributes: Braze, "Export user profiles by segment".
+const (
+	MaxExportAttributes = 500
+	maxExportRecipients = 50
+)
+
+// ExportDelimiters are what may stand between the cells of a line.
+func ExportDelimiters() []string { return []string{",", ";", ":", "|"} }
+
+// ExportPackings are how files may be packed, in the order in which they are offered.
+func ExportPackings() []string { return []string{"zip", "gzip", "none"} }
+
+// Prefix tells exports apart in a bucket: the vendor's object_prefix, the id and when it was asked for.
+func (e Export) Prefix() string {
+	return string(e.ID) + "-" + strconv.FormatInt(e.CreatedAt.Unix(), 10)
+}
+
+// Folder is where the files of an export stand in a linked bucket: no two exports' files have the same name there. Its
+// first part is one of bucket.ExportFolders.
+// Source: Braze, "Amazon S3" and "Export user profiles by segment"; FORMAT.md.
+func (e Export) Folder() string {
+	day := e.CreatedAt.UTC().Format(time.DateOnly)
+	about := folderName(cmp.Or(e.Subject, string(e.Kind)))
+	switch {
+	case e.Kind == ExportEngagement:
+		return fmt.Sprintf("engagement-report-export/%s/%s/", about, day)
+	case e.Kind.Lines():
+		return fmt.Sprintf("segment-export/%s/%s/%s/", about, day, e.Prefix())
+	}
+	return fmt.Sprintf("segment-export/%s/%s/", about, day)
+}
+
+// folderName gives an id as the name of a folder. Ids of campaigns come from events and may be any text: what could leave
+// its folder, or mean something there, is a hash of itself.
+func folderName(id string) string {
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' || r == '_'
+	}
+	if len(id) <= 128 && strings.IndexFunc(id, func(r rune) bool { return !plain(r) }) < 0 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16])
+}
+
+// ExportFilter chooses exports of a workspace. Fields that are empty choose all.
+type ExportFilter struct {
+	Kinds   []ExportKind
+	States  []ExportState
+	Source  ExportSource
+	Subject string
+	Member  MemberID // who asked
+}

@@ -61,6 +61,11 @@ type Store interface {
 	SaveDataExport(ctx context.Context, d DataExport, k Credentials) error
 	DeleteDataExport(ctx context.Context, workspace uint32) error
 
+	Export(ctx context.Context, workspace uint32, id ExportID) (Export, error)
+	Exports(ctx context.Context, workspace uint32, f ExportFilter, before int64, limit int) ([]Export, error)
+	AddExport(ctx context.Context, e Export) (number int64, err error)
+	EndExport(ctx context.Context, e Export, notices ...Notice) error
+
 	Member(ctx context.Context, id MemberID) (Member, error)
 	SeatsOf(ctx context.Context, id MemberID) ([]Membership, error)
 
@@ -87,10 +92,12 @@ type Plane struct {
 	Check func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error)
 	// MayConnect gives an error for an address that will never be connected to, whoever names it; nil: any may be.
 	MayConnect func(netip.Addr) error
-	Catalogue  *event.Catalogue
-	Cluster    string           // frozen into a connector when it is launched
-	Zone       string           // likewise
-	Now        func() time.Time // nil: time.Now
+	// CheckExport gives what is wrong with an export's kind and names of fields; nil: nothing is looked at.
+	CheckExport func(Export) error
+	Catalogue   *event.Catalogue
+	Cluster     string           // frozen into a connector when it is launched
+	Zone        string           // likewise
+	Now         func() time.Time // nil: time.Now
 }
 
 // now is as exact as times are kept, so that what is made is read later as it was answered.
@@ -153,6 +160,11 @@ func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceE
 	next := had
 	next.Name, next.UnknownFields = *orElse(e.Name, had.Name), *orElse(e.UnknownFields, had.UnknownFields)
 	next.Language = cmp.Or(*orElse(e.Language, had.Language), DefaultLanguage)
+	if e.ControlGroup != nil {
+		if next.ControlGroup, err = BucketsOf("control_group", *e.ControlGroup); err != nil {
+			return had, err
+		}
+	}
 	if err := invalid("", next.Validate()); err != nil || next == had {
 		return had, err
 	}

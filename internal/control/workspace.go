@@ -16,7 +16,8 @@ type Workspace struct {
 	Number        uint32
 	Name          string // unique in the installation
 	UnknownFields UnknownFields
-	Language      string // in which its people are sent mails: one of Languages; empty: DefaultLanguage
+	Language      string  // in which its people are sent mails: one of Languages; empty: DefaultLanguage
+	ControlGroup  Buckets // whom the global control group holds; empty: there is none
 	CreatedAt     time.Time
 	Rev           int64 // counts the changes, see Connector.Rev
 }
@@ -26,6 +27,7 @@ type WorkspaceEdit struct {
 	Name          *string
 	UnknownFields *UnknownFields
 	Language      *string
+	ControlGroup  *[]BucketRange
 	Rev           *int64 // of the workspace that it was thought through on; nil: whatever it is now
 }
 

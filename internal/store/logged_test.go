@@ -80,6 +80,13 @@ func (s planeStore) UpdateSegment(ctx context.Context, x control.Segment) error 
 func (s planeStore) DeleteSegment(ctx context.Context, w uint32, id control.SegmentID) error {
 	return s.saw(ctx, "DeleteSegment", s.Store.DeleteSegment(ctx, w, id))
 }
+func (s planeStore) AddExport(ctx context.Context, e control.Export) (int64, error) {
+	n, err := s.Store.AddExport(ctx, e)
+	return n, s.saw(ctx, "AddExport", err)
+}
+func (s planeStore) EndExport(ctx context.Context, e control.Export, n ...control.Notice) error {
+	return s.saw(ctx, "EndExport", s.Store.EndExport(ctx, e, n...))
+}
 func (s planeStore) SaveCampaignLabel(ctx context.Context, l control.CampaignLabel) error {
 	return s.saw(ctx, "SaveCampaignLabel", s.Store.SaveCampaignLabel(ctx, l))
 }
@@ -203,6 +210,18 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		_, err = b.UpdateSegment(ctx, ws.Number, seg.ID, control.SegmentEdit{Tags: &[]string{"eu"}})
 		ok(t, err)
 	}
+	taken, err := b.AskExport(ctx, control.Export{Workspace: ws.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: k.ID, Subject: string(seg.ID)})
+	ok(t, err)
+	for range 2 { // the second changes nothing
+		_, err = b.CancelExport(ctx, ws.Number, taken.ID)
+		ok(t, err)
+	}
+	taken, err = b.AskExport(ctx, control.Export{Workspace: ws.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: k.ID, Subject: string(seg.ID)})
+	ok(t, err)
+	taken.File = "users.zip"
+	ok(t, b.store.EndExport(ctx, taken.Ended(b.now, nil)))
+	_, err = b.DownloadExport(ctx, ws.Number, taken.ID, true)
+	ok(t, err)
 	ok(t, b.DeleteSegment(ctx, ws.Number, seg.ID))
 	for kind, id := range map[control.NameKind]string{control.NameCampaign: "c1", control.NameCanvas: "j1"} {
 		for range 2 { // the second changes nothing
@@ -261,13 +280,14 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	}
 	const redacted = `"[redacted]"`
 	for _, want := range []string{
-		`workspace.create acme:  → {"administrator":"ana@acme.example","language":"en","name":"acme","unknown_fields":"reject"}`,
+		`workspace.create acme:  → {"administrator":"ana@acme.example","control_group":"","language":"en","name":"acme","unknown_fields":"reject"}`,
 		`workspace.update acme: {"language":"en"} → {"language":"es"}`,
 		`api_key.create backend:  → {"expires_at":"2026-11-22T11:30:00Z","name":"backend","networks":["192.0.2.0/24"],"scopes":["events.write"]}`,
 		`api_key.revoke backend: {"expires_at":"2026-11-22T11:30:00Z",`,
 		`draft.save warehouse:  → {`, `draft.save lake: {`, `draft.delete lake: {`,
 		`segment.create Germans:  → {"analytics":false,"description":"","filter":"{\"attribute\":{\"name\":\"country\",\"one_of\":[\"DE\"]}}","name":"Germans","tags":[]}`,
 		`segment.update Germans: {"tags":[]} → {"tags":["eu"]}`, `segment.delete Germans: {`,
+		`export.cancel Germans: {"state":"waiting"} → {"state":"cancelled"}`, `export.download Germans:  → {"file":"users.zip"}`,
 		`campaign.update Welcome: {"archived":false} → {"archived":true}`, `canvas.update Welcome: {"archived":false} → {"archived":true}`,
 		`connector.launch warehouse:  → {"codec":"deflate","contact_email":"data@acme.example","deleted":false,"destination.access_key_id":"AKIAIOSFODNN7EXAMPLE"`,
 		`connector.edit warehouse: {"codec":"deflate","destination.secret_access_key":` + redacted + `} → {"codec":"snappy","destination.secret_access_key":` + redacted + `}`,

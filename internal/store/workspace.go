@@ -12,11 +12,11 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const workspaceColumns = "number, name, unknown_fields, language, created_at, rev"
+const workspaceColumns = "number, name, unknown_fields, language, control_group, created_at, rev"
 
 func scanWorkspace(r scanner) (w control.Workspace, err error) {
 	var created int64
-	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &created, &w.Rev)
+	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &w.ControlGroup, &created, &w.Rev)
 	w.CreatedAt = fromMillis(created)
 	return w, err
 }
@@ -85,8 +85,8 @@ func (c conn) insertWorkspace(w control.Workspace) error {
 	if err := c.workspaceNameFree(w); err != nil {
 		return err
 	}
-	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, 0)",
-		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), millis(w.CreatedAt))
+	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, 0)",
+		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), string(w.ControlGroup), millis(w.CreatedAt))
 	return err
 }
 
@@ -123,8 +123,8 @@ func (s *Store) UpdateWorkspace(ctx context.Context, w control.Workspace) error 
 				return err
 			}
 		}
-		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, rev = rev + 1 WHERE number = ?",
-			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), w.Number)
+		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, control_group = ?, rev = rev + 1 WHERE number = ?",
+			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), string(w.ControlGroup), w.Number)
 		return err
 	})
 }

@@ -239,7 +239,7 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 		}
 	}
 	if len(j.Result) > 0 && (j.Kind == control.JobExportTest || j.Kind == control.JobExportSave) {
-		var done control.ExportDone
+		var done control.DataExportDone
 		if err := json.Unmarshal(j.Result, &done); err != nil {
 			return out, fault.From(err, fault.Corrupt, "read the check")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // workspaceRoutes are about tenants and what was changed of them.
@@ -26,13 +27,19 @@ func (a *api) workspaceRoutes() []route {
 		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
 			summary: "Gives a workspace.", op: op(a.getWorkspace)},
 		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
-			summary: "Changes name, language or what becomes of unknown fields.", op: op(a.updateWorkspace),
+			summary: "Changes name, language, the global control group or what becomes of unknown fields.", op: op(a.updateWorkspace),
 			rules: look(func(c *call, in updateWorkspaceIn) error {
 				w := c.workspace
 				if in.Body.Name != nil {
 					w.Name = *in.Body.Name
 				}
-				return refused(w.Validate())
+				problems := w.Validate()
+				if r := readRanges(in.Body.ControlGroup); r != nil {
+					if _, err := control.BucketsOf("control_group", *r); err != nil {
+						problems = append(problems, fault.As(err).Fields...)
+					}
+				}
+				return refused(problems)
 			})},
 		{name: "listChanges", method: http.MethodGet, path: "/workspaces/{workspace}/changes", right: control.RightAdminister, group: group, status: http.StatusOK,
 			summary: "Lists who changed what in the workspace, newest first.", op: op(a.listChanges)},
@@ -40,7 +47,23 @@ func (a *api) workspaceRoutes() []route {
 }
 
 func showWorkspace(w control.Workspace) client.Workspace {
-	return client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, CreatedAt: w.CreatedAt}
+	out := client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, ControlGroup: []client.BucketRange{}, CreatedAt: w.CreatedAt}
+	for _, r := range w.ControlGroup.Ranges() {
+		out.ControlGroup = append(out.ControlGroup, client.BucketRange(r))
+	}
+	return out
+}
+
+// readRanges gives the ranges that are wanted; nil: they stay.
+func readRanges(in *[]client.BucketRange) *[]control.BucketRange {
+	if in == nil {
+		return nil
+	}
+	out := []control.BucketRange{}
+	for _, r := range *in {
+		out = append(out, control.BucketRange(r))
+	}
+	return &out
 }
 
 func (a *api) listWorkspaces(c *call, in paged) (out client.Page[client.Workspace], err error) {
@@ -85,7 +108,7 @@ func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, 
 		return client.Workspace{}, err
 	}
 	w, err := a.deps.Plane.UpdateWorkspace(c, c.workspace.Number, control.WorkspaceEdit{Name: in.Body.Name,
-		UnknownFields: (*control.UnknownFields)(in.Body.UnknownFields), Language: in.Body.Language, Rev: rev})
+		UnknownFields: (*control.UnknownFields)(in.Body.UnknownFields), Language: in.Body.Language, ControlGroup: readRanges(in.Body.ControlGroup), Rev: rev})
 	if err != nil {
 		return client.Workspace{}, err
 	}
@@ -95,7 +118,7 @@ func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, 
 
 type changesIn struct {
 	paged
-	Kind    string           `query:"kind" enum:",api_key,campaign,canvas,connector,data_export,draft,invitation,member,person,segment,session,token,webhook,workspace" doc:"Of things that were changed."`
+	Kind    string           `query:"kind" enum:",api_key,campaign,canvas,connector,data_export,draft,export,invitation,member,person,segment,session,token,webhook,workspace" doc:"Of things that were changed."`
 	Subject string           `query:"subject" doc:"Id of the thing, which may be gone."`
 	Member  control.MemberID `query:"member" doc:"Id of who changed it, who may be gone."`
 	From    time.Time        `query:"from" doc:"Changes of this moment and later."`

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -61,6 +62,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	together(run)
 	rights(run)
 	identities(run)
+	exports(run)
 }
 
 type runner func(name string, f func(t *testing.T, e *env))
@@ -223,4 +225,18 @@ func equal[T any](t *testing.T, what string, got, wanted T) {
 	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", wanted); g != w {
 		t.Fatalf("%s:\n got %s\nwant %s", what, g, w)
 	}
+}
+
+// spoil changes what is stored behind the store's back.
+func (e *env) spoil(statement string) {
+	e.t.Helper()
+	driver, at := "sqlite", (&url.URL{Scheme: "file", Path: e.cfg.Path}).String()
+	if !e.cfg.URL.Empty() {
+		driver, at = "pgx", e.cfg.URL.Reveal()
+	}
+	db, err := sql.Open(driver, at)
+	ok(e.t, err)
+	defer db.Close()
+	_, err = db.Exec(statement)
+	ok(e.t, err)
 }

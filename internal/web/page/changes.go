@@ -19,6 +19,7 @@ var deeds = map[string]string{
 	"connector.replay": "page.deed_connector_replay", "connector.test_events": "page.deed_connector_test",
 	"person.search": "page.deed_person_search", "person.look": "page.deed_person_look", "person.erase": "page.deed_person_erase",
 	"data_export.save": "page.deed_export_save", "data_export.unlink": "page.deed_export_unlink",
+	"export.create": "page.deed_taken_create", "export.cancel": "page.deed_taken_cancel", "export.download": "page.deed_taken_download",
 	"draft.save": "page.deed_draft_save", "draft.delete": "page.deed_draft_delete",
 	"invitation.create": "page.deed_invitation_create", "invitation.revoke": "page.deed_invitation_revoke",
 	"member.create": "page.deed_member_create", "member.delete": "page.deed_member_delete", "member.edit": "page.deed_member_edit", "member.join": "page.deed_member_join", "member.link": "page.deed_member_link",
@@ -33,7 +34,7 @@ type kindOfThing struct{ name, key string }
 
 // kindsOfThings are those of a workspace.
 var kindsOfThings = []kindOfThing{
-	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"member", "page.kind_of_member"},
+	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"export", "page.kind_of_taken"}, {"member", "page.kind_of_member"},
 	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"}, {"workspace", "page.kind_of_workspace"},
 }
 

@@ -23,6 +23,8 @@ var fieldWords = map[string]string{
 	"export_user_data": "page.export_user_data", "installation_administrator": "page.word_installation", "password": "page.password",
 	"two_factor": "page.two_factor", "workspace": "page.kind_of_workspace", "sessions": "page.me_sessions", "tokens": "page.me_tokens", "issuer": "page.word_issuer", "subject": "page.word_subject",
 	"read_only": "page.me_token_read_only", "expires_at": "page.ends", "scopes": "page.scopes", "networks": "page.networks", "secret": "page.secret",
+	"export_kind": "page.word_export_kind", "source": "page.word_source", "state": "page.word_state", "fields": "page.word_fields", "custom_attributes": "page.word_custom_attributes",
+	"custom_events": "page.word_custom_events", "callback": "page.word_callback", "recipients": "page.word_recipients", "control_group": "page.word_control_group",
 	"unknown_fields": "page.unknown_fields", "url": "page.address", "kinds": "page.notices_sent",
 	"description": "page.segment_description", "tags": "page.segment_tags", "filter": "page.word_filter", "analytics": "page.segment_daily",
 	"archived": "page.word_archived", "by": "page.person_by", "file": "page.file",

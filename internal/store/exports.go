@@ -1,0 +1,287 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+const (
+	exportColumns = "number, id, workspace, kind, source, actor, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row, file, error, " +
+		"created_at, started_at, done_at, expires_at, call_at, calls"
+	exportQuery = "SELECT " + exportColumns + " FROM exports "
+	exportOpen  = "state IN ('waiting', 'running')"
+)
+
+func scanExport(r scanner) (e control.Export, err error) {
+	var actor, spec, failure string
+	var created int64
+	var started, done, expires, call sql.NullInt64
+	if err = r.Scan(&e.Number, &e.ID, &e.Workspace, &e.Kind, &e.Source, &actor, &e.Key, &e.Subject, &e.Title, &spec, &e.Place.Bucket, &e.Place.Endpoint, &e.State,
+		&e.People, &e.Total, &e.Parts, &e.Bytes, &e.After, &e.File, &failure, &created, &started, &done, &expires, &call, &e.Call.Tries); err != nil {
+		return e, err
+	}
+	e.CreatedAt, e.StartedAt, e.DoneAt = fromMillis(created), fromOptMillis(started), fromOptMillis(done)
+	e.ExpiresAt, e.Call.Next = fromOptMillis(expires), fromOptMillis(call)
+	d := json.NewDecoder(strings.NewReader(spec))
+	d.DisallowUnknownFields() // of a filter of which something is passed over, other people would be exported
+	if err = d.Decode(&e.Spec); err == nil {
+		err = json.Unmarshal([]byte(actor), &e.Actor)
+	}
+	if err == nil && failure != "" {
+		e.Failure, err = readFailure(failure)
+	}
+	if err != nil {
+		err = fault.New(fault.Corrupt, "", "what was asked for with export %s is not of this program", e.ID).WithCause(err).
+			WithHint("If a newer version of Millrace wrote it, start that version.")
+	}
+	return e, err
+}
+
+// Limits of exports that wait or run.
+const (
+	exportsOfOne    = 100 // of a workspace
+	segmentExports  = 100 // of segments by the vendor's calls, of the installation. Source: Braze, "Export user profiles by segment"
+	exportsPerLimit = time.Minute
+)
+
+// AddExport stores an export that waits, and gives its Number. Errors: rate_limited if 100 of the workspace wait or run;
+// of those that the vendor's call asks for, also if one of the same segment does, or 100 of the installation.
+func (s *Store) AddExport(ctx context.Context, e control.Export) (number int64, err error) {
+	const op = "add export"
+	actor, err := json.Marshal(e.Actor)
+	if err != nil {
+		return 0, s.fail(err, op)
+	}
+	spec, err := json.Marshal(e.Spec)
+	if err != nil {
+		return 0, s.fail(err, op)
+	}
+	err = s.inTx(ctx, op, func(c conn) error {
+		if err := c.roomForExport(e); err != nil {
+			return err
+		}
+		return c.one(`INSERT INTO exports (id, workspace, kind, source, actor, member, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row,
+				file, error, created_at, calls)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0, 0, 0, '', '', ?, 0) RETURNING number`,
+			[]any{string(e.ID), e.Workspace, string(e.Kind), string(e.Source), string(actor), string(e.Actor.Member), string(e.Key), e.Subject, e.Title, string(spec),
+				e.Place.Bucket, e.Place.Endpoint, millis(e.CreatedAt)}, &number)
+	})
+	return number, err
+}
+
+// roomForExport refuses an export where too many wait or run. Errors: rate_limited.
+func (c conn) roomForExport(e control.Export) error {
+	refuse := func(key, text string) error {
+		return (&fault.Error{Code: fault.RateLimited, Msg: fault.Message{Key: key, Text: text}, Params: fault.Params{"n": exportsOfOne},
+			Hint: fault.Message{Key: "control.exports_wait", Text: "Wait until one of them is done, or cancel one."}}).WithRetry(exportsPerLimit)
+	}
+	var mine, same, all int
+	if err := c.one("SELECT COALESCE(SUM(CASE WHEN workspace = ? THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN workspace = ? AND kind = ? AND source = ? AND subject = ? THEN 1 ELSE 0 END), 0), "+
+		"COALESCE(SUM(CASE WHEN kind = ? AND source = ? THEN 1 ELSE 0 END), 0) FROM exports WHERE "+exportOpen,
+		[]any{e.Workspace, e.Workspace, string(e.Kind), string(e.Source), e.Subject, string(control.ExportSegmentUsers), string(control.ExportByAPI)}, &mine, &same, &all); err != nil {
+		return err
+	}
+	called := e.Source == control.ExportByAPI && e.Kind.Lines()
+	switch {
+	case called && same > 0:
+		return refuse("control.export_running", "An export of this segment waits or runs already.")
+	case called && e.Kind == control.ExportSegmentUsers && all >= segmentExports:
+		return refuse("control.exports_installation", "{n} exports of segments wait or run already.")
+	case mine >= exportsOfOne:
+		return refuse("control.exports_workspace", "{n} exports of the workspace wait or run already.")
+	}
+	return nil
+}
+
+// Export gives one export. Errors: not_found, also if it belongs to another workspace.
+func (s *Store) Export(ctx context.Context, workspace uint32, id control.ExportID) (control.Export, error) {
+	all, err := list(s.reader(ctx), scanExport, exportQuery+"WHERE id = ? AND workspace = ?", string(id), workspace)
+	if err == nil && len(all) == 0 {
+		return control.Export{}, fault.New(fault.NotFound, "", "there is no export %s", id)
+	}
+	if err != nil {
+		return control.Export{}, s.fail(err, "find export")
+	}
+	return all[0], nil
+}
+
+// Exports gives up to limit exports of a workspace that f chooses and whose Number is less than before, the newest first;
+// before 0: from the newest on.
+func (s *Store) Exports(ctx context.Context, workspace uint32, f control.ExportFilter, before int64, limit int) ([]control.Export, error) {
+	where, args := "WHERE workspace = ?", []any{workspace}
+	and := func(text string, values ...any) {
+		where, args = where+" AND "+text, append(args, values...)
+	}
+	if before > 0 {
+		and("number < ?", before)
+	}
+	if len(f.Kinds) > 0 {
+		and("kind IN (" + strings.Repeat(", ?", len(f.Kinds))[2:] + ")")
+		for _, k := range f.Kinds {
+			args = append(args, string(k))
+		}
+	}
+	if len(f.States) > 0 {
+		and("state IN (" + strings.Repeat(", ?", len(f.States))[2:] + ")")
+		for _, k := range f.States {
+			args = append(args, string(k))
+		}
+	}
+	if f.Source != "" {
+		and("source = ?", string(f.Source))
+	}
+	if f.Subject != "" {
+		and("subject = ?", f.Subject)
+	}
+	if f.Member != "" {
+		and("member = ?", string(f.Member))
+	}
+	all, err := list(s.reader(ctx), scanExport, exportQuery+where+" ORDER BY number DESC LIMIT ?", append(args, limit)...)
+	return all, s.fail(err, "list exports")
+}
+
+// OpenExports gives the exports of all workspaces that wait or run, oldest first. It is for the process that does them: one
+// that runs and that it does not know of was running when its process ended.
+//
+// Errors: corrupt, naming the first that cannot be read, beside those that can; it has failed then, and is not met again.
+func (s *Store) OpenExports(ctx context.Context) (open []control.Export, err error) {
+	const op = "list open exports"
+	var broken []control.Export
+	var why error
+	open, err = list(s.reader(ctx), func(r scanner) (control.Export, error) {
+		e, err := scanExport(r)
+		if fault.Is(err, fault.Corrupt) {
+			broken, why, err = append(broken, e), err, nil
+			e.ID = ""
+		}
+		return e, err
+	}, exportQuery+"WHERE "+exportOpen+" ORDER BY number")
+	if err != nil {
+		return nil, s.fail(err, op)
+	}
+	kept := open[:0]
+	for _, e := range open {
+		if e.ID != "" {
+			kept = append(kept, e)
+		}
+	}
+	for _, e := range broken {
+		e.State, e.DoneAt = control.ExportFailed, s.now()
+		e.Failure = fault.New(fault.Corrupt, "", "What was asked for cannot be read any more.").WithHint("Ask for it again.")
+		if err := s.EndExport(ctx, e); err != nil {
+			return kept, err
+		}
+	}
+	return kept, s.fail(why, op)
+}
+
+// StartExport says that an export runs from at on, and how many people there may be; one that runs goes on from where it
+// is. Errors: stale if it has ended.
+func (s *Store) StartExport(ctx context.Context, e control.Export, total int64, at time.Time) error {
+	return s.inTx(ctx, "start export", func(c conn) error {
+		return met(c.exec("UPDATE exports SET state = 'running', total = ?, started_at = COALESCE(started_at, ?) WHERE number = ? AND workspace = ? AND "+exportOpen,
+			total, millis(at), e.Number, e.Workspace))
+	})
+}
+
+// AddExportPart writes a finished part and its export's progress, in one commit. Errors: stale if the export does not run
+// any more, or does not stand right before this part.
+func (s *Store) AddExportPart(ctx context.Context, e control.Export, p control.ExportPart) error {
+	return s.inTx(ctx, "add part of export", func(c conn) error {
+		if err := met(c.exec("UPDATE exports SET people = people + ?, parts = parts + 1, bytes = bytes + ?, after_row = ? WHERE number = ? AND workspace = ? AND state = 'running' AND parts = ? AND after_row = ?",
+			p.People, p.Bytes, p.Last, e.Number, e.Workspace, p.Number-1, p.After)); err != nil {
+			return err
+		}
+		_, err := c.exec("INSERT INTO export_parts (export, part, after_row, last_row, people, bytes, plain, name, sum, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			e.Number, p.Number, p.After, p.Last, p.People, p.Bytes, p.Plain, p.Name, int64(p.Sum), p.Hash)
+		return err
+	})
+}
+
+// ExportParts gives the finished parts of an export, in their order.
+func (s *Store) ExportParts(ctx context.Context, e control.Export) ([]control.ExportPart, error) {
+	parts, err := list(s.reader(ctx), func(r scanner) (p control.ExportPart, err error) {
+		var sum int64
+		err = r.Scan(&p.Number, &p.After, &p.Last, &p.People, &p.Bytes, &p.Plain, &p.Name, &sum, &p.Hash)
+		p.Sum, p.Hash = uint32(sum), bytes.Clone(p.Hash)
+		return p, err
+	}, "SELECT p.part, p.after_row, p.last_row, p.people, p.bytes, p.plain, p.name, p.sum, p.hash FROM export_parts p JOIN exports e ON e.number = p.export "+
+		"WHERE e.number = ? AND e.workspace = ? ORDER BY p.part", e.Number, e.Workspace)
+	return parts, s.fail(err, "list parts of export")
+}
+
+// EndExport writes what came of an export that waits or runs: State, Failure, File, DoneAt, ExpiresAt, Call, and of a report
+// People and Bytes. Its parts are forgotten. notices are written in the same commit. Errors: stale if it has ended already.
+func (s *Store) EndExport(ctx context.Context, e control.Export, notices ...control.Notice) error {
+	return s.inTx(ctx, "end export", func(c conn) error {
+		if err := met(c.exec("UPDATE exports SET state = ?, error = ?, file = ?, people = ?, bytes = ?, done_at = ?, expires_at = ?, call_at = ?, calls = ? WHERE number = ? AND workspace = ? AND "+exportOpen,
+			string(e.State), failureText(e.Failure), e.File, e.People, e.Bytes, millis(e.DoneAt), optMillis(e.ExpiresAt), optMillis(e.Call.Next), e.Call.Tries, e.Number, e.Workspace)); err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM export_parts WHERE export = ?", e.Number); err != nil {
+			return err
+		}
+		for _, n := range notices {
+			if err := c.addNotice(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// NoteExportCall writes how far the call of a program is. Errors: not_found.
+func (s *Store) NoteExportCall(ctx context.Context, e control.Export) error {
+	return s.inTx(ctx, "note call of export", func(c conn) error {
+		return must(c.exec("UPDATE exports SET call_at = ?, calls = ? WHERE number = ? AND workspace = ?", optMillis(e.Call.Next), e.Call.Tries, e.Number, e.Workspace))
+	})
+}
+
+// ExportCalls gives the exports of all workspaces of which a program has to be told, the longest due first.
+func (s *Store) ExportCalls(ctx context.Context) ([]control.Export, error) {
+	all, err := list(s.reader(ctx), scanExport, exportQuery+"WHERE call_at IS NOT NULL ORDER BY call_at, number LIMIT 1000")
+	return all, s.fail(err, "list calls of exports")
+}
+
+// KeptExports gives the exports of all workspaces whose files may lie in the installation's own store at now: of those that
+// wait or run, and of those that can be downloaded. If somebody was deleted from a workspace after an export of its people
+// was asked for, its files may not lie there.
+func (s *Store) KeptExports(ctx context.Context, now time.Time) (map[control.ExportID]bool, error) {
+	kept := map[control.ExportID]bool{}
+	_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+		var id control.ExportID
+		var kind control.ExportKind
+		var open bool
+		var created int64
+		var erased sql.NullInt64
+		err = r.Scan(&id, &kind, &open, &created, &erased)
+		if open || !kind.OfPeople() || !erased.Valid || erased.Int64 < created {
+			kept[id] = true
+		}
+		return none, err
+	}, "SELECT e.id, e.kind, CASE WHEN e."+exportOpen+" THEN 1 ELSE 0 END, e.created_at, w.erased_at FROM exports e JOIN workspaces w ON w.number = e.workspace "+
+		"WHERE e."+exportOpen+" OR e.state = 'done' AND e.expires_at > ?", millis(now))
+	return kept, s.fail(err, "list kept exports")
+}
+
+// NoteErasure says that somebody of a workspace was deleted on demand: see KeptExports.
+func (s *Store) NoteErasure(ctx context.Context, workspace uint32, at time.Time) error {
+	return s.inTx(ctx, "note a deletion", func(c conn) error {
+		return must(c.exec("UPDATE workspaces SET erased_at = ? WHERE number = ?", millis(at), workspace))
+	})
+}
+
+// met makes a change that met no row stale.
+func met(n int64, err error) error {
+	if err == nil && n == 0 {
+		err = errChanged()
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+)
+
+// exported is an export of w that waits.
+func (e *env) exported(w control.Workspace, change func(*control.Export)) control.Export {
+	e.t.Helper()
+	x := control.Export{ID: control.NewExportID(e.now), Workspace: w.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: "k1",
+		Actor: control.Actor{Member: "m1", Name: "ana@acme.example"}, Subject: "s-1", Title: "Germans", State: control.ExportWaiting, CreatedAt: e.now,
+		Spec: control.ExportSpec{Filter: control.Filter{Attribute: &control.Condition{Name: "country", OneOf: []string{"DE"}}}, Fields: []string{"email"}, BOM: true}}
+	if change != nil {
+		change(&x)
+	}
+	n, err := e.AddExport(e.t.Context(), x)
+	ok(e.t, err)
+	x.Number = n
+	return x
+}
+
+// same compares what JSON shows of values, since filters hold pointers.
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	g, err := json.Marshal(got)
+	ok(t, err)
+	w, err := json.Marshal(want)
+	ok(t, err)
+	equal(t, what, string(g), string(w))
+}
+
+func exports(run runner) {
+	run("an export is read as it was asked for, by its workspace alone", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w, other := e.workspace("acme"), e.workspace("other")
+		x := e.exported(w, func(x *control.Export) { x.Place = control.ExportPlace{Bucket: "b", Endpoint: "http://s3.example"} })
+		got, err := e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		same(t, "export", got, x)
+		_, err = e.Export(ctx, other.Number, x.ID)
+		want(t, err, fault.NotFound)
+		csv := e.exported(w, func(x *control.Export) {
+			x.Kind, x.Source, x.Subject, x.Actor.Member = control.ExportUsersCSV, control.ExportByDashboard, "s-2", "m2"
+		})
+		for name, f := range map[string]control.ExportFilter{
+			"kind": {Kinds: []control.ExportKind{control.ExportUsersCSV, control.ExportEmailsCSV}}, "state and source": {States: []control.ExportState{control.ExportWaiting}, Source: control.ExportByDashboard},
+			"subject": {Subject: "s-2"}, "member": {Member: "m2"},
+		} {
+			all, err := e.Exports(ctx, w.Number, f, 0, 10)
+			ok(t, err)
+			same(t, name, all, []control.Export{csv})
+		}
+		all, err := e.Exports(ctx, w.Number, control.ExportFilter{}, 0, 10)
+		ok(t, err)
+		same(t, "newest first", all, []control.Export{csv, x})
+		all, err = e.Exports(ctx, w.Number, control.ExportFilter{}, csv.Number, 10)
+		ok(t, err)
+		same(t, "those before", all, []control.Export{x})
+		all, err = e.Exports(ctx, other.Number, control.ExportFilter{}, 0, 10)
+		ok(t, err)
+		equal(t, "another's", len(all), 0)
+		all, err = e.OpenExports(ctx)
+		ok(t, err)
+		same(t, "open, oldest first", all, []control.Export{x, csv})
+	})
+
+	run("one export of a segment by the API is open, and a hundred of a workspace", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w, other := e.workspace("acme"), e.workspace("other")
+		x := e.exported(w, nil)
+		again := x
+		again.ID = control.NewExportID(e.now)
+		_, err := e.AddExport(ctx, again)
+		want(t, err, fault.RateLimited)
+		if f := fault.As(err); f.Msg.Key != "control.export_running" || f.RetryAfter == 0 {
+			t.Errorf("it is refused with %+v", f)
+		}
+		e.exported(w, func(x *control.Export) { x.Source = control.ExportByDashboard }) // a person is not held to the API's limit
+		e.exported(w, func(x *control.Export) { x.Subject = "s-2" })
+		e.exported(other, nil)
+		ok(t, e.EndExport(ctx, x.Ended(e.now, nil)))
+		e.exported(w, nil)
+		for i := range 97 {
+			e.exported(w, func(x *control.Export) {
+				x.Kind, x.Source, x.Subject = control.ExportUsersCSV, control.ExportByDashboard, fmt.Sprint(i)
+			})
+		}
+		again.Kind = control.ExportUsersCSV
+		_, err = e.AddExport(ctx, again)
+		want(t, err, fault.RateLimited)
+		for i := range 97 {
+			e.exported(other, func(x *control.Export) { x.Subject = fmt.Sprint("o-", i) })
+		}
+		again.Workspace, again.Kind = other.Number, control.ExportSegmentUsers
+		again.Subject = "s-9"
+		_, err = e.AddExport(ctx, again) // the 100th of the installation is there
+		want(t, err, fault.RateLimited)
+	})
+
+	run("a part and the progress of its export are one", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		x := e.exported(w, nil)
+		part := control.ExportPart{Number: 1, Last: 70, People: 5000, Bytes: 10, Plain: 99, Name: "a.json", Sum: 1<<32 - 1, Hash: []byte{1, 2}}
+		want(t, e.AddExportPart(ctx, x, part), fault.Stale) // it waits
+		ok(t, e.StartExport(ctx, x, 7000, e.now))
+		ok(t, e.AddExportPart(ctx, x, part))
+		want(t, e.AddExportPart(ctx, x, part), fault.Stale)
+		two := control.ExportPart{Number: 2, After: 71, Last: 90, People: 1, Name: "b.json", Hash: []byte{3}}
+		want(t, e.AddExportPart(ctx, x, two), fault.Stale) // somebody would be left out
+		two.After = 70
+		ok(t, e.AddExportPart(ctx, x, two))
+		e.now = e.now.Add(time.Hour)
+		ok(t, e.StartExport(ctx, x, 7001, e.now)) // by the next process
+		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt
+		x.ExportProgress = control.ExportProgress{People: 5001, Total: 7001, Parts: 2, Bytes: 10, After: 90}
+		got, err := e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		same(t, "export", got, x)
+		parts, err := e.ExportParts(ctx, x)
+		ok(t, err)
+		equal(t, "parts", parts, []control.ExportPart{part, two})
+
+		x = x.Ended(e.now, fault.New(fault.Unavailable, "", "the bucket is gone"))
+		ok(t, e.EndExport(ctx, x))
+		want(t, e.AddExportPart(ctx, x, control.ExportPart{Number: 3, After: 90, Last: 91}), fault.Stale)
+		want(t, e.StartExport(ctx, x, 1, e.now), fault.Stale)
+		want(t, e.EndExport(ctx, x), fault.Stale)
+		got, err = e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		same(t, "failed", got, x)
+		if parts, err = e.ExportParts(ctx, x); err != nil || len(parts) > 0 {
+			t.Errorf("its parts are %v, %v", parts, err)
+		}
+	})
+
+	run("files are kept while an export is open or can be downloaded, and nobody in them was deleted", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		open := e.exported(w, nil)
+		csv := func(x *control.Export) { x.Kind, x.Source = control.ExportUsersCSV, control.ExportByDashboard }
+		done, failed := e.exported(w, csv), e.exported(w, csv)
+		report := e.exported(w, func(x *control.Export) { x.Kind, x.Source = control.ExportRevenue, control.ExportByDashboard })
+		ok(t, e.EndExport(ctx, done.Ended(e.now, nil)))
+		ok(t, e.EndExport(ctx, report.Ended(e.now, nil)))
+		ok(t, e.EndExport(ctx, failed.Ended(e.now, fault.New(fault.Internal, "", "x"))))
+		kept := func(what string, at time.Time, all ...control.Export) {
+			t.Helper()
+			got, err := e.KeptExports(ctx, at)
+			ok(t, err)
+			m := map[control.ExportID]bool{}
+			for _, x := range all {
+				m[x.ID] = true
+			}
+			equal(t, what, got, m)
+		}
+		kept("at once", e.now, open, done, report)
+		kept("after four hours", e.now.Add(4*time.Hour), open)
+		ok(t, e.NoteErasure(ctx, w.Number, e.now))
+		kept("after a deletion", e.now, open, report)
+		want(t, e.NoteErasure(ctx, w.Number+1, e.now), fault.NotFound)
+	})
+
+	run("the call of a program is repeated until it is done", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		x := e.exported(w, func(x *control.Export) { x.Spec.Callback = "https://example.com/done" })
+		due := func() []control.Export {
+			t.Helper()
+			all, err := e.ExportCalls(ctx)
+			ok(t, err)
+			return all
+		}
+		equal(t, "before it is done", len(due()), 0)
+		x = x.Ended(e.now, nil)
+		ok(t, e.EndExport(ctx, x))
+		same(t, "done", due(), []control.Export{x})
+		x.Call = control.ExportCalling{Next: e.now.Add(time.Minute), Tries: 1}
+		ok(t, e.NoteExportCall(ctx, x))
+		same(t, "later", due(), []control.Export{x})
+		x.Call = control.ExportCalling{Tries: 2}
+		ok(t, e.NoteExportCall(ctx, x))
+		equal(t, "called", len(due()), 0)
+	})
+
+	run("an export that cannot be read fails, and holds up no other", func(t *testing.T, e *env) {
+		ctx := context.Background()
+		w := e.workspace("acme")
+		bad, good := e.exported(w, nil), e.exported(w, func(x *control.Export) { x.Subject = "s-2" })
+		e.spoil("UPDATE exports SET spec = '{\"filter\":{\"of_a_newer_version\":1}}' WHERE number = " + fmt.Sprint(bad.Number))
+		all, err := e.OpenExports(ctx)
+		want(t, err, fault.Corrupt)
+		same(t, "those that can be read", all, []control.Export{good})
+		all, err = e.OpenExports(ctx)
+		ok(t, err)
+		same(t, "and again", all, []control.Export{good})
+	})
+}
