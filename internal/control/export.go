@@ -147,6 +147,11 @@ func (k ExportKind) Lines() bool {
 	return false
 }
 
+// Counts reports whether files of this kind are tables of what was counted: Spec.Report says of what.
+func (k ExportKind) Counts() bool {
+	return k == ExportPerformance || k == ExportCustomEvents || k == ExportRevenue || k == ExportEngagement
+}
+
 // OfSegment reports whether Subject is a segment.
 func (k ExportKind) OfSegment() bool {
 	return k == ExportSegmentUsers || k == ExportUsersCSV || k == ExportEmailsCSV
@@ -188,16 +193,17 @@ func (s ExportState) Open() bool { return s == ExportWaiting || s == ExportRunni
 
 // ExportSpec is what somebody wants of an export, as far as its kind knows it. It is stored as JSON.
 type ExportSpec struct {
-	Filter     Filter   `json:"filter,omitzero"`      // the people, of kinds that are of people
-	Fields     []string `json:"fields,omitempty"`     // of JSON lines: names of the user export object
-	Attributes []string `json:"attributes,omitempty"` // chosen custom attributes
-	Events     []string `json:"events,omitempty"`     // chosen custom events
-	Packing    string   `json:"packing,omitempty"`    // zip, gzip or none; empty: zip
-	Delimiter  string   `json:"delimiter,omitempty"`  // of CSV: one of ExportDelimiters; empty: a comma
-	BOM        bool     `json:"bom,omitempty"`        // of CSV: a byte order mark
-	Callback   string   `json:"callback,omitempty"`   // the address that is called when it is done
-	Language   string   `json:"language,omitempty"`   // of mails about it: one of Languages
-	Recipients []string `json:"recipients,omitempty"` // e-mail addresses of members who are told when it is done; none: who asked
+	Filter     Filter     `json:"filter,omitzero"`      // the people, of kinds that are of people
+	Fields     []string   `json:"fields,omitempty"`     // of JSON lines: names of the user export object
+	Attributes []string   `json:"attributes,omitempty"` // chosen custom attributes
+	Events     []string   `json:"events,omitempty"`     // chosen custom events
+	Packing    string     `json:"packing,omitempty"`    // zip, gzip or none; empty: zip
+	Delimiter  string     `json:"delimiter,omitempty"`  // of CSV: one of ExportDelimiters; empty: a comma
+	BOM        bool       `json:"bom,omitempty"`        // of CSV: a byte order mark
+	Callback   string     `json:"callback,omitempty"`   // the address that is called when it is done
+	Report     ReportSpec `json:"report,omitzero"`      // of kinds that are of what was counted
+	Language   string     `json:"language,omitempty"`   // of mails about it: one of Languages
+	Recipients []string   `json:"recipients,omitempty"` // e-mail addresses of members who are told when it is done; none: who asked
 }
 
 // The most that a spec names. Source of the attributes: Braze, "Export user profiles by segment".

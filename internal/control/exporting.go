@@ -66,6 +66,9 @@ func (p *Plane) planExportOf(ctx context.Context, e Export) (Export, error) {
 	if !slices.Contains(ExportKinds(), e.Kind) {
 		problems = append(problems, oneOf("kind", string(e.Kind), texts(ExportKinds())...))
 	}
+	if e.Kind.Counts() {
+		problems = append(problems, e.Spec.Report.Validate("report", e.Kind)...)
+	}
 	if e.Spec.Callback != "" {
 		problems = append(problems, p.validateCallback(e.Spec.Callback)...)
 	}
@@ -111,6 +114,10 @@ func (p *Plane) whomExport(ctx context.Context, e *Export) error {
 		e.Spec.Filter = w.ControlGroup.Filter()
 	case e.Kind == ExportCampaignUsers:
 		e.Spec.Filter = Filter{Message: &MessageDeed{Campaign: e.Subject, Did: DidReceive}}
+	case e.Kind == ExportPerformance && len(e.Spec.Report.Campaigns) == 1:
+		e.Subject = e.Spec.Report.Campaigns[0]
+	case e.Kind == ExportEngagement && e.Subject == "": // a schedule has an id of its own
+		e.Subject = string(e.ID)
 	case e.Kind == ExportCanvasUsers:
 		e.Spec.Filter = Filter{Message: &MessageDeed{Canvas: e.Subject, Did: DidEnter}}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"slices"
 
 	"github.com/millrace/millrace/internal/control"
@@ -63,6 +64,24 @@ func (p *Profiles) Stats(ctx context.Context, workspace uint32, names []int64, f
 
 func scanStat(r scanner) (s control.Stat, err error) {
 	return s, r.Scan(&s.Name, &s.Hour, &s.Count, &s.Channel, &s.Part, &s.N, &s.Revenue)
+}
+
+// Oldest gives the first hour of which anything of names was counted; known is false if nothing was.
+func (p *Profiles) Oldest(ctx context.Context, workspace uint32, names []int64) (hour int32, known bool, err error) {
+	err = inChunks(names, func(part []int64, marks string) error {
+		args := []any{workspace}
+		for _, n := range part {
+			args = append(args, n)
+		}
+		var first sql.NullInt32
+		// One look into the index for each.
+		err := p.s.reader(ctx).one("SELECT MIN(o.hour) FROM (SELECT (SELECT MIN(s.hour) FROM people_stats s WHERE s.name = n.id) AS hour FROM people_names n WHERE n.workspace = ? AND n.id IN ("+marks+")) o", args, &first)
+		if first.Valid && (!known || first.Int32 < hour) {
+			hour, known = first.Int32, true
+		}
+		return err
+	})
+	return hour, known, p.s.fail(err, "find the oldest statistics")
 }
 
 // Total adds up a counter of a workspace, of one part, over the hours before until.

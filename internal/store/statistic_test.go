@@ -45,6 +45,16 @@ func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
 			ok(t, err)
 			equal(t, "total", n, want)
 		}
+		oldest, known, err := p.Oldest(ctx, 1, []int64{1, 2, 9})
+		ok(t, err)
+		equal(t, "the oldest hour", oldest, int32(0))
+		equal(t, "the oldest hour is known", known, true)
+		oldest, known, err = p.Oldest(ctx, 2, []int64{1, 2, 9})
+		ok(t, err)
+		equal(t, "the oldest hour of the other", oldest, int32(24))
+		_, known, err = p.Oldest(ctx, 2, []int64{1})
+		ok(t, err)
+		equal(t, "another workspace's is known", known, false)
 		firsts, err := p.Firsts(ctx, 1, []int64{1, 2}, 24, 48)
 		ok(t, err)
 		equal(t, "firsts", firsts, []control.Stat{
