@@ -159,7 +159,7 @@ func fixed(folder vfs.FS, name string) (n int64, sum string, err error) {
 
 // Restore puts a backup in the place of a control plane that is gone.
 type Restore struct {
-	Dir  string `arg:"" optional:"" name:"dir" placeholder:"DIR" help:"Folder of the backup. With PostgreSQL: none."`
+	Dir  string `arg:"" optional:"" name:"dir" placeholder:"DIR" help:"Folder of the backup. None: PostgreSQL's own tools have put a copy back."`
 	JSON bool   `name:"json" help:"As JSON."`
 }
 
@@ -171,7 +171,11 @@ func (Restore) Help() string {
 
 Sessions and open invitations end, since they may have ended since the backup; whoever and whatever was taken away since then is there again.
 
-With PostgreSQL its own tools put a copy back. Then run "millrace restore" without DIR, with every server stopped: it refuses while one works there, sees that the master key opens what is sealed, and ends leases, sessions and open invitations.
+With MILLRACE_DATABASE_URL the backup goes from SQLite to PostgreSQL: into that database, which must be new and empty, all of it or nothing. So a control plane moves: stop the server, back up, restore, and start it with the address of the database.
+
+    MILLRACE_DATABASE_URL=postgres://… millrace restore /backups/millrace-2026-11-22
+
+A dump of PostgreSQL is put back by its own tools. Then run "millrace restore" without DIR, with every server stopped: it refuses while one works there, sees that the master key opens what is sealed, and ends leases, sessions and open invitations.
 
 Then start the server. It finds in the buckets what was delivered since the backup, and writes nothing twice. If the log was lost, or is an older copy, it refuses to start and names "millrace log accept", which lists as lost what nobody can bring back.`
 }
@@ -183,12 +187,10 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	if err != nil {
 		return err
 	}
-	switch sql := !cfg.Database.URL.Empty(); {
+	sql := !cfg.Database.URL.Empty()
+	switch {
 	case sql && cmd.Dir == "":
 		return cmd.revive(ctx, c, s)
-	case sql:
-		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools put a copy back").
-			WithHint("Run pg_restore, as docs/operator.md says, and then millrace restore without DIR.")
 	case cmd.Dir == "":
 		return fault.New(fault.Invalid, op, "which backup?").WithHint("Name its folder: millrace restore DIR.")
 	}
@@ -218,7 +220,7 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	}
 	for _, e := range had {
 		taken := strings.HasPrefix(e.Name, databaseName) || b.People != nil && strings.HasPrefix(e.Name, peopleName)
-		if taken && !isRestoring(e.Name) {
+		if taken && !sql && !isRestoring(e.Name) {
 			return fault.New(fault.Conflict, op, "the data folder %s has a database: %s", cfg.DataDir, e.Name).
 				WithHint("Name another data folder, or move the database and the files beside it away; restore overwrites nothing.")
 		}
@@ -226,6 +228,24 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := errors.Join(removeRestoring(data), prepare(ctx, cfg, from, data, b)); err != nil {
 		return errors.Join(err, removeRestoring(data))
 	}
+	put, to := putInPlace, cfg.DataDir
+	if sql {
+		put, to = putIntoPostgres, "PostgreSQL"
+	}
+	if err := put(ctx, cfg, data, b); err != nil {
+		return errors.Join(err, removeRestoring(data))
+	}
+	if cmd.JSON {
+		return c.JSON(map[string]any{"data_dir": cfg.DataDir, "backup": b})
+	}
+	c.Print("restored to %s: the control plane of %s, made by version %s", to, b.MadeAt.Format(time.RFC3339), b.Version)
+	c.Note(restored)
+	c.Note("Start the server. If the log is not there any more, or an older one, it names millrace log accept.")
+	return nil
+}
+
+// putInPlace gives the databases that prepare has made their names.
+func putInPlace(_ context.Context, _ *config.Config, data vfs.FS, b backup) error {
 	if b.People != nil {
 		if err := data.Rename(peopleName+restoring, peopleName); err != nil {
 			return err
@@ -234,16 +254,47 @@ func (cmd Restore) Run(ctx context.Context, c *Console, s Settings) error {
 	if err := data.Rename(databaseName+restoring, databaseName); err != nil {
 		return err
 	}
-	if err := data.SyncDir("."); err != nil {
+	return data.SyncDir(".")
+}
+
+// putIntoPostgres copies the databases that prepare has made into the one that the settings name, and takes them away.
+// Errors: conflict if that is not empty.
+func putIntoPostgres(ctx context.Context, cfg *config.Config, data vfs.FS, b backup) (err error) {
+	var open []io.Closer
+	defer func() {
+		for _, db := range open {
+			err = errors.Join(err, db.Close())
+		}
+		err = errors.Join(err, removeRestoring(data))
+	}()
+	p, err := openPlane(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	if cmd.JSON {
-		return c.JSON(map[string]any{"data_dir": cfg.DataDir, "backup": b})
+	open = append(open, p)
+	keyring, err := openKeyring(ctx, cfg, data)
+	if err != nil {
+		return err
 	}
-	c.Print("restored to %s: the control plane of %s, made by version %s", cfg.DataDir, b.MadeAt.Format(time.RFC3339), b.Version)
-	c.Note(restored)
-	c.Note("Start the server. If the log is not there any more, or an older one, it names millrace log accept.")
-	return nil
+	from, err := store.Open(ctx, store.Config{Path: filepath.Join(cfg.DataDir, databaseName+restoring), Keyring: keyring, Catalogue: p.catalogue})
+	if err != nil {
+		return err
+	}
+	open = append(open, from)
+	all := []*store.Store{from}
+	if b.People != nil {
+		for _, at := range []store.Config{{URL: cfg.Database.URL}, {Path: filepath.Join(cfg.DataDir, peopleName+restoring)}} {
+			people, err := store.OpenProfiles(ctx, at)
+			if err != nil {
+				return err
+			}
+			open = append(open, people)
+			if at.URL.Empty() {
+				all = append(all, people.Store())
+			}
+		}
+	}
+	return p.store.Fill(ctx, all...)
 }
 
 // restored says what follows a restore.

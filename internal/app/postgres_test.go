@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store/storetest"
@@ -110,8 +112,36 @@ func TestADatabaseThatPostgreSQLPutBackIsMadeFitForUse(t *testing.T) {
 	if ok, err := p.store.AcquireLease(t.Context(), log, "another", time.Second); !ok || err != nil {
 		t.Errorf("the lease of the server that was there goes on: %v", err)
 	}
-	if _, err := w.play(Restore{Dir: w.dir}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("a folder with PostgreSQL: %v", err)
+}
+
+// An installation moves from SQLite to PostgreSQL by a backup, with its log: everything accepted before and after is in
+// the bucket once, by the credentials and the key that it had, and nothing of it is left beside the database.
+func TestAnInstallationMovesToPostgreSQL(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(100)
+	size := control.DaySize{Day: 20000, Rev: 1, Size: 7, At: time.UnixMilli(1_800_000_000_000).UTC()}
+	if err := w.openProfiles().SaveSize(t.Context(), 1, "a segment", size); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(w.dir, "backup-1")
+	w.must(Backup{Dir: dir})
+	at := storetest.EmptyPostgres(t)
+	w.s.Environ = append(w.s.Environ, "MILLRACE_DATABASE_URL="+at.URL.Reveal())
+	if out := w.must(Restore{Dir: dir}); !strings.Contains(out, "restored to PostgreSQL") {
+		t.Error(out)
+	}
+	if had, err := os.ReadDir(w.data("")); err != nil || strings.Contains(names(had), restoring) {
+		t.Errorf("the data folder holds %s %v", names(had), err)
+	}
+	if all, err := w.openProfiles().LastSizes(t.Context(), 1); err != nil || all["a segment"] != size {
+		t.Errorf("what was counted of people: %v, %v", all, err)
+	}
+	if _, err := w.play(Restore{Dir: dir}); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("again: %v", err)
+	}
+	w.deliver(100)
+	if v, err := w.verdict(); err != nil || len(v.Wrong) > 0 || v.Events != 200 || v.Compared != 200 {
+		t.Errorf("verify: %+v, %v", v, err)
 	}
 }
 

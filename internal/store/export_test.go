@@ -39,6 +39,25 @@ func GivenUp(ctx context.Context, s *Store) error {
 	})
 }
 
+// Raw gives the writing connections.
+func Raw(s *Store) *sql.DB { return s.write }
+
+// Tables gives the tables of the database's part, and those of them whose rows it numbers.
+func Tables(t *testing.T, s *Store) (all, numbered []string) {
+	t.Helper()
+	ts, err := s.part.tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range ts {
+		all = append(all, x.name)
+		if x.numbered {
+			numbered = append(numbered, x.name)
+		}
+	}
+	return all, numbered
+}
+
 // Setting gives what a query says on the writing connection.
 func Setting(ctx context.Context, t *testing.T, s *Store, query string) (value string) {
 	t.Helper()

@@ -131,6 +131,15 @@ func (postgres) number(column string, path ...string) string {
 	return "CAST(CAST(" + column + " AS jsonb) #>> '{" + strings.Join(path, ",") + "}' AS BIGINT)"
 }
 
+// Source: https://www.postgresql.org/docs/current/functions-sequence.html.
+func (postgres) lastNumber(table string) string {
+	return "SELECT COALESCE(pg_sequence_last_value(CAST(pg_get_serial_sequence('" + table + "', 'id') AS regclass)), 0)"
+}
+
+func (postgres) setLastNumber(table string) []string {
+	return []string{"SELECT setval(CAST(pg_get_serial_sequence('" + table + "', 'id') AS regclass), ?)"}
+}
+
 func (postgres) clock() string {
 	return "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 }

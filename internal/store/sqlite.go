@@ -66,6 +66,18 @@ func (sqlite) number(column string, path ...string) string {
 	return "json_extract(" + column + ", '$." + strings.Join(path, ".") + "')"
 }
 
+// Source: https://www.sqlite.org/autoinc.html.
+func (sqlite) lastNumber(table string) string {
+	return "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '" + table + "'), 0)"
+}
+
+func (sqlite) setLastNumber(table string) []string {
+	return []string{ // the row is there once one was inserted
+		"INSERT INTO sqlite_sequence (name, seq) SELECT '" + table + "', 0 WHERE ? > 0 AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '" + table + "')",
+		"UPDATE sqlite_sequence SET seq = ? WHERE name = '" + table + "'",
+	}
+}
+
 func (sqlite) clock() string { return "" }
 
 // Source: https://www.sqlite.org/rescode.html. The low byte is the kind, the rest the detail.

@@ -250,6 +250,11 @@ func (s *Store) reader(ctx context.Context) conn { return conn{s: s, ctx: ctx, o
 func (s *Store) snapshot(ctx context.Context, op string, f func(c conn) error) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	return s.still(ctx, op, f)
+}
+
+// still is snapshot without a limit of time.
+func (s *Store) still(ctx context.Context, op string, f func(c conn) error) error {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return s.fail(err, op)
