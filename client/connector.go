@@ -139,6 +139,7 @@ type Check struct {
 	ID        string         `json:"id"`
 	For       string         `json:"for" enum:"launch,edit,check,export_test,export_save"`
 	State     string         `json:"state" enum:"waiting,running,passed,failed"`
+	ByRole    bool           `json:"by_role,omitempty" doc:"Whether it is let in by a role: its first step is then to take that on."`
 	Steps     []CheckStep    `json:"steps"`
 	Notes     []CheckNote    `json:"notes" doc:"What is worth knowing though it passed."`
 	Connector string         `json:"connector,omitempty" doc:"Id of the connector; with launch, which it has once it passed."`

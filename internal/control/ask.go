@@ -63,8 +63,15 @@ type ApplyDone struct {
 	DryRun bool
 }
 
-// ask stores a job for whoever asks.
-func (p *Plane) ask(ctx context.Context, j Job, params any) (Job, error) {
+// ask stores a job for whoever asks. One that begins with a check of access says from the start which steps that has.
+func (p *Plane) ask(ctx context.Context, j Job, params any, access *bucket.Access) (Job, error) {
+	if access != nil {
+		b, err := json.Marshal(JobProgress{Checks: []CheckProgress{{Bucket: access.Bucket, ByRole: access.ByRole(), Steps: []bucket.Step{}}}})
+		if err != nil {
+			return j, fault.From(err, fault.Internal, "encode the job's progress")
+		}
+		j.Progress = b
+	}
 	if params != nil {
 		b, err := json.Marshal(params)
 		if err != nil {
@@ -108,10 +115,11 @@ func (p *Plane) AskLaunchDraft(ctx context.Context, workspace uint32, id Connect
 
 func (p *Plane) askLaunch(ctx context.Context, workspace uint32, id ConnectorID, e Edit) (Job, error) {
 	const op = "launch connector"
-	if _, err := p.plan(ctx, workspace, nil, e); err != nil {
+	pl, err := p.plan(ctx, workspace, nil, e)
+	if err != nil {
 		return Job{}, fault.Wrap(err, op)
 	}
-	j, err := p.ask(ctx, Job{Kind: JobLaunch, Workspace: workspace, Connector: id}, editParams{Edit: e, Secret: revealed(e.SecretAccessKey)})
+	j, err := p.ask(ctx, Job{Kind: JobLaunch, Workspace: workspace, Connector: id}, editParams{Edit: e, Secret: revealed(e.SecretAccessKey)}, &pl.access)
 	return j, fault.Wrap(err, op)
 }
 
@@ -128,7 +136,7 @@ func (p *Plane) AskEdit(ctx context.Context, workspace uint32, id ConnectorID, e
 			err = p.carryOut(ctx, &pl)
 		} else if err == nil {
 			var j Job
-			j, err = p.ask(ctx, Job{Kind: JobEdit, Workspace: workspace, Connector: id}, editParams{e, revealed(e.SecretAccessKey), rev})
+			j, err = p.ask(ctx, Job{Kind: JobEdit, Workspace: workspace, Connector: id}, editParams{e, revealed(e.SecretAccessKey), rev}, &pl.access)
 			job = &j
 		}
 		c, changes = pl.next, pl.changes
@@ -172,10 +180,11 @@ func sameRev(meant *int64, is int64) error {
 // AskCheck is CheckNow on demand, as a job. Errors: not_found.
 func (p *Plane) AskCheck(ctx context.Context, workspace uint32, id ConnectorID) (Job, error) {
 	const op = "check connector"
-	if _, err := p.connector(ctx, workspace, id); err != nil {
+	c, err := p.connector(ctx, workspace, id)
+	if err != nil {
 		return Job{}, fault.Wrap(err, op)
 	}
-	j, err := p.ask(ctx, Job{Kind: JobCheck, Workspace: workspace, Connector: id}, nil)
+	j, err := p.ask(ctx, Job{Kind: JobCheck, Workspace: workspace, Connector: id}, nil, &bucket.Access{Bucket: c.Destination.Bucket, RoleARN: c.RoleARN})
 	return j, fault.Wrap(err, op)
 }
 
@@ -198,10 +207,11 @@ func (p *Plane) AskSaveDataExport(ctx context.Context, workspace uint32, e Expor
 
 func (p *Plane) askExport(ctx context.Context, kind JobKind, workspace uint32, e ExportEdit, rev *int64) (Job, error) {
 	const op = "check data export"
-	if _, err := p.planExportAt(ctx, workspace, e, rev); err != nil {
+	pl, err := p.planExportAt(ctx, workspace, e, rev)
+	if err != nil {
 		return Job{}, fault.Wrap(err, op)
 	}
-	j, err := p.ask(ctx, Job{Kind: kind, Workspace: workspace}, exportParams{e, revealed(e.SecretAccessKey), rev})
+	j, err := p.ask(ctx, Job{Kind: kind, Workspace: workspace}, exportParams{e, revealed(e.SecretAccessKey), rev}, &pl.access)
 	return j, fault.Wrap(err, op)
 }
 
@@ -232,7 +242,7 @@ func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[str
 	if err != nil {
 		return Job{}, fault.Wrap(err, op)
 	}
-	j, err := p.ask(ctx, Job{Kind: JobApply}, params)
+	j, err := p.ask(ctx, Job{Kind: JobApply}, params, nil)
 	return j, fault.Wrap(err, op)
 }
 
@@ -428,6 +438,7 @@ type JobProgress struct {
 type CheckProgress struct {
 	Bucket string           `json:"bucket"`
 	Folder string           `json:"folder,omitempty"`
+	ByRole bool             `json:"by_role,omitempty"` // so its first step is to take the role on
 	Steps  []bucket.Step    `json:"steps"`
 	Notes  []bucket.Finding `json:"notes,omitempty"`
 	// Left is for how many seconds the last step will be tried yet, while it is tried again.
@@ -440,7 +451,7 @@ func (p *Plane) Watched(note func(JobProgress)) *Plane {
 	var all JobProgress
 	watched := *p
 	watched.Check = func(ctx context.Context, in bucket.CheckInput) (bucket.Report, error) {
-		all.Checks = append(all.Checks, CheckProgress{Bucket: in.Access.Bucket, Folder: in.Folder, Steps: []bucket.Step{}})
+		all.Checks = append(all.Checks, CheckProgress{Bucket: in.Access.Bucket, Folder: in.Folder, ByRole: in.Access.ByRole(), Steps: []bucket.Step{}})
 		now := &all.Checks[len(all.Checks)-1]
 		in.Progress = func(s bucket.Step) {
 			if n := len(now.Steps); n > 0 && now.Steps[n-1].State == bucket.Trying {

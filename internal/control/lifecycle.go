@@ -111,7 +111,7 @@ func (p *Plane) addJob(ctx context.Context, kind JobKind, workspace uint32, id C
 	if params == nil {
 		params = struct{}{}
 	}
-	j, err := p.ask(p.logged(ctx, "connector."+string(kind), subjectConnector(c), nil, params), Job{Kind: kind, Workspace: workspace, Connector: id}, params)
+	j, err := p.ask(p.logged(ctx, "connector."+string(kind), subjectConnector(c), nil, params), Job{Kind: kind, Workspace: workspace, Connector: id}, params, nil)
 	return j.ID, err
 }
 

@@ -232,7 +232,7 @@ func (a *api) showCheck(c *call, j control.Job) (client.Check, error) {
 		}
 		if len(at.Checks) > 0 { // those of earlier folders, if any follow, are told in words among the changes
 			first := at.Checks[0]
-			out.Steps, out.Notes = showSteps(c.reader(), first.Steps), showNotes(c.reader(), first.Notes)
+			out.ByRole, out.Steps, out.Notes = first.ByRole, showSteps(c.reader(), first.Steps), showNotes(c.reader(), first.Notes)
 			if n := len(out.Steps); n > 0 {
 				out.Steps[n-1].LeftSecs = first.Left
 			}

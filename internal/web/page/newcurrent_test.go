@@ -72,6 +72,22 @@ func TestALaunchThatFailsComesBackAsItWasSent(t *testing.T) {
 	}
 }
 
+func TestACheckThatWaitsListsTheStepsOfItsMethod(t *testing.T) {
+	w := newWorld(t)
+	role := []string{"method", "role", "destination.role_arn", "arn:aws:iam::123456789012:role/mill", "role_arn", "arn:aws:iam::123456789012:role/mill"}
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		take, remove := say(l, "page.form_step_role"), say(l, "page.form_step_delete")
+		byRole := b.post(w.at("/currents/new"), wish(append(role, "name", "by role "+string(l))...)...)
+		byRole.has(t, http.StatusOK, `data-watch="1"`, take, say(l, "page.form_step_location")).lacks(t, remove)
+		b.post(w.at("/currents/new"), wish("name", "by key "+string(l))...).has(t, http.StatusOK, `data-watch="1"`).lacks(t, take, remove)
+		b.post(w.at("/partners/s3/link"), append(role, "bucket", "acme-exports", "do", "test")...).has(t, http.StatusOK, `data-watch="1"`, take, remove)
+		w.advances(`{"checks":[{"bucket":"acme-currents","by_role":true,"steps":[]}]}`) // it is made, and has not made a step
+		b.get(byRole.at).has(t, http.StatusOK, `data-watch="1"`, take)
+		w.ends(`{}`)
+	}
+}
+
 func TestAnErrorStandsBesideItsField(t *testing.T) {
 	w := newWorld(t)
 	b := w.signedIn("pt-BR")
