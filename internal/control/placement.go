@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"strings"
@@ -47,17 +48,33 @@ func CheckPlacement(p Placement, others []Placement) error {
 		if p.Exports || o.Exports || o.Connector == p.Connector || !p.overlaps(o) {
 			continue
 		}
-		e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket, "folder": p.Folder, "connector": o.Name, "other": o.Folder}}
+		e := &fault.Error{Code: fault.Conflict, Params: fault.Params{"bucket": p.Bucket, "folder": cmp.Or(p.Folder, "/")}, Msg: overlapping(p, o)}
 		if o.Workspace == p.Workspace {
-			e.Msg = fault.Message{Key: "control.folder_overlap", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in the folder "{other}" of the Current "{connector}".`}
-		} else {
-			e.Params = fault.Params{"bucket": p.Bucket, "folder": p.Folder}
-			e.Msg = fault.Message{Key: "control.folder_overlap_foreign", Text: `The folder "{folder}" in the bucket {bucket} is equal to, holds or lies in a folder that is in use.`}
+			e.Params["connector"], e.Params["other"] = o.Name, cmp.Or(o.Folder, "/")
 		}
 		e.Hint = fault.Message{Key: "control.folder_overlap_hint", Text: "Choose a folder beside it, or another bucket."}
 		return e.At("destination.folder", "conflict")
 	}
 	return nil
+}
+
+// overlapping says how p is in the way of o: of another workspace, neither its folder nor its name.
+func overlapping(p, o Placement) fault.Message {
+	own := o.Workspace == p.Workspace
+	switch {
+	case p.Folder == o.Folder && own:
+		return fault.Message{Key: "control.folder_taken", Text: `The Current "{connector}" writes to the folder "{folder}" of the bucket {bucket} already.`}
+	case p.Folder == o.Folder:
+		return fault.Message{Key: "control.folder_taken_foreign", Text: `The folder "{folder}" of the bucket {bucket} is in use.`}
+	case within(p.Folder, o.Folder) && own:
+		return fault.Message{Key: "control.folder_inside", Text: `The folder "{folder}" lies in "{other}", where the Current "{connector}" writes.`}
+	case within(p.Folder, o.Folder):
+		return fault.Message{Key: "control.folder_inside_foreign", Text: `The folder "{folder}" of the bucket {bucket} lies in one that is in use.`}
+	case own:
+		return fault.Message{Key: "control.folder_around", Text: `In the folder "{folder}" lies "{other}", where the Current "{connector}" writes.`}
+	default:
+		return fault.Message{Key: "control.folder_around_foreign", Text: `In the folder "{folder}" of the bucket {bucket} lies one that is in use.`}
+	}
 }
 
 // rootTaken is the error of a data export and a connector of which one wants the whole bucket.

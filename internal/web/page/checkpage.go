@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -216,12 +217,18 @@ func (v *visit) failure(c client.Check) *banner {
 	return b
 }
 
-// whyFailed says why a check has failed, and adds to problems what is wrong with the fields of its form.
+// whyFailed says why a check has failed, and adds to problems what is wrong with the fields of its form. What is wrong with
+// one alone stands there, with its advice.
 func (v *visit) whyFailed(c client.Check, problems map[string]string) *banner {
 	b := v.failure(c)
 	if c.Error != nil {
 		for _, f := range c.Error.Fields {
-			if !isStep(f.Field) {
+			switch {
+			case isStep(f.Field):
+			case f.Message == c.Error.Message:
+				problems[f.Field] = strings.TrimSpace(f.Message + " " + c.Error.Hint)
+				b.Title, b.Texts = v.t("page.form_wrong"), nil
+			default:
 				problems[f.Field] = f.Message
 			}
 		}

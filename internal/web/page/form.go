@@ -75,7 +75,7 @@ func (v *visit) wrong(err error) *banner {
 	if len(v.problems(err)) > 0 {
 		b.Title = v.t("page.form_wrong")
 	}
-	if hint := v.hint(err); hint != "" {
+	if hint := v.hint(err); hint != "" && !ofField(err) {
 		b.Texts = []string{hint}
 	}
 	return b

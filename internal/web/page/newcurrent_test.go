@@ -126,15 +126,57 @@ func TestANumberThatIsNoneIsNotCalledZero(t *testing.T) {
 	}
 }
 
+// problem is what stands beside a field.
+func (s seen) problem(t *testing.T, field string) string {
+	t.Helper()
+	m := regexp.MustCompile(`id="` + regexp.QuoteMeta(field) + `-error">.*?<span>(.*?)</span>`).FindStringSubmatch(s.body)
+	if m == nil {
+		t.Fatalf("%s has no problem beside %s:\n%s", s.at, field, s.body)
+	}
+	return html.UnescapeString(m[1])
+}
+
+func TestAFolderOfAnotherWorkspaceIsToldBesideItOnceTheBucketIsProved(t *testing.T) {
+	w := newWorld(t)
+	w.plane.Check = passing
+	other, err := w.plane.CreateWorkspace(control.WithActor(t.Context(), control.CommandLine()), control.Workspace{Name: "other"})
+	must(t, err)
+	acme := w.acme
+	w.acme = other
+	w.launchIn("secret name", "shared")
+	w.acme = acme
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		p := b.follow(b.post(w.at("/currents/new"), wish("destination.folder", "shared/below")...))
+		p = b.get(p.link(t, `/w/[^"]*/currents/new\?check=[^"]*`))
+		want := say(l, "control.folder_inside_foreign", "folder", "shared/below", "bucket", "acme-currents") + " " + say(l, "control.folder_overlap_hint")
+		if got := p.problem(t, "destination.folder"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		p.has(t, http.StatusOK, say(l, "page.form_wrong")).lacks(t, "secret name")
+	}
+}
+
 func TestANameOrFolderThatIsTakenIsToldBesideIt(t *testing.T) {
 	w := newWorld(t)
 	w.launch("warehouse")
 	id := w.launchIn("second", "second")
+	w.launchIn("third", "logs/mill")
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		for _, at := range []string{w.at("/currents/new"), w.at("/currents/" + id + "/settings")} {
-			b.post(at, wish("destination.folder", "third")...).has(t, http.StatusConflict, `id="name-error"`, html.EscapeString(say(l, "control.name_taken", "name", "warehouse")))
-			b.post(at, wish("name", "third", "destination.folder", "currents/x")...).has(t, http.StatusConflict, `id="destination.folder-error"`, say(l, "control.folder_overlap_hint"))
+			b.post(at, wish("destination.folder", "free")...).has(t, http.StatusConflict, `id="name-error"`, html.EscapeString(say(l, "control.name_taken", "name", "warehouse")))
+			for folder, key := range map[string]string{"logs/mill": "control.folder_taken", "logs/mill/x": "control.folder_inside", "logs": "control.folder_around"} {
+				p := b.post(at, wish("name", "fourth", "destination.folder", folder)...)
+				p.has(t, http.StatusConflict)
+				want := say(l, key, "folder", folder, "other", "logs/mill", "connector", "third", "bucket", "acme-currents") + " " + say(l, "control.folder_overlap_hint")
+				if got := p.problem(t, "destination.folder"); got != want {
+					t.Errorf("%s %q: %q, want %q", at, folder, got, want)
+				}
+				if n := strings.Count(p.body, say(l, "control.folder_overlap_hint")); n != 2 { // at the field, and in the list of what is wrong
+					t.Errorf("%s %q says what to do %d times", at, folder, n)
+				}
+			}
 		}
 	}
 }

@@ -96,10 +96,19 @@ func (v *visit) problems(err error) map[string]string {
 		for _, p := range e.Fields {
 			if out[p.Field] == "" {
 				out[p.Field] = text.Problem(v.lang, p)
+				if hint := v.hint(err); hint != "" && ofField(err) {
+					out[p.Field] += " " + hint
+				}
 			}
 		}
 	}
 	return out
+}
+
+// ofField reports whether err is the problem of one field and nothing else: then its advice stands there too.
+func ofField(err error) bool {
+	e := fault.As(err)
+	return e != nil && len(e.Fields) == 1 && e.Fields[0].Key == e.Msg.Key
 }
 
 // isInput reports whether err is about what was typed, so that the form is shown again.
