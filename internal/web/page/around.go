@@ -51,6 +51,10 @@ func (v *visit) frame(title, here string) frame {
 		return f
 	}
 	f.Told = v.told()
+	if v.astray {
+		f.Told = append(f.Told, banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.astray"), Texts: []string{v.t("page.astray_text")},
+			Actions: []button{{Text: v.t("page.first_page"), Href: v.partAt("")}}})
+	}
 	f.Person = v.person()
 	f.Workspaces = v.spaces()
 	f.Inbox = v.inbox(here)

@@ -337,3 +337,19 @@ func TestADeletedCurrentSaysWhatItStillDelivers(t *testing.T) {
 		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "page.says_deleted"))
 	}
 }
+
+func TestAnAddressBesideTheListKeepsItsPageAndShowsTheFirst(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	current := w.at("/currents/" + w.launch("warehouse"))
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, at := range []string{current + "/files", current + "/losses", current + "/checks", w.at("/notices"), w.at("/settings/changes"), w.at("/segments"), "/installation/changes"} {
+			first := b.get(at).has(t, http.StatusOK)
+			heading := regexp.MustCompile(`(?s)<h1.*?</h1>`).FindString(first.body)
+			p := b.get(at + "?q=x&kind=member&cursor=zzz")
+			p.has(t, http.StatusNotFound, heading, say(l, "page.astray"), say(l, "page.astray_text"), `href="`+at+`?kind=member&amp;q=x"`)
+		}
+		b.get(current+"/files?cursor=zzz").has(t, http.StatusNotFound, say(l, "page.tab_files"), `href="`+current+`/audit"`, `href="`+current+`/files"`)
+	}
+}

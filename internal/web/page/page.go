@@ -100,6 +100,9 @@ func (p *pages) serve(row page) http.Handler {
 		if err == nil {
 			err = row.do(v)
 		}
+		if v.elsewhere(err) {
+			err = row.do(v)
+		}
 		if err != nil {
 			v.refuse(err)
 		}

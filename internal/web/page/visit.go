@@ -34,6 +34,7 @@ type visit struct {
 	refusal  func() error  // the API's last
 	rules    *client.Rules // nil: not asked for yet, see installed
 	kept     *keptForm     // what was typed into the form of this page before the session ended; nil: nothing
+	astray   bool          // the address asked for a part of a list that is not there, see elsewhere
 	remedies int           // how many the page has, whose names tell them apart
 }
 
@@ -159,6 +160,9 @@ func (v *visit) t(key string, args ...any) string { return say(v.lang, key, args
 func (v *visit) show(status int, name string, data any) {
 	if v.kept != nil {
 		data = v.restored(data)
+	}
+	if v.astray && status == http.StatusOK {
+		status = http.StatusNotFound
 	}
 	v.p.look.show(v.w, v.r, v.lang, status, name, data)
 }
