@@ -95,23 +95,22 @@ type check struct {
 	Error                    string
 }
 
-// tree is a list of check boxes in groups, with search.
+// tree is a list of check boxes in groups, with search. How many are on is said by script alone: without it, that would be
+// wrong with the next click.
 type tree struct {
 	Name   string
 	Legend string
 	Search string // label of the search
-	Counts string // how many are chosen
-	Of     string // how that is said, with the places {n} and {all}
 	Groups []treeGroup
 	Error  string
 }
 
 // treeGroup is a group of check boxes; Name and Value are those of the group as a whole.
 type treeGroup struct {
-	Label, Name, Value, Counts string
-	All                        bool
-	Open                       bool
-	Items                      []check
+	Label, Name, Value string
+	All                bool
+	Open               bool
+	Items              []check
 }
 
 // table is rows of cells. On narrow screens each row becomes a stack with the columns' names as labels.

@@ -52,9 +52,9 @@ func components(now time.Time) componentsPage {
 		Choices: choices{Name: "method", Legend: "How should Millrace sign in to your AWS account?", Options: []choice{
 			{"role", "Role ARN, recommended", "Nothing secret changes hands.", true}, {"key", "Secret access key", "Of a user who may do this and nothing else.", false}}},
 		Switch: check{Name: "encryption", Label: "Encrypt on the server (AES-256)", Hint: "Each file is written with x-amz-server-side-encryption.", On: true, Switch: true},
-		Tree: tree{Name: "events", Legend: "What should it carry?", Search: "Search event types", Counts: "3 of 4 chosen", Groups: []treeGroup{
-			{Label: "Message engagement", Name: "group", Value: "engagement", Counts: "2 of 2", All: true, Open: true, Items: []check{{Name: "event", Value: "users.messages.email.Open", Label: "users.messages.email.Open", On: true, Mono: true}, {Name: "event", Value: "users.messages.pushnotification.Send", Label: "users.messages.pushnotification.Send", On: true, Mono: true}}},
-			{Label: "Customer behavior", Name: "group", Value: "behavior", Counts: "1 of 2", Items: []check{{Name: "event", Label: "users.behaviors.Purchase", On: true, Mono: true}, {Name: "event", Label: "users.behaviors.CustomEvent", Mono: true}}},
+		Tree: tree{Name: "events", Legend: "What should it carry?", Search: "Search event types", Groups: []treeGroup{
+			{Label: "Message engagement", Name: "group", Value: "engagement", All: true, Open: true, Items: []check{{Name: "event", Value: "users.messages.email.Open", Label: "users.messages.email.Open", On: true, Mono: true}, {Name: "event", Value: "users.messages.pushnotification.Send", Label: "users.messages.pushnotification.Send", On: true, Mono: true}}},
+			{Label: "Customer behavior", Name: "group", Value: "behavior", Items: []check{{Name: "event", Label: "users.behaviors.Purchase", On: true, Mono: true}, {Name: "event", Label: "users.behaviors.CustomEvent", Mono: true}}},
 		}},
 		Pills: []pill{{good, "circle-check", "Active"}, {bad, "circle-alert", "Failing"}, {warn, "pause", "Paused"}, {plain, "circle-dashed", "Draft"}, {info, "info", "New"}},
 		Banners: []banner{

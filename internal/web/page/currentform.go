@@ -359,8 +359,7 @@ var groups = []group{
 
 // eventTree gives the check boxes of all event types, by group.
 func (v *visit) eventTree(types []client.EventType, f currentForm, wrong string) *tree {
-	t := &tree{Name: "events", Legend: v.t("page.event_types"), Search: v.t("page.event_search"), Of: v.t("page.of"), Error: wrong}
-	chosen := 0
+	t := &tree{Name: "events", Legend: v.t("page.event_types"), Search: v.t("page.event_search"), Error: wrong}
 	for _, g := range groups {
 		branch := treeGroup{Label: v.t(g.key), Name: "groups", Value: g.name, All: slices.Contains(f.groups, g.name)}
 		on := 0
@@ -375,14 +374,8 @@ func (v *visit) eventTree(types []client.EventType, f currentForm, wrong string)
 			branch.Items = append(branch.Items, c)
 		}
 		branch.Open = on > 0 && on < len(branch.Items)
-		branch.Counts = v.t("page.of", "n", on, "all", len(branch.Items))
-		chosen += on
 		t.Groups = append(t.Groups, branch)
 	}
-	if f.all {
-		chosen = len(types)
-	}
-	t.Counts = v.t("page.of", "n", chosen, "all", len(types))
 	return t
 }
 

@@ -194,7 +194,6 @@ func (v *visit) wasOn(c check) bool {
 }
 
 func (v *visit) fillTree(t *tree) {
-	all, on := 0, 0
 	for i := range t.Groups {
 		g := &t.Groups[i]
 		here := 0
@@ -205,10 +204,7 @@ func (v *visit) fillTree(t *tree) {
 			}
 		}
 		g.All, g.Open = here == len(g.Items), here > 0 && here < len(g.Items)
-		g.Counts = v.t("page.of", "n", here, "all", len(g.Items))
-		all, on = all+len(g.Items), on+here
 	}
-	t.Counts = v.t("page.of", "n", on, "all", all)
 }
 
 // keptOr gives the form of a Current as it was sent before the session ended, or else f.

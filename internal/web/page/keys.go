@@ -41,24 +41,15 @@ var scopeGroups = []struct {
 // scopeTree offers the scopes; chosen are on.
 func (v *visit) scopeTree(chosen []string, wrong string) *tree {
 	t := &tree{Name: "scopes", Legend: v.t("page.scopes"), Search: v.t("page.scope_search"), Error: wrong}
-	all, on := 0, 0
 	for i, g := range scopeGroups {
 		branch := treeGroup{Label: v.t(g.key), Open: i == 0}
-		here := 0
 		for _, s := range g.scopes {
 			c := check{Name: "scopes", Value: s.name, Label: s.name, Hint: v.t(s.explained), On: slices.Contains(chosen, s.name), Mono: true}
-			if c.On {
-				here++
-			}
+			branch.Open = branch.Open || c.On
 			branch.Items = append(branch.Items, c)
 		}
-		branch.All = here == len(g.scopes)
-		branch.Open = branch.Open || here > 0
-		branch.Counts = v.t("page.of", "n", here, "all", len(g.scopes))
-		all, on = all+len(g.scopes), on+here
 		t.Groups = append(t.Groups, branch)
 	}
-	t.Counts = v.t("page.of", "n", on, "all", all)
 	return t
 }
 

@@ -88,6 +88,22 @@ func TestACheckThatWaitsListsTheStepsOfItsMethod(t *testing.T) {
 	}
 }
 
+func TestNoTreeCountsWithoutScript(t *testing.T) {
+	w := newWorld(t)
+	current := w.at("/currents/" + w.launch("warehouse") + "/settings")
+	shown := regexp.MustCompile(`<span class="muted[^"]*" data-tree-(count|part)>[^<]+</span>|<div class="tools">`)
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, at := range []string{w.at("/currents/new"), current, w.at("/settings/keys/new"), w.at("/settings/webhooks/new")} {
+			p := b.get(at)
+			p.has(t, http.StatusOK, `data-tree="`+say(l, "page.of")+`"`, "data-tree-count", "data-tree-part")
+			if wrong := shown.FindString(p.body); wrong != "" {
+				t.Errorf("%s: %s", at, wrong)
+			}
+		}
+	}
+}
+
 func TestAnErrorStandsBesideItsField(t *testing.T) {
 	w := newWorld(t)
 	b := w.signedIn("pt-BR")

@@ -84,22 +84,15 @@ func (v *visit) webhookAgain(typed client.WebhookCreate, all bool, wrong error) 
 	problems := v.problems(wrong)
 	f := form{Problem: v.wrong(wrong), Intro: []string{v.t("page.webhook_text")}, Buttons: []button{{Text: v.t("page.create_webhook"), Kind: "primary"}, {Text: v.t("page.cancel"), Kind: "quiet", Href: v.path("/settings/webhooks")}}}
 	t := &tree{Name: "kinds", Legend: v.t("page.notices_sent"), Search: v.t("page.kind_search"), Error: gathered(problems, "kinds")}
-	n, on := 0, 0
 	for _, g := range noticeKinds {
 		branch := treeGroup{Label: v.t(g.key)}
-		here := 0
 		for _, k := range g.kinds {
 			c := check{Name: "kinds", Value: k.name, Label: v.t(k.text), On: slices.Contains(typed.Kinds, k.name)}
-			if c.On {
-				here++
-			}
+			branch.Open = branch.Open || c.On
 			branch.Items = append(branch.Items, c)
 		}
-		branch.All, branch.Open, branch.Counts = here == len(g.kinds), here > 0, v.t("page.of", "n", here, "all", len(g.kinds))
-		n, on = n+len(g.kinds), on+here
 		t.Groups = append(t.Groups, branch)
 	}
-	t.Counts = v.t("page.of", "n", on, "all", n)
 	f.Parts = []part{
 		{Field: &field{Name: "url", Label: v.t("page.address"), Hint: v.t("page.address_hint"), Type: "url", Value: typed.URL, Error: problems["url"], Placeholder: "https://hooks.example.com/millrace", Mono: true, Required: true}},
 		{Check: &check{Name: "all", Label: v.t("page.all_kinds"), Hint: v.t("page.all_kinds_hint"), On: all, Switch: true}},

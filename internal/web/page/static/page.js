@@ -24,7 +24,7 @@
 
   const tree = (root) => {
     const search = root.querySelector("[data-tree-search]"), groups = [...root.querySelectorAll(".branch")];
-    search.hidden = false;
+    root.querySelector(".tools").hidden = false;
     search.addEventListener("input", () => {
       const words = search.value.trim().toLowerCase();
       for (const g of groups) {
@@ -36,7 +36,7 @@
     });
     const total = root.querySelector("[data-tree-count]");
     const count = (where, items) => {
-      if (total.dataset.of) where.textContent = total.dataset.of.replace("{n}", items.filter((i) => i.checked).length).replace("{all}", items.length);
+      where.textContent = root.dataset.tree.replace("{n}", items.filter((i) => i.checked).length).replace("{all}", items.length);
     };
     for (const g of groups) {
       const all = g.querySelector("[data-tree-group]"), items = [...g.querySelectorAll("li input")];
