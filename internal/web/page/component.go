@@ -116,6 +116,7 @@ type treeGroup struct {
 // table is rows of cells. On narrow screens each row becomes a stack with the columns' names as labels.
 type table struct {
 	Caption string
+	Dense   bool // a stack begins with its link, and has its other cells beside each other
 	Columns []column
 	Rows    []row
 	Empty   *empty

@@ -126,15 +126,15 @@ func TestTheLedgerOfACurrentCanBeOpened(t *testing.T) {
 		for _, by := range []string{"minute", "hour", "day"} {
 			b.get(at+"?by="+by).has(t, http.StatusOK, `class="plane"`)
 		}
-		p = b.get(at+"/files").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.cut_age"), say(l, "page.next"))
-		p.lacks(t, "<b>104", "&lt;b&gt;4.avro")
+		p = b.get(at+"/files").has(t, http.StatusOK, "&lt;b&gt;54.avro", say(l, "page.cut_age"), say(l, "page.next"))
+		p.lacks(t, "<b>54", "&lt;b&gt;4.avro")
 		next := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(p.body)[1]
 		b.get(html.UnescapeString(next)).has(t, http.StatusOK, "&lt;b&gt;4.avro", say(l, "page.first_page"))
-		b.get(at+"/files?q=104.avro").has(t, http.StatusOK, "&lt;b&gt;104.avro", say(l, "page.filter_clear")).lacks(t, "&lt;b&gt;103.avro")
+		b.get(at+"/files?q=54.avro").has(t, http.StatusOK, "&lt;b&gt;54.avro", say(l, "page.filter_clear")).lacks(t, "&lt;b&gt;53.avro")
 		b.get(at+"/files?type=users.messages.email.Click").has(t, http.StatusOK, say(l, "page.filter_none"))
-		b.get(at+"/files?hour="+hour.Format(hourInput)).has(t, http.StatusOK, "&lt;b&gt;104.avro")
-		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;104.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"),
-			"<title>&lt;b&gt;104.avro · warehouse · Millrace</title>")
+		b.get(at+"/files?hour="+hour.Format(hourInput)).has(t, http.StatusOK, "&lt;b&gt;54.avro")
+		b.get(file.FindStringSubmatch(p.body)[1]).has(t, http.StatusOK, "s3://acme-currents/a/event_type=users.messages.email.Open/&lt;b&gt;54.avro", say(l, "page.file_checksum"), "ab000000", "aws s3 cp &#39;s3://", say(l, "page.cut_age"),
+			"<title>&lt;b&gt;54.avro · warehouse · Millrace</title>")
 		b.get(at+"/losses").has(t, http.StatusOK, "users.messages.email.Click", say(l, "drop.grace"), say(l, "page.loss_told"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.balanced"), at+"/audit/"+hour.Format(hourAddress))
 		b.get(at+"/audit/"+hour.Format(hourAddress)).has(t, http.StatusOK, say(l, "page.audit_open"), "users.messages.email.Open", say(l, "page.balanced"))
@@ -351,5 +351,15 @@ func TestAnAddressBesideTheListKeepsItsPageAndShowsTheFirst(t *testing.T) {
 			p.has(t, http.StatusNotFound, heading, say(l, "page.astray"), say(l, "page.astray_text"), `href="`+at+`?kind=member&amp;q=x"`)
 		}
 		b.get(current+"/files?cursor=zzz").has(t, http.StatusNotFound, say(l, "page.tab_files"), `href="`+current+`/audit"`, `href="`+current+`/files"`)
+	}
+}
+
+func TestAPageOfFilesIsNotEndlessOnAPhone(t *testing.T) {
+	w := newWorld(t)
+	id := w.launch("warehouse")
+	w.deliver(id, 120)
+	p := w.signedIn("en").get(w.at("/currents/"+id+"/files")).has(t, http.StatusOK, `class="table stacks dense"`, `rel="next"`)
+	if n := strings.Count(p.body, ".avro</div>"); n < 10 || n > 50 {
+		t.Errorf("%d files on a page", n)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/millrace/millrace/internal/text"
 )
 
-// pageRows is how many rows a page of a list shows.
-const pageRows = 100
+// pageRows is how many rows a page of a list shows: on a phone each is a few lines.
+const pageRows = 50
 
 // hourInput is how browsers send <input type="datetime-local">.
 const hourInput = "2006-01-02T15:04"
@@ -45,7 +45,7 @@ func showFiles(v *visit) error {
 	if !known {
 		byType.Error = v.t("page.file_type_unknown", "type", narrow.EventType)
 	}
-	p := listPage{Frame: f, Table: table{Columns: []column{{v.t("page.file_written"), false}, {v.t("page.event_type"), false}, {v.t("page.events"), true}, {v.t("page.size"), true}, {v.t("page.file_closed"), false}}},
+	p := listPage{Frame: f, Table: table{Dense: true, Columns: []column{{v.t("page.file_written"), false}, {v.t("page.event_type"), false}, {v.t("page.events"), true}, {v.t("page.size"), true}, {v.t("page.file_closed"), false}}},
 		Filter: &filter{Button: v.t("page.filter"), Fields: []field{
 			byType,
 			{Name: "hour", Type: "datetime-local", Label: v.t("page.hour_utc"), Value: q.Get("hour"), Error: problem},
