@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
@@ -395,7 +394,10 @@ func (p *People) create(ctx context.Context, m Member, password secret.Value, se
 	}
 	after := viewMember(m)
 	if seat != nil {
-		after["workspace"], after["role"], after["export_user_data"] = strconv.FormatUint(uint64(seat.Workspace), 10), seat.Role, seat.ExportUserData
+		if after["workspace"], err = p.cfg.Store.WorkspaceName(ctx, seat.Workspace); err != nil {
+			return err
+		}
+		after["role"], after["export_user_data"] = seat.Role, seat.ExportUserData
 	}
 	return p.cfg.Store.CreateMember(p.logged(ctx, "member.create", subject{0, string(m.ID), m.Email}, nil, after), m, l, seat)
 }

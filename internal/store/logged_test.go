@@ -351,7 +351,7 @@ func TestEachActionAboutPeopleIsLogged(t *testing.T) {
 	got := c.entries(c.store)
 	const redacted = `{"password":"[redacted]"}`
 	equal(t, "the log of changes", strings.Join(got, "\n"), strings.Join([]string{
-		`member.create ana@acme.example:  → {"email":"ana@acme.example","export_user_data":false,"installation_administrator":false,"language":"","mail":"","name":"ana@acme.example","role":"viewer","time_zone":"","workspace":"1"}`,
+		`member.create ana@acme.example:  → {"email":"ana@acme.example","export_user_data":false,"installation_administrator":false,"language":"","mail":"","name":"ana@acme.example","role":"viewer","time_zone":"","workspace":"acme"}`,
 		`member.edit ana@acme.example: {"two_factor":false} → {"two_factor":true}`,
 		`token.create ana@acme.example: deploy:  → {"expires_at":"never","name":"deploy","read_only":false}`,
 		`token.revoke ana@acme.example: deploy: {"expires_at":"never","name":"deploy","read_only":false} → `,

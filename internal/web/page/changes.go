@@ -35,7 +35,8 @@ type kindOfThing struct{ name, key string }
 // kindsOfThings are those of a workspace.
 var kindsOfThings = []kindOfThing{
 	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"export", "page.kind_of_taken"}, {"member", "page.kind_of_member"},
-	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"}, {"workspace", "page.kind_of_workspace"},
+	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"},
+	{"segment", "page.rail_segments"}, {"campaign", "page.rail_campaigns"}, {"canvas", "page.canvases"}, {"workspace", "page.kind_of_workspace"},
 }
 
 // difference is a field of a thing before and after a change. Where it was made there is no before, where it is gone no

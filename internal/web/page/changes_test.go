@@ -2,10 +2,12 @@ package page
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,10 @@ func TestEachDeedHasItsWords(t *testing.T) {
 			found++
 			if _, ok := deeds[m[1]]; !ok {
 				t.Errorf("%s: %s has no words", n, m[1])
+			}
+			kind, _, _ := strings.Cut(m[1], ".")
+			if !slices.ContainsFunc(kindsOfAllThings, func(k kindOfThing) bool { return k.name == kind }) {
+				t.Errorf("%s: the filter of the log does not offer %s", n, kind)
 			}
 		}
 	}
@@ -85,6 +91,25 @@ func TestTheLogOfChangesSaysValuesInTheReadersWords(t *testing.T) {
 		p.has(t, http.StatusOK, "<ins>"+say(l, "page.form_codec_none")+"</ins>", "<ins>"+l.Duration(time.Minute)+"</ins>", "<ins>"+say(l, "page.all_events")+"</ins>",
 			">"+say(l, "page.form_interval")+"</span>", ">"+say(l, "page.folder")+"</span>", ">"+say(l, "page.status_paused")+"</span> <del>"+say(l, "page.form_off")+"</del>")
 		p.lacks(t, "flush.", "destination.", "contact_email", "path_style")
+	}
+}
+
+func TestTheLogOfChangesSaysFiltersAsTheirSegmentsDoAndWorkspacesByName(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	root := control.WithActor(t.Context(), control.CommandLine())
+	filter, wrong := control.ParseFilter("filter", []byte(`{"all": [{"attribute": {"name": "country", "one_of": ["BR", "<i>"]}}, {"event": {"name": "search"}}]}`))
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	made, err := w.plane.CreateSegment(root, w.acme.Number, control.SegmentEdit{Name: new("searchers"), Filter: &filter})
+	must(t, err)
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		words := html.EscapeString(sentence(filter.Words(func(key string, params map[string]any) string { return text.T(l, key, params) })))
+		b.get(w.at("/segments/"+string(made.ID))).has(t, http.StatusOK, words)
+		b.get(w.at("/settings/changes?kind=segment")).has(t, http.StatusOK, "<ins>"+words+"</ins>", `value="segment" selected>`+say(l, "page.rail_segments")).lacks(t, "one_of", `<option value="session"`)
+		b.get("/installation/changes?kind=member").has(t, http.StatusOK, ">"+say(l, "page.kind_of_workspace")+"</span> <ins>acme</ins>")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -78,6 +79,10 @@ func (v *visit) valueWord(field, is string) string {
 	switch field {
 	case "events":
 		return v.eventWord(is)
+	case "filter":
+		if f, wrong := control.ParseFilter(field, []byte(is)); len(wrong) == 0 {
+			return sentence(f.Words(func(key string, params map[string]any) string { return text.T(v.lang, key, params) }))
+		}
 	case "role":
 		return v.role(is)
 	case "unknown_fields":
