@@ -184,6 +184,7 @@ type Health struct {
 	Since    time.Time     // when State began
 	Problem  string        // bucket.Problem of the last error; empty when active
 	Message  string        // the last error in English, for the connector's page
+	Said     string        // the store's own sentence about it, a quotation; empty: it had none
 	Failing  time.Duration // failing time counted so far in this episode, on a monotonic clock
 	LastFile time.Time     // when the last file was delivered
 	// Episode is when the episode of failing, or the pause, began; zero outside. Only a file that was written ends an

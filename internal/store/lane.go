@@ -292,12 +292,12 @@ func (s *Store) SaveHealth(ctx context.Context, h control.Health) error {
 		if _, err := c.lane(h.Lane); err != nil {
 			return err
 		}
-		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, failing, last_file_at, episode_at,
-				kept, kept_episode_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := c.exec(`INSERT INTO health (connector, destination, state, since, problem, message, said, failing, last_file_at, episode_at,
+				kept, kept_episode_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (connector, destination) DO UPDATE SET state = excluded.state, since = excluded.since,
-				problem = excluded.problem, message = excluded.message, failing = excluded.failing, last_file_at = excluded.last_file_at,
+				problem = excluded.problem, message = excluded.message, said = excluded.said, failing = excluded.failing, last_file_at = excluded.last_file_at,
 				episode_at = excluded.episode_at, kept = excluded.kept, kept_episode_at = excluded.kept_episode_at`,
-			string(h.Lane.Connector), h.Lane.Destination, string(h.State), millis(h.Since), h.Problem, h.Message,
+			string(h.Lane.Connector), h.Lane.Destination, string(h.State), millis(h.Since), h.Problem, h.Message, h.Said,
 			int64(h.Failing), optMillis(h.LastFile), optMillis(h.Episode), int64(h.Kept), optMillis(h.KeptEpisode))
 		return err
 	})
@@ -325,13 +325,13 @@ func (s *Store) Health(ctx context.Context, l control.Lane) (control.Health, err
 }
 
 // healthColumns has the last file from the ledger: a lane says how it is when that changes, not with each file.
-const healthColumns = `h.connector, h.destination, h.state, h.since, h.problem, h.message, h.failing,
+const healthColumns = `h.connector, h.destination, h.state, h.since, h.problem, h.message, h.said, h.failing,
 	COALESCE((SELECT MAX(f.at) FROM files f WHERE f.connector = h.connector AND f.destination = h.destination), h.last_file_at), h.episode_at, h.kept, h.kept_episode_at`
 
 func scanHealth(r scanner) (h control.Health, err error) {
 	var since, failing, kept int64
 	var last, episode, keptEpisode sql.NullInt64
-	err = r.Scan(&h.Lane.Connector, &h.Lane.Destination, &h.State, &since, &h.Problem, &h.Message, &failing, &last, &episode, &kept, &keptEpisode)
+	err = r.Scan(&h.Lane.Connector, &h.Lane.Destination, &h.State, &since, &h.Problem, &h.Message, &h.Said, &failing, &last, &episode, &kept, &keptEpisode)
 	h.Since, h.Failing, h.LastFile, h.Episode = fromMillis(since), time.Duration(failing), fromOptMillis(last), fromOptMillis(episode)
 	h.Kept, h.KeptEpisode = time.Duration(kept), fromOptMillis(keptEpisode)
 	return h, err

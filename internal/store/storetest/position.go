@@ -212,7 +212,7 @@ func positions(run runner) {
 		h, err := e.Health(t.Context(), l)
 		ok(t, err)
 		equal(t, "health of a new lane", h, control.Health{Lane: l, State: control.LaneActive})
-		h = control.Health{Lane: l, State: control.LaneFailing, Since: e.now, Problem: "access_denied", Message: `"it's" 100% denied`, Failing: 12345678901}
+		h = control.Health{Lane: l, State: control.LaneFailing, Since: e.now, Problem: "access_denied", Message: `"it's" 100% denied`, Said: "User: <x> is not authorized", Failing: 12345678901}
 		for range 2 {
 			ok(t, e.SaveHealth(t.Context(), h))
 			got, err := e.Health(t.Context(), l)
