@@ -53,6 +53,7 @@ type Delivery struct {
 	Since      time.Time  `json:"since"`
 	Problem    string     `json:"problem,omitempty"`
 	Message    string     `json:"message,omitempty"`
+	Said       string     `json:"said,omitempty" doc:"What the store said, in its own words."`
 	Until      *time.Time `json:"until,omitempty" doc:"While failing or paused: when the oldest events begin to be lost."`
 	LastFileAt *time.Time `json:"last_file_at,omitempty"`
 	Waiting    *int64     `json:"waiting_events,omitempty" doc:"Read and not in the bucket yet; while failing or paused, all that is kept. Else absent where the server that was asked does not deliver."`

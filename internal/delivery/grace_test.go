@@ -101,6 +101,9 @@ func TestFortyEightHours(t *testing.T) {
 		if got := w.lastTold(control.NoticeFailing).Params; got["bucket"] != "b1" || got["problem"] != string(bucket.AccessDenied) || got["connector"] != "warehouse" {
 			t.Errorf("the notice names %v", got)
 		}
+		if h := w.store.health[lane1]; h.Said != "Access Denied" {
+			t.Errorf("while it fails the store is quoted with %q", h.Said)
+		}
 		lost := w.dropped()[control.DropGrace]
 		if lost < 11*50 || lost > 13*50 {
 			t.Errorf("%d events dropped after 60 hours of 50 an hour, want those of the first 12 or so", lost)
@@ -112,6 +115,9 @@ func TestFortyEightHours(t *testing.T) {
 			if time.Since(mended) > time.Hour {
 				t.Fatal("it did not resume")
 			}
+		}
+		if h := w.store.health[lane1]; h.Said != "" || h.Message != "" {
+			t.Errorf("after it was mended the store is still quoted: %q, %q", h.Said, h.Message)
 		}
 		resumed := time.Since(mended)
 		if resumed > 12*time.Minute {

@@ -205,9 +205,12 @@ func (l *lane) setHealth(state control.LaneState, problem string, err error) {
 func (l *lane) show(problem string, err error) {
 	h := &l.health
 	if err != nil {
-		h.Message = err.Error()
+		h.Message, h.Said = err.Error(), ""
+		if e, ok := errors.AsType[*bucket.Error](err); ok {
+			h.Said = e.Said
+		}
 	} else if problem == "" {
-		h.Message = ""
+		h.Message, h.Said = "", ""
 	}
 	h.Lane, h.Problem, h.LastFile = l.row.Lane, problem, l.lastFile
 	ctx, cancel := context.WithTimeout(context.Background(), saveTooOld)

@@ -220,7 +220,7 @@ func (a *api) showDelivery(x control.Connector, how doing) *client.Delivery {
 			out.LastFileAt = maybe(h.LastFile)
 		}
 	}
-	out.State, out.Since, out.Problem, out.Message = string(worst.State), worst.Since, worst.Problem, worst.Message
+	out.State, out.Since, out.Problem, out.Message, out.Said = string(worst.State), worst.Since, worst.Problem, worst.Message, worst.Said
 	switch {
 	case worst.Episode.IsZero():
 	case worst.State == control.LaneFailing && a.cfg.GracePeriod > 0:

@@ -375,7 +375,11 @@ func (m *Memory) network(c Call, cause error) *bucket.Error {
 }
 
 func (m *Memory) fail(op, key string, p bucket.Problem) *bucket.Error {
-	return &bucket.Error{Problem: p, Op: op, Bucket: m.name, Key: key}
+	e := &bucket.Error{Problem: p, Op: op, Bucket: m.name, Key: key}
+	if p == bucket.AccessDenied {
+		e.Said = "Access Denied"
+	}
+	return e
 }
 
 // set needs m.mu.

@@ -169,10 +169,7 @@ func (v *visit) steps(c client.Check) []step {
 
 // step says one step of a check, with what to put in place where that would mend it.
 func (v *visit) step(s client.CheckStep) step {
-	out := step{State: s.State, Title: v.stepTitle(s.Action), Mono: s.Action, Text: s.Message, Hint: s.Hint, Remedy: v.remedy(s.Remedy)}
-	if s.Said != "" {
-		out.Said = v.t("page.form_store_said", "said", s.Said)
-	}
+	out := step{State: s.State, Title: v.stepTitle(s.Action), Mono: s.Action, Text: s.Message, Hint: s.Hint, Said: s.Said, Remedy: v.remedy(s.Remedy)}
 	if s.LeftSecs > 0 {
 		out.Left = v.t("page.form_left", "time", v.lang.Duration(time.Duration(s.LeftSecs*float64(time.Second))))
 	}

@@ -184,7 +184,7 @@ type feedItem struct {
 	At         *moment
 	New        string // says that it was not read; empty: it was
 	Link, Href string // to what it is about; empty: none
-	Said       string // what the other side said, in its own words, to open; empty: nothing
+	Details    string // as in banner
 }
 
 // download is a button that keeps a small file, which the page holds itself.
@@ -304,7 +304,8 @@ type banner struct {
 	Title   string
 	Texts   []string
 	Links   []link // to the fields that it is about
-	Said    string // what the other side said, in its own words, to open; empty: nothing
+	Said    string // what the other side said, in its own words; empty: nothing
+	Details string // what it was in English, for whoever looks after it, to open; empty: nothing
 	Actions []button
 	Help    *help
 }

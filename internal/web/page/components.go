@@ -58,7 +58,7 @@ func components(now time.Time) componentsPage {
 		}},
 		Pills: []pill{{good, "circle-check", "Active"}, {bad, "circle-alert", "Failing"}, {warn, "pause", "Paused"}, {plain, "circle-dashed", "Draft"}, {info, "info", "New"}},
 		Banners: []banner{
-			{Tone: bad, Icon: "circle-alert", Title: "Failing since 08:12 UTC: the key is disabled.", Texts: []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, Said: "PutObject acme-currents/currents: unknown_key (403 InvalidAccessKeyId)", Actions: []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}},
+			{Tone: bad, Icon: "circle-alert", Title: "Failing since 08:12 UTC: the key is disabled.", Texts: []string{"12,480 events are kept until 24 November, 08:12 UTC. After that the oldest are lost."}, Said: "The AWS Access Key Id you provided does not exist in our records.", Details: "PutObject acme-currents/currents: unknown_key (403 InvalidAccessKeyId)", Actions: []button{{Text: "Check now", Kind: "primary"}, {Text: "Rotate credentials", Href: "#"}}},
 			{Tone: warn, Icon: "triangle-alert", Title: "The role can be assumed without the external id.", Texts: []string{"Add the condition to its trust policy."}},
 			{Tone: good, Icon: "circle-check", Title: "Saved."},
 		},

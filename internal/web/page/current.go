@@ -266,9 +266,10 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 	case "failing":
 		b.Tone, b.Icon, b.Title = bad, "circle-alert", v.t("page.failing_since", "time", v.lang.Time(d.Since, v.zone))
 		b.Texts = []string{v.problem(d.Problem), v.problemHint(d.Problem)}
-		b.Said, b.Help = d.Message, v.help("failing")
+		b.Said, b.Details, b.Help = d.Said, d.Message, v.help("failing")
 	case "retrying":
-		b.Title, b.Texts, b.Said = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}, d.Message
+		b.Title, b.Texts = v.problem(d.Problem), []string{v.problemHint(d.Problem), v.t("page.current_nothing_lost")}
+		b.Said, b.Details = d.Said, d.Message
 	case "capped":
 		rules, err := v.installed()
 		if err != nil {

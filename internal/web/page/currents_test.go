@@ -166,12 +166,13 @@ func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
 	id := w.launch("warehouse")
 	c := w.deliver(id, 1)
 	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
-	h := control.Health{Lane: control.Lane{Connector: c.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since, Problem: "bad_secret", Message: "AccessDenied, <they> said."}
+	h := control.Health{Lane: control.Lane{Connector: c.Connector, Destination: 1}, State: control.LaneFailing, Since: since, Episode: since, Problem: "bad_secret", Message: "AccessDenied, <they> said.", Said: "User <u> is not authorized."}
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		must(t, w.store.SaveHealth(t.Context(), h))
 		b.get(w.at("/currents")).has(t, http.StatusOK, say(l, "page.currents_failing", "n", 1), say(l, "bucket.bad_secret"))
-		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now"), `href="`+w.at("/currents/"+id)+`/credentials"`, say(l, "page.notice_details")+`</summary><p class="mono small">AccessDenied, &lt;they&gt; said.</p>`)
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.bad_secret"), `role="alert"`, l.Time(since.Add(36*time.Hour), time.UTC), say(l, "page.check_now"), `href="`+w.at("/currents/"+id)+`/credentials"`, say(l, "page.notice_details")+`</summary><p class="mono small" lang="en">AccessDenied, &lt;they&gt; said.</p>`,
+			say(l, "page.form_store_said")+` <q lang="en">User &lt;u&gt; is not authorized.</q>`)
 		denied := h
 		denied.Problem = "access_denied"
 		must(t, w.store.SaveHealth(t.Context(), denied))

@@ -97,7 +97,7 @@ func (v *visit) notice(n client.Notice) feedItem {
 	item := feedItem{Tone: look.tone, Icon: look.icon, Title: cmp.Or(n.Title, n.Kind), At: v.moment(n.At)}
 	for p := range strings.SplitSeq(n.Text, "\n\n") {
 		if said, is := strings.CutPrefix(p, v.t("mail.details", "message", "")); is {
-			item.Said = said
+			item.Details = said
 		} else {
 			item.Texts = append(item.Texts, p)
 		}
