@@ -83,7 +83,7 @@ func (g program) showList(v *visit) error {
 	p.Table.Columns = []column{{v.t("page.name"), false}, {v.t("page.campaign_channels"), false}, {v.t("page.campaign_tags"), false}, {v.t("page.campaign_week"), true}, {v.t("page.campaign_first"), false}, {v.t("page.campaign_last"), false}}
 	for _, x := range all {
 		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Text: x.Name, Href: g.at(v, x.ID)}, {Text: v.channelsOf(x)}, {Text: cmp.Or(strings.Join(x.Tags, ", "), "–")},
-			{Text: v.lang.Number(x.Sent)}, {Time: v.moment(x.FirstAt)}, {Time: v.moment(x.LastAt)}}})
+			{Text: v.lang.Number(x.Sent)}, {Time: v.moment(x.FirstAt)}, {Time: v.toTheHour(x.LastAt)}}})
 	}
 	v.pages(&p.Table, part)
 	v.show(http.StatusOK, "list", p)
@@ -156,7 +156,7 @@ func (g program) show(v *visit) error {
 		facts = append(facts, pairItem{Name: v.t("page.campaign_event_name"), Text: x.EventName})
 	}
 	facts = append(facts, pairItem{Name: v.t("page.campaign_description"), Text: cmp.Or(x.Description, "–")}, pairItem{Name: v.t("page.campaign_tags"), Text: cmp.Or(strings.Join(x.Tags, ", "), "–")},
-		pairItem{Name: v.t("page.campaign_channels"), Text: v.channelsOf(x.Campaign)}, pairItem{Name: v.t("page.campaign_first"), Time: v.moment(x.FirstAt)}, pairItem{Name: v.t("page.campaign_last"), Time: v.moment(x.LastAt)})
+		pairItem{Name: v.t("page.campaign_channels"), Text: v.channelsOf(x.Campaign)}, pairItem{Name: v.t("page.campaign_first"), Time: v.moment(x.FirstAt)}, pairItem{Name: v.t("page.campaign_last"), Time: v.toTheHour(x.LastAt)})
 	p.Sections = append(p.Sections, section{Title: v.t(g.one), Pairs: facts})
 	v.show(http.StatusOK, "sections", p)
 	return nil

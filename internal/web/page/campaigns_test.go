@@ -42,12 +42,12 @@ func TestCampaignsAndCanvasesAreShown(t *testing.T) {
 	w.sends()
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
-		b.get(w.at("/campaigns")).has(t, http.StatusOK, "Spring &lt;i&gt;", w.at("/campaigns/c%2F1"), ">c-2</a>", say(l, "page.channel_email"), say(l, "page.channel_in_app"), ">"+l.Number(1000)+"<").lacks(t, "<i>", "Welcome")
+		b.get(w.at("/campaigns")).has(t, http.StatusOK, ">"+say(l, "page.within_hour")+"</time>", "Spring &lt;i&gt;", w.at("/campaigns/c%2F1"), ">c-2</a>", say(l, "page.channel_email"), say(l, "page.channel_in_app"), ">"+l.Number(1000)+"<").lacks(t, "<i>", "Welcome")
 		b.get(w.at("/canvases")).has(t, http.StatusOK, "Welcome", w.at("/canvases/v-1")).lacks(t, "Spring")
 		b.get(w.at("/campaigns?q=spring")).has(t, http.StatusOK, "Spring").lacks(t, ">c-2</a>")
 		b.get(w.at("/campaigns?tag=none")).has(t, http.StatusOK, say(l, "page.filter_none"))
 
-		p := b.get(w.at("/campaigns/c%2F1")).has(t, http.StatusOK, "<h1>Spring &lt;i&gt;</h1>", say(l, "page.campaign_sent_says", "n", 1007, "days", 30, "opened", l.Tenths(1)+" %", "clicked", l.Tenths(0)+" %"),
+		p := b.get(w.at("/campaigns/c%2F1")).has(t, http.StatusOK, ">"+say(l, "page.within_hour")+"</time>", "<h1>Spring &lt;i&gt;</h1>", say(l, "page.campaign_sent_says", "n", 1007, "days", 30, "opened", l.Tenths(1)+" %", "clicked", l.Tenths(0)+" %"),
 			"Short &lt;i&gt;", say(l, "page.campaign_converted"), w.at("/campaigns/c%2F1/edit"), `class="s1"`, `id="campaign-id"`)
 		p.lacks(t, "<i>", say(l, "page.campaign_spam"))
 		b.get(w.at("/campaigns/c%2F1?days=7")).has(t, http.StatusOK, say(l, "page.campaign_sent_says", "n", 1000, "days", 7, "opened", l.Tenths(1)+" %", "clicked", l.Tenths(0)+" %"))

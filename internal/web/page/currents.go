@@ -296,6 +296,15 @@ func (v *visit) moment(at time.Time) *moment {
 	return m
 }
 
+// toTheHour says a time that is known to the hour alone: something came then, and perhaps more within an hour of it.
+func (v *visit) toTheHour(at time.Time) *moment {
+	m := v.moment(at)
+	if v.now.Sub(at) < time.Hour {
+		m.Text = v.t("page.within_hour")
+	}
+	return m
+}
+
 // collect gives a whole list of the API.
 func collect[T any](v *visit, list func(yield func(T, error) bool)) (all []T, err error) {
 	for x, err := range list {
