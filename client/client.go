@@ -197,26 +197,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // try asks once.
 func (c *Client) try(ctx context.Context, q request, key string, body []byte) (answer, error) {
-	at := c.base + "/api/v1" + q.path
-	if len(q.query) > 0 {
-		at += "?" + q.query.Encode()
-	}
-	r, err := http.NewRequestWithContext(ctx, q.method, at, bytes.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	for name, value := range map[string]string{"If-Match": q.match, "Idempotency-Key": key, "Accept-Language": q.accept} {
-		if value != "" {
-			r.Header.Set(name, value)
-		}
-	}
-	if c.token != "" {
-		r.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if q.in != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	a, err := c.HTTP.Do(r)
+	a, err := c.send(ctx, c.HTTP, q, key, body)
 	if err != nil {
 		return answer{}, err
 	}
@@ -229,6 +210,49 @@ func (c *Client) try(ctx context.Context, q request, key string, body []byte) (a
 		return answer{}, failure(a, b)
 	}
 	return answer{a.StatusCode, a.Header.Get("ETag"), b}, nil
+}
+
+// stream asks once for what may be of any size and take any time.
+func (c *Client) stream(ctx context.Context, q request) (io.ReadCloser, error) {
+	patient := *c.HTTP
+	patient.Timeout = 0
+	a, err := c.send(ctx, &patient, q, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	if a.StatusCode >= 300 {
+		defer a.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))
+		if err != nil {
+			return nil, err
+		}
+		return nil, failure(a, b)
+	}
+	return a.Body, nil
+}
+
+// send sends a request and gives the answer as it begins.
+func (c *Client) send(ctx context.Context, by *http.Client, q request, key string, body []byte) (*http.Response, error) {
+	at := c.base + "/api/v1" + q.path
+	if len(q.query) > 0 {
+		at += "?" + q.query.Encode()
+	}
+	r, err := http.NewRequestWithContext(ctx, q.method, at, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{"If-Match": q.match, "Idempotency-Key": key, "Accept-Language": q.accept} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if q.in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return by.Do(r)
 }
 
 func failure(a *http.Response, body []byte) error {

@@ -51,7 +51,8 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	deps := web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger, Open: s.plane.opener.Open,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
-		Call: s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
+		ExportFile: func(control.Export) (web.File, error) { return nil, control.ErrExportGone() }, // nobody makes one yet
+		Call:       s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	}
 	if s.profiles != nil {
 		deps.Profiles, deps.ProfileLag, deps.Erase = s.profiles, s.profileLag, s.erasePerson

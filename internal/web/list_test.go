@@ -36,10 +36,11 @@ func crowded(t *testing.T) (w *world, who map[string]string) {
 	t.Helper()
 	w = newWorld(t, nil)
 	examples := w.examples()
+	w.seat(control.Membership{Workspace: w.acme.Number, Member: w.member(installer).ID, Role: control.Administrator, ExportUserData: true, CreatedAt: time.Now()})
 	w.session(installer)
 	for range 2 {
 		w.token(installer, false)
-		for _, name := range []string{"revokeInvitation", "revokeInstallationInvitation", "getAPIKey", "getSegment", "getConnector", "testWebhook", "getDraft", "markNoticesRead", "markInstallationNoticesRead"} {
+		for _, name := range []string{"revokeInvitation", "revokeInstallationInvitation", "getAPIKey", "getSegment", "getConnector", "testWebhook", "getDraft", "getExport", "markNoticesRead", "markInstallationNoticesRead"} {
 			examples[name](installer)
 		}
 	}

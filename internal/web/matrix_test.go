@@ -32,6 +32,7 @@ func (w *world) examples() map[string]func(who string) example {
 	maps.Copy(all, w.segmentExamples())
 	maps.Copy(all, w.personExamples())
 	maps.Copy(all, w.campaignExamples())
+	maps.Copy(all, w.exportExamples())
 	return all
 }
 
@@ -309,14 +310,15 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 			had := control.Membership{Workspace: w.acme.Number, Member: w.member(who).ID, Role: control.Viewer, CreatedAt: time.Now()}
 			seats, err := w.records().SeatsOf(w.t.Context(), had.Member)
 			must(w.t, err)
-			if i := slices.IndexFunc(seats, func(s control.Membership) bool { return s.Workspace == had.Workspace }); i >= 0 {
+			i := slices.IndexFunc(seats, func(s control.Membership) bool { return s.Workspace == had.Workspace })
+			if i >= 0 {
 				had = seats[i]
 			} else if who == installer {
 				w.seat(had)
 			}
 			w.seat(control.Membership{Workspace: w.acme.Number, Member: w.newcomer().ID, Role: control.Administrator, CreatedAt: time.Now()})
 			return example{path: "/me/workspaces/acme", undo: func() {
-				if who != installer && who != stranger {
+				if i >= 0 {
 					w.seat(had)
 				}
 			}}

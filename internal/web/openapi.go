@@ -51,6 +51,7 @@ var groups = []struct{ name, about string }{
 	{"ledger", "What was delivered and what was dropped, hour by hour."},
 	{"drafts", "Currents that are not launched yet."},
 	{"data-export", "The bucket for what is exported on demand."},
+	{"exports", "What is taken out on demand: people as files, and reports."},
 	{"segments", "Filters of people that were saved, and of what filters are made."},
 	{"campaigns", "Campaigns and Canvases, as events tell of them, and what is counted of them."},
 	{"policies", "What the customer's side has to allow."},
@@ -175,7 +176,10 @@ func (d *description) responses(r route) object {
 	all := object{}
 	good := func(status int, t reflect.Type) {
 		a := object{"description": http.StatusText(status)}
-		if status != http.StatusNoContent {
+		switch {
+		case t == attachmentType:
+			a["content"] = object{anyBytes: object{"schema": object{"type": "string", "format": "binary"}}}
+		case status != http.StatusNoContent:
 			a["content"] = jsonContent(d.schema(t))
 		}
 		headers := object{}
@@ -197,6 +201,12 @@ func (d *description) responses(r route) object {
 	good(r.status, r.op.out)
 	if r.op.or != nil {
 		good(r.op.orWith, r.op.or)
+	}
+	if r.op.out == attachmentType {
+		good(http.StatusPartialContent, r.op.out)
+		for _, status := range []int{http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable} {
+			all[strconv.Itoa(status)] = object{"description": http.StatusText(status)}
+		}
 	}
 	for _, status := range r.fails() {
 		all[strconv.Itoa(status)] = object{"$ref": "#/components/responses/" + failureName(status)}

@@ -99,6 +99,12 @@ func (d *document) check(t *testing.T, method, path string, a answer) {
 			t.Errorf("%s %s %d answered the header %s, which its description does not have", method, path, a.status, h)
 		}
 	}
+	if _, file := r.Content[anyBytes]; file {
+		if got := a.header.Get("Content-Type"); got != anyBytes {
+			t.Errorf("%s %s %d answered %q", method, path, a.status, got)
+		}
+		return
+	}
 	if pointer == "" {
 		if a.body != "" {
 			t.Errorf("%s %s %d answered a body: %s", method, path, a.status, a.body)

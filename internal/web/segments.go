@@ -67,7 +67,7 @@ func carry(from, to any) {
 		err = json.Unmarshal(b, to)
 	}
 	if err != nil {
-		panic("web: a filter has other fields here than there: " + err.Error()) // a test holds the two to each other
+		panic("web: a thing has other fields here than there: " + err.Error()) // a test holds the two to each other
 	}
 }
 

@@ -59,6 +59,7 @@ type reply struct {
 	status int
 	header http.Header // its own: Location, ETag, Set-Cookie
 	body   []byte      // JSON; empty: none
+	file   *attachment // in place of body
 }
 
 // serve answers the address of one row.
@@ -74,6 +75,12 @@ func (a *api) serve(r route) http.Handler {
 		h := w.Header()
 		for k, v := range out.header {
 			h[k] = v
+		}
+		if out.file != nil {
+			if err := out.file.serve(w, req); err != nil {
+				a.refuse(c, w, err)
+			}
+			return
 		}
 		if len(out.body) > 0 {
 			h.Set("Content-Type", "application/json")
@@ -147,6 +154,9 @@ func (c *call) reply(out any) reply {
 	}
 	if status == http.StatusNoContent {
 		return reply{status: status, header: c.header}
+	}
+	if x, ok := out.(attachment); ok {
+		return reply{header: c.header, file: &x}
 	}
 	v := reflect.New(reflect.TypeOf(out)).Elem()
 	v.Set(reflect.ValueOf(out))

@@ -67,6 +67,8 @@ type Deps struct {
 	// ProfileLag says how far profiles are behind, if this process keeps them up; Erase deletes a person as /users/delete does.
 	ProfileLag func() (client.ProfileLag, bool)
 	Erase      func(ctx context.Context, workspace uint32, who control.PersonID) error
+	// ExportFile opens the file of an export that is done. Errors: not_found.
+	ExportFile func(control.Export) (File, error)
 	IDs        IDs
 	Logger     *slog.Logger
 }
@@ -83,6 +85,7 @@ type Store interface {
 	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
 	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
 	FlowStore
+	ExportStore
 }
 
 // api answers the addresses of the table.
@@ -150,6 +153,7 @@ func (a *api) routes() []route {
 		a.numberRoutes(),
 		a.draftRoutes(),
 		a.dataExportRoutes(),
+		a.exportRoutes(),
 		a.segmentRoutes(),
 		a.campaignRoutes(),
 		a.policyRoutes(),

@@ -37,6 +37,7 @@ type world struct {
 
 	bucket     *buckettest.Memory // every connector's
 	profiles   keptPeople
+	file       string // of every export; empty: gone
 	erased     []control.PersonID
 	statements atomic.Int64 // of SQL
 }
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, change func(*Config, *Deps), rows ...route) *world {
 		return fault.New(fault.Unavailable, "", "There is no mail server.")
 	}})
 	cfg := Config{}
-	deps := Deps{Profiles: w.profiles, ProfileLag: func() (client.ProfileLag, bool) { return client.ProfileLag{Seconds: 1.5, AsOf: learned}, true }, Erase: w.erase, People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler), Open: w.bucket.Open,
+	deps := Deps{Profiles: w.profiles, ExportFile: w.exportFile, ProfileLag: func() (client.ProfileLag, bool) { return client.ProfileLag{Seconds: 1.5, AsOf: learned}, true }, Erase: w.erase, People: w.people, Plane: w.plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler), Open: w.bucket.Open,
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return 0, nil }, Wake: func() {},
 		Machine: func(context.Context) (client.Installation, error) { return client.Installation{Version: "test"}, nil },
 		Account: func(context.Context) (string, error) { return "123456789012", nil }, Call: func(context.Context, control.Webhook) error { return nil },
