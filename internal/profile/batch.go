@@ -64,6 +64,7 @@ type batch struct {
 	stats      map[control.Stat]*control.Stat // by what it counts
 	identities map[uint32]map[control.Identifier]control.PersonID
 	loadNames  func(nameList) error
+	alone      bool // it has one record, a change
 
 	facts facts
 }
@@ -124,6 +125,9 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 		if c := rec.change; c != nil {
 			want(rec.workspace, c.Person, true)
 			want(rec.workspace, c.Into, true)
+			if b.alone = len(records) == 1; b.alone && c.ExternalID != "" {
+				b.ask(rec.workspace, c.ExternalID)
+			}
 			continue
 		}
 		p := b.r.plan(rec.schema)
@@ -183,14 +187,24 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 		}
 	}
 	for workspace, some := range b.asked {
-		for _, kind := range []control.IdentifierKind{control.ByExternalID, control.ByFormerID} {
-			found, err := b.r.deps.Store.Identities(ctx, workspace, kind, slices.Sorted(maps.Keys(some)))
+		for _, read := range []func([]string) ([]control.PersonIdentity, error){
+			// First as the log says: who is to be deleted further on in it has no identities any more.
+			func(x []string) ([]control.PersonIdentity, error) { return b.r.deps.Store.Holders(ctx, workspace, x) },
+			func(x []string) ([]control.PersonIdentity, error) {
+				return b.r.deps.Store.Identities(ctx, workspace, control.ByExternalID, x)
+			},
+			func(x []string) ([]control.PersonIdentity, error) {
+				return b.r.deps.Store.Identities(ctx, workspace, control.ByFormerID, x)
+			},
+		} {
+			found, err := read(slices.Sorted(maps.Keys(some)))
 			if err != nil {
 				return err
 			}
 			for _, x := range found {
 				b.knows(workspace, x.Value, x.Person)
 				want(workspace, x.Person, true)
+				delete(some, x.Value)
 			}
 		}
 	}

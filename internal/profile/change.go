@@ -33,6 +33,9 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 		return nil
 	}
 	p := b.person(rec, c.Person)
+	if err := b.join(rec, p, c.ExternalID); err != nil {
+		return err
+	}
 	if c.ExternalID != "" {
 		if p.ExternalID == "" || c.Kind == control.PersonRename { // else it is one of somebody who went up in them
 			p.ExternalID = c.ExternalID
@@ -62,6 +65,17 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 		}
 	}
 	return b.custom(rec, p, c.Custom)
+}
+
+// join lets whoever has an external id go up in p, who gets it: an event and a request that came together each made a person of
+// it. Among other records two of one external id are refused by the store, and then each goes alone.
+func (b *batch) join(rec record, p *person, external string) error {
+	id, known := b.identity(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: external})
+	other := b.people[personKey{rec.workspace, id}]
+	if !b.alone || !known || other == nil || other == p || other.ExternalID != external {
+		return nil
+	}
+	return b.merge(rec, other, p)
 }
 
 // attribute sets a standard attribute, or with null takes it away.

@@ -33,6 +33,7 @@ type Store interface {
 	Highest(ctx context.Context) (row, name int64, err error)
 	People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
 	Active(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error)
+	Holders(ctx context.Context, workspace uint32, externals []string) ([]control.PersonIdentity, error)
 	Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) ([]control.PersonIdentity, error)
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 	Apply(ctx context.Context, b *control.PeopleBatch) error

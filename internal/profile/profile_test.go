@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type world struct {
 type people interface {
 	profile.Store
 	SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error)
+	MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error
 	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
 	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
@@ -453,5 +455,103 @@ func TestWhatAPersonWantsOfAChannelHasATime(t *testing.T) {
 		if !maps.Equal(got, x.want) {
 			t.Errorf("%s: %v, want %v (%s %s)", x.what, got, x.want, p.EmailSubscribe, p.PushSubscribe)
 		}
+	}
+}
+
+// A request fixes whom identifiers name before the reader comes to it: so the store knows of deletions and merges to which
+// the reader has still to come. What was accepted before is of whom the identifier named then.
+func TestWhatWasAcceptedBeforeADeletionGoesWithIt(t *testing.T) {
+	w := newWorld(t)
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "ana"})
+	w.follow()
+	w.accept(saw("native", "ana", 1))
+	must(t, w.people.MoveIdentities(t.Context(), acme, []control.IdentityMove{{From: "p1"}}))
+	w.accept(control.PersonChange{Kind: control.PersonDelete, Person: "p1"})
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "ana"})
+	w.accept(saw("native", "ana", 2))
+	w.follow()
+	if w.person("p1") != nil || w.person("native") != nil {
+		t.Errorf("who was deleted is %+v and %+v", w.person("p1"), w.person("native"))
+	}
+	if deeds := w.deeds("p2"); deeds != "saw 1" {
+		t.Errorf("who came after them did %q", deeds)
+	}
+	w.nothingAside()
+}
+
+func TestWhoIsDeletedIsNobodyInTheSameBatch(t *testing.T) {
+	w := newWorld(t)
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "ana"})
+	w.follow()
+	w.accept(saw("p1", "ana", 1))
+	w.accept(control.PersonChange{Kind: control.PersonDelete, Person: "p1"})
+	w.accept(saw("native", "ana", 2))
+	w.follow()
+	if deeds := w.deeds("native"); w.person("p1") != nil || deeds != "saw 1" {
+		t.Errorf("who was deleted is %+v, who came after them did %q", w.person("p1"), deeds)
+	}
+	named, err := w.people.Identities(t.Context(), acme, control.ByExternalID, []string{"ana"})
+	must(t, err)
+	if len(named) != 1 || named[0].Person != "native" {
+		t.Errorf("ana is %+v", named)
+	}
+	w.nothingAside()
+}
+
+func TestWhoWentUpInAnotherIsThatOneInTheSameBatch(t *testing.T) {
+	w := newWorld(t)
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "ana"})
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "bo"})
+	w.follow()
+	w.accept(saw("native", "ana", 1))
+	w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"})
+	w.accept(saw("native", "ana", 2))
+	w.follow()
+	if deeds := w.deeds("p2"); w.person("p1") != nil || w.person("native") != nil || deeds != "saw 2" {
+		t.Errorf("both did %q; who went up is %+v and %+v", deeds, w.person("p1"), w.person("native"))
+	}
+	w.nothingAside()
+}
+
+// An event named somebody while a request did, and the reader made one person and the request another: they are one.
+func TestTwoOfOneExternalIDAreOne(t *testing.T) {
+	w := newWorld(t)
+	w.accept(saw("native", "ana", 1))
+	w.follow()
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "ana", Attributes: map[string]json.RawMessage{"first_name": json.RawMessage(`"Ana"`)}})
+	w.accept(saw("native", "ana", 2))
+	w.follow()
+	if p := w.person("p1"); p == nil || p.ExternalID != "ana" || p.FirstName != "Ana" || w.person("native") != nil || w.deeds("p1") != "saw 2" {
+		t.Errorf("she is %+v and did %q; the other is %+v", p, w.deeds("p1"), w.person("native"))
+	}
+	w.nothingAside()
+}
+
+func saw(user, external string, at int64) map[string]any {
+	return map[string]any{"event_type": "users.behaviors.CustomEvent", "user_id": user, "external_user_id": external, "name": "saw", "properties": "{}", "time": at}
+}
+
+// deeds are what somebody did, and how often.
+func (w *world) deeds(id string) string {
+	w.t.Helper()
+	p := w.person(id)
+	if p == nil {
+		return "nobody"
+	}
+	all, err := w.people.Done(w.t.Context(), p)
+	must(w.t, err)
+	var out []string
+	for _, d := range all {
+		out = append(out, fmt.Sprint(d.Name, " ", d.Count))
+	}
+	return strings.Join(out, ", ")
+}
+
+func (w *world) nothingAside() {
+	w.t.Helper()
+	rows, err := w.people.SetAside(w.t.Context(), acme, 10)
+	must(w.t, err)
+	if len(rows) > 0 {
+		w.t.Errorf("set aside: %+v", rows)
 	}
 }
