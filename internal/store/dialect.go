@@ -22,10 +22,10 @@ type dialect interface {
 	// number is an expression for the whole number at a path of a column that holds a JSON object; NULL if there is none.
 	// Everything in it is ours.
 	number(column string, path ...string) string
-	// lastNumber is a query for the last id that a table has given to a row; 0 if none.
-	lastNumber(table string) string
-	// setLastNumber are statements that each take the last id that a table is to have given, above 0.
-	setLastNumber(table string) []string
+	// lastNumber is a query for the last number that a table has given to a row, in a column; 0 if none.
+	lastNumber(table, column string) string
+	// setLastNumber are statements that each take the last number that a table is to have given, above 0.
+	setLastNumber(table, column string) []string
 	// clock is a query for the time in milliseconds that all processes on the database share; empty: they have one
 	// clock anyway.
 	clock() string

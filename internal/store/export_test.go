@@ -42,17 +42,18 @@ func GivenUp(ctx context.Context, s *Store) error {
 // Raw gives the writing connections.
 func Raw(s *Store) *sql.DB { return s.write }
 
-// Tables gives the tables of the database's part, and those of them whose rows it numbers.
-func Tables(t *testing.T, s *Store) (all, numbered []string) {
+// Tables gives the tables of the database's part, and the columns that it numbers by table.
+func Tables(t *testing.T, s *Store) (all []string, numbered map[string]string) {
 	t.Helper()
+	numbered = map[string]string{}
 	ts, err := s.part.tables()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range ts {
 		all = append(all, x.name)
-		if x.numbered {
-			numbered = append(numbered, x.name)
+		if x.numbered != "" {
+			numbered[x.name] = x.numbered
 		}
 	}
 	return all, numbered

@@ -98,14 +98,14 @@ func (c conn) copyTable(from conn, t table) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	if err := write(); err != nil || !t.numbered {
+	if err := write(); err != nil || t.numbered == "" {
 		return err
 	}
 	var last int64
-	if err := from.one(from.s.d.lastNumber(t.name), nil, &last); err != nil || last == 0 {
+	if err := from.one(from.s.d.lastNumber(t.name, t.numbered), nil, &last); err != nil || last == 0 {
 		return err
 	}
-	for _, q := range c.s.d.setLastNumber(t.name) {
+	for _, q := range c.s.d.setLastNumber(t.name, t.numbered) {
 		if _, err := c.exec(q, last); err != nil {
 			return err
 		}
@@ -116,10 +116,13 @@ func (c conn) copyTable(from conn, t table) error {
 // table is a table of a part.
 type table struct {
 	name     string
-	numbered bool // its rows get their id from the database, each a higher one
+	numbered string // the column whose values the database gives, each a higher one; empty: none
 }
 
-var tableWords = regexp.MustCompile(`(?s)(CREATE|DROP) TABLE (\w+)(?: \((.*?)\n\))?`)
+var (
+	tableWords  = regexp.MustCompile(`(?s)(CREATE|DROP) TABLE (\w+)(?: \((.*?)\n\))?`)
+	numberWords = regexp.MustCompile(`(?m)^ *(\w+) .*AUTOINCREMENT`)
+)
 
 // tables gives the tables that the migrations have made, each after those that its rows refer to: as they were made.
 func (p part) tables() (all []table, err error) {
@@ -127,7 +130,11 @@ func (p part) tables() (all []table, err error) {
 	for _, m := range steps {
 		for _, w := range tableWords.FindAllStringSubmatch(m.sql, -1) {
 			if w[1] == "CREATE" {
-				all = append(all, table{w[2], strings.Contains(w[3], "AUTOINCREMENT")})
+				t := table{name: w[2]}
+				if n := numberWords.FindStringSubmatch(w[3]); n != nil {
+					t.numbered = n[1]
+				}
+				all = append(all, t)
 			} else {
 				all = slices.DeleteFunc(all, func(t table) bool { return t.name == w[2] })
 			}

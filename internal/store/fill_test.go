@@ -71,7 +71,7 @@ func crammed(t *testing.T, s *store.Store) {
 			ok(t, err)
 		}
 	}
-	for _, table := range numbered { // numbers that were given and are not there any more
+	for table := range numbered { // numbers that were given and are not there any more
 		_, err := db.Exec("INSERT INTO sqlite_sequence (name, seq) SELECT '" + table + "', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '" + table + "')")
 		ok(t, err)
 		_, err = db.Exec("UPDATE sqlite_sequence SET seq = seq + 5 WHERE name = '" + table + "'")
@@ -141,10 +141,10 @@ func TestADatabaseMovesToTheOtherDialectAsItIs(t *testing.T) {
 				}
 			}
 		}
-		for _, table := range numbered {
+		for table, column := range numbered {
 			const last = 1<<53 + 1 + 5
-			for where, q := range map[*store.Store]string{there[i]: "SELECT nextval(pg_get_serial_sequence('" + table + "', 'id'))", back[i]: "SELECT seq + 1 FROM sqlite_sequence WHERE name = '" + table + "'"} {
-				equal(t, "next id of "+table, store.Setting(t.Context(), t, where, q), fmt.Sprint(last+1))
+			for where, q := range map[*store.Store]string{there[i]: "SELECT nextval(pg_get_serial_sequence('" + table + "', '" + column + "'))", back[i]: "SELECT seq + 1 FROM sqlite_sequence WHERE name = '" + table + "'"} {
+				equal(t, "next number of "+table, store.Setting(t.Context(), t, where, q), fmt.Sprint(last+1))
 			}
 		}
 	}

@@ -132,12 +132,12 @@ func (postgres) number(column string, path ...string) string {
 }
 
 // Source: https://www.postgresql.org/docs/current/functions-sequence.html.
-func (postgres) lastNumber(table string) string {
-	return "SELECT COALESCE(pg_sequence_last_value(CAST(pg_get_serial_sequence('" + table + "', 'id') AS regclass)), 0)"
+func (postgres) lastNumber(table, column string) string {
+	return "SELECT COALESCE(pg_sequence_last_value(CAST(pg_get_serial_sequence('" + table + "', '" + column + "') AS regclass)), 0)"
 }
 
-func (postgres) setLastNumber(table string) []string {
-	return []string{"SELECT setval(CAST(pg_get_serial_sequence('" + table + "', 'id') AS regclass), ?)"}
+func (postgres) setLastNumber(table, column string) []string {
+	return []string{"SELECT setval(CAST(pg_get_serial_sequence('" + table + "', '" + column + "') AS regclass), ?)"}
 }
 
 func (postgres) clock() string {

@@ -67,11 +67,11 @@ func (sqlite) number(column string, path ...string) string {
 }
 
 // Source: https://www.sqlite.org/autoinc.html.
-func (sqlite) lastNumber(table string) string {
+func (sqlite) lastNumber(table, _ string) string {
 	return "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '" + table + "'), 0)"
 }
 
-func (sqlite) setLastNumber(table string) []string {
+func (sqlite) setLastNumber(table, _ string) []string {
 	return []string{ // the row is there once one was inserted
 		"INSERT INTO sqlite_sequence (name, seq) SELECT '" + table + "', 0 WHERE ? > 0 AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '" + table + "')",
 		"UPDATE sqlite_sequence SET seq = ? WHERE name = '" + table + "'",
