@@ -12,13 +12,19 @@ import (
 // Validate gives every problem of what a member decides about themselves.
 func (m Member) Validate() []fault.Problem {
 	ps := append(validatePerson("name", m.Name), validateLanguage("language", m.Language)...)
-	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" {
-		ps = append(ps, fault.Field("time_zone", "unknown_value", "field.time_zone", "This is not a time zone such as Europe/Madrid or America/Sao_Paulo."))
-	}
+	ps = append(ps, validateZone("time_zone", m.TimeZone)...)
 	if !slices.Contains([]Mail{MailOwn, MailUrgent, MailAll}, m.Mail) {
 		ps = append(ps, oneOf("mail", string(m.Mail), string(MailUrgent), string(MailAll)))
 	}
 	return ps
+}
+
+// validateZone gives the problem of a time zone, if it has one; empty is UTC.
+func validateZone(field, zone string) []fault.Problem {
+	if _, err := time.LoadLocation(zone); err == nil && zone != "Local" {
+		return nil
+	}
+	return []fault.Problem{fault.Field(field, "unknown_value", "field.time_zone", "This is not a time zone such as Europe/Madrid or America/Sao_Paulo.")}
 }
 
 func validateLanguage(field, language string) []fault.Problem {

@@ -66,7 +66,15 @@ type Store interface {
 	AddExport(ctx context.Context, e Export) (number int64, err error)
 	EndExport(ctx context.Context, e Export, notices ...Notice) error
 
+	Schedule(ctx context.Context, workspace uint32, id ScheduleID) (ReportSchedule, error)
+	CreateSchedule(ctx context.Context, s ReportSchedule) error
+	UpdateSchedule(ctx context.Context, s ReportSchedule) error
+	DeleteSchedule(ctx context.Context, workspace uint32, id ScheduleID) error
+	SchedulesDue(ctx context.Context, now time.Time) ([]ReportSchedule, error)
+	RunSchedule(ctx context.Context, was, next ReportSchedule, e *Export) error
+
 	Member(ctx context.Context, id MemberID) (Member, error)
+	Seats(ctx context.Context, workspace uint32) ([]Seat, error)
 	SeatsOf(ctx context.Context, id MemberID) ([]Membership, error)
 
 	WorkspaceName(ctx context.Context, workspace uint32) (string, error)

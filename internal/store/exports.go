@@ -54,26 +54,29 @@ const (
 // AddExport stores an export that waits, and gives its Number. Errors: rate_limited if 100 of the workspace wait or run;
 // of those that the vendor's call asks for, also if one of the same segment does, or 100 of the installation.
 func (s *Store) AddExport(ctx context.Context, e control.Export) (number int64, err error) {
-	const op = "add export"
+	return number, s.inTx(ctx, "add export", func(c conn) (err error) {
+		number, err = c.addExport(e)
+		return err
+	})
+}
+
+func (c conn) addExport(e control.Export) (number int64, err error) {
 	actor, err := json.Marshal(e.Actor)
 	if err != nil {
-		return 0, s.fail(err, op)
+		return 0, err
 	}
 	spec, err := json.Marshal(e.Spec)
 	if err != nil {
-		return 0, s.fail(err, op)
+		return 0, err
 	}
-	err = s.inTx(ctx, op, func(c conn) error {
-		if err := c.roomForExport(e); err != nil {
-			return err
-		}
-		return c.one(`INSERT INTO exports (id, workspace, kind, source, actor, member, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row,
-				file, error, created_at, calls)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0, 0, 0, '', '', ?, 0) RETURNING number`,
-			[]any{string(e.ID), e.Workspace, string(e.Kind), string(e.Source), string(actor), string(e.Actor.Member), string(e.Key), e.Subject, e.Title, string(spec),
-				e.Place.Bucket, e.Place.Endpoint, millis(e.CreatedAt)}, &number)
-	})
-	return number, err
+	if err := c.roomForExport(e); err != nil {
+		return 0, err
+	}
+	return number, c.one(`INSERT INTO exports (id, workspace, kind, source, actor, member, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row,
+			file, error, created_at, calls)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0, 0, 0, '', '', ?, 0) RETURNING number`,
+		[]any{string(e.ID), e.Workspace, string(e.Kind), string(e.Source), string(actor), string(e.Actor.Member), string(e.Key), e.Subject, e.Title, string(spec),
+			e.Place.Bucket, e.Place.Endpoint, millis(e.CreatedAt)}, &number)
 }
 
 // roomForExport refuses an export where too many wait or run. Errors: rate_limited.

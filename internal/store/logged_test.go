@@ -87,6 +87,15 @@ func (s planeStore) AddExport(ctx context.Context, e control.Export) (int64, err
 func (s planeStore) EndExport(ctx context.Context, e control.Export, n ...control.Notice) error {
 	return s.saw(ctx, "EndExport", s.Store.EndExport(ctx, e, n...))
 }
+func (s planeStore) CreateSchedule(ctx context.Context, x control.ReportSchedule) error {
+	return s.saw(ctx, "CreateSchedule", s.Store.CreateSchedule(ctx, x))
+}
+func (s planeStore) UpdateSchedule(ctx context.Context, x control.ReportSchedule) error {
+	return s.saw(ctx, "UpdateSchedule", s.Store.UpdateSchedule(ctx, x))
+}
+func (s planeStore) DeleteSchedule(ctx context.Context, w uint32, id control.ScheduleID) error {
+	return s.saw(ctx, "DeleteSchedule", s.Store.DeleteSchedule(ctx, w, id))
+}
 func (s planeStore) SaveCampaignLabel(ctx context.Context, l control.CampaignLabel) error {
 	return s.saw(ctx, "SaveCampaignLabel", s.Store.SaveCampaignLabel(ctx, l))
 }
@@ -223,6 +232,20 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	_, err = b.DownloadExport(ctx, ws.Number, taken.ID, true)
 	ok(t, err)
 	ok(t, b.DeleteSegment(ctx, ws.Number, seg.ID))
+	seat := control.Membership{Workspace: ws.Number, Member: "m", Role: control.Administrator, ExportUserData: true}
+	mayExport := control.WithActor(ctx, control.Actor{Member: "m", Name: "ana@acme.example", Via: "session", Seats: map[uint32]control.Membership{ws.Number: seat}})
+	seats, err := b.store.SeatsOf(ctx, "m")
+	ok(t, err)
+	seat.CreatedAt = seats[0].CreatedAt
+	ok(t, b.store.SetSeat(ctx, control.SeatChange{Was: seats[0], Next: seat}))
+	planned, err := b.CreateSchedule(mayExport, ws.Number, control.ScheduleEdit{Name: text("Weekly"), Kind: new(control.ExportRevenue), Spec: &control.ExportSpec{},
+		Times: &control.ScheduleTimes{Every: 1, Unit: control.EveryWeek}})
+	ok(t, err)
+	for range 2 { // the second changes nothing
+		_, err = b.UpdateSchedule(mayExport, ws.Number, planned.ID, control.ScheduleEdit{Paused: new(true)})
+		ok(t, err)
+	}
+	ok(t, b.DeleteSchedule(mayExport, ws.Number, planned.ID))
 	for kind, id := range map[control.NameKind]string{control.NameCampaign: "c1", control.NameCanvas: "j1"} {
 		for range 2 { // the second changes nothing
 			_, err = b.UpdateCampaign(ctx, ws.Number, kind, id, "Welcome", control.CampaignEdit{Archived: new(true)})
@@ -288,6 +311,8 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		`segment.create Germans:  → {"analytics":false,"description":"","filter":"{\"attribute\":{\"name\":\"country\",\"one_of\":[\"DE\"]}}","name":"Germans","tags":[]}`,
 		`segment.update Germans: {"tags":[]} → {"tags":["eu"]}`, `segment.delete Germans: {`,
 		`export.cancel Germans: {"state":"waiting"} → {"state":"cancelled"}`, `export.download Germans:  → {"file":"users.zip"}`,
+		`schedule.create Weekly:  → {"bom":false,"delimiter":",","every":1,"export_kind":"revenue","first_day":"2026-11-22",`,
+		`schedule.update Weekly: {"paused":false} → {"paused":true}`, `schedule.delete Weekly: {`,
 		`campaign.update Welcome: {"archived":false} → {"archived":true}`, `canvas.update Welcome: {"archived":false} → {"archived":true}`,
 		`connector.launch warehouse:  → {"codec":"deflate","contact_email":"data@acme.example","deleted":false,"destination.access_key_id":"AKIAIOSFODNN7EXAMPLE"`,
 		`connector.edit warehouse: {"codec":"deflate","destination.secret_access_key":` + redacted + `} → {"codec":"snappy","destination.secret_access_key":` + redacted + `}`,

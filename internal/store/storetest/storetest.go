@@ -63,6 +63,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	rights(run)
 	identities(run)
 	exports(run)
+	reportSchedules(run)
 }
 
 type runner func(name string, f func(t *testing.T, e *env))
