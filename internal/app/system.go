@@ -323,6 +323,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.countSegments(ctx) })
+	errands.Go(func() { s.runSchedules(ctx) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })
 	errands.Go(func() { s.scheduleChecks(ctx) })
