@@ -184,6 +184,30 @@ func TestATableHasTheVendorsColumns(t *testing.T) {
 	}
 }
 
+func TestATableOfRecipientsSaysWhatTheyHad(t *testing.T) {
+	for _, c := range []struct {
+		kind control.NameKind
+		id   string
+		want []string
+	}{
+		{control.NameCampaign, "c-1", []string{"Short", "var-1", "false"}}, {control.NameCanvas, "v-1", []string{"A", "A", "true"}},
+		{control.NameCampaign, "v-1", []string{"", "", "false"}}, // which they did not receive
+	} {
+		p := ana()
+		p.Had[1].Deed.Flags = control.InControl
+		table := RecipientTable(Form{}, nil, []string{"n"}, c.kind, c.id, map[string]string{"var-1": "Short"})
+		b, err := table.Append(table.Head(nil), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, line := readTable(t, b, ',')
+		at := len(head) - 3
+		if !slices.Equal(head[at-1:], []string{"custom_attributes.n", "variation_name", "variation_id", "in_control"}) || !slices.Equal(line[at:], c.want) {
+			t.Errorf("%s: %q %q", c.id, head[at:], line[at:])
+		}
+	}
+}
+
 func TestATableOfAddresses(t *testing.T) {
 	table := EmailTable(Form{Delimiter: ';', BOM: true})
 	b, err := table.Append(table.Head(nil), ana())

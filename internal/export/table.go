@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -36,6 +37,26 @@ func UserTable(f Form, events, attributes []string) *Table {
 	for _, name := range attributes {
 		t.columns = append(t.columns, column{"custom_attributes." + name, func(r *row) string { return r.attribute(name) }})
 	}
+	return t
+}
+
+// RecipientTable gives what writes, after the columns of UserTable, what people had of a campaign or Canvas: its variation by
+// name and id, and whether they are in its control group. of is its id, and titles are those of variations by their ids.
+// Source: Braze, "Export campaign results data", whose names of these columns are not published.
+func RecipientTable(f Form, events, attributes []string, of control.NameKind, id string, titles map[string]string) *Table {
+	t := UserTable(f, events, attributes)
+	had := func(r *row) control.PersonMessage {
+		for _, h := range r.Had {
+			if h.Of.Kind == of && h.Of.Name == id {
+				return h.Deed
+			}
+		}
+		return control.PersonMessage{}
+	}
+	t.columns = append(t.columns,
+		column{"variation_name", func(r *row) string { v := had(r).Variation; return cmp.Or(titles[v], v) }},
+		column{"variation_id", func(r *row) string { return had(r).Variation }},
+		column{"in_control", func(r *row) string { return strconv.FormatBool(had(r).Flags&control.InControl != 0) }})
 	return t
 }
 
