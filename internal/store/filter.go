@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,9 +155,11 @@ type filterQuery struct {
 	now   time.Time
 	rows  rowRange
 	args  []any
+	done  bool // it asks for d, a row of people_done, as well
 }
 
-// where is true of p, a row of people, if it is one of the workspace's that the filter holds, within rows.
+// where is true of p, a row of people with its d of people_done, if it is one of the workspace's that the filter holds,
+// within rows.
 func (q *filterQuery) where(workspace uint32, f control.Filter) string {
 	q.args = append(q.args, workspace, q.rows.from, q.rows.to)
 	return "p.workspace = ? AND p.id > ? AND p.id <= ? AND " + q.node(f)
@@ -170,7 +173,11 @@ func (q *filterQuery) from(workspace uint32, f control.Filter) string {
 			return q.rowsOf(f, id)
 		}
 	}
-	return "people p WHERE " + q.where(workspace, f)
+	where := q.where(workspace, f)
+	if q.done { // in this order: what there is of other workspaces is not looked at
+		return "people p CROSS JOIN people_done d WHERE d.person = p.id AND " + where
+	}
+	return "people p WHERE " + where
 }
 
 const (
@@ -190,7 +197,8 @@ func (q *filterQuery) node(f control.Filter) string {
 		return q.among(f, q.names[filterName{kind, name}])
 	case f.Message != nil: // of a channel
 		m := f.Message
-		return q.once(q.d.number("p.channels", string(m.Channel), touchFields[m.Did]), m.After, m.Before)
+		q.done = true
+		return q.once(q.d.number("d.channels", string(m.Channel), touchFields[m.Did]), m.After, m.Before)
 	}
 	list, word := f.All, " AND "
 	if len(f.Any) > 0 {
@@ -239,6 +247,9 @@ var attributeColumns = map[string]string{"random_bucket": "p.bucket"}
 func (q *filterQuery) attribute(c control.Condition) string {
 	a, _ := control.AttributeNamed(c.Name)
 	column := cmp.Or(attributeColumns[a.Name], "p."+a.Name)
+	if slices.Contains(strings.Split(doneColumns, ", "), a.Name) {
+		column, q.done = "d."+a.Name, true
+	}
 	switch a.Kind {
 	case control.KindTime:
 		return q.moments(column, c.After, c.Before)

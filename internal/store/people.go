@@ -93,19 +93,18 @@ func inChunks[T any](values []T, f func(part []T, marks string) error) error {
 
 const personColumns = `p.id, p.workspace, p.person, COALESCE(p.external_id, ''), p.bucket, p.created_at, p.updated_at, COALESCE(p.first_name, ''), COALESCE(p.last_name, ''),
 	COALESCE(p.email, ''), COALESCE(p.phone, ''), COALESCE(p.gender, ''), COALESCE(p.dob, ''), COALESCE(p.country, ''), COALESCE(p.language, ''), COALESCE(p.time_zone, ''),
-	COALESCE(p.home_city, ''), COALESCE(p.email_subscribe, ''), COALESCE(p.push_subscribe, ''), p.first_session, p.last_session, p.sessions, p.purchases, p.revenue,
-	p.last_purchase, p.uninstalled_at, p.channels, m.custom, m.rest`
+	COALESCE(p.home_city, ''), COALESCE(p.email_subscribe, ''), COALESCE(p.push_subscribe, ''), ` + doneColumns + ", m.custom, m.rest"
 
 // peopleWhole is where they stand.
-const peopleWhole = " FROM people p LEFT JOIN people_more m ON m.person = p.id"
+const peopleWhole = " FROM people p JOIN people_done d ON d.person = p.id LEFT JOIN people_more m ON m.person = p.id"
 
 func scanPerson(r scanner) (*control.Person, error) {
 	var p control.Person
 	var created, updated int64
 	var first, last, purchase, uninstalled sql.NullInt64
 	err := r.Scan(&p.Row, &p.Workspace, &p.ID, &p.ExternalID, &p.Bucket, &created, &updated, &p.FirstName, &p.LastName, &p.Email, &p.Phone, &p.Gender, &p.Birth,
-		&p.Country, &p.Language, &p.TimeZone, &p.HomeCity, &p.EmailSubscribe, &p.PushSubscribe, &first, &last, &p.Sessions, &p.Purchases, &p.Revenue,
-		&purchase, &uninstalled, &p.Channels, &p.Custom, &p.Rest)
+		&p.Country, &p.Language, &p.TimeZone, &p.HomeCity, &p.EmailSubscribe, &p.PushSubscribe, &p.Sessions, &p.Purchases, &p.Revenue,
+		&first, &last, &purchase, &uninstalled, &p.Channels, &p.Custom, &p.Rest)
 	p.CreatedAt, p.UpdatedAt = fromMillis(created), fromMillis(updated)
 	p.FirstSession, p.LastSession, p.LastPurchase, p.UninstalledAt = fromOptMillis(first), fromOptMillis(last), fromOptMillis(purchase), fromOptMillis(uninstalled)
 	p.Known = control.AllParts
@@ -113,7 +112,7 @@ func scanPerson(r scanner) (*control.Person, error) {
 }
 
 // doneOf are the columns of who somebody is to their events.
-const doneOf = "id, workspace, person, COALESCE(external_id, ''), " + doneColumns
+const doneOf = "p.id, p.workspace, p.person, COALESCE(p.external_id, ''), " + doneColumns
 
 func scanDone(r scanner) (*control.Person, error) {
 	p := control.Person{Known: control.PartDone}
@@ -126,7 +125,7 @@ func scanDone(r scanner) (*control.Person, error) {
 // Active gives those of a workspace that there are, in no order, with their external ids and what events count of them: all
 // that most events need, for half of what reading everything costs.
 func (p *Profiles) Active(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
-	return p.people(ctx, scanDone, "SELECT "+doneOf+" FROM people WHERE workspace = ? AND person IN (", workspace, ids)
+	return p.people(ctx, scanDone, "SELECT "+doneOf+" FROM people p JOIN people_done d ON d.person = p.id WHERE p.workspace = ? AND p.person IN (", workspace, ids)
 }
 
 // People gives those of a workspace that there are, in no order.
@@ -208,7 +207,7 @@ func (p *Profiles) Apply(ctx context.Context, b *control.PeopleBatch) error {
 		}
 		w := &batchWriter{c: c, b: b, until: ctx, ready: map[string]driver.Stmt{}}
 		defer w.close()
-		for _, write := range []func() error{w.names, w.moves, w.people, w.more, w.attributes, w.events, w.messages, w.groups, w.stats, w.identities, w.setAside} {
+		for _, write := range []func() error{w.names, w.moves, w.people, w.done, w.more, w.attributes, w.events, w.messages, w.groups, w.stats, w.identities, w.setAside} {
 			if err := write(); err != nil {
 				return err
 			}
@@ -316,18 +315,9 @@ const (
 	newColumns  = "id, workspace, person"
 )
 
-// set writes columns as an UPDATE sets them, each to what follows it.
-func set(columns, to string) string { return strings.ReplaceAll(columns, ",", to+",") + to }
-
 var (
-	insertPerson = "INSERT INTO people (" + doneColumns + ", " + whoColumns + ", " + newColumns + ") VALUES (" + strings.Repeat("?, ", 26) + "?)"
-	// What is in no index goes alone: to set a column is to write its indexes, whatever its value was.
-	updateDone = "UPDATE people SET " + set(doneColumns, " = ?") + " WHERE id = ?"
-	// The same for many, of whom no more than that may be known.
-	updateManyDone = [3]string{"UPDATE people SET " + qualified("v", doneColumns) + " FROM (VALUES ",
-		"(CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BIGINT))",
-		") AS v (" + doneColumns + ", id) WHERE people.id = v.id"}
-	updateWhole = "UPDATE people SET " + set(doneColumns+", "+whoColumns, " = ?") + " WHERE id = ?"
+	insertPerson = "INSERT INTO people (" + whoColumns + ", " + newColumns + ") VALUES (" + strings.Repeat("?, ", 18) + "?)"
+	updatePerson = "UPDATE people SET " + strings.ReplaceAll(whoColumns, ",", " = ?,") + " = ? WHERE id = ?"
 )
 
 // people inserts who is new and updates who is not: to insert and meet a conflict would look at every index. Where a
@@ -335,41 +325,38 @@ var (
 func (w *batchWriter) people() error {
 	slices.SortFunc(w.b.People, func(a, b *control.Person) int { return cmp.Compare(a.Row, b.Row) })
 	far := w.c.s.d.far()
-	var rows, manyDone [][]any
+	var rows [][]any
 	for _, p := range w.b.People {
-		done := []any{p.Sessions, p.Purchases, p.Revenue, optMillis(p.FirstSession), optMillis(p.LastSession), optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Channels)}
 		if !p.New && p.Changed&control.PartWho == 0 {
-			if p.Changed&control.PartDone == 0 {
-				continue
-			}
-			done = append(done, p.Row)
-			if far {
-				manyDone = append(manyDone, done)
-			} else if err := w.run(updateDone, done); err != nil {
-				return err
-			}
 			continue
 		}
-		whole := append(done, optText(p.ExternalID), p.Bucket, millis(p.CreatedAt), millis(p.UpdatedAt), optText(p.FirstName), optText(p.LastName),
+		row := []any{optText(p.ExternalID), p.Bucket, millis(p.CreatedAt), millis(p.UpdatedAt), optText(p.FirstName), optText(p.LastName),
 			optText(p.Email), optText(p.Phone), optText(p.Gender), optText(p.Birth), optText(p.Country), optText(p.Language), optText(p.TimeZone), optText(p.HomeCity),
-			optText(p.EmailSubscribe), optText(p.PushSubscribe), p.Row)
+			optText(p.EmailSubscribe), optText(p.PushSubscribe), p.Row}
 		if !p.New && !far {
-			if err := w.run(updateWhole, whole); err != nil {
+			if err := w.run(updatePerson, row); err != nil {
 				return err
 			}
 			continue
 		}
-		whole = append(whole, p.Workspace, string(p.ID))
+		row = append(row, p.Workspace, string(p.ID))
 		if far {
-			rows = append(rows, whole)
-		} else if err := w.run(insertPerson, whole); err != nil {
+			rows = append(rows, row)
+		} else if err := w.run(insertPerson, row); err != nil {
 			return err
 		}
 	}
-	if err := w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+qualified("excluded", doneColumns+", "+whoColumns), rows); err != nil {
-		return err
+	return w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+qualified("excluded", whoColumns), rows)
+}
+
+func (w *batchWriter) done() error {
+	var rows [][]any
+	for _, p := range w.b.People {
+		if p.New || p.Changed&control.PartDone != 0 {
+			rows = append(rows, []any{p.Row, p.Sessions, p.Purchases, p.Revenue, optMillis(p.FirstSession), optMillis(p.LastSession), optMillis(p.LastPurchase), optMillis(p.UninstalledAt), object(p.Channels)})
+		}
 	}
-	return w.c.many(updateManyDone[0], nil, updateManyDone[1], updateManyDone[2], manyDone)
+	return w.put("INSERT INTO people_done (person, "+doneColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+qualified("excluded", doneColumns), rows)
 }
 
 // qualified sets columns to those of a row, as an UPDATE does.
@@ -490,7 +477,7 @@ func (w *batchWriter) moves() error {
 		} else if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", m.Workspace, string(m.ID)); err != nil {
 			return err
 		}
-		for _, query := range []string{"DELETE FROM people_more WHERE person = ?", "DELETE FROM people WHERE id = ?"} {
+		for _, query := range []string{"DELETE FROM people_more WHERE person = ?", "DELETE FROM people_done WHERE person = ?", "DELETE FROM people WHERE id = ?"} {
 			if _, err := w.c.exec(query, m.Person); err != nil {
 				return err
 			}

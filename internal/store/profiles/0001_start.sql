@@ -21,7 +21,7 @@ CREATE TABLE people_set_aside (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX people_set_aside_at ON people_set_aside (at);
 
--- One row a person, short, since almost every event changes somebody's. What filters ask for is a column.
+-- Who people are, one row a person, with people_done beside it. What filters ask for is a column.
 CREATE TABLE people (
   id              INTEGER NOT NULL PRIMARY KEY, -- given by the reader, which alone makes people
   workspace       INTEGER NOT NULL,
@@ -42,14 +42,6 @@ CREATE TABLE people (
   home_city       TEXT,
   email_subscribe TEXT,
   push_subscribe  TEXT,
-  first_session   INTEGER,
-  last_session    INTEGER,
-  sessions        INTEGER NOT NULL,
-  purchases       INTEGER NOT NULL,
-  revenue         REAL    NOT NULL,
-  last_purchase   INTEGER,
-  uninstalled_at  INTEGER,
-  channels        TEXT    NOT NULL, -- JSON object: when a message of each channel was last received, opened, clicked
   UNIQUE (workspace, person)
 ) STRICT;
 -- Filters over other tables ask for no more of people than this; and a workspace's are found among all others'.
@@ -57,6 +49,20 @@ CREATE INDEX people_workspace ON people (workspace, id);
 CREATE UNIQUE INDEX people_external_id ON people (workspace, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX people_email ON people (workspace, email, updated_at) WHERE email IS NOT NULL;
 CREATE INDEX people_phone ON people (workspace, phone, updated_at) WHERE phone IS NOT NULL;
+
+-- What a person's events count, one row a person. Almost every event changes somebody's: so the row is short, stands
+-- apart from what changes seldom, and is in no index.
+CREATE TABLE people_done (
+  person         INTEGER NOT NULL PRIMARY KEY,
+  sessions       INTEGER NOT NULL,
+  purchases      INTEGER NOT NULL,
+  revenue        REAL    NOT NULL,
+  first_session  INTEGER,
+  last_session   INTEGER,
+  last_purchase  INTEGER,
+  uninstalled_at INTEGER,
+  channels       TEXT    NOT NULL -- JSON object: when a message of each channel was last received, opened, clicked
+) STRICT;
 
 -- What is long, changes seldom, and is asked for only of somebody who is looked at. No row: nothing is known.
 CREATE TABLE people_more (
