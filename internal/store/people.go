@@ -487,6 +487,9 @@ func (w *batchWriter) moves() error {
 }
 
 func (w *batchWriter) identities() error {
+	slices.SortFunc(w.b.Identities, func(a, b control.PersonIdentity) int {
+		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Value, b.Value))
+	})
 	var rows [][]any
 	for _, i := range w.b.Identities {
 		if i.Person == "" {
