@@ -69,7 +69,8 @@ type Reader struct {
 	names     map[nameKey]*control.Name
 	nameCount map[nameList]int
 	people    cache
-	most      int // records of the next batch
+	most      int           // records of the next batch
+	wrote     time.Duration // how long this one was being written so far
 
 	status atomic.Pointer[Status]
 }
@@ -99,13 +100,13 @@ const (
 	batchBytes   = 16 << 20
 	batchEvery   = time.Second // how often a log that trickles is stored
 
-	// batchFor is how long a batch may take. On SQLite requests that name new people wait for it, since one transaction
-	// writes at a time; and where this reader has to stand behind others, few records take long.
+	// batchFor is how long writing a batch may take. On SQLite requests that name new people wait for it, since one
+	// transaction writes at a time; and where this reader has to stand behind others, few records take long.
 	batchFor   = 500 * time.Millisecond
 	batchLeast = 256 // records
 )
 
-// paced gives how many records the next batch has, after one of n that took so long.
+// paced gives how many records the next batch has, after one of n that took so long to write.
 func paced(most, n int, took time.Duration) int {
 	if n < most && took < batchFor { // it was short because no more had come
 		return most
@@ -251,6 +252,7 @@ func (r *Reader) follow(ctx context.Context) error {
 func (r *Reader) apply(ctx context.Context, g *gathered, next eventlog.Offset) error {
 	began := time.Now()
 	n := len(g.records)
+	r.wrote = 0
 	parts := g.parts()
 	for i, part := range parts {
 		to := next
@@ -275,10 +277,9 @@ func (r *Reader) apply(ctx context.Context, g *gathered, next eventlog.Offset) e
 			return fault.Wrap(err, "apply to people")
 		}
 	}
-	took := time.Since(began)
-	r.most = paced(r.most, n, took)
+	r.most = paced(r.most, n, r.wrote)
 	if told := r.deps.Hooks.OnApplied; told != nil {
-		told(next, n, took)
+		told(next, n, time.Since(began))
 	}
 	return nil
 }
@@ -323,7 +324,11 @@ func (r *Reader) applyPart(ctx context.Context, g *gathered, part []record, next
 
 // store applies a batch and follows it.
 func (r *Reader) store(ctx context.Context, b *batch) error {
-	if err := r.deps.Store.Apply(ctx, b.finish()); err != nil {
+	out := b.finish()
+	began := time.Now()
+	err := r.deps.Store.Apply(ctx, out)
+	r.wrote += time.Since(began)
+	if err != nil {
 		return err
 	}
 	r.cursor = b.out.Next
