@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -21,7 +22,29 @@ import (
 // reader at a time applies batches.
 type Profiles struct {
 	s   *Store
-	own bool // see Following
+	own *prepared // see Following; nil: the readers' connections
+}
+
+// prepared is a database whose queries are prepared once: of few texts, which stay until it is closed.
+type prepared struct {
+	*sql.DB
+	mu    sync.Mutex
+	ready map[string]*sql.Stmt
+}
+
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	p.mu.Lock()
+	st := p.ready[query]
+	if st == nil {
+		var err error
+		if st, err = p.PrepareContext(ctx, query); err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
+		p.ready[query] = st
+	}
+	p.mu.Unlock()
+	return st.QueryContext(ctx, args...)
 }
 
 // OpenProfiles opens the tables of people, makes them if there are none, and brings them up to date. Of cfg it needs
@@ -37,12 +60,17 @@ func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
 // Following gives p to who applies batches. In SQLite it looks for people on the connection that writes, whose cache of pages
 // holds what it wrote last: other connections forget theirs with each commit. So it waits for who else writes, as nobody
 // should who only looks.
-func (p *Profiles) Following() *Profiles { return &Profiles{s: p.s, own: !p.s.d.far()} }
+func (p *Profiles) Following() *Profiles {
+	if p.s.d.far() {
+		return p
+	}
+	return &Profiles{s: p.s, own: &prepared{DB: p.s.write, ready: map[string]*sql.Stmt{}}}
+}
 
 // reader is Store.reader, for what batches need.
 func (p *Profiles) reader(ctx context.Context) conn {
-	if p.own {
-		return conn{s: p.s, ctx: context.WithoutCancel(ctx), on: p.s.write} // short: see Apply
+	if p.own != nil {
+		return conn{s: p.s, ctx: context.WithoutCancel(ctx), on: p.own} // short: see Apply
 	}
 	return p.s.reader(ctx)
 }
@@ -81,9 +109,13 @@ func (p *Profiles) Highest(ctx context.Context) (row, name int64, err error) {
 // askedAtOnce is how many values one query asks for at most.
 const askedAtOnce = 256
 
-// inChunks calls f for values in parts, each with as many ? as it has values.
+// inChunks calls f for values in parts, each with as many ? as it has values. The last value is repeated until there are 1, 2,
+// 4 … of them, so that there are few different texts for the database to remember.
 func inChunks[T any](values []T, f func(part []T, marks string) error) error {
 	for part := range slices.Chunk(values, askedAtOnce) {
+		for part = slices.Clip(part); len(part)&(len(part)-1) != 0; {
+			part = append(part, part[len(part)-1])
+		}
 		if err := f(part, strings.Repeat(", ?", len(part))[2:]); err != nil {
 			return err
 		}
