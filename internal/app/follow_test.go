@@ -148,3 +148,18 @@ func TestPeopleWhoStandStillAreSeen(t *testing.T) {
 		}
 	}
 }
+
+// Between two looks that find nothing waiting much may have come and gone: what waits at the next one has not waited long.
+func TestPeopleWhoCaughtUpBetweenLooksDoNotStandStill(t *testing.T) {
+	began := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	p := pace{moved: began, asOf: began}
+	p.see(began, profile.Status{Next: 100}, true, 100)
+	p.see(began.Add(time.Hour), profile.Status{Next: 100}, true, 101)
+	if lag := p.lag(began.Add(time.Hour)); lag.StandsStill {
+		t.Errorf("%+v after a record that was accepted a moment ago", lag)
+	}
+	p.see(began.Add(time.Hour+peopleStill), profile.Status{Next: 100}, true, 101)
+	if lag := p.lag(began.Add(time.Hour + peopleStill)); !lag.StandsStill {
+		t.Errorf("%+v after five minutes in which it was not taken up", lag)
+	}
+}

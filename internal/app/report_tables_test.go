@@ -1,4 +1,4 @@
-package export_test
+package app_test
 
 import (
 	"bytes"
@@ -26,8 +26,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) { storetest.Main(m) }
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -167,7 +165,7 @@ func TestReportsAreAsTheyAlwaysWere(t *testing.T) {
 					t.Errorf("%s: %s has %d lines, and says %d", c.name, file, lines, n)
 				}
 			}
-			path := filepath.Join("testdata", strings.ReplaceAll(c.name, " ", "-")+".txt")
+			path := filepath.Join("testdata", "reports", strings.ReplaceAll(c.name, " ", "-")+".txt")
 			if *update {
 				must(t, os.WriteFile(path, got.Bytes(), 0o644))
 			}
