@@ -81,13 +81,14 @@ const peopleStill = 5 * time.Minute
 // pace is what looks at a reader have told of how it gets on. The reader itself cannot say that it does not.
 type pace struct {
 	next  eventlog.Offset
-	moved time.Time // the last look at which next was another, or nothing waited
+	moved time.Time // the last look at which next was another, nothing waited, or something began to
 	asOf  time.Time // everything accepted before is applied, as far as looks have told
 	whole bool      // nothing waits
 }
 
 // see takes in a look.
 func (p *pace) see(now time.Time, st profile.Status, known bool, head eventlog.Offset) {
+	was := p.whole
 	p.whole = known && st.Since.IsZero() && st.Next >= head
 	switch {
 	case p.whole:
@@ -95,7 +96,7 @@ func (p *pace) see(now time.Time, st profile.Status, known bool, head eventlog.O
 	case known && !st.Since.IsZero():
 		p.asOf = st.Since
 	}
-	if p.whole || known && st.Next != p.next {
+	if p.whole || was || known && st.Next != p.next {
 		p.next, p.moved = st.Next, now
 	}
 }
