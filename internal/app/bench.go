@@ -39,13 +39,13 @@ The p99 of answers that counts is the one at a given rate:
 Scenarios:
 
 ` + scenarioHelp() + `
-Flags change the scenario.`
+Flags change the scenario. As it stands it is held against its limits, as far as its runs tell: within the aim, acceptable at first, or over. What needs a ratio needs --floor. A scenario with several connectors takes turns with one connector alone, and tells what each further one costs.`
 }
 
 // Measured is the result of one run.
 type Measured struct {
 	Scenario string `json:"scenario,omitempty"`
-	Program  string `json:"program,omitempty"` // server or floor
+	Program  string `json:"program,omitempty"` // server, floor, or alone: the server with one connector in each workspace
 
 	Events           int64   `json:"events"`
 	CPUPerMillion    float64 `json:"cpu_seconds_per_million"`
@@ -75,13 +75,13 @@ var figures = []struct {
 	of   func(Measured) float64
 	show func(float64) string
 }{
-	{"CPU seconds per million events", func(m Measured) float64 { return m.CPUPerMillion }, decimals},
-	{"events a second", func(m Measured) float64 { return m.EventsPerSecond }, whole},
+	{"CPU seconds per million events", cpuPerMillion, decimals},
+	{"events a second", eventsPerSecond, whole},
 	{"answer, p50, ms", func(m Measured) float64 { return m.P50 }, decimals},
 	{"answer, p99, ms", func(m Measured) float64 { return m.P99 }, decimals},
 	{"bare fsync, p50, ms", func(m Measured) float64 { return m.FsyncP50 }, decimals},
 	{"bare fsync, p99, ms", func(m Measured) float64 { return m.FsyncP99 }, decimals},
-	{"peak resident memory, MiB", func(m Measured) float64 { return float64(m.PeakMemory) / (1 << 20) }, whole},
+	{"peak resident memory, MiB", peakMiB, whole},
 	{"disk bytes an event", func(m Measured) float64 { return m.DiskPerEvent }, whole},
 	{"bucket bytes an event", func(m Measured) float64 { return m.BucketPerEvent }, whole},
 	{"used by others meanwhile, cores", func(m Measured) float64 { return m.OthersCores }, decimals},
@@ -142,10 +142,10 @@ func (cmd Bench) change(s scenario) scenario {
 	return s.withDefaults()
 }
 
-// compare runs one scenario, the server and the floor in turns, and prints what came of it.
+// compare runs one scenario, the server in turns with what it is compared with, and prints what came of it.
 func (cmd Bench) compare(ctx context.Context, c *Console, s scenario, environ []string) error {
-	var server, floor []Measured
-	run := func(to *[]Measured, program, path string) error {
+	r := results{scenario: s}
+	run := func(to *[]Measured, s scenario, program, path string) error {
 		m, err := runBench(ctx, c, s, cmd, environ, path)
 		if err != nil {
 			return err
@@ -160,44 +160,59 @@ func (cmd Bench) compare(ctx context.Context, c *Console, s scenario, environ []
 		return nil
 	}
 	for range cmd.Rounds {
-		if err := run(&server, "server", ""); err != nil {
+		if err := run(&r.server, s, "server", ""); err != nil {
 			return err
 		}
 		if s.floor {
-			if err := run(&floor, "floor", cmd.Floor); err != nil {
+			if err := run(&r.floor, s, "floor", cmd.Floor); err != nil {
+				return err
+			}
+		}
+		if s.connectors > 1 {
+			alone := s
+			alone.connectors = 1
+			if err := run(&r.alone, alone, "alone", ""); err != nil {
 				return err
 			}
 		}
 	}
 	if !cmd.JSON {
-		cmd.print(c, s, server, floor)
+		r.print(c)
 	}
 	return nil
 }
 
-// print shows minimum and median of each figure, and server divided by floor.
-func (cmd Bench) print(c *Console, s scenario, server, floor []Measured) {
-	last := server[len(server)-1]
+// print shows minimum and median of each figure, and the server's divided by those of what it is compared with.
+func (r results) print(c *Console) {
+	s, last := r.scenario, r.server[len(r.server)-1]
 	c.Print("%s: %s; %s events in requests of %d, %d connections, %d files", s.name, s.what, thousands(last.Events), s.per, s.connections, last.Files)
+	beside, with := r.floor, "floor"
+	if len(r.alone) > 0 {
+		beside, with = r.alone, "alone"
+	}
 	head := fmt.Sprintf("%-32s %12s %12s", "", "server min", "median")
-	if len(floor) > 0 {
-		head += fmt.Sprintf(" %12s %12s %10s %8s", "floor min", "median", "ratio min", "median")
+	if len(beside) > 0 {
+		head += fmt.Sprintf(" %12s %12s %10s %8s", with+" min", "median", "ratio min", "median")
 	}
 	c.Print("%s", head)
 	for _, f := range figures {
-		least, middle := minMedian(server, f.of)
+		least, middle := minMedian(r.server, f.of)
 		if least == 0 && middle == 0 {
 			continue
 		}
 		line := fmt.Sprintf("%-32s %12s %12s", f.name, f.show(least), f.show(middle))
-		if floorLeast, floorMiddle := minMedian(floor, f.of); floorLeast > 0 {
-			line += fmt.Sprintf(" %12s %12s %10.2f %8.2f", f.show(floorLeast), f.show(floorMiddle), least/floorLeast, middle/floorMiddle)
+		if otherLeast, otherMiddle := minMedian(beside, f.of); otherLeast > 0 {
+			line += fmt.Sprintf(" %12s %12s %10.2f %8.2f", f.show(otherLeast), f.show(otherMiddle), least/otherLeast, middle/otherMiddle)
 		}
 		c.Print("%s", line)
 	}
 	if last.Repeated > 0 {
 		c.Print("%d requests repeated", last.Repeated)
 	}
+	if v := r.further(); v != 0 {
+		c.Print("each further connector costs %.2f of what one costs alone (CPU, medians)", v)
+	}
+	r.printLimits(c)
 	c.Print("")
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/control"
@@ -124,8 +125,83 @@ func TestBenchPrintsRatios(t *testing.T) {
 		}
 		return all
 	}
-	Bench{}.print(&Console{Out: &out, Err: io.Discard}, scenarios[0].withDefaults(), of(9, 6, 8), of(4, 3, 5))
+	results{scenario: scenarios[0].withDefaults(), server: of(9, 6, 8), floor: of(4, 3, 5)}.print(&Console{Out: &out, Err: io.Discard})
 	if want := "CPU seconds per million events           6.00         8.00         3.00         4.00       2.00     2.00\n"; !bytes.Contains(out.Bytes(), []byte(want)) {
 		t.Errorf("it prints\n%s", out.String())
+	}
+}
+
+// A scenario as it stands is held against its limits, as far as its runs tell; one that flags have changed is not.
+func TestBenchSaysWhatIsWithinTheLimits(t *testing.T) {
+	of := func(cpu, rate float64, mib int64) []Measured {
+		return []Measured{{CPUPerMillion: cpu, EventsPerSecond: rate, PeakMemory: mib << 20}}
+	}
+	for name, x := range map[string]struct {
+		scenario      string
+		floor         string
+		change        func(*Bench)
+		server, other []Measured
+		want, wantNot []string
+	}{
+		"quicker than the floor": {
+			scenario: "reference", floor: "floor", server: of(6, 300_000, 287), other: of(6, 200_000, 213),
+			want: []string{
+				"CPU, server / floor                         1         1.00         1.30  within the aim\n",
+				"events a second, server / floor           1.5         1.00         0.75  within the aim\n",
+				"peak memory, MiB                          287       300.00            -  within the aim\n",
+			},
+		},
+		"a little slower": {
+			scenario: "reference", floor: "floor", server: of(7.2, 160_000, 301), other: of(6, 200_000, 213),
+			want: []string{" 1.2         1.00         1.30  acceptable at first\n", " 0.8         1.00         0.75  acceptable at first\n", " 301       300.00            -  over\n"},
+		},
+		"much slower": {
+			scenario: "reference", floor: "floor", server: of(8.4, 140_000, 100), other: of(6, 200_000, 213),
+			want: []string{" 1.4         1.00         1.30  over\n", " 0.7         1.00         0.75  over\n"},
+		},
+		"without a floor": {
+			scenario: "reference", server: of(6, 300_000, 287),
+			want: []string{"peak memory, MiB"}, wantNot: []string{"server / floor"},
+		},
+		"with another load": {
+			scenario: "reference", floor: "floor", change: func(b *Bench) { b.Events = 1000 }, server: of(6, 300_000, 287), other: of(6, 200_000, 213),
+			wantNot: []string{"within", "acceptable", "over\n"},
+		},
+		"20 connectors and one": {
+			scenario: "connectors-20", server: of(29, 100_000, 297), other: of(10, 200_000, 200),
+			want: []string{"each further connector costs 0.10 of what one costs alone", "each further connector / one              0.1         0.15         0.59  within the aim\n"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := findScenario(x.scenario)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := Bench{Floor: x.floor}
+			if x.change != nil {
+				x.change(&cmd)
+			}
+			r := results{scenario: cmd.change(s), server: x.server, floor: x.other}
+			if s.connectors > 1 {
+				r.floor, r.alone = nil, x.other
+			}
+			var out bytes.Buffer
+			r.print(&Console{Out: &out, Err: io.Discard})
+			for _, w := range x.want {
+				if !strings.Contains(out.String(), w) {
+					t.Errorf("it does not say %q:\n%s", w, out.String())
+				}
+			}
+			for _, w := range x.wantNot {
+				if strings.Contains(out.String(), w) {
+					t.Errorf("it says %q:\n%s", w, out.String())
+				}
+			}
+		})
+	}
+	for _, l := range limits {
+		if _, err := findScenario(l.scenario); err != nil {
+			t.Errorf("a limit is of no scenario: %v", err)
+		}
 	}
 }
