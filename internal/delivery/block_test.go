@@ -121,6 +121,9 @@ func TestLanesShareADraftWhichTheForemostFills(t *testing.T) {
 		}
 		b.take(offsets(201, 400)...) // now the other one is foremost
 		a.take(offsets(301, 400)...)
+		if a.f.draft != b.f.draft {
+			t.Error("two lanes that took turns in front have two drafts")
+		}
 		x, raw := a.close()
 		y, _ := b.close()
 		if x != y {
@@ -189,15 +192,23 @@ func TestADraftThatIsNotToBeSharedIsNot(t *testing.T) {
 		if a.f.draft == b.f.draft {
 			t.Error("a draft that belongs to one lane was found by another")
 		}
+		other := newGatherer(t, c)
+		other.share = false
+		other.take(offsets(1, 20)...)
+		if other.f.draft == b.f.draft {
+			t.Error("a lane with rules of its own gathers into the draft of others")
+		}
 		x, raw := a.close()
 		y, _ := b.close()
-		if x == y {
-			t.Error("a block that belongs to one lane was found by another")
+		z, _ := other.close()
+		// The records of a lane with rules differ, whatever the hash of what they were made from says.
+		if x == y || y == z || x == z {
+			t.Error("a block that belongs to one lane was found by another, or a lane with rules of its own took that of others")
 		}
-		x.holds(t, raw)
-		y.holds(t, raw)
-		c.release(x)
-		c.release(y)
+		for _, b := range []*block{x, y, z} {
+			b.holds(t, raw)
+			c.release(b)
+		}
 	})
 }
 
