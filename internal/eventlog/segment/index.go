@@ -228,6 +228,9 @@ func loadIndex(fs vfs.FS, log eventlog.ID, number uint64) (*index, error) {
 	if !bytes.Equal(b[16:32], log[:]) || binary.LittleEndian.Uint64(b[32:]) != number {
 		return nil, damage(name, 16, "it belongs to another log or segment")
 	}
+	if x.end < segmentHeader || x.endOffset < 0 {
+		return nil, damage(name, 40, "its end is no place in a segment")
+	}
 	if size != indexHeader+rest+int64(x.keys)*rowSize {
 		return nil, damage(name, 72, "its size differs from what its header says")
 	}
