@@ -243,10 +243,13 @@ func TestTheLeastMemoryBudgetIsKept(t *testing.T) {
 
 // The log reaches its quota with a connector that delivers, one that is refused and one that is paused. First the
 // room for replay goes, then the oldest of what only the idle ones need. The ledger counts exactly what they lost, the
-// rest of theirs is delivered when they can, and the one that delivers has everything.
+// rest of theirs is delivered when they can, and the one that delivers has everything. The short form fills the log once
+// and gives one segment back.
 func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
-	if !long() {
-		return // it takes minutes to fill two segments and to give them back
+	batches, quota, pause := 150, "144MiB", time.Duration(0) // of about a megabyte each; a segment has 64 MiB
+	grace := "1m"                                            // longer than it takes, and short, because a probe comes each twentieth
+	if long() {
+		batches, quota, pause, grace = 420, "256MiB", 100*time.Millisecond, "20m"
 	}
 	store := startStore(t)
 	p := startProxy(t, store.endpoint)
@@ -255,7 +258,7 @@ func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
 	for _, name := range []string{"healthy", "failing", "paused"} {
 		tenants = append(tenants, tenant{name: name, key: "mr_e2e_" + name + "_0123456789abcdefghijklmnopqrst", more: "flush: {interval: 1s, events: 1000}"})
 	}
-	srv := newServer(t, t.TempDir(), append(quick, "MILLRACE_LOG_MAX_BYTES=256MiB", "MILLRACE_QUOTA_PATIENCE=5s")...)
+	srv := newServer(t, t.TempDir(), "MILLRACE_ATTEMPT_LIMIT=2s", "MILLRACE_GRACE_PERIOD="+grace, "MILLRACE_LOG_MAX_BYTES="+quota, "MILLRACE_QUOTA_PATIENCE=5s")
 	apply := func(paused string) {
 		tenants[2].more = "flush: {interval: 1s, events: 1000}\n        paused: " + paused
 		manifest, env := store.manifestOf(tenants)
@@ -273,7 +276,7 @@ func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
 	apply("true")
 	sent := []map[string]bool{{}, {}, {}}
 	var waited time.Duration
-	for batch := range 420 { // about a megabyte each
+	for batch := range batches {
 		i := batch % 3
 		var body strings.Builder
 		for k := range 100 {
@@ -292,32 +295,49 @@ func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
 			time.Sleep(250 * time.Millisecond)
 			waited += 250 * time.Millisecond
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	shelves := make([]*shelf, 3)
 	for i, x := range tenants {
 		shelves[i] = newShelf(filepath.Join(store.root, x.folder()))
 	}
 	shelves[0].waitFor(t, sent[0], 20*time.Second) // while the others still wait
+	eventually(t, time.Minute, "those that deliver nothing have paid", func() bool {
+		return quotaDrops(t, srv, "failing") > 0 && quotaDrops(t, srv, "paused") > 0
+	})
 	p.calm()
 	apply("false")
 	for i := 1; i < 3; i++ {
 		// What is neither in the bucket nor in the ledger is on its way.
 		var lost int64
-		eventually(t, time.Minute, tenants[i].name+" has its events or has listed them", func() bool {
+		eventually(t, 6*time.Minute, tenants[i].name+" has its events or has listed them", func() bool {
 			lost = quotaDrops(t, srv, tenants[i].name)
 			shelves[i].look(t)
 			return int64(len(shelves[i].ids))+lost >= int64(len(sent[i]))
 		})
 		time.Sleep(secondCopy)
 		shelves[i].look(t)
-		if got := int64(len(shelves[i].ids)) + lost; got != int64(len(sent[i])) || lost == 0 {
-			t.Errorf("%s: %d events in the bucket and %d in the ledger as dropped, of %d", tenants[i].name, len(shelves[i].ids), lost, len(sent[i]))
+		if got := int64(len(shelves[i].ids)) + lost; got != int64(len(sent[i])) || lost == 0 || len(shelves[i].ids) == 0 {
+			t.Errorf("%s: %d events in the bucket and %d in the ledger as dropped, of %d: some are to be lost, and as few as give room", tenants[i].name, len(shelves[i].ids), lost, len(sent[i]))
 		}
 		for id, n := range shelves[i].ids {
 			if n > 1 || !sent[i][id] {
 				t.Errorf("%s: %s is there %d times", tenants[i].name, id, n)
 			}
+		}
+		// Each tenant's requests were sent one after the other.
+		newestLost, oldestKept := -1, batches
+		for id := range sent[i] {
+			batch := 0
+			fmt.Sscanf(id, tenants[i].name+"-b%d-", &batch)
+			if shelves[i].ids[id] == 0 {
+				newestLost = max(newestLost, batch)
+			} else {
+				oldestKept = min(oldestKept, batch)
+			}
+		}
+		if newestLost > oldestKept {
+			t.Errorf("the quota takes the oldest first: %s lost events of request %d and kept some of request %d", tenants[i].name, newestLost, oldestKept)
 		}
 		t.Logf("%s: %d delivered, %d dropped", tenants[i].name, len(shelves[i].ids), lost)
 	}
