@@ -12,6 +12,9 @@ VULNDB      ?= https://vuln.go.dev
 # What make bench measures (millrace bench --help lists them), and how often.
 SCENARIO ?= all
 ROUNDS   ?= 3
+# How long make fuzz tries each reader, and which of them.
+FUZZTIME ?= 60s
+FUZZ     ?= .
 
 .DEFAULT_GOAL := help
 
@@ -77,6 +80,14 @@ pages: ## how long each page of the dashboard takes, with 200 Currents and a mon
 soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven, Node.js)
 	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
 
+# What makes one of them fail is kept in its package's testdata/fuzz, and is from then on a row of make test.
+fuzz: ## try each reader of outside bytes with inputs nobody thought of, FUZZTIME=60s each; FUZZ=Manifest: those of that name
+	@set -e; grep -rn --include='*_test.go' '^func Fuzz' client internal | \
+	sed -E 's#^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9]+)\(.*#\1 \2#' | sort | while read dir name; do \
+		if ! echo "$$name" | grep -qE '$(FUZZ)'; then continue; fi; \
+		echo "$$name of $$dir"; $(GO) test "./$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+	done
+
 vuln: ## look for known vulnerabilities in what we depend on (needs the network, or VULNDB=file:///a/copy)
 	@out=$$($(GO) run $(GOVULNCHECK) -db $(VULNDB) ./... 2>&1); code=$$?; printf '%s\n' "$$out"; \
 	case $$out in *'fetching vulnerabilities'*) echo "vuln: nothing was looked for, since $(VULNDB) cannot be reached; VULNDB names another copy of the database" ;; esac; \
@@ -85,4 +96,4 @@ vuln: ## look for known vulnerabilities in what we depend on (needs the network,
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test postgres chromium screenshots pages lint fmt docs bench floor speed soak vuln clean
+.PHONY: help build demo test postgres chromium screenshots pages lint fmt docs bench floor speed soak fuzz vuln clean
