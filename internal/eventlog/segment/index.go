@@ -242,6 +242,11 @@ func loadIndex(fs vfs.FS, log eventlog.ID, number uint64) (*index, error) {
 	if checksum(p) != binary.LittleEndian.Uint32(b[88:]) {
 		return nil, damage(name, indexHeader, "the checksum of its content differs")
 	}
+	for _, m := range decodeMarks(p[:x.marks*markSize]) {
+		if m.pos < segmentHeader || m.pos >= x.end {
+			return nil, damage(name, x.marksPos(), "a mark is no place in its segment")
+		}
+	}
 	p = p[x.marks*markSize:]
 	for range workspaces {
 		x.counts[binary.LittleEndian.Uint32(p)] = int(binary.LittleEndian.Uint32(p[4:]))
@@ -262,7 +267,11 @@ func (x *index) readMarks(fs vfs.FS, number uint64) ([]mark, error) {
 	if err := readFull(f, p, x.marksPos(), indexName(number)); err != nil {
 		return nil, err
 	}
-	marks := make([]mark, x.marks)
+	return decodeMarks(p), nil
+}
+
+func decodeMarks(p []byte) []mark {
+	marks := make([]mark, len(p)/markSize)
 	for i := range marks {
 		marks[i] = mark{
 			offset: eventlog.Offset(binary.LittleEndian.Uint64(p)),
@@ -271,7 +280,7 @@ func (x *index) readMarks(fs vfs.FS, number uint64) ([]mark, error) {
 		}
 		p = p[markSize:]
 	}
-	return marks, nil
+	return marks
 }
 
 // find looks a key up in an index file, by halving.
