@@ -13,6 +13,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
 
@@ -23,6 +24,10 @@ type Bucket interface {
 	// With CreateOnly it fails with Exists if the key is taken and never changes what is there. A time-out or a
 	// reset says nothing about whether the object was written.
 	Put(ctx context.Context, key string, body Body, opt PutOptions) error
+
+	// PutFile is Put of all that a file holds, which is read again for each attempt: for objects that are too large for
+	// memory. More than MaxPut bytes are refused as BadRequest, and nothing is sent.
+	PutFile(ctx context.Context, key string, f File, opt PutOptions) error
 
 	// Head gives what is known about an object without its bytes. NotFound if the key is free.
 	Head(ctx context.Context, key string) (Info, error)
@@ -46,6 +51,21 @@ type Bucket interface {
 
 // Body is an object's bytes in one or several parts, which are read again for each attempt and not changed.
 type Body [][]byte
+
+// File is bytes that lie on a disk, and do not change while they are put. vfs.File is one.
+type File interface {
+	io.ReaderAt
+	Size() (int64, error)
+}
+
+// MaxPut is the most that one request puts. Source: Amazon S3 user guide, "Uploading objects": 5 GB.
+const MaxPut = 5 << 30
+
+// TooLarge refuses an object of more than MaxPut bytes.
+func TooLarge(name, key string, size int64) *Error {
+	return &Error{Problem: BadRequest, Op: "PutObject", Bucket: name, Key: key, StoreCode: "EntityTooLarge",
+		Cause: fault.New(fault.TooLarge, "", "the object would have %d bytes; one request takes %d at most", size, int64(MaxPut))}
+}
 
 // Size is the number of bytes.
 func (b Body) Size() int64 {

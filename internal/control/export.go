@@ -55,6 +55,11 @@ type ExportProgress struct {
 	After  int64 // row of the last person of the last finished part
 }
 
+// Add goes on by a finished part.
+func (x *ExportProgress) Add(p ExportPart) {
+	x.People, x.Bytes, x.Parts, x.After = x.People+p.People, x.Bytes+p.Bytes, p.Number, p.Last
+}
+
 // ExportPlace is the bucket that an export's files go to. The zero value: the installation's own store alone.
 type ExportPlace struct {
 	Bucket   string
@@ -79,7 +84,7 @@ type ExportPart struct {
 	Bytes  int64  // packed
 	Plain  int64  // unpacked
 	Name   string // of its file
-	Sum    uint32 // CRC-32 of the unpacked bytes of this part and all before it, as an archive of all needs it
+	Sum    uint32 // CRC-32 of the unpacked bytes, as an archive needs it
 	Hash   []byte // SHA-256 of the file
 }
 

@@ -102,6 +102,9 @@ func (p *Plane) whomExport(ctx context.Context, e *Export) error {
 			return err
 		}
 		e.Title, e.Spec.Filter = s.Name, s.Filter
+		if e.Kind == ExportEmailsCSV {
+			e.Spec.Filter = Filter{All: []Filter{s.Filter, {Attribute: &Condition{Name: "email"}}}}
+		}
 	case e.Kind == ExportControlGroup:
 		w, err := p.Store.WorkspaceBy(ctx, workspaceRef(e.Workspace))
 		if err != nil {

@@ -290,3 +290,13 @@ type Profile struct {
 	Deeds []Deed // custom events and products, by kind and name
 	Had   []Had  // campaigns, Canvases and steps, by kind and name
 }
+
+// ProfileNeeds are the parts of profiles that whoever reads many of them needs beside who people are.
+type ProfileNeeds struct {
+	More      bool      // Custom and Rest
+	Events    bool      // custom events among Deeds
+	Purchases bool      // products among Deeds
+	Messages  bool      // Had
+	Only      []string  // names of the custom events; nil: all
+	Since     time.Time // deeds that were last done before are left out
+}

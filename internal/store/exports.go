@@ -185,12 +185,16 @@ func (s *Store) OpenExports(ctx context.Context) (open []control.Export, err err
 	return kept, s.fail(why, op)
 }
 
-// StartExport says that an export runs from at on, and how many people there may be; one that runs goes on from where it
-// is. Errors: stale if it has ended.
+// StartExport says that an export runs from at on, and how many people there may be. One that runs goes on from the progress
+// of e, which is where it is, or the beginning: parts above that are forgotten. Errors: stale if it has ended.
 func (s *Store) StartExport(ctx context.Context, e control.Export, total int64, at time.Time) error {
 	return s.inTx(ctx, "start export", func(c conn) error {
-		return met(c.exec("UPDATE exports SET state = 'running', total = ?, started_at = COALESCE(started_at, ?) WHERE number = ? AND workspace = ? AND "+exportOpen,
-			total, millis(at), e.Number, e.Workspace))
+		if err := met(c.exec("UPDATE exports SET state = 'running', total = ?, started_at = COALESCE(started_at, ?), people = ?, parts = ?, bytes = ?, after_row = ? WHERE number = ? AND workspace = ? AND "+exportOpen,
+			total, millis(at), e.People, e.Parts, e.Bytes, e.After, e.Number, e.Workspace)); err != nil {
+			return err
+		}
+		_, err := c.exec("DELETE FROM export_parts WHERE export = ? AND part > ?", e.Number, e.Parts)
+		return err
 	})
 }
 

@@ -173,6 +173,11 @@ func (q *filterQuery) from(workspace uint32, f control.Filter) string {
 			return q.rowsOf(f, id)
 		}
 	}
+	return q.people(workspace, f)
+}
+
+// people is from, with a row of people.
+func (q *filterQuery) people(workspace uint32, f control.Filter) string {
 	where := q.where(workspace, f)
 	if q.done { // in this order: what there is of other workspaces is not looked at
 		return "people p CROSS JOIN people_done d WHERE d.person = p.id AND " + where

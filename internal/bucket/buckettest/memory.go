@@ -210,6 +210,22 @@ func (m *Memory) Put(ctx context.Context, key string, body bucket.Body, opt buck
 	})
 }
 
+// PutFile writes an object.
+func (m *Memory) PutFile(ctx context.Context, key string, f bucket.File, opt bucket.PutOptions) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if size > bucket.MaxPut {
+		return bucket.TooLarge("", key, size)
+	}
+	data := make([]byte, size)
+	if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
+		return err
+	}
+	return m.Put(ctx, key, bucket.Body{data}, opt)
+}
+
 // Head gives what is known about an object.
 func (m *Memory) Head(ctx context.Context, key string) (info bucket.Info, err error) {
 	err = m.call(ctx, Call{Op: OpHead, Key: key}, func(Fault) error {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // Run checks that what open gives keeps the contract of bucket.Bucket. Each call of open gives an empty bucket
@@ -23,6 +24,31 @@ import (
 func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 	createOnly := bucket.PutOptions{CreateOnly: true}
 	for name, test := range map[string]func(t *testing.T, b bucket.Bucket){
+		"a file is put whole, in place of what was there": func(t *testing.T, b bucket.Bucket) {
+			for _, size := range []int{10, 3 << 20} {
+				data := bytes.Repeat([]byte{byte(size), 'x'}, size/2)
+				if err := b.PutFile(t.Context(), "segment-export/file.zip", fileOf(data), bucket.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				rc, _, err := b.Get(t.Context(), "segment-export/file.zip")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(rc)
+				if err = errors.Join(err, rc.Close()); err != nil || !bytes.Equal(got, data) {
+					t.Errorf("%d bytes are read, of %d, %v", len(got), size, err)
+				}
+			}
+			if err := b.PutFile(t.Context(), "segment-export/file.zip", fileOf(nil), createOnly); bucket.ProblemOf(err) != bucket.Exists {
+				t.Errorf("a file in the place of another, create-only: %v", err)
+			}
+			if err := b.PutFile(t.Context(), "large", endless{}, bucket.PutOptions{}); bucket.ProblemOf(err) != bucket.BadRequest || !fault.Is(errors.Unwrap(err), fault.TooLarge) {
+				t.Errorf("a file of more than one request takes: %v", err)
+			}
+			if _, err := b.Head(t.Context(), "large"); bucket.ProblemOf(err) != bucket.NotFound {
+				t.Errorf("of it there is %v", err)
+			}
+		},
 		"what is put can be read": func(t *testing.T, b bucket.Bucket) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
@@ -261,3 +287,15 @@ func list(t *testing.T, b bucket.Bucket, prefix string) []string {
 	}
 	return keys
 }
+
+// file is bytes as a file holds them.
+type file struct{ *bytes.Reader }
+
+func fileOf(data []byte) bucket.File { return file{bytes.NewReader(data)} }
+
+func (f file) Size() (int64, error) { return f.Reader.Size(), nil }
+
+// endless says that it is larger than what one request takes.
+type endless struct{ bucket.File }
+
+func (endless) Size() (int64, error) { return bucket.MaxPut + 1, nil }

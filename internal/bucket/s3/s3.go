@@ -17,7 +17,7 @@ import (
 	"crypto/md5"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
+	"hash"
 	"hash/crc32"
 	"io"
 	"iter"
@@ -162,10 +162,27 @@ type Bucket struct {
 // The bytes travel with their CRC-32C, which the store compares and keeps; a store that refuses checksums gets
 // Content-MD5 instead. Source: Amazon S3 API reference, PutObject, conditional writes, checksums.
 func (b *Bucket) Put(ctx context.Context, key string, body bucket.Body, opt bucket.PutOptions) error {
+	return b.put(ctx, key, body.Size(), func() io.ReadSeeker { return newReader(body) }, opt)
+}
+
+// PutFile writes a file in one request, as Put. It is read twice: for its checksum, and to be sent.
+func (b *Bucket) PutFile(ctx context.Context, key string, f bucket.File, opt bucket.PutOptions) error {
+	size, err := f.Size()
+	if err != nil {
+		return b.fail("PutObject", key, err)
+	}
+	if size > bucket.MaxPut {
+		return bucket.TooLarge(b.access.Bucket, key, size)
+	}
+	return b.put(ctx, key, size, func() io.ReadSeeker { return io.NewSectionReader(f, 0, size) }, opt)
+}
+
+// put writes the size bytes that open gives from the beginning, as often as it is called.
+func (b *Bucket) put(ctx context.Context, key string, size int64, open func() io.ReadSeeker, opt bucket.PutOptions) error {
 	in := &sdk.PutObjectInput{
 		Bucket:        &b.access.Bucket,
 		Key:           &key,
-		ContentLength: aws.Int64(body.Size()),
+		ContentLength: aws.Int64(size),
 		Metadata:      opt.Metadata,
 	}
 	if opt.ContentType != "" {
@@ -178,12 +195,20 @@ func (b *Bucket) Put(ctx context.Context, key string, body bucket.Body, opt buck
 		in.ServerSideEncryption = types.ServerSideEncryptionAes256
 	}
 	if b.access.Features.RefusesChecksums {
-		in.ContentMD5 = aws.String(contentMD5(body))
+		sum, err := sumOf(md5.New(), open())
+		if err != nil {
+			return b.fail("PutObject", key, err)
+		}
+		in.ContentMD5 = &sum
 	} else {
-		in.ChecksumCRC32C = aws.String(checksum(body))
+		sum, err := sumOf(crc32.New(castagnoli), open())
+		if err != nil {
+			return b.fail("PutObject", key, err)
+		}
+		in.ChecksumCRC32C = &sum
 	}
 	return b.call(ctx, "PutObject", key, func(c *sdk.Client) error {
-		in.Body = newReader(body)
+		in.Body = open()
 		var opts []func(*sdk.Options)
 		if b.unsigned != nil {
 			opts = append(opts, b.unsigned)
@@ -451,20 +476,10 @@ func etag(s *string) string { return strings.Trim(aws.ToString(s), `"`) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func checksum(body bucket.Body) string {
-	var sum uint32
-	for _, p := range body {
-		sum = crc32.Update(sum, castagnoli, p)
-	}
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
-}
-
-func contentMD5(body bucket.Body) string {
-	h := md5.New()
-	for _, p := range body {
-		h.Write(p)
-	}
-	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+// sumOf gives h of what from holds, as headers say it. Errors: those of from.
+func sumOf(h hash.Hash, from io.Reader) (string, error) {
+	_, err := io.Copy(h, from)
+	return base64.StdEncoding.EncodeToString(h.Sum(nil)), err
 }
 
 var (

@@ -43,7 +43,7 @@ CREATE TABLE export_parts (
   bytes     INTEGER NOT NULL,
   plain     INTEGER NOT NULL, -- bytes before they were packed
   name      TEXT    NOT NULL,
-  sum       INTEGER NOT NULL, -- CRC-32 of all parts up to this one
+  sum       INTEGER NOT NULL, -- CRC-32 of the plain bytes
   hash      BLOB    NOT NULL, -- SHA-256 of the file
   PRIMARY KEY (export, part)
 ) STRICT, WITHOUT ROWID;

@@ -118,15 +118,25 @@ func exports(run runner) {
 		two.After = 70
 		ok(t, e.AddExportPart(ctx, x, two))
 		e.now = e.now.Add(time.Hour)
-		ok(t, e.StartExport(ctx, x, 7001, e.now)) // by the next process
+		got, err := e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		ok(t, e.StartExport(ctx, got, 7001, e.now)) // by the next process
 		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt
 		x.ExportProgress = control.ExportProgress{People: 5001, Total: 7001, Parts: 2, Bytes: 10, After: 90}
-		got, err := e.Export(ctx, w.Number, x.ID)
+		got, err = e.Export(ctx, w.Number, x.ID)
 		ok(t, err)
 		same(t, "export", got, x)
 		parts, err := e.ExportParts(ctx, x)
 		ok(t, err)
 		equal(t, "parts", parts, []control.ExportPart{part, two})
+
+		fresh := x
+		fresh.ExportProgress = control.ExportProgress{}
+		ok(t, e.StartExport(ctx, fresh, 7001, e.now)) // by a process without its files
+		if parts, err = e.ExportParts(ctx, x); err != nil || len(parts) > 0 {
+			t.Errorf("from the beginning its parts are %v, %v", parts, err)
+		}
+		ok(t, e.StartExport(ctx, x, 7001, e.now))
 
 		x = x.Ended(e.now, fault.New(fault.Unavailable, "", "the bucket is gone"))
 		ok(t, e.EndExport(ctx, x))

@@ -1,0 +1,488 @@
+package export
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zip"
+
+	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// made is what came of an export.
+type made struct {
+	undo func(ctx context.Context) error // takes away what makes it whole; nil: nothing does
+}
+
+// make does an export as far as it comes; e goes on with it. Errors: errEnded; those of its parts.
+func (r *Runner) make(ctx context.Context, e *control.Export) (made, error) {
+	if err := r.May(ctx, *e); err != nil {
+		return made{}, err
+	}
+	var to bucket.Bucket
+	if e.Place.Linked() {
+		var err error
+		if to, err = r.Bucket(ctx, *e); err != nil {
+			return made{}, err
+		}
+		defer to.Close()
+	}
+	if err := r.Files.MkdirAll(string(e.ID)); err != nil {
+		return made{}, err
+	}
+	if !e.Kind.OfPeople() {
+		return made{}, r.report(ctx, e, to)
+	}
+	parts, err := r.people(ctx, e, to)
+	if err != nil {
+		return made{}, err
+	}
+	return r.finish(ctx, e, to, parts)
+}
+
+// loose reports whether each part is an object of its own in the bucket; else all are one archive of the own store.
+func loose(e control.Export) bool { return e.Kind.Lines() && e.Place.Linked() }
+
+// people writes all parts that are missing, and gives all.
+func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket) ([]control.ExportPart, error) {
+	w, err := wholeOf(*e)
+	if err != nil {
+		return nil, err
+	}
+	if r.People == nil {
+		return nil, errNoProfiles()
+	}
+	who, total, err := r.People(ctx, *e, w.needs)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := r.Books.ExportParts(ctx, *e)
+	if err != nil {
+		return nil, err
+	}
+	if parts, err = r.stillThere(*e, parts); err != nil {
+		return nil, err
+	}
+	e.ExportProgress = control.ExportProgress{Total: total}
+	for _, p := range parts {
+		e.Add(p)
+	}
+	if err := ended(r.Books.StartExport(ctx, *e, total, time.Now())); err != nil {
+		return nil, err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	var under sync.WaitGroup
+	defer under.Wait()
+	defer cancel()
+	// Parts are made side by side and finished in their order, so that a crash leaves no gap.
+	order := make(chan *making, cap(r.workers))
+	under.Go(func() { r.plan(ctx, *e, who, w, order, &under) })
+	for m := range order {
+		p, err := m.wait(ctx)
+		if err == nil && loose(*e) {
+			err = r.putPart(ctx, *e, to, p)
+		}
+		if err == nil {
+			err = ended(r.Books.AddExportPart(ctx, *e, p))
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.Add(p)
+		parts = append(parts, p)
+	}
+	return parts, ctx.Err()
+}
+
+// ended says of a stale export that it has ended.
+func ended(err error) error {
+	if fault.Is(err, fault.Stale) {
+		return errEnded
+	}
+	return err
+}
+
+// making is a part that is being made.
+type making struct {
+	part control.ExportPart
+	err  error
+	done chan struct{}
+}
+
+func (m *making) wait(ctx context.Context) (control.ExportPart, error) {
+	select {
+	case <-m.done:
+		return m.part, m.err
+	case <-ctx.Done():
+		return m.part, ctx.Err()
+	}
+}
+
+// plan finds out whom each part is of, has it made, and gives the parts in their order.
+func (r *Runner) plan(ctx context.Context, e control.Export, who People, w whole, order chan<- *making, under *sync.WaitGroup) {
+	defer close(order)
+	for number, after := e.Parts+1, e.After; ; number++ {
+		rows, err := who.Next(ctx, after, perPart)
+		m := &making{part: control.ExportPart{Number: number, After: after, Last: after, Name: partName(e, number)}, err: err, done: make(chan struct{})}
+		// A table has its head also if there is nobody in it.
+		over := err == nil && len(rows) == 0
+		if over && (number > 1 || len(w.head) == 0) {
+			return
+		}
+		if len(rows) > 0 {
+			m.part.Last = rows[len(rows)-1]
+		}
+		after = m.part.Last
+		select {
+		case order <- m:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || over {
+			if over {
+				m.err = r.writePart(ctx, e, who, w, rows, &m.part)
+			}
+			close(m.done)
+			return
+		}
+		select {
+		case r.workers <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		under.Go(func() {
+			defer func() { <-r.workers }()
+			defer close(m.done)
+			m.err = r.writePart(ctx, e, who, w, rows, &m.part)
+		})
+	}
+}
+
+// spool is where a part lies until its export is done, or it is in the bucket.
+func spool(e control.Export, p control.ExportPart) string {
+	return inFolder(e, fmt.Sprintf("part-%06d", p.Number))
+}
+
+// writePart makes a part in the own store: a file for the bucket, or a piece of the archive of all.
+func (r *Runner) writePart(ctx context.Context, e control.Export, who People, w whole, rows []int64, p *control.ExportPart) error {
+	if err := r.room(); err != nil {
+		return err
+	}
+	at := spool(e, *p)
+	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	f, err := r.Files.Create(at)
+	if err != nil {
+		return err
+	}
+	hash, packed := sha256.New(), counter{}
+	buffer := bufio.NewWriterSize(io.MultiWriter(f, hash, &packed), 256<<10)
+	err = func() error {
+		to, err := partWriter(e, *p, buffer)
+		if err != nil {
+			return err
+		}
+		line := append([]byte{}, w.head...)
+		if p.Number > 1 {
+			line = line[:0]
+		}
+		flush := func() error {
+			p.Sum, p.Plain = crc32.Update(p.Sum, crc32.IEEETable, line), p.Plain+int64(len(line))
+			_, err := to.Write(line)
+			line = line[:0]
+			return err
+		}
+		if err := who.Each(ctx, rows, func(x control.Profile) error {
+			p.People++
+			if line, err = w.writer.Append(line, x); err == nil && len(line) >= 64<<10 {
+				err = flush()
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		return errors.Join(flush(), to.Close(), buffer.Flush())
+	}()
+	p.Bytes, p.Hash = packed.n, hash.Sum(nil)
+	return errors.Join(err, f.Close())
+}
+
+// counter counts what is written to it.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+
+// partWriter gives what packs a part.
+func partWriter(e control.Export, p control.ExportPart, to io.Writer) (io.WriteCloser, error) {
+	if loose(e) {
+		return newPacker(to, packing(e), p.Name+".json")
+	}
+	z, err := flate.NewWriter(to, flate.BestSpeed)
+	return packer{z, z.Flush}, err // without a last block: see piece
+}
+
+// packing is how the files of an export are packed.
+func packing(e control.Export) Packing {
+	if e.Spec.Packing == "" {
+		return Zip
+	}
+	return Packing(e.Spec.Packing)
+}
+
+// stillThere gives the finished parts up to the first whose piece of the archive is not in the own store as it was: another
+// machine has gone on with the export, or this one lost its power.
+func (r *Runner) stillThere(e control.Export, parts []control.ExportPart) ([]control.ExportPart, error) {
+	if loose(e) {
+		return parts, nil
+	}
+	for i, p := range parts {
+		f, err := r.Files.Open(spool(e, p))
+		if fault.Is(err, fault.NotFound) {
+			return parts[:i], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		hash := sha256.New()
+		_, err = io.Copy(hash, io.NewSectionReader(f, 0, p.Bytes))
+		size, failed := f.Size()
+		if err = errors.Join(err, failed, f.Close()); err != nil {
+			return nil, err
+		}
+		if size != p.Bytes || !bytes.Equal(hash.Sum(nil), p.Hash) {
+			return parts[:i], nil
+		}
+	}
+	return parts, nil
+}
+
+// partKey is where a part stands in the bucket.
+func partKey(e control.Export, name string) string { return e.Folder() + name + packing(e).Suffix() }
+
+// putPart puts a part to the bucket, and has no need of its file then.
+func (r *Runner) putPart(ctx context.Context, e control.Export, to bucket.Bucket, p control.ExportPart) error {
+	at := spool(e, p)
+	if err := r.put(ctx, to, partKey(e, p.Name), at, contentTypes[packing(e)]); err != nil {
+		return err
+	}
+	return r.Files.Remove(at)
+}
+
+// finish makes the whole of parts, and last what says that it is whole.
+func (r *Runner) finish(ctx context.Context, e *control.Export, to bucket.Bucket, parts []control.ExportPart) (made, error) {
+	if loose(*e) {
+		return r.manifest(ctx, *e, to, parts)
+	}
+	if err := r.archive(e, parts); err != nil {
+		return made{}, err
+	}
+	if to == nil {
+		return made{}, nil
+	}
+	if err := r.open(ctx, *e); err != nil {
+		return made{}, err
+	}
+	key := e.Folder() + e.File // one object is whole by itself
+	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}, r.put(ctx, to, key, inFolder(*e, e.File), contentTypes[Zip])
+}
+
+// archive puts the pieces together in one archive of the own store, which is e.File then: nothing is packed again.
+func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
+	if err := r.room(); err != nil {
+		return err
+	}
+	name := "users-" + hashName(string(e.ID))[:16]
+	at := inFolder(*e, "whole"+vfs.TempSuffix)
+	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	f, err := r.Files.Create(at)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		buffer := bufio.NewWriterSize(f, 256<<10)
+		z := newArchive(buffer)
+		if e.Kind.Lines() {
+			for _, p := range parts {
+				if err := r.addFile(z, *e, p.Name+".json", parts[p.Number-1:p.Number]); err != nil {
+					return err
+				}
+			}
+		} else if err := r.addFile(z, *e, name+".csv", parts); err != nil {
+			return err
+		}
+		return errors.Join(z.Close(), buffer.Flush(), f.Sync())
+	}()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	e.File = name + ".zip"
+	if err := r.Files.Rename(at, inFolder(*e, e.File)); err != nil {
+		return err
+	}
+	return r.Files.SyncDir(string(e.ID))
+}
+
+// addFile adds to an archive a file that is the pieces of parts.
+func (r *Runner) addFile(z *zip.Writer, e control.Export, name string, parts []control.ExportPart) error {
+	var all piece
+	for _, p := range parts {
+		all = all.join(piece{p.Plain, p.Bytes, p.Sum})
+	}
+	to, err := all.beginFile(z, name)
+	if err != nil {
+		return fault.Wrap(err, "pack "+name)
+	}
+	for _, p := range parts {
+		f, err := r.Files.Open(spool(e, p))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(to, io.NewSectionReader(f, 0, p.Bytes))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	_, err = to.Write(lastBlock)
+	return err
+}
+
+// manifestName is the object that says that an export is whole: it is written last.
+const manifestName = "manifest.json"
+
+// manifest is what manifestName holds. Source: FORMAT.md.
+type manifest struct {
+	Export    string         `json:"export"`
+	Kind      string         `json:"kind"`
+	Subject   string         `json:"subject,omitempty"`
+	Fields    []string       `json:"fields"`
+	Custom    []string       `json:"custom_attributes,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+	People    int64          `json:"people"`
+	Bytes     int64          `json:"bytes"`
+	Files     []manifestFile `json:"files"`
+}
+
+type manifestFile struct {
+	Name   string `json:"name"`
+	People int64  `json:"people"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// manifest writes the manifest of parts that stand in the bucket.
+func (r *Runner) manifest(ctx context.Context, e control.Export, to bucket.Bucket, parts []control.ExportPart) (made, error) {
+	m := manifest{Export: string(e.ID), Kind: string(e.Kind), Subject: e.Subject, Fields: append([]string{}, e.Spec.Fields...), Custom: e.Spec.Attributes,
+		CreatedAt: e.CreatedAt, People: e.People, Bytes: e.Bytes, Files: []manifestFile{}}
+	for _, p := range parts {
+		m.Files = append(m.Files, manifestFile{p.Name + packing(e).Suffix(), p.People, p.Bytes, hex.EncodeToString(p.Hash)})
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return made{}, fault.From(err, fault.Internal, "write manifest")
+	}
+	// A process that was killed may have put one more part than it wrote down. If those who were in it are gone since, no
+	// part has taken its place.
+	beyond, err := to.Head(ctx, partKey(e, partName(e, len(parts)+1)))
+	if err == nil {
+		err = to.Delete(ctx, beyond.Key)
+	} else if bucket.ProblemOf(err) == bucket.NotFound {
+		err = nil
+	}
+	if err == nil {
+		err = r.open(ctx, e)
+	}
+	if err != nil {
+		return made{}, err
+	}
+	key := e.Folder() + manifestName
+	ctx, cancel := context.WithTimeout(ctx, attemptFor)
+	defer cancel()
+	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}, to.Put(ctx, key, bucket.Body{append(b, '\n')}, bucket.PutOptions{ContentType: "application/json"})
+}
+
+// open refuses to go on with an export that has ended.
+func (r *Runner) open(ctx context.Context, e control.Export) error {
+	now, err := r.Books.Export(ctx, e.Workspace, e.ID)
+	if err == nil && !now.State.Open() {
+		err = errEnded
+	}
+	return err
+}
+
+func errNoProfiles() error {
+	return &fault.Error{Code: fault.Conflict, Msg: fault.Message{Key: "control.no_profiles", Text: "This installation keeps no user profiles."},
+		Hint: fault.Message{Key: "control.no_profiles_hint", Text: "The operator turns the setting profiles on."}}
+}
+
+// report makes the files of an export that is not of people: an archive of all in the own store, and in the bucket too.
+func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket) error {
+	if r.Counts == nil {
+		return errNoProfiles()
+	}
+	if err := ended(r.Books.StartExport(ctx, *e, 0, time.Now())); err != nil {
+		return err
+	}
+	if err := r.room(); err != nil {
+		return err
+	}
+	report := Report{Counts: r.Counts, Labels: r.Labels, Workspace: e.Workspace, Kind: e.Kind, Spec: e.Spec.Report, Form: formOf(*e), Now: e.CreatedAt}
+	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16] + ".zip"
+	at := inFolder(*e, "whole"+vfs.TempSuffix)
+	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	f, err := r.Files.Create(at)
+	if err != nil {
+		return err
+	}
+	e.People = 0
+	err = func() error {
+		buffer := bufio.NewWriterSize(f, 256<<10)
+		z := newArchive(buffer)
+		for _, name := range report.Files() {
+			to, err := z.Create(name)
+			if err != nil {
+				return fault.Wrap(err, "pack "+name)
+			}
+			lines, err := report.Write(ctx, name, to)
+			if err != nil {
+				return err
+			}
+			e.People += lines
+		}
+		return errors.Join(z.Close(), buffer.Flush(), f.Sync())
+	}()
+	size, failed := f.Size()
+	if err = errors.Join(err, failed, f.Close()); err != nil {
+		return err
+	}
+	e.File, e.Bytes = name, size
+	if err := r.Files.Rename(at, inFolder(*e, name)); err != nil {
+		return err
+	}
+	if err := r.Files.SyncDir(string(e.ID)); err != nil || to == nil {
+		return err
+	}
+	if err := r.open(ctx, *e); err != nil {
+		return err
+	}
+	return r.put(ctx, to, e.Folder()+name, inFolder(*e, name), contentTypes[Zip])
+}
