@@ -64,9 +64,13 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// noControl makes of a control character what JSON allows in a text, and outside of one only where it is white space.
 func noControl(r rune) rune {
-	if r < ' ' && r > 0 {
+	switch {
+	case r == '\t' || r == '\r' || r == '\n':
 		return ' '
+	case r < ' ':
+		return 'x'
 	}
 	return r
 }
