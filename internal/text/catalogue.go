@@ -57,7 +57,7 @@ func (e entry) choose(l Language, params Params) string {
 }
 
 // parts are the files that a language's catalogue consists of, each LANGUAGE.json with something before it.
-var parts = []string{"", "event.", "field.", "filter.", "page.", "page.campaign.", "page.current.", "page.form.", "page.help.", "page.home.", "page.me.", "page.partner.", "page.people.", "page.person.", "page.segment."}
+var parts = []string{"", "event.", "field.", "filter.", "page.", "page.campaign.", "page.current.", "page.export.", "page.form.", "page.help.", "page.home.", "page.me.", "page.partner.", "page.people.", "page.person.", "page.segment."}
 
 // partName is the name of a part's file.
 func partName(part string, l Language) string { return "catalogue/" + part + string(l) + ".json" }

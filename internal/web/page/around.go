@@ -21,6 +21,7 @@ var rail = []railRow{
 	{"page.home", homeHere, "gauge"},
 	{"page.rail_currents", "/currents", "waves"},
 	{"page.rail_partners", "/partners", "puzzle"},
+	{"page.rail_exports", exportsHere, "download"},
 	{"page.rail_segments", "/segments", "layers-2"},
 	{"page.people", personsHere, "users"},
 	{"page.rail_campaigns", campaigns.path, "megaphone"},

@@ -18,15 +18,16 @@ import (
 type program struct {
 	path, title, one string // of its list; keys of what it is called, all of them and one
 	none, noneText   string // keys
+	exports          string // kind of the export of whom it reached
 	list             func(c *client.Client, ctx context.Context, workspace string, f client.CampaignFilter) iter.Seq2[client.Campaign, error]
 	get              func(c *client.Client, ctx context.Context, workspace, id string, d client.CampaignDays) (client.CampaignDetails, error)
 	update           func(c *client.Client, ctx context.Context, workspace, id string, e client.CampaignEdit, etag string) (client.Campaign, error)
 }
 
 var (
-	campaigns = program{"/campaigns", "page.campaigns", "page.person_campaign", "page.campaigns_none", "page.campaigns_none_text",
+	campaigns = program{"/campaigns", "page.campaigns", "page.person_campaign", "page.campaigns_none", "page.campaigns_none_text", "campaign_users_csv",
 		(*client.Client).ListCampaigns, (*client.Client).GetCampaign, (*client.Client).UpdateCampaign}
-	canvases = program{"/canvases", "page.canvases", "page.person_canvas", "page.canvases_none", "page.canvases_none_text",
+	canvases = program{"/canvases", "page.canvases", "page.person_canvas", "page.canvases_none", "page.canvases_none_text", "canvas_users_csv",
 		(*client.Client).ListCanvases, (*client.Client).GetCanvas, (*client.Client).UpdateCanvas}
 )
 
@@ -137,6 +138,9 @@ func (g program) show(v *visit) error {
 	f.Says = v.campaignSays(x)
 	if v.may("editor") {
 		f.Actions = []button{{Text: v.t("page.campaign_edit"), Icon: "pencil", Href: g.at(v, x.ID) + "/edit"}}
+	}
+	if v.place.ExportUserData {
+		f.Actions = append(f.Actions, button{Text: v.exportKind(g.exports), Icon: "download", Href: g.at(v, x.ID) + "/export"})
 	}
 	p := sectionsPage{Frame: f, Sections: []section{{Figures: v.campaignFigures(x.Totals)}, {Title: v.t("page.campaign_days"), Chart: v.campaignChart(x, chosen)}}}
 	for i := range x.ByChannel {

@@ -141,6 +141,7 @@ type cell struct {
 	Pill  *pill
 	Time  *moment
 	Spark *spark
+	Bar   *progress
 	Body  template.HTML
 	Code  *line
 

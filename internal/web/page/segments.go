@@ -40,6 +40,10 @@ func listSegments(v *visit) error {
 	}
 	f := v.frame(v.t("page.rail_segments"), "/segments")
 	t := table{Columns: []column{{v.t("page.name"), false}, {v.t("page.segment_tags"), false}, {v.t("page.segment_people"), true}, {v.t("page.segment_changed"), false}}}
+	export := v.place.ExportUserData
+	if export {
+		t.Columns = append(t.Columns, column{})
+	}
 	v.pages(&t, part)
 	p := listPage{Frame: f, Table: t}
 	create := button{Text: v.t("page.segment_create"), Kind: "primary", Icon: "plus", Href: v.path("/segments/new")}
@@ -65,7 +69,11 @@ func listSegments(v *visit) error {
 		if s.Size != nil {
 			size = cell{Text: v.lang.Number(s.Size.People), Small: v.t("page.segment_counted", "time", v.moment(s.Size.At).Text)}
 		}
-		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Text: s.Name, Href: v.path("/segments/" + s.ID), Small: cmp.Or(s.Description, s.Words)}, {Text: strings.Join(s.Tags, ", ")}, size, {Time: v.moment(s.UpdatedAt)}}})
+		cells := []cell{{Text: s.Name, Href: v.path("/segments/" + s.ID), Small: cmp.Or(s.Description, s.Words)}, {Text: strings.Join(s.Tags, ", ")}, size, {Time: v.moment(s.UpdatedAt)}}
+		if export {
+			cells = append(cells, cell{Button: &button{Text: v.t("page.export_csv"), Small: true, Icon: "download", Href: v.path("/segments/" + s.ID + "/export")}})
+		}
+		p.Table.Rows = append(p.Table.Rows, row{cells})
 	}
 	v.show(http.StatusOK, "list", p)
 	return nil
@@ -117,6 +125,9 @@ func showSegment(v *visit) error {
 	}
 	if !off && v.place.ExportUserData {
 		who.Buttons = append(who.Buttons, button{Text: v.t("page.segment_preview"), Icon: "eye", Href: base + "?people="})
+		for _, k := range exportKinds[:2] {
+			who.Buttons = append(who.Buttons, button{Text: v.t(k.key), Icon: "download", Href: base + "/export?kind=" + k.name})
+		}
 	}
 	p := sectionsPage{Frame: f, Banners: v.behind(size.Lag), Sections: []section{who}}
 	if !off && v.place.ExportUserData && q.Has("people") {
