@@ -64,6 +64,8 @@ const (
 	NoticeKeyUnused     NoticeKind = "key_unused"     // key, since
 	NoticeKeyExpiring   NoticeKind = "key_expiring"   // key, at: it ends soon
 	NoticeKeyExpired    NoticeKind = "key_expired"    // key, at
+	NoticeExportReady   NoticeKind = "export_ready"   // export (its id), export_kind, name (of what it is of), by, people, bytes, until; bucket and folder if one is linked
+	NoticeExportFailed  NoticeKind = "export_failed"  // as export_ready, without people, bytes, until; message, hint
 	NoticeDiskQuota     NoticeKind = "disk_quota"     // used, limit (bytes): the installation's, as are those that follow
 	NoticeProfilesStill NoticeKind = "profiles_still" // since: nothing is taken up in profiles
 	NoticeSetAside      NoticeKind = "set_aside"      // offset, type, reason: of the newest event that profiles lack

@@ -44,8 +44,8 @@ type says struct{ Label, Text string }
 // urgency orders the kinds of a mail: what cannot wait comes first. Kinds that are not here come last.
 var urgency = []control.NoticeKind{
 	control.NoticeDiskQuota, control.NoticeLastCall, control.NoticePauseLast, control.NoticeDropped, control.NoticeFailing,
-	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
-	control.NoticePauseHalf, control.NoticeProfilesStill, control.NoticeSetAside, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeCheckPassed,
+	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeExportFailed, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
+	control.NoticePauseHalf, control.NoticeProfilesStill, control.NoticeSetAside, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeExportReady, control.NoticeCheckPassed,
 }
 
 // compose makes one mail of notices. Times are in UTC, because a contact's zone is not known.
@@ -81,6 +81,12 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	}
 	if baseURL != "" {
 		c.Link, c.URL = text.T(l, "mail.open", nil), baseURL
+	}
+	if at := exportPath(notices); at != "" {
+		c.Footer = text.T(l, "mail.footer_exports", nil)
+		if baseURL != "" {
+			c.Link, c.URL = text.T(l, "mail.open_exports", nil), baseURL+at
+		}
 	}
 	room := maxLines
 	for _, g := range order {
@@ -158,6 +164,8 @@ func sentence(l text.Language, n control.Notice, p text.Params) string {
 	switch {
 	case uncounted(n):
 		key = "notice.dropped.uncounted"
+	case n.Kind == control.NoticeExportReady && control.ExportKind(n.Params["export_kind"]).Counts():
+		key = "notice.export_ready.report"
 	case n.Connector == "" && n.Kind == control.NoticeCheckPassed:
 		key = "notice.check_passed.exports"
 	case n.Connector == "" && n.Kind == control.NoticeCheckFailed:
@@ -243,11 +251,20 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 			}
 			say("", text.T(l, "mail.details", text.Params{"message": quoted}))
 		}
+	case kind == control.NoticeExportFailed && len(ns) == 1:
+		why, ok := told(l, ns[0])
+		if !ok {
+			why = text.T(l, "notice.export_failed.unknown", nil)
+		}
+		say("mail.why", why)
 	case reason != "" && text.Has("drop."+reason):
 		say("mail.why", text.T(l, "drop."+reason, nil))
 	}
 	if m := meaning(ns[0]); text.Has(m) {
 		say("", text.T(l, m, p))
+	}
+	if kind == control.NoticeExportReady && ns[0].Params["bucket"] != "" && len(ns) == 1 {
+		say("", text.T(l, "notice.export_ready.bucket", p))
 	}
 	if ofDeleted(ns[0]) {
 		say("", text.T(l, "notice.dropped.deleted", nil))
@@ -331,6 +348,8 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 		key = "mail.line.dropped"
 	case control.NoticeKeyUnused, control.NoticeKeyExpiring, control.NoticeKeyExpired:
 		key = "mail.line.key"
+	case control.NoticeExportReady, control.NoticeExportFailed:
+		key = "mail.line.export"
 	case control.NoticeDiskQuota, control.NoticeProfilesStill, control.NoticeSetAside:
 		key = "notice." + string(n.Kind)
 	}
@@ -341,6 +360,9 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 // holds for each of them.
 func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Params {
 	p := text.Params{"n": subjects(ns)}
+	if ns[0].Params["export"] != "" {
+		p["n"], p["what"] = len(ns), exported(l, ns[0])
+	}
 	for k, v := range ns[0].Params {
 		switch k {
 		case "since", "until", "at":
@@ -365,12 +387,12 @@ func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Pa
 			}
 		case "types":
 			p[k] = typeCounts(l, v)
-		case "used", "limit":
+		case "used", "limit", "bytes":
 			p[k] = clean(v)
 			if b, err := strconv.ParseInt(v, 10, 64); err == nil {
 				p[k] = text.Bytes(b)
 			}
-		case "events", "delivered", "dropped":
+		case "events", "delivered", "dropped", "people":
 			p[k] = clean(v)
 			if c, err := strconv.ParseInt(v, 10, 64); err == nil {
 				p[k] = c
@@ -380,6 +402,40 @@ func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Pa
 		}
 	}
 	return p
+}
+
+// exportKinds are what exports are called, by their kind.
+var exportKinds = map[control.ExportKind]string{
+	control.ExportSegmentUsers: "page.export_lines", control.ExportControlGroup: "page.export_control", control.ExportUsersCSV: "page.export_users",
+	control.ExportEmailsCSV: "page.export_emails", control.ExportCampaignUsers: "page.export_recipients", control.ExportCanvasUsers: "page.export_entrants",
+	control.ExportPerformance: "page.export_performance", control.ExportCustomEvents: "page.export_custom_events", control.ExportRevenue: "page.export_revenue",
+	control.ExportEngagement: "page.export_engagement",
+}
+
+// exported is what an export is called: by what it is of and its kind.
+func exported(l text.Language, n control.Notice) string {
+	kind := n.Params["export_kind"]
+	if key := exportKinds[control.ExportKind(kind)]; key != "" {
+		kind = text.T(l, key, nil)
+	}
+	if name := n.Params["name"]; name != "" {
+		return clean(name) + " (" + kind + ")"
+	}
+	return kind
+}
+
+// exportPath is where notices lead that are all of exports of one workspace: to the export, or the list of them.
+func exportPath(ns []control.Notice) string {
+	at := ""
+	for i, n := range ns {
+		if n.Params["export"] == "" || n.Workspace != ns[0].Workspace {
+			return ""
+		}
+		if at = "/w/" + strconv.FormatUint(uint64(n.Workspace), 10) + "/exports"; i == 0 && len(ns) == 1 {
+			at += "/" + n.Params["export"]
+		}
+	}
+	return at
 }
 
 // typeCounts writes "type: 12480, type: 7" with the language's numbers.

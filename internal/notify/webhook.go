@@ -82,7 +82,7 @@ func (n *Notifier) body(ctx context.Context, notice control.Notice, id string) (
 			p.Workspace = v
 		case "connector":
 			p.Connector = v
-		case control.ParamSaid:
+		case control.ParamSaid, control.ParamTo:
 		default:
 			p.Params[k] = v
 		}

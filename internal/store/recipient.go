@@ -13,6 +13,10 @@ import (
 // installation itself, its administrators. Beside them it is the members of the workspace who wish for mails of its kind.
 func (s *Store) Recipients(ctx context.Context, n control.Notice) (rs []control.Recipient, err error) {
 	err = s.snapshot(ctx, "find recipients", func(c conn) error {
+		if to := n.Params[control.ParamTo]; to != "" {
+			rs, err = c.named(n, strings.Split(to, ","))
+			return err
+		}
 		contact := n.Params[control.ParamContact]
 		rs, err = c.recipients(`SELECT c.contact_email, w.language FROM connectors c JOIN workspaces w ON w.number = c.workspace
 				WHERE c.workspace = ? AND c.id = ? AND c.contact_email <> ''
@@ -44,6 +48,20 @@ func (s *Store) Recipients(ctx context.Context, n control.Notice) (rs []control.
 		}
 		return err
 	})
+	return rs, err
+}
+
+// named gives those of addresses that are of members of the notice's workspace; of who may have what an export holds only
+// those who may export user data still.
+func (c conn) named(n control.Notice, addresses []string) (rs []control.Recipient, err error) {
+	all, err := c.recipients(`SELECT m.email, CASE m.language WHEN '' THEN w.language ELSE m.language END
+		FROM seats s JOIN members m ON m.id = s.member JOIN workspaces w ON w.number = s.workspace
+		WHERE s.workspace = ? AND (s.export_user_data = 1 OR ?) ORDER BY m.email`, n.Workspace, n.Kind != control.NoticeExportReady)
+	for _, r := range all {
+		if slices.ContainsFunc(addresses, func(a string) bool { return strings.EqualFold(a, r.Email) }) {
+			rs = append(rs, r)
+		}
+	}
 	return rs, err
 }
 

@@ -34,6 +34,7 @@ var without = []string{
 	// What to do follows from the problem.
 	"notice.failing.action", "notice.half_time.action", "notice.last_call.action", "notice.slow.action",
 	"notice.resumed.action",
+	"notice.export_ready.action",
 	// Never a mail.
 	"notice.hour_complete.subject", "notice.hour_complete.many", "notice.hour_complete.meaning", "notice.hour_complete.action",
 	// They never reach people: "exists" and the like are dealt with by the lane itself.
@@ -45,6 +46,7 @@ var same = []string{"bucket", "Bucket", "Menu", "Status", "Balance", "Webhook", 
 // beside are keys of a family's prefix that are named in full.
 var beside = []string{"notice.dropped.uncounted", "notice.dropped.uncounted.subject", "notice.dropped.types", "notice.dropped.deleted",
 	"notice.check_passed.exports", "notice.check_failed.exports", "notice.check_passed.unchanged", "notice.check_passed.saved",
+	"notice.export_ready.report", "notice.export_ready.bucket", "notice.export_failed.unknown",
 	"notice.check_passed.exports_unchanged", "notice.check_passed.exports_saved", "notice.check_failed.exports_meaning"}
 
 func TestAllCataloguesHaveTheSameKeysInTheSameOrder(t *testing.T) {

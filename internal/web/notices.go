@@ -92,7 +92,7 @@ func (a *api) showNotice(l text.Language, n control.Notice, read bool) client.No
 	title, words := a.deps.Say(l, n)
 	params := map[string]string{}
 	for k, v := range n.Params {
-		if k != control.ParamContact && k != control.ParamSaid { // an address of a person, and what only sentences are made of
+		if k != control.ParamContact && k != control.ParamTo && k != control.ParamSaid { // addresses of people, and what only sentences are made of
 			params[k] = v
 		}
 	}

@@ -194,6 +194,17 @@ func notices(run runner) {
 		equal(t, "of the installation", who(e.notice(0, "", "")), machine)
 		equal(t, "contact still", who(e.notice(w.Number, c.Connector, "")), expect)
 
+		// An export is for those whom it names, of whom it may be had only by those who may export user data.
+		eve := e.seat(w, control.Viewer)
+		eve.ExportUserData = true
+		e.member("eve", eve)
+		taken := e.notice(w.Number, "", "")
+		taken.Params = map[string]string{control.ParamTo: "Eve@example.com,carl@example.com,ana@example.com"}
+		taken.Kind = control.NoticeExportReady
+		equal(t, "of an export", who(taken), []control.Recipient{{Email: "eve@example.com", Language: "es"}})
+		taken.Kind = control.NoticeExportFailed
+		equal(t, "of one that failed", len(who(taken)), 2)
+
 		dora := e.member("dora", e.seat(w, control.Viewer))
 		calm, urgent := e.notice(w.Number, c.Connector, ""), e.notice(w.Number, c.Connector, "")
 		calm.Kind, urgent.Kind = control.NoticeSlow, control.NoticeLastCall
