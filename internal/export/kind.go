@@ -21,8 +21,8 @@ type whole struct {
 	head   []byte // before the first of them
 }
 
-// wholeOf gives what writes an export of people. Errors: invalid with every problem.
-func wholeOf(e control.Export) (w whole, err error) {
+// wholeOf gives what writes an export of people; titles are those of variations by their ids. Errors: invalid with every problem.
+func wholeOf(e control.Export, titles map[string]string) (w whole, err error) {
 	form := formOf(e)
 	switch e.Kind {
 	case control.ExportSegmentUsers, control.ExportControlGroup:
@@ -34,19 +34,19 @@ func wholeOf(e control.Export) (w whole, err error) {
 	case control.ExportEmailsCSV:
 		t := EmailTable(form)
 		return whole{t, control.ProfileNeeds{More: true}, t.Head(nil)}, nil
-	case control.ExportCampaignUsers, control.ExportCanvasUsers:
-		of := control.NameCampaign
-		if e.Kind == control.ExportCanvasUsers {
-			of = control.NameCanvas
-		}
-		t := RecipientTable(form, e.Spec.Events, e.Spec.Attributes, of, e.Subject, nil)
-		return whole{t, control.ProfileNeeds{More: true, Messages: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}, t.Head(nil)}, nil
-	case control.ExportUsersCSV:
+	case control.ExportUsersCSV, control.ExportCampaignUsers, control.ExportCanvasUsers:
+		needs := control.ProfileNeeds{More: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}
 		t := UserTable(form, e.Spec.Events, e.Spec.Attributes)
-		return whole{t, control.ProfileNeeds{More: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}, t.Head(nil)}, nil
+		if kind := recipients[e.Kind]; kind != 0 {
+			t, needs.Messages = RecipientTable(form, e.Spec.Events, e.Spec.Attributes, kind, e.Subject, titles), true
+		}
+		return whole{t, needs, t.Head(nil)}, nil
 	}
 	return w, fault.New(fault.Invalid, "", "exports of the kind %s are not of people", e.Kind)
 }
+
+// recipients are the kinds that are of who had something, by what that was.
+var recipients = map[control.ExportKind]control.NameKind{control.ExportCampaignUsers: control.NameCampaign, control.ExportCanvasUsers: control.NameCanvas}
 
 // formOf is how the tables of an export are written.
 func formOf(e control.Export) Form {
@@ -65,7 +65,7 @@ func Check(e control.Export) error {
 	if e.Kind.Lines() && len(e.Spec.Fields) == 0 && len(e.Spec.Attributes) == 0 {
 		return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("fields_to_export", "required", "field.export_fields", "Say which fields to export.")}}
 	}
-	_, err := wholeOf(e)
+	_, err := wholeOf(e, nil)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,12 +60,16 @@ func loose(e control.Export) bool { return e.Kind.Lines() && e.Place.Linked() }
 
 // people writes all parts that are missing, and gives all.
 func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket) ([]control.ExportPart, error) {
-	w, err := wholeOf(*e)
+	if r.People == nil {
+		return nil, errNoProfiles()
+	}
+	titles, err := r.variations(ctx, *e)
 	if err != nil {
 		return nil, err
 	}
-	if r.People == nil {
-		return nil, errNoProfiles()
+	w, err := wholeOf(*e, titles)
+	if err != nil {
+		return nil, err
 	}
 	who, total, err := r.People(ctx, *e, w.needs)
 	if err != nil {
@@ -107,6 +112,19 @@ func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket
 		parts = append(parts, p)
 	}
 	return parts, ctx.Err()
+}
+
+// variations gives the titles of all variations by their ids, where a table says them.
+func (r *Runner) variations(ctx context.Context, e control.Export) (map[string]string, error) {
+	if r.Counts == nil || recipients[e.Kind] == 0 {
+		return nil, nil
+	}
+	all, err := r.Counts.Names(ctx, e.Workspace, control.NameVariation)
+	titles := map[string]string{}
+	for _, v := range all {
+		titles[v.Name] = v.Title
+	}
+	return titles, err
 }
 
 // ended says of a stale export that it has ended.
@@ -484,5 +502,50 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 	if err := r.open(ctx, *e); err != nil {
 		return err
 	}
-	return r.put(ctx, to, e.Folder()+name, inFolder(*e, name), contentTypes[Zip])
+	if packing(*e) == Zip {
+		return r.put(ctx, to, e.Folder()+name, inFolder(*e, name), contentTypes[Zip])
+	}
+	return r.putEach(ctx, *e, to, strings.TrimSuffix(name, ".zip"))
+}
+
+// putEach puts the files of a report's archive into the bucket one by one, packed as was asked for.
+func (r *Runner) putEach(ctx context.Context, e control.Export, to bucket.Bucket, report string) error {
+	archive, err := r.Files.Open(inFolder(e, e.File))
+	if err != nil {
+		return err
+	}
+	defer archive.Close() // read only
+	z, err := zip.NewReader(archive, e.Bytes)
+	if err != nil {
+		return fault.From(err, fault.Corrupt, "read "+e.File)
+	}
+	for _, one := range z.File {
+		name := report + "-" + one.Name + packing(e).Suffix()
+		if err := r.repack(e, one, name); err != nil {
+			return err
+		}
+		if err := r.put(ctx, to, e.Folder()+name, inFolder(e, name), contentTypes[packing(e)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repack writes a file of an archive into the own store, packed as was asked for.
+func (r *Runner) repack(e control.Export, one *zip.File, name string) error {
+	at := inFolder(e, name)
+	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) { // of an earlier try
+		return err
+	}
+	from, err := one.Open()
+	if err != nil {
+		return fault.From(err, fault.Corrupt, "read "+one.Name)
+	}
+	defer from.Close() // read only
+	f, err := r.Files.Create(at)
+	if err != nil {
+		return err
+	}
+	buffer := bufio.NewWriterSize(f, 256<<10)
+	return errors.Join(Pack(buffer, packing(e), one.Name, from), buffer.Flush(), f.Close())
 }
