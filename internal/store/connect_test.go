@@ -370,7 +370,6 @@ func TestOneFileSaysExportsWebhooksLanguageAndWhatIsShared(t *testing.T) {
 		"a language that is none":                {"language: xx", "language", "unknown_value"},
 		"a webhook without secret":               {"webhooks: [{url: 'https://x.example'}]", "webhooks[0].secret", "required"},
 		"a webhook to nowhere":                   {"webhooks: [{url: 'ftp://x', secret: 0123456789abcdef}]", "webhooks[0].url", "invalid"},
-		"a kind that is none":                    {"webhooks: [{url: 'https://x.example', secret: 0123456789abcdef, kinds: [failign]}]", "webhooks[0].kinds[0]", "unknown_value"},
 		"same as nobody":                         {"connectors: [{name: x, contact_email: a@b.example, events: [all], destination: {same_as: nobody}}]", "connectors[0].destination.same_as", "unknown_value"},
 		"same as nobody, and what else is wrong": {"connectors: [{name: x, contact_email: a@b.example, events: [all], codec: gzip, destination: {same_as: nobody}}]", "connectors[0].codec", "unknown_value"},
 		"same as a later one":                    {"connectors: [{name: x, contact_email: a@b.example, events: [all], destination: {same_as: y}}, {name: y, contact_email: a@b.example, events: [all], destination: {bucket: yyy, role_arn: '" + roleARN + "'}}]", "connectors[0].destination.same_as", "unknown_value"},
