@@ -33,7 +33,7 @@ func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Ide
 	// What the reader has not come to yet is only known by its identifiers.
 	var bare []control.PersonID
 	for _, k := range out {
-		if k.ExternalID == "" && k.Kind != control.ByEmail && k.Kind != control.ByPhone {
+		if k.ExternalID == "" && k.Kind != control.ByExternalID && k.Kind != control.ByEmail && k.Kind != control.ByPhone {
 			bare = append(bare, k.Person)
 		}
 	}
@@ -47,9 +47,13 @@ func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Ide
 			external[n.Person] = n.Value
 		}
 	}
-	for i := range out {
-		if out[i].ExternalID == "" {
-			out[i].ExternalID = external[out[i].Person]
+	for i, k := range out {
+		switch {
+		case k.ExternalID != "":
+		case k.Kind == control.ByExternalID: // others of theirs may be of people who went up in them
+			out[i].ExternalID = k.Value
+		default:
+			out[i].ExternalID = external[k.Person]
 		}
 	}
 	return out, nil

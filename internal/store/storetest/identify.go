@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/store"
 )
 
@@ -49,6 +50,44 @@ func identities(run runner) {
 		got, err = p.Identify(ctx, other, []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p5"}}})
 		ok(t, err)
 		equal(t, "in another workspace", got[0].Person, control.PersonID("p5"))
+	})
+	run("who another went up in has their own external id before the reader comes to them", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		for _, name := range []string{"ana", "bo", "cy"} {
+			_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external(name), Candidates: []control.PersonID{control.PersonID("p-" + name)}}})
+			ok(t, err)
+		}
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p-ana", Into: "p-bo"}, {From: "p-cy", Into: "p-bo"}}))
+		known, err := p.Whom(ctx, acme, []control.Identifier{external("bo")})
+		ok(t, err)
+		equal(t, "bo", known, []control.Known{{Identifier: external("bo"), Person: "p-bo", ExternalID: "bo"}})
+	})
+	run("only who has an external id by the log is said to hold it", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("bo"), Candidates: []control.PersonID{"p-bo"}}})
+		ok(t, err)
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, People: []*control.Person{
+			{Row: 1, New: true, Workspace: acme, ID: "p-ana", ExternalID: "ana", CreatedAt: e.now, UpdatedAt: e.now}, {Row: 2, New: true, Workspace: other, ID: "p-cy", ExternalID: "cy", CreatedAt: e.now, UpdatedAt: e.now}}}))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p-ana"}}))
+		got, err := p.Holders(ctx, acme, []string{"ana", "bo", "cy"})
+		ok(t, err)
+		equal(t, "holders", got, []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p-ana"}})
+	})
+	run("what was set aside is counted by workspace and listed of all", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		aside := func(offset int64, workspace uint32) control.SetAside {
+			return control.SetAside{Offset: eventlog.Offset(offset), Workspace: workspace, EventType: "t", Reason: "r", At: e.now.Add(time.Duration(offset) * time.Second)}
+		}
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 9, SetAside: []control.SetAside{aside(1, acme), aside(2, other), aside(3, acme), aside(4, 0)}}))
+		counts, err := p.SetAsideCounts(ctx)
+		ok(t, err)
+		equal(t, "counts", counts, map[uint32]int64{acme: 2, other: 1, 0: 1})
+		all, err := p.AllSetAside(ctx, 3)
+		ok(t, err)
+		equal(t, "all", all, []control.SetAside{aside(4, 0), aside(3, acme), aside(2, other)})
+		own, err := p.SetAside(ctx, other, 3)
+		ok(t, err)
+		equal(t, "of one", own, []control.SetAside{aside(4, 0), aside(2, other)})
 	})
 	run("two that come at once agree on whom an identifier names", func(t *testing.T, e *env) {
 		p := e.profiles()
