@@ -186,8 +186,9 @@ func (p *Profiles) Identify(ctx context.Context, workspace uint32, fresh []contr
 			for _, id := range i.Candidates {
 				var taken bool
 				out[n].Person = id
-				if err := c.one(`SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?) OR EXISTS (SELECT 1 FROM people WHERE workspace = ? AND person = ?)`,
-					[]any{workspace, string(id), workspace, string(id)}, &taken); err != nil {
+				if err := c.one(`SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?) OR EXISTS (SELECT 1 FROM people WHERE workspace = ? AND person = ?)
+					OR EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?)`,
+					[]any{workspace, string(id), workspace, string(id), workspace, uint8(ending), []byte(id)}, &taken); err != nil {
 					return err
 				}
 				if !taken {
@@ -203,6 +204,10 @@ func (p *Profiles) Identify(ctx context.Context, workspace uint32, fresh []contr
 	return out, err
 }
 
+// ending is the kind of a row that is no identifier: its value is the id of somebody whom a request has ended and the reader has
+// still to end. It names nobody.
+const ending control.IdentifierKind = 7
+
 // MoveIdentities lets identifiers name somebody else, in order. The reader does the same when it comes to the changes that
 // say so: this only lets requests see it before.
 //
@@ -211,6 +216,17 @@ func (p *Profiles) MoveIdentities(ctx context.Context, workspace uint32, moves [
 	return p.s.transact(ctx, "move identities", "", func(c conn) error {
 		for _, m := range moves {
 			var err error
+			if m.Kind == 0 {
+				// Once nothing names them and before the reader ends them they would seem to be nobody, whom the next may be: then
+				// the reader would end that one's identities.
+				var known bool
+				if err = c.one("SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?)", []any{workspace, string(m.From)}, &known); err == nil && known {
+					_, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, '') ON CONFLICT (workspace, kind, value) DO NOTHING", workspace, uint8(ending), []byte(m.From))
+				}
+				if err != nil {
+					return err
+				}
+			}
 			switch {
 			case m.Kind == 0 && m.Into == "":
 				_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", workspace, string(m.From))

@@ -502,6 +502,9 @@ func (w *batchWriter) moves() error {
 				return err
 			}
 		}
+		if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", m.Workspace, uint8(ending), []byte(m.ID)); err != nil {
+			return err
+		}
 		if m.Into != 0 {
 			if _, err := w.c.exec("UPDATE people_identities SET person = ? WHERE workspace = ? AND person = ?", string(m.IntoID), m.Workspace, string(m.ID)); err != nil {
 				return err

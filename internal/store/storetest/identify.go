@@ -62,6 +62,26 @@ func identities(run runner) {
 		ok(t, err)
 		equal(t, "bo", known, []control.Known{{Identifier: external("bo"), Person: "p-bo", ExternalID: "bo"}})
 	})
+	run("nobody is who was ended and is not ended by the log yet", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		ask := []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p1", "p2"}}}
+		whose := func() control.PersonID {
+			t.Helper()
+			got, err := p.Identify(ctx, acme, ask)
+			ok(t, err)
+			return got[0].Person
+		}
+		equal(t, "at first", whose(), control.PersonID("p1"))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p1"}}))
+		equal(t, "after p1 was deleted", whose(), control.PersonID("p2"))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p2"}}))
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, Moves: []control.PersonMove{{Person: 1, Workspace: acme, ID: "p1"}, {Person: 2, Workspace: acme, ID: "p2"}}}))
+		equal(t, "once the log has ended both", whose(), control.PersonID("p1"))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p9"}}))
+		named, err := p.Named(ctx, acme, []control.PersonID{"", "p9"})
+		ok(t, err)
+		equal(t, "of whom nothing is known", len(named), 0)
+	})
 	run("only who has an external id by the log is said to hold it", func(t *testing.T, e *env) {
 		p, ctx := e.profiles(), t.Context()
 		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("bo"), Candidates: []control.PersonID{"p-bo"}}})
