@@ -26,7 +26,7 @@ CREATE TABLE people (
   id              INTEGER NOT NULL PRIMARY KEY, -- given by the reader, which alone makes people
   workspace       INTEGER NOT NULL,
   person          TEXT    NOT NULL, -- the user_id of events
-  external_id     TEXT,             -- found, and one person's, by people_identities
+  external_id     TEXT,             -- as the log says; people_identities may be ahead of it
   bucket          INTEGER NOT NULL, -- 0 to 9999, from person
   created_at      INTEGER NOT NULL,
   updated_at      INTEGER NOT NULL,
@@ -46,6 +46,8 @@ CREATE TABLE people (
 ) STRICT;
 -- Filters over other tables ask for no more of people than this; and a workspace's are found among all others'.
 CREATE INDEX people_workspace ON people (workspace, id);
+-- What refuses a second person of one external id, whom requests and events can make between them.
+CREATE UNIQUE INDEX people_external_id ON people (workspace, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX people_email ON people (workspace, email, updated_at) WHERE email IS NOT NULL;
 CREATE INDEX people_phone ON people (workspace, phone, updated_at) WHERE phone IS NOT NULL;
 
