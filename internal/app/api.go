@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/event/sample"
+	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
@@ -26,6 +27,9 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	}
 	ids, err := web.NewIDs([]byte(key.Reveal()))
 	if err != nil {
+		return err
+	}
+	if s.linkKey, err = s.plane.store.InstallationKey(ctx, "export links"); err != nil {
 		return err
 	}
 	if s.notifier, err = s.newNotifier(); err != nil {
@@ -51,7 +55,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	deps := web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger, Open: s.plane.opener.Open,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
-		ExportFile: func(control.Export) (web.File, error) { return nil, control.ErrExportGone() }, // nobody makes one yet
+		ExportFile: func(e control.Export) (web.File, error) { return export.File(s.exportFiles(), e) },
 		Call:       s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	}
 	if s.profiles != nil {

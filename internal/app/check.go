@@ -9,12 +9,13 @@ import (
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/fault"
 )
 
 // rules gives the actions on this plane.
 func (p *plane) rules() *control.Plane {
-	return &control.Plane{Store: p.store, Check: p.check, MayConnect: p.guard.Check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
+	return &control.Plane{Store: p.store, Check: p.check, MayConnect: p.guard.Check, CheckExport: export.Check, Catalogue: p.catalogue, Cluster: p.cfg.Delivery.Cluster, Zone: p.cfg.Delivery.Zone}
 }
 
 // check tries a destination's credentials. Errors: invalid for input that was not tried.

@@ -32,6 +32,7 @@ import (
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/ingest"
 	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/web/compat"
@@ -66,6 +67,7 @@ type system struct {
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	profiles *store.Profiles // what is kept of users; nil: nothing is
+	linkKey  secret.Value    // signs links to files of exports
 	api      http.Handler
 	pages    http.Handler  // everything else, for people
 	stopping chan struct{} // closed when run begins to stop
@@ -162,6 +164,7 @@ func (s *system) listen() error {
 			}
 		})
 	}
+	mux.HandleFunc("GET "+linkPath, s.serveLink)
 	s.probes.Register(mux)
 	mux.HandleFunc("/v1/", httpd.NotFound) // a program's mistake: it reads no page
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.ServeHTTP(w, r) })
@@ -319,10 +322,12 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	w := &working{log: log, ingest: in, delivery: manager, follower: follower, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
-		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles, Writer: exportWriter}))
+		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles, Writer: exportWriter, Exports: s.rules, Link: s.exportLink}))
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.countSegments(ctx) })
+	exports := s.newExports()
+	errands.Go(func() { _ = exports.Run(ctx) }) // it ends with ctx
 	errands.Go(func() { s.runSchedules(ctx) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })

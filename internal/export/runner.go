@@ -268,9 +268,9 @@ func (r *Runner) again(e control.Export, began int, now time.Time) bool {
 	return true
 }
 
-// Open opens the file of an export that is done. Errors: stale if it is not there any more.
-func (r *Runner) Open(e control.Export) (vfs.File, error) {
-	f, err := r.Files.Open(inFolder(e, e.File))
+// File opens the file of an export that is done, in the installation's own store. Errors: stale if it is not there any more.
+func File(files vfs.FS, e control.Export) (vfs.File, error) {
+	f, err := files.Open(inFolder(e, e.File))
 	if fault.Is(err, fault.NotFound) {
 		err = control.ErrExportGone()
 	}

@@ -510,14 +510,14 @@ func TestFilesWhoseTimeIsOverAreRemoved(t *testing.T) {
 	m.disk.Put("01234567-89ab-7def-8123-456789abcdef/part-000001", []byte("of nobody"))
 	r := m.runner()
 	must(t, r.tidy(t.Context(), e.ExpiresAt.Add(-time.Second)))
-	f, err := r.Open(e)
+	f, err := File(m.disk, e)
 	must(t, err)
 	must(t, f.Close())
 	if left := m.disk.Names(); len(left) != 1 {
 		t.Errorf("there are %v", left)
 	}
 	must(t, r.tidy(t.Context(), e.ExpiresAt))
-	if _, err := r.Open(e); !fault.Is(err, fault.Stale) {
+	if _, err := File(m.disk, e); !fault.Is(err, fault.Stale) {
 		t.Errorf("its file is %v", err)
 	}
 }

@@ -39,14 +39,24 @@ type Deps struct {
 	Store  Store
 	People People
 	// Writer gives what writes those fields of people, and those custom attributes. Errors: invalid, naming unknown fields.
-	Writer func(fields, custom []string, now time.Time) (Writer, error)
-	Now    func() time.Time // nil: time.Now
+	Writer  func(fields, custom []string, now time.Time) (Writer, error)
+	Exports Exports
+	// Link is the address at which a program gets the file of an export once it is done.
+	Link func(e control.Export) string
+	Now  func() time.Time // nil: time.Now
+}
+
+// Exports are what may be asked for of exports. See room control.
+type Exports interface {
+	AskExport(ctx context.Context, e control.Export) (control.Export, error)
+	CancelExportsOf(ctx context.Context, workspace uint32, segment control.SegmentID) (n int, err error)
 }
 
 // Store is what the calls read of the control plane. Every method keeps to its workspace.
 type Store interface {
 	Segments(ctx context.Context, workspace uint32) ([]control.Segment, error)
 	Segment(ctx context.Context, workspace uint32, id control.SegmentID) (control.Segment, error) // not_found
+	Keys(ctx context.Context, workspace uint32) ([]control.APIKey, error)
 	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
 	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
 }
@@ -87,6 +97,7 @@ type request struct {
 	Deps
 	query
 	workspace uint32
+	key       control.KeyID
 	http      *http.Request
 }
 
@@ -117,7 +128,7 @@ func table() []call {
 		segmentCalls(shared),
 		campaignCalls(shared, httpd.NewQuota(50_000, time.Minute)),
 		seriesCalls(shared, httpd.NewQuota(1_000, time.Hour)),
-		exportCalls(),
+		exportCalls(shared),
 	)
 }
 
@@ -148,7 +159,7 @@ func (d Deps) serve(c call) http.Handler {
 		g, err := d.Door.Admit(w, r, c.allows(), c.quota)
 		var out answer
 		if err == nil {
-			q := &request{Context: r.Context(), Deps: d, workspace: g.Workspace, http: r}
+			q := &request{Context: r.Context(), Deps: d, workspace: g.Workspace, key: g.Key, http: r}
 			if q.query, err = read(r.URL.Query(), c.params, d.Now().UTC()); err == nil {
 				out, err = c.run(q)
 			}

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -16,8 +17,98 @@ type Writer interface {
 }
 
 // exportCalls export people. Source of the limit: as table.
-func exportCalls() []call {
-	return []call{{method: http.MethodPost, path: "/users/export/ids", quota: httpd.NewQuota(250, time.Minute), run: exportIDs}}
+func exportCalls(shared *httpd.Quota) []call {
+	return []call{
+		{method: http.MethodPost, path: "/users/export/ids", quota: httpd.NewQuota(250, time.Minute), run: exportIDs},
+		{method: http.MethodPost, path: "/users/export/segment", quota: shared, run: exportSegment},
+		{method: http.MethodPost, path: "/users/export/global_control_group", quota: shared, run: exportControlGroup},
+		{method: http.MethodPost, path: "/export/segment/cancel", scope: "segments.list", quota: shared, run: cancelExports},
+	}
+}
+
+// askedExport is the body of the calls that ask for an export.
+type askedExport struct {
+	Segment    string   `json:"segment_id"`
+	Callback   string   `json:"callback_endpoint"`
+	Fields     []string `json:"fields_to_export"`
+	Attributes []string `json:"custom_attributes_to_export"`
+	Format     string   `json:"output_format"`
+}
+
+// exportSegment has a segment exported, and says under which prefix its files will be, or where.
+func exportSegment(q *request) (answer, error) {
+	var in askedExport
+	if err := q.body(&in); err != nil {
+		return nil, err
+	}
+	if in.Segment == "" {
+		return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("segment_id", "required", "field.segment_needed", "Say which segment to export.")}}
+	}
+	return q.export(control.ExportSegmentUsers, in)
+}
+
+// exportControlGroup does so of the global control group, of which single attributes cannot be chosen.
+func exportControlGroup(q *request) (answer, error) {
+	var in askedExport
+	if err := q.body(&in); err != nil {
+		return nil, err
+	}
+	in.Segment, in.Attributes = "", nil
+	return q.export(control.ExportControlGroup, in)
+}
+
+func (q *request) export(kind control.ExportKind, in askedExport) (answer, error) {
+	switch in.Format {
+	case "", "zip", "gzip":
+	default: // the others are of reports
+		return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("output_format", "unknown", "field.none_of", `"{value}" is none of {valid}.`, "value", fault.Escaped(in.Format), "valid", "zip, gzip")}}
+	}
+	ctx, err := q.asKey()
+	if err != nil {
+		return nil, err
+	}
+	e, err := q.Exports.AskExport(ctx, control.Export{Workspace: q.workspace, Kind: kind, Source: control.ExportByAPI, Key: q.key, Subject: in.Segment,
+		Spec: control.ExportSpec{Fields: in.Fields, Attributes: in.Attributes, Packing: in.Format, Callback: in.Callback}})
+	if err != nil {
+		return nil, err
+	}
+	out := answer{"object_prefix": e.Prefix()}
+	if !e.Place.Linked() {
+		out["url"] = q.Link(e)
+	}
+	return out, nil
+}
+
+// cancelExports stops what programs have asked for of a segment.
+func cancelExports(q *request) (answer, error) {
+	var in askedExport
+	if err := q.body(&in); err != nil {
+		return nil, err
+	}
+	ctx, err := q.asKey()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := q.Store.Segment(q, q.workspace, control.SegmentID(in.Segment)); err != nil {
+		return nil, err
+	}
+	_, err = q.Exports.CancelExportsOf(ctx, q.workspace, control.SegmentID(in.Segment))
+	return answer{}, err
+}
+
+// asKey gives the context in which the key of the request acts: the log of changes names it.
+func (q *request) asKey() (context.Context, error) {
+	keys, err := q.Store.Keys(q, q.workspace)
+	if err != nil {
+		return nil, err
+	}
+	a := control.Actor{Name: string(q.key), Via: "API key", Address: httpd.ClientAddr(q.http).String(), Request: httpd.RequestID(q.http)}
+	for _, k := range keys {
+		if k.ID == q.key {
+			a.Name = k.Name
+		}
+	}
+	return control.WithActor(q, a), nil
 }
 
 // maxExported is how many identifiers one request may name. Source: the vendor's page of the call.

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/control"
+)
+
+// A program has a segment exported through the server: it gets the file by the link alone, once it is ready, and not after
+// somebody was deleted.
+func TestAProgramExportsASegment(t *testing.T) {
+	w := newWorld(t)
+	if out, err := w.apply(strings.Replace(w.manifest(""), "[events.write]", "[events.write, users.track, users.delete, users.export.segment, users.export.global_control_group, segments.list]", 1)); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	sys, _ := w.serve()
+	if err := sys.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	acme, err := sys.plane.store.WorkspaceBy(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, url, body string) (int, []byte) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if method == http.MethodPost {
+			req.Header.Set("Authorization", "Bearer "+worldKey)
+			req.Header.Set("Content-Type", "application/json")
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, b
+	}
+	call := func(path, body string, want int) []byte {
+		t.Helper()
+		status, b := ask(http.MethodPost, sys.URL()+path, body)
+		if status != want {
+			t.Fatalf("%s %s: %d %s, want %d", path, body, status, b, want)
+		}
+		return b
+	}
+	// until waits for what good says.
+	until := func(what string, good func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !good(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it did not come to ", what)
+			}
+		}
+	}
+	call("/users/track", `{"attributes":[{"external_id":"ana","country":"DE","plan":"gold"},{"external_id":"bo","country":"FR"}]}`, http.StatusCreated)
+	germans := control.Filter{Attribute: &control.Condition{Name: "country", OneOf: []string{"DE"}}}
+	until("two people", func() bool {
+		n, err := sys.profiles.Size(t.Context(), acme.Number, control.Filter{}, time.Now())
+		return err == nil && n == 2
+	})
+	name := "Germans"
+	segment, err := sys.rules.CreateSegment(t.Context(), acme.Number, control.SegmentEdit{Name: &name, Filter: &germans})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]int{
+		`{"fields_to_export":["email"]}`:                                                                        http.StatusBadRequest,
+		fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["mail"]}`, segment.ID):                                http.StatusBadRequest,
+		fmt.Sprintf(`{"segment_id":%q}`, segment.ID):                                                            http.StatusBadRequest,
+		fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["email"],"output_format":"none"}`, segment.ID):        http.StatusBadRequest,
+		fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["email"],"callback_endpoint":"ftp://x"}`, segment.ID): http.StatusBadRequest,
+		`{"segment_id":"018c0000-0000-7000-8000-000000000000","fields_to_export":["email"]}`:                    http.StatusNotFound,
+	} {
+		call("/users/export/segment", body, want)
+	}
+	call("/users/export/global_control_group", `{"fields_to_export":["email"]}`, http.StatusUnprocessableEntity)
+
+	var out struct {
+		Message, URL string
+		Prefix       string `json:"object_prefix"`
+	}
+	if err := json.Unmarshal(call("/users/export/segment", fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["external_id","custom_attributes"]}`, segment.ID), http.StatusOK), &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Message != "success" || len(out.Prefix) != 47 || !strings.HasPrefix(out.URL, sys.URL()+"/users/export/file/") {
+		t.Errorf("it answers %+v", out)
+	}
+	var file []byte
+	until("a file", func() bool {
+		status, b := ask(http.MethodGet, out.URL, "")
+		if status != http.StatusOK && status != http.StatusNotFound {
+			t.Fatalf("the link gives %d %s", status, b)
+		}
+		file = b
+		return status == http.StatusOK
+	})
+	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	if err != nil || len(z.File) != 1 {
+		t.Fatalf("%v in %d bytes", err, len(file))
+	}
+	r, err := z.File[0].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(r); err != nil || string(text) != `{"custom_attributes":{"plan":"gold"},"external_id":"ana"}`+"\n" {
+		t.Errorf("it holds %q, %v", text, err)
+	}
+	if status, _ := ask(http.MethodGet, out.URL[:len(out.URL)-1]+"x", ""); status != http.StatusNotFound {
+		t.Errorf("a link that is not ours gives %d", status)
+	}
+	call("/export/segment/cancel", fmt.Sprintf(`{"segment_id":%q}`, segment.ID), http.StatusOK) // of which none is open
+
+	call("/users/delete", `{"external_ids":["bo"]}`, http.StatusCreated)
+	until("no file of a past with bo", func() bool {
+		kept, err := sys.plane.store.KeptExports(t.Context(), time.Now())
+		return err == nil && len(kept) == 0
+	})
+	if status, b := ask(http.MethodGet, out.URL, ""); status != http.StatusGone {
+		t.Errorf("after a deletion the link gives %d %s", status, b)
+	}
+}
