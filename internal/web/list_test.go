@@ -40,7 +40,7 @@ func crowded(t *testing.T) (w *world, who map[string]string) {
 	w.session(installer)
 	for range 2 {
 		w.token(installer, false)
-		for _, name := range []string{"revokeInvitation", "revokeInstallationInvitation", "getAPIKey", "getSegment", "getConnector", "testWebhook", "getDraft", "getExport", "markNoticesRead", "markInstallationNoticesRead"} {
+		for _, name := range []string{"revokeInvitation", "revokeInstallationInvitation", "getAPIKey", "getSegment", "getConnector", "testWebhook", "getDraft", "getExport", "getSchedule", "markNoticesRead", "markInstallationNoticesRead"} {
 			examples[name](installer)
 		}
 	}

@@ -33,6 +33,7 @@ func (w *world) examples() map[string]func(who string) example {
 	maps.Copy(all, w.personExamples())
 	maps.Copy(all, w.campaignExamples())
 	maps.Copy(all, w.exportExamples())
+	maps.Copy(all, w.scheduleExamples())
 	return all
 }
 

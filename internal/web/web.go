@@ -86,6 +86,7 @@ type Store interface {
 	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
 	FlowStore
 	ExportStore
+	ScheduleStore
 }
 
 // api answers the addresses of the table.
@@ -154,6 +155,7 @@ func (a *api) routes() []route {
 		a.draftRoutes(),
 		a.dataExportRoutes(),
 		a.exportRoutes(),
+		a.scheduleRoutes(),
 		a.segmentRoutes(),
 		a.campaignRoutes(),
 		a.policyRoutes(),

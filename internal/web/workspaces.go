@@ -118,7 +118,7 @@ func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, 
 
 type changesIn struct {
 	paged
-	Kind    string           `query:"kind" enum:",api_key,campaign,canvas,connector,data_export,draft,export,invitation,member,person,segment,session,token,webhook,workspace" doc:"Of things that were changed."`
+	Kind    string           `query:"kind" enum:",api_key,campaign,canvas,connector,data_export,draft,export,invitation,member,person,schedule,segment,session,token,webhook,workspace" doc:"Of things that were changed."`
 	Subject string           `query:"subject" doc:"Id of the thing, which may be gone."`
 	Member  control.MemberID `query:"member" doc:"Id of who changed it, who may be gone."`
 	From    time.Time        `query:"from" doc:"Changes of this moment and later."`

@@ -20,6 +20,7 @@ var deeds = map[string]string{
 	"person.search": "page.deed_person_search", "person.look": "page.deed_person_look", "person.erase": "page.deed_person_erase",
 	"data_export.save": "page.deed_export_save", "data_export.unlink": "page.deed_export_unlink",
 	"export.create": "page.deed_taken_create", "export.cancel": "page.deed_taken_cancel", "export.download": "page.deed_taken_download",
+	"schedule.create": "page.deed_schedule_create", "schedule.update": "page.deed_schedule_update", "schedule.delete": "page.deed_schedule_delete", "schedule.pause": "page.deed_schedule_pause",
 	"draft.save": "page.deed_draft_save", "draft.delete": "page.deed_draft_delete",
 	"invitation.create": "page.deed_invitation_create", "invitation.revoke": "page.deed_invitation_revoke",
 	"member.create": "page.deed_member_create", "member.delete": "page.deed_member_delete", "member.edit": "page.deed_member_edit", "member.join": "page.deed_member_join", "member.link": "page.deed_member_link",
@@ -34,7 +35,7 @@ type kindOfThing struct{ name, key string }
 
 // kindsOfThings are those of a workspace.
 var kindsOfThings = []kindOfThing{
-	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"export", "page.kind_of_taken"}, {"member", "page.kind_of_member"},
+	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"export", "page.kind_of_taken"}, {"schedule", "page.kind_of_schedule"}, {"member", "page.kind_of_member"},
 	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"},
 	{"segment", "page.rail_segments"}, {"campaign", "page.rail_campaigns"}, {"canvas", "page.canvases"}, {"workspace", "page.kind_of_workspace"},
 }

@@ -26,6 +26,8 @@ var fieldWords = map[string]string{
 	"read_only": "page.me_token_read_only", "expires_at": "page.ends", "scopes": "page.scopes", "networks": "page.networks", "secret": "page.secret",
 	"export_kind": "page.word_export_kind", "source": "page.word_source", "state": "page.word_state", "fields": "page.word_fields", "custom_attributes": "page.word_custom_attributes",
 	"custom_events": "page.word_custom_events", "callback": "page.word_callback", "recipients": "page.word_recipients", "control_group": "page.word_control_group",
+	"report": "page.word_report", "packing": "page.word_packing", "delimiter": "page.export_delimiter", "bom": "page.export_bom_short", "every": "page.word_every", "unit": "page.word_unit",
+	"first_day": "page.word_first_day", "last_day": "page.word_last_day", "hour": "page.word_hour", "zone": "page.me_zone", "most": "page.word_most", "member": "page.who",
 	"unknown_fields": "page.unknown_fields", "url": "page.address", "kinds": "page.notices_sent",
 	"description": "page.segment_description", "tags": "page.segment_tags", "filter": "page.word_filter", "analytics": "page.segment_daily",
 	"archived": "page.word_archived", "by": "page.person_by", "file": "page.file",
