@@ -142,7 +142,7 @@ func TestWhatIsStoredAmissIsNamed(t *testing.T) {
 		if line, err := u.Append([]byte("a"), control.Profile{Person: &p}); string(line) != "a" || !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), "person x") {
 			t.Errorf("%s, %v", line, err)
 		}
-		if _, err := UserTable(Form{}, nil, nil).Append(nil, control.Profile{Person: &p}); !fault.Is(err, fault.Corrupt) {
+		if _, err := UserTable(Form{}, nil, []string{"n"}).Append(nil, control.Profile{Person: &p}); !fault.Is(err, fault.Corrupt) {
 			t.Errorf("the table gives %v", err)
 		}
 	}

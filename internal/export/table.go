@@ -19,6 +19,7 @@ type Table struct {
 	columns   []column
 	delimiter byte
 	bom       bool
+	custom    bool // custom attributes are asked for
 }
 
 // Form is how a CSV is written. The zero value: commas, no byte order mark.
@@ -34,6 +35,7 @@ func UserTable(f Form, events, attributes []string) *Table {
 	for _, name := range events {
 		t.columns = append(t.columns, column{"custom_events." + name, func(r *row) string { return r.times(name) }})
 	}
+	t.custom = len(attributes) > 0
 	for _, name := range attributes {
 		t.columns = append(t.columns, column{"custom_attributes." + name, func(r *row) string { return r.attribute(name) }})
 	}
@@ -68,7 +70,7 @@ func (f Form) table(columns []column) *Table {
 	if f.Delimiter == 0 {
 		f.Delimiter = ','
 	}
-	return &Table{slices.Clone(columns), f.Delimiter, f.BOM}
+	return &Table{columns: slices.Clone(columns), delimiter: f.Delimiter, bom: f.BOM}
 }
 
 // Head adds the first line to dst.
@@ -89,7 +91,7 @@ func (t *Table) Append(dst []byte, p control.Profile) ([]byte, error) {
 		from []byte
 		to   any
 	}{{p.Rest, &r.rest}, {p.Custom, &r.custom}} {
-		if len(part.from) == 0 {
+		if len(part.from) == 0 || part.to == any(&r.custom) && !t.custom {
 			continue
 		}
 		if err := json.Unmarshal(part.from, part.to); err != nil {
