@@ -58,9 +58,10 @@ type typeIn struct {
 func (a *api) getType(c *call, in typeIn) (client.EventType, error) {
 	t, ok := a.deps.Catalogue.Type(in.Type)
 	if !ok {
-		e := fault.New(fault.NotFound, "", "There is no event type %q.", in.Type)
-		if near := a.deps.Catalogue.Nearest(in.Type); near != "" {
-			e = e.WithHint("Did you mean %q?", near)
+		e := &fault.Error{Code: fault.NotFound, Params: fault.Params{"name": fault.Escaped(in.Type)},
+			Msg: fault.Message{Key: "control.no_event_type", Text: `There is no event type "{name}".`}}
+		if e.Params["near"] = a.deps.Catalogue.Nearest(in.Type); e.Params["near"] != "" {
+			e.Hint = fault.Message{Key: "control.no_event_type_near", Text: `Did you mean "{near}"?`}
 		}
 		return client.EventType{}, e
 	}

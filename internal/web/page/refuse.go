@@ -23,6 +23,7 @@ func (v *visit) refuse(err error) {
 	if err == errAnswered {
 		return
 	}
+	err = v.absent(err)
 	code := fault.CodeOf(err)
 	if code == fault.Internal || code == fault.Corrupt {
 		v.p.deps.Logger.Error("a page failed", "path", v.r.Pattern, "request_id", httpd.RequestID(v.r), "error", err)
@@ -36,6 +37,33 @@ func (v *visit) refuse(err error) {
 	}
 	f := v.frame(v.t(web.Headings[code]), "")
 	v.show(code.HTTP(), "notice", noticePage{f, b})
+}
+
+// absences say that what a part of an address names is not there: keys of the catalogue.
+var absences = map[string]string{
+	"workspace": "page.none_workspace", "current": "page.none_current", "draft": "page.none_draft", "check": "page.none_check",
+	"job": "page.none_job", "file": "page.none_file", "export": "page.none_export", "segment": "page.none_segment", "campaign": "page.none_campaign",
+	"key": "control.no_key", "webhook": "control.no_webhook", "member": "control.no_member", "invitation": "control.no_invitation",
+}
+
+// absent gives err a sentence of ours, by what the address names, if it says that something is not there in English alone.
+func (v *visit) absent(err error) error {
+	if e := fault.As(err); e == nil || e.Code != fault.NotFound || e.Msg.Key != "" {
+		return err
+	}
+	key := "page.nothing_here"
+	for _, part := range strings.FieldsFunc(v.r.Pattern, func(r rune) bool { return r == '/' || r == '{' || r == '}' }) {
+		if said := absences[part]; said != "" && v.r.PathValue(part) != "" && (part != "workspace" || v.place == nil) {
+			key = said
+		}
+	}
+	for _, field := range []string{"check", "draft"} { // whose form a page is to begin with
+		if v.r.URL.Query().Get(field) != "" && v.place != nil {
+			key = absences[field]
+		}
+	}
+	return &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: key, Text: text.T(text.English, key, nil)},
+		Hint: fault.Message{Key: "page.none_hint", Text: text.T(text.English, "page.none_hint", nil)}, Cause: err}
 }
 
 // message says err in the visitor's language. Of errors that are ours alone the sentence stays in the log. One that has

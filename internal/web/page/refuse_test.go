@@ -66,3 +66,25 @@ func TestNobodyReadsEnglishWhoAskedForSpanish(t *testing.T) {
 		}
 	}
 }
+
+// A page says what is not there, in its own language, and not its title once more.
+func TestAPageSaysWhatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	current := w.launch("warehouse")
+	for lang, says := range map[text.Language][]string{
+		text.English: {"There is no event type &#34;users.messages.email.Opne&#34;.", "Did you mean &#34;users.messages.email.Open&#34;?", "There is no such API key.", "no such credential check", "no such replay",
+			"The workspace has no such Current.", "The Current has delivered no such file.", "no such draft", "There is no such workspace", "no such segment", "No event of the workspace has named it"},
+		text.Portuguese: {"Não há tipo de evento “users.messages.email.Opne”.", "Você quis dizer “users.messages.email.Open”?", "Essa chave de API não existe.", "não tem essa verificação de credenciais", "nem essa repetição",
+			"O espaço de trabalho não tem esse Current.", "O Current não entregou esse arquivo.", "não tem esse rascunho", "Esse espaço de trabalho não existe", "não tem esse segmento", "Nenhum evento do espaço de trabalho"},
+		text.Spanish: {"No hay ningún tipo de evento «users.messages.email.Opne».", "¿Quiso decir «users.messages.email.Open»?", "Esa clave de API no existe.", "no tiene esa comprobación de credenciales", "ni esa repetición",
+			"El espacio de trabajo no tiene ese Current.", "El Current no ha entregado ese archivo.", "no tiene ese borrador", "Ese espacio de trabajo no existe", "no tiene ese segmento", "Ningún evento del espacio de trabajo"},
+	} {
+		b := w.signedIn(string(lang))
+		title := "<h2>" + text.T(lang, "page.error_not_found", nil)
+		for i, at := range []string{w.at("/events/users.messages.email.Opne"), w.at("/events/users.messages.email.Opne"), w.at("/settings/keys/zzz"), w.at("/checks/zzz"), w.at("/jobs/zzz"),
+			w.at("/currents/" + current + "zz"), w.at("/currents/" + current + "/files/zzz"), w.at("/currents/new?draft=zzz"), "/w/zzz", w.at("/segments/zzz"), w.at("/campaigns/zzz")} {
+			b.get(at).has(t, http.StatusNotFound, says[i]).lacks(t, title)
+		}
+	}
+}
