@@ -97,6 +97,19 @@ func (a Actor) May(r Right, workspace uint32) bool {
 	return ok && sits && slices.Index(Roles(), seat.Role) >= slices.Index(Roles(), least)
 }
 
+// decides reports whether there is a workspace of which the actor may change anything.
+func (a Actor) decides() bool {
+	if a.May(RightInstall, 0) {
+		return true
+	}
+	for w := range a.Seats {
+		if a.May(RightChange, w) {
+			return true
+		}
+	}
+	return false
+}
+
 // As gives the actor with the rights of a member who has these places.
 func (a Actor) As(m Member, seats []Membership) Actor {
 	a.Member, a.Name, a.Language, a.Installation, a.Seats = m.ID, m.Email, m.Language, m.Installation, map[uint32]Membership{}

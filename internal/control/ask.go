@@ -231,6 +231,9 @@ func (p *Plane) planExportAt(ctx context.Context, workspace uint32, e ExportEdit
 // Errors: as ParseManifest; invalid if it names no workspace; forbidden.
 func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[string]string, dryRun bool) (Job, error) {
 	const op = "apply"
+	if !ActorOf(ctx).decides() {
+		return Job{}, fault.New(fault.Forbidden, op, "there is no workspace of which you may change anything")
+	}
 	params := applyParams{name, text, secrets, dryRun}
 	m, err := params.manifest()
 	if err == nil && len(m.Workspaces) == 0 {

@@ -178,7 +178,7 @@ func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
 			if _, ok := r.places[at]; !ok {
 				at = path + ".url"
 			}
-			r.problems = append(r.problems, fault.Problem{Field: located(r.places[at], at), Code: "duplicate",
+			r.note(fault.Problem{Field: located(r.places[at], at), Code: "duplicate",
 				Message: fmt.Sprintf("%q stands in the file twice.", name)})
 		}
 		seen[name] = true
@@ -322,7 +322,7 @@ func (r *manifestReader) connector(path string, n ast.Node) ConnectorSpec {
 	name := r.required(path, n, c.Name)
 	c.Name = &name
 	if kind != nil && *kind != "s3" {
-		r.problems = append(r.problems, fault.Problem{Field: located(r.places[path+".type"], path+".type"), Code: "unknown_value",
+		r.note(fault.Problem{Field: located(r.places[path+".type"], path+".type"), Code: "unknown_value",
 			Message: fmt.Sprintf("There are no connectors of type %q; the type is s3.", *kind)})
 	}
 	return c

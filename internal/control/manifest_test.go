@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,29 @@ func TestAllMistakesComeTogether(t *testing.T) {
 	_, err := parse("workspaces:\n- name: a\n  x: 1\n  connectors:\n  - codec: []\n    y: 2\n  api_keys: [{name: k, scopes: [z], secret_env: NOPE}]\n")
 	if e := fault.As(err); e == nil || len(e.Fields) != 6 { // x, codec, y, name, z, NOPE
 		t.Fatalf("got %v", err)
+	}
+}
+
+// A few kilobytes of aliases stand for millions of keys, and each could be a mistake of its own.
+func TestAliasesMakeNoFileEndless(t *testing.T) {
+	many := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct{ text, last string }{
+		"mistakes in a mapping that is named often": {"workspaces: [{name: w, connectors: [&c {" + many(500, "b%d: 1,") + "}" + strings.Repeat(",*c", 4000) + "]}]", "truncated"},
+		"mistakes in a list that is named often":    {"x-a: &a [" + strings.Repeat("[],", 1000) + "]\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, events: *a },") + "]}]", "truncated"},
+		"a list of lists, without a mistake":        {"x-a: &a [" + strings.Repeat("all,", 1000) + "]\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, events: *a },") + "]}]", "too_large"},
+		"a mapping that is merged often":            {"x-a: &a {" + many(20, "b%d: 1,") + "}\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, <<: *a },") + "]}]", "truncated"},
+	} {
+		_, err := parse(c.text)
+		e := fault.As(err)
+		if e == nil || len(e.Fields) > 101 || !slices.ContainsFunc(e.Fields, func(p fault.Problem) bool { return p.Code == c.last }) {
+			t.Errorf("%s: %d problems: %.300v", name, len(e.Fields), err)
+		}
 	}
 }
 

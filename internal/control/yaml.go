@@ -17,11 +17,12 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// Limits of a file of apply, so that aliases of aliases cannot make a small file endless.
+// Limits of a file of apply, so that aliases of aliases cannot make a small file endless, nor its mistakes an answer.
 const (
-	maxManifestBytes = 1 << 20
-	maxManifestNodes = 1 << 20
-	maxMerges        = 16 // one within the other
+	maxManifestBytes    = 1 << 20
+	maxManifestNodes    = 1 << 17 // keys and items, as often as they are read
+	maxManifestProblems = 100
+	maxMerges           = 16 // one within the other
 )
 
 // yamlReader walks a YAML file along the keys that are known, and gathers everything that is wrong with it, each
@@ -32,6 +33,7 @@ type yamlReader struct {
 	anchors  map[string]ast.Node
 	places   map[string]string // file:line:column by path
 	nodes    int
+	over     bool // a limit is reached, and nothing more is read
 }
 
 // fields says what to do with each key of a mapping.
@@ -85,8 +87,32 @@ func (r *yamlReader) place(n ast.Node) string {
 	return r.file
 }
 
+// problem notes what is wrong at n.
 func (r *yamlReader) problem(path string, n ast.Node, code, format string, args ...any) {
-	r.problems = append(r.problems, fault.Problem{Field: located(r.place(n), path), Code: code, Message: fmt.Sprintf(format, args...)})
+	if !r.over { // what is wrong may cost more to say than to find
+		r.note(fault.Problem{Field: located(r.place(n), path), Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// note lists p. With the last one that is listed reading ends.
+func (r *yamlReader) note(p fault.Problem) {
+	if r.over {
+		return
+	}
+	if len(r.problems) == maxManifestProblems {
+		r.over = true
+		p.Code, p.Message = "truncated", fmt.Sprintf("More is wrong, from here on, than the %d problems that are listed: mend these first.", maxManifestProblems)
+	}
+	r.problems = append(r.problems, p)
+}
+
+// more counts a key or an item that is read, and reports whether it may be.
+func (r *yamlReader) more(path string, n ast.Node) bool {
+	if r.nodes++; r.nodes > maxManifestNodes {
+		r.problem(path, n, "too_large", "Aliases make the file larger than what is read.")
+		r.over = true
+	}
+	return !r.over
 }
 
 func located(place, path string) string {
@@ -127,12 +153,11 @@ func (r *yamlReader) mapping(path string, n ast.Node, known fields) {
 }
 
 func (r *yamlReader) mergeInto(path string, n ast.Node, known fields, seen map[string]bool, depth int) {
-	r.nodes++
 	v := r.value(path, n)
 	if v == nil {
 		return
 	}
-	if r.nodes > maxManifestNodes || depth > maxMerges {
+	if depth > maxMerges {
 		r.problem(path, n, "too_large", "Aliases make the file larger than what is read.")
 		return
 	}
@@ -148,6 +173,9 @@ func (r *yamlReader) mergeInto(path string, n ast.Node, known fields, seen map[s
 	}
 	var merged []ast.Node
 	for _, pair := range pairs {
+		if !r.more(path, pair) {
+			return
+		}
 		if pair.Key.IsMergeKey() {
 			merged = append(merged, pair.Value)
 			continue
@@ -198,8 +226,7 @@ func (r *yamlReader) sequence(path string, n ast.Node, item func(path string, n 
 		return
 	}
 	for i, v := range s.Values {
-		if r.nodes++; r.nodes > maxManifestNodes {
-			r.problem(path, n, "too_large", "Aliases make the file larger than what is read.")
+		if !r.more(path, v) {
 			return
 		}
 		at := index(path, i)
