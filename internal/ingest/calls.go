@@ -343,9 +343,7 @@ func (t *task) list(name string) ([]json.RawMessage, error) {
 // reject notes an object that is not taken.
 func (t *task) reject(array string, index int, raw []byte, p *problem) {
 	t.errors = append(t.errors, objectError{p.text, array, index, p.code})
-	if len(t.kept) < maxSampled {
-		t.kept = append(t.kept, rejection(index, raw, []fault.Problem{{Field: p.field, Code: p.code, Message: p.text}}))
-	}
+	t.kept = keep(t.kept, rejection(index, raw, []fault.Problem{{Field: p.field, Code: p.code, Message: p.text}}))
 }
 
 // problem is what is wrong with an object.

@@ -248,18 +248,13 @@ func (q *request) event(raw []byte) error {
 // maxErrors is how many problems an answer lists. Source: the product's address table.
 const maxErrors = 100
 
-// maxSampled is how many rejected events of one request are remembered.
-const maxSampled = 5
-
 func (q *request) reject(raw []byte, problems []fault.Problem) {
 	q.rejected++
 	if q.codes == nil {
 		q.codes = map[string]int{}
 	}
 	q.codes[problems[0].Code]++
-	if len(q.kept) < maxSampled {
-		q.kept = append(q.kept, rejection(q.index, raw, problems))
-	}
+	q.kept = keep(q.kept, rejection(q.index, raw, problems))
 	for _, p := range problems {
 		if len(q.errors) == maxErrors {
 			q.truncated = true

@@ -33,7 +33,15 @@ type ring struct {
 
 func newRejections() *rejections { return &rejections{byKey: map[control.KeyID]*ring{}} }
 
-// add counts the rejected events of one request, and keeps some of them.
+// keep adds r to what is kept of one request, of which the last ones count.
+func keep(some []control.Rejection, r control.Rejection) []control.Rejection {
+	if len(some) == 2*rejectionsPerKey {
+		some = some[:copy(some, some[rejectionsPerKey:])]
+	}
+	return append(some, r)
+}
+
+// add counts the rejected events of one request, and keeps the last of them.
 func (s *rejections) add(key control.KeyID, total int, some []control.Rejection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +78,7 @@ func (s *rejections) forgetOne() {
 func (g *ring) newest() control.Rejection { return g.items[(g.next+len(g.items)-1)%len(g.items)] }
 
 // Rejected gives how many events of an API key were rejected since the start of the process, a body that was refused whole
-// counting as one, and the last of them, newest first: at most 100, of each request the first five, of each event the
+// counting as one, and the last of them, newest first: at most 100, of each event the
 // first three problems. No value of an event is among it, nor a name that could be one: see mask.
 //
 // Of the 100 keys that had something rejected last; of others 0 and nil.

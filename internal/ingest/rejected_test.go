@@ -19,7 +19,7 @@ func TestRejectedEventsAreKeptMasked(t *testing.T) {
 		h.post(strings.Repeat(`{"event_type":"users.behaviors.CustomEvent","user_id":"joe@acme.example","ok":true,"n":-12.5e3,"i":`+fmt.Sprint(i)+"}\n", 10))
 	}
 	total, got := h.in.Rejected(control.KeyID(goodKey[3:]))
-	if total != 300 || len(got) != rejectionsPerKey || got[0].Index != 4 || got[5].Index != 4 || !slices.IsSortedFunc(got, func(a, b control.Rejection) int { return b.At.Compare(a.At) }) {
+	if total != 300 || len(got) != rejectionsPerKey || got[0].Index != 9 || got[9].Index != 0 || got[10].Index != 9 || !slices.IsSortedFunc(got, func(a, b control.Rejection) int { return b.At.Compare(a.At) }) {
 		t.Fatalf("%d of %d kept, newest %+v", len(got), total, got[0])
 	}
 	want := `{"event_type":"users.behaviors.CustomEvent","user_id":"xxx@xxxx.xxxxxxx","ok":true,"n":-00.0x0,"i":00}`
@@ -49,6 +49,16 @@ func TestRejectedEventsAreKeptMasked(t *testing.T) {
 	}
 	if len(s.byKey) != rejectionKeys || s.byKey["0"] != nil || s.byKey[control.KeyID(fmt.Sprint(2*rejectionKeys-1))] == nil {
 		t.Errorf("%d keys", len(s.byKey))
+	}
+}
+
+// Of a request of which more was rejected than is kept, the last hundred are.
+func TestTheLastRejectedEventsOfARequestAreKept(t *testing.T) {
+	h := open(t, Config{})
+	h.post(strings.Repeat("{}\n", 950))
+	total, got := h.in.Rejected(control.KeyID(goodKey[3:]))
+	if total != 950 || len(got) != rejectionsPerKey || got[0].Index != 949 || got[rejectionsPerKey-1].Index != 850 {
+		t.Errorf("%d of %d kept, from %d to %d", len(got), total, got[len(got)-1].Index, got[0].Index)
 	}
 }
 
