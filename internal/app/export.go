@@ -52,7 +52,24 @@ func (s *system) newExports() *export.Runner {
 			return b, total, err
 		}
 	}
+	d.Notices = s.exportNotices
+	if s.notifier != nil {
+		d.OnEnded = func(control.Export) { s.notifier.Wake() }
+	}
 	return export.NewRunner(d, cores())
+}
+
+// exportNotices gives what is told of an export that has ended.
+func (s *system) exportNotices(e control.Export) []control.Notice {
+	name := strconv.FormatUint(uint64(e.Workspace), 10)
+	if w, err := s.plane.store.WorkspaceBy(context.Background(), name); err == nil { // else it is told of by its number
+		name = w.Name
+	}
+	n, told := control.ExportNotice(e, name)
+	if !told {
+		return nil
+	}
+	return []control.Notice{n}
 }
 
 func (s *system) exportFiles() vfs.FS { return vfs.OS(filepath.Join(s.cfg.DataDir, exportsFolder)) }

@@ -630,7 +630,7 @@ func (s *system) newNotifier() (*notify.Notifier, error) {
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		SMTPURL: s.cfg.Mail.SMTPURL, From: from, BaseURL: s.cfg.Server.BaseURL, Quiet: s.cfg.Mail.Quiet, Installation: s.cfg.Delivery.Cluster,
+		SMTPURL: s.cfg.Mail.SMTPURL, From: from, BaseURL: s.URL, Quiet: s.cfg.Mail.Quiet, Installation: s.cfg.Delivery.Cluster,
 	}, notify.Deps{
 		Store: s.plane.store, Dial: s.plane.guard.DialContext, Logger: s.logger,
 		Hooks: notify.Hooks{

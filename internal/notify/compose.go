@@ -52,13 +52,13 @@ var urgency = []control.NoticeKind{
 func compose(l text.Language, notices []control.Notice, now time.Time, baseURL string) content {
 	type group struct {
 		kind   control.NoticeKind
-		reason string // problem of the store, or reason of a drop and whether its connector is deleted: what the advice depends on
+		reason string // problem of the store, or reason of a drop and whether its connector is deleted: what the advice depends on; or which export it is
 	}
 	groups := map[group][]control.Notice{}
 	var order []group
 	notices = stillTrue(notices)
 	for _, n := range notices {
-		g := group{n.Kind, meaning(n) + n.Params["problem"] + n.Params["reason"] + "/" + n.Params[control.ParamDeleted]}
+		g := group{n.Kind, meaning(n) + n.Params["problem"] + n.Params["reason"] + "/" + n.Params[control.ParamDeleted] + n.Params["export"]}
 		if groups[g] == nil {
 			order = append(order, g)
 		}

@@ -57,8 +57,8 @@ type Config struct {
 	// SMTPURL is the mail server: smtp://user:password@host:587, or smtps:// for TLS from the first byte. Over
 	// smtp:// TLS begins with STARTTLS if the server offers it, and must if there is a password. Empty: no mails.
 	SMTPURL secret.Value
-	From    string // sender, "Name <a@b.example>" or the address alone; needed with SMTPURL
-	BaseURL string // link in mails; empty: none
+	From    string        // sender, "Name <a@b.example>" or the address alone; needed with SMTPURL
+	BaseURL func() string // link in mails; nil: none
 	// Quiet is how long notices of one recipient are gathered; 0: DefaultQuiet. Twice as long is the least time
 	// between two mails to them.
 	Quiet        time.Duration

@@ -296,7 +296,7 @@ func (n *Notifier) sendMail(ctx context.Context, session mailSession, group []co
 	defer cancel()
 	return session.send(ctx, letter{
 		To: address, MessageID: n.messageID(address, ids), Date: now,
-		Content: compose(l, notices, now, n.cfg.BaseURL), Notice: true,
+		Content: compose(l, notices, now, n.baseURL()), Notice: true,
 	})
 }
 
@@ -325,4 +325,12 @@ func (n *Notifier) domain() string {
 		return domainOf(from.Address)
 	}
 	return "millrace.invalid"
+}
+
+// baseURL is where mails lead; empty: nowhere.
+func (n *Notifier) baseURL() string {
+	if n.cfg.BaseURL == nil {
+		return ""
+	}
+	return n.cfg.BaseURL()
 }

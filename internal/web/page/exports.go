@@ -207,7 +207,7 @@ func showExport(v *visit) error {
 	}
 	title := v.exportKind(e.Kind)
 	if e.Name != "" {
-		title = e.Name + ": " + title
+		title = e.Name + " · " + title
 	}
 	f := v.frame(title, exportsHere)
 	f.Crumbs = []crumb{{v.t("page.rail_exports"), v.path(exportsHere)}, {title, ""}}
@@ -478,7 +478,7 @@ const maxOffered = 500
 // chosenNames is a list of what the workspace's events have named of one kind, to choose from.
 func (v *visit) chosenNames(kind, name, legend string, chosen []string, wrong string) (part, error) {
 	t := &tree{Name: name, Legend: legend, Search: v.t("page.export_search"), Error: wrong}
-	branch := treeGroup{Label: legend, Open: len(chosen) > 0}
+	branch := treeGroup{Label: v.t("page.current_any")}
 	for n, err := range v.api.ListFilterNames(client.InPart(v, &client.Part{Limit: maxOffered}), v.place.Workspace, kind, "") {
 		if err != nil {
 			return part{}, v.said(err)
@@ -488,6 +488,7 @@ func (v *visit) chosenNames(kind, name, legend string, chosen []string, wrong st
 	if len(branch.Items) == 0 {
 		return part{}, nil
 	}
+	branch.Open = len(chosen) > 0 || len(branch.Items) <= listSearch
 	t.Groups = []treeGroup{branch}
 	return part{Tree: t}, nil
 }

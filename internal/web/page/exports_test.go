@@ -71,7 +71,7 @@ func TestASegmentIsExportedAsCSV(t *testing.T) {
 		w.peopled()
 		b := w.exporter(string(l))
 		id := w.named(`<i>"Everybody"`)
-		b.get(w.at("/segments")).has(t, http.StatusOK, w.at("/segments/"+id+"/export"), say(l, "page.export_csv"))
+		b.get(w.at("/segments")).has(t, http.StatusOK, w.at("/segments/"+id+"/export"), say(l, "page.export_start"))
 		b.get(w.at("/segments/"+id)).has(t, http.StatusOK, say(l, "page.export_users"), say(l, "page.export_emails"), w.at("/segments/"+id+"/export?kind=emails_csv"))
 		at := w.at("/segments/" + id + "/export?kind=users_csv")
 		first := `value=","`

@@ -71,7 +71,7 @@ func listSegments(v *visit) error {
 		}
 		cells := []cell{{Text: s.Name, Href: v.path("/segments/" + s.ID), Small: cmp.Or(s.Description, s.Words)}, {Text: strings.Join(s.Tags, ", ")}, size, {Time: v.moment(s.UpdatedAt)}}
 		if export {
-			cells = append(cells, cell{Button: &button{Text: v.t("page.export_csv"), Small: true, Icon: "download", Href: v.path("/segments/" + s.ID + "/export")}})
+			cells = append(cells, cell{Button: &button{Text: v.t("page.export_start"), Small: true, Icon: "download", Href: v.path("/segments/" + s.ID + "/export")}})
 		}
 		p.Table.Rows = append(p.Table.Rows, row{cells})
 	}
