@@ -45,7 +45,7 @@ func (c *Client) Accept(ctx context.Context, in Accept) (Me, error) {
 	return ask[Me](ctx, c, post("/accept", in))
 }
 
-// AcceptAsMember takes an invitation up as the member who asks. It needs a session.
+// AcceptAsMember takes an invitation up as the member who asks, whose address it is for. It needs a session.
 func (c *Client) AcceptAsMember(ctx context.Context, in LinkToken) (Me, error) {
 	return ask[Me](ctx, c, post("/me/invitations", in))
 }

@@ -250,22 +250,38 @@ func (p *People) accept(ctx context.Context, token secret.Value, in Newcomer) (S
 	return p.begin(ctx, m, in.Client)
 }
 
-// AcceptAsMember takes an invitation up, or the link of the first start, as the member who is signed in, whatever address
-// it was sent to. What they may do already stays. Errors: unauthorized; not_found if the link is past; forbidden if they
-// invited themselves.
+// AcceptAsMember takes an invitation up, or the link of the first start, as the member who is signed in. What they may do
+// already stays. Errors: unauthorized; not_found if the link is past; forbidden if they invited themselves; invalid if the
+// invitation is for another address: who gave it decided whom, and the log of changes tells of them.
 func (p *People) AcceptAsMember(ctx context.Context, token secret.Value) error {
 	return fault.Wrap(anew(func() error { return p.acceptAsMember(ctx, token) }), "accept")
 }
 
-func (p *People) acceptAsMember(ctx context.Context, token secret.Value) error {
+// LookAtAcceptAsMember says what AcceptAsMember would refuse, and does nothing. Errors: as there.
+func (p *People) LookAtAcceptAsMember(ctx context.Context, token secret.Value) error {
+	_, _, err := p.invited(ctx, token)
+	return err
+}
+
+// invited gives the ticket with that token and the member who is signed in, who may take it up.
+func (p *People) invited(ctx context.Context, token secret.Value) (Ticket, Member, error) {
 	a, m, _, err := p.own(ctx)
 	if err != nil {
-		return err
+		return Ticket{}, m, err
 	}
 	t, err := p.open(ctx, token, TicketInvitation, TicketFirst)
-	if err == nil && t.Maker == a.Member {
+	switch {
+	case err != nil:
+	case t.Maker == a.Member:
 		err = ownRights()
+	case t.Kind == TicketInvitation && t.Email != m.Email:
+		err = invalid("", []fault.Problem{fault.Field("token", "conflict", "field.invited_member", "The invitation is for {email}: sign in as {email}, or ask for one to your own address.", "email", t.Email)})
 	}
+	return t, m, err
+}
+
+func (p *People) acceptAsMember(ctx context.Context, token secret.Value) error {
+	t, m, err := p.invited(ctx, token)
 	if err != nil {
 		return err
 	}

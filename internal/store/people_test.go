@@ -865,9 +865,9 @@ func TestAMemberTakesAnInvitationUp(t *testing.T) {
 		ok(t, err)
 		return tokenOf(made.Link)
 	}
-	seat := func(workspace uint32) control.Membership {
+	seat := func(name string, workspace uint32) control.Membership {
 		t.Helper()
-		m, err := c.store.MemberByEmail(t.Context(), "ben@acme.example")
+		m, err := c.store.MemberByEmail(t.Context(), name+"@acme.example")
 		ok(t, err)
 		all, err := c.store.SeatsOf(t.Context(), m.ID)
 		ok(t, err)
@@ -884,14 +884,24 @@ func TestAMemberTakesAnInvitationUp(t *testing.T) {
 		t.Errorf("the page does not say that he is known: %+v, %v", seen, err)
 	}
 	c.want("signed in", c.AcceptAsMember(c.as("ben"), token), "ok")
-	if s := seat(2); s.Role != control.Editor || s.ExportUserData {
+	if s := seat("ben", 2); s.Role != control.Editor || s.ExportUserData {
 		t.Errorf("his place: %+v", s)
 	}
 	c.want("again", c.AcceptAsMember(c.as("ben"), token), "not_found")
 
-	c.want("a link for an address of his own", c.AcceptAsMember(c.as("ben"), link("ana", control.Invite{Email: "benjamin@acme.example", Workspace: 1, ExportUserData: true})), "ok")
-	if s := seat(1); s.Role != control.Administrator || !s.ExportUserData {
-		t.Errorf("he may do less than before, or no more: %+v", s)
+	token = link("ana", control.Invite{Email: "carol@acme.example", Workspace: 1, ExportUserData: true})
+	err = c.AcceptAsMember(c.as("ben"), token)
+	if e, known := errors.AsType[*fault.Error](err); !known || e.Code != fault.Invalid || len(e.Fields) != 1 || e.Fields[0].Field != "token" || !strings.Contains(e.Fields[0].Message, "for carol@acme.example") {
+		t.Errorf("somebody else's invitation: %+v", err)
+	}
+	if s := seat("ben", 1); s.ExportUserData {
+		t.Errorf("he may do what somebody else was invited to: %+v", s)
+	}
+
+	c.add("carol", control.Administrator) // who was invited as a viewer
+	c.want("her own", c.AcceptAsMember(c.as("carol"), token), "ok")
+	if s := seat("carol", 1); s.Role != control.Administrator || !s.ExportUserData {
+		t.Errorf("she may do less than before, or no more: %+v", s)
 	}
 	c.want("one's own invitation", c.AcceptAsMember(c.as("ana"), link("ana", control.Invite{Email: "ana2@acme.example", Workspace: 1, ExportUserData: true})), "forbidden")
 	c.want("nobody", c.AcceptAsMember(t.Context(), token), "unauthorized")
@@ -1326,9 +1336,9 @@ func TestNobodyKeepsAPlaceByTakingUpAnInvitation(t *testing.T) {
 	each(t, func(t *testing.T, cfg store.Config) {
 		c := newCrowd(t, cfg)
 		c.add("abel", control.Administrator)
-		adam := c.add("adam", control.Administrator)
-		_, err := c.Invite(c.line(), control.Invite{Email: "other@acme.example", Workspace: 1})
+		_, err := c.Invite(c.line(), control.Invite{Email: "adam@acme.example", Workspace: 1})
 		ok(t, err)
+		adam := c.add("adam", control.Administrator)
 		viewer := control.Viewer
 		p := c.beside(func() { ok(t, c.SetSeat(c.line(), 1, adam.ID, control.SeatEdit{Role: &viewer})) })
 		c.want("lowered meanwhile", p.AcceptAsMember(c.as("adam"), tokenOf(c.mailed()[0].Link)), "ok")

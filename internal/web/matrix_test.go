@@ -272,10 +272,10 @@ func (w *world) peopleExamples() map[string]func(who string) example {
 			return example{path: "/accept", body: client.Accept{Name: name, Password: goodPassword,
 				Token: w.ticket(control.Ticket{Kind: control.TicketInvitation, Email: fresh() + "@mill.example", Workspace: w.acme.Number, Role: control.Viewer})}}
 		},
-		"acceptAsMember": func(string) example {
+		"acceptAsMember": func(who string) example {
 			other, err := w.plane.CreateWorkspace(w.root(), control.Workspace{Name: fresh()})
 			must(w.t, err)
-			return example{path: "/me/invitations", body: client.LinkToken{Token: w.ticket(control.Ticket{Kind: control.TicketInvitation, Email: "x@mill.example", Workspace: other.Number, Role: control.Viewer})}}
+			return example{path: "/me/invitations", body: client.LinkToken{Token: w.ticket(control.Ticket{Kind: control.TicketInvitation, Email: mailOf(who), Workspace: other.Number, Role: control.Viewer})}}
 		},
 
 		"getMe":    at("/me"),

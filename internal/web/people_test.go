@@ -177,6 +177,8 @@ func TestAnInvitationIsTakenUpOnce(t *testing.T) {
 	w.as(admin, "POST", "/workspaces/acme/invitations", client.Invite{Email: mailOf(stranger)}).read(201, &made)
 	token = made.Link[strings.LastIndexByte(made.Link, '/')+1:]
 	w.ask("POST", "/accept", client.Accept{Token: token, Name: "S", Password: goodPassword}, nil).refused(409)
+	same(t, "as somebody else", problems(w.as(viewer, "POST", "/me/invitations", client.LinkToken{Token: token}).refused(422)), []string{"token conflict"})
+	same(t, "and with a field too many", problems(w.as(viewer, "POST", "/me/invitations", map[string]string{"token": token, "role": "editor"}).refused(422)), []string{"role unknown_field", "token conflict"})
 	w.as(stranger, "POST", "/me/invitations", client.LinkToken{Token: token}).read(200, &me)
 	if len(me.Workspaces) != 2 {
 		t.Errorf("got %+v", me)

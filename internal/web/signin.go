@@ -36,7 +36,10 @@ func (a *api) signInRoutes() []route {
 				return a.deps.People.LookAtAccept(c, secret.New(in.Body.Token), in.newcomer(c))
 			})},
 		{name: "acceptAsMember", method: http.MethodPost, path: "/me/invitations", right: control.RightSession, group: group, status: http.StatusOK, also: []fault.Code{fault.NotFound},
-			summary: "Takes an invitation up as the member who asks.", op: op(a.acceptAsMember)},
+			summary: "Takes an invitation up as the member who asks, whose address it is for.", op: op(a.acceptAsMember),
+			rules: look(func(c *call, in linkIn) error {
+				return a.deps.People.LookAtAcceptAsMember(c, secret.New(in.Body.Token))
+			})},
 	}
 }
 

@@ -239,10 +239,15 @@ func linkAgain(v *visit, wrong error) error {
 	default:
 		f.Intro = []string{v.t("page.invited_installation", "by", l.By, "email", l.Email)}
 	}
+	signOut := button{Text: v.t("page.sign_out"), Kind: "quiet", Action: "/sign-out"}
 	switch {
-	case v.me != nil: // whatever address it was sent to
+	case v.me != nil && l.Kind == "invitation" && l.Email != v.me.Email:
+		signOut.Kind = "primary"
+		f.Intro = append(f.Intro, v.t("page.take_up_other", "email", v.me.Email, "invited", l.Email, "by", l.By))
+		f.Problem, f.Buttons = nil, []button{signOut} // what the API refuses for stands here, before it was asked
+	case v.me != nil:
 		f.Intro = append(f.Intro, v.t("page.take_up_text", "email", v.me.Email))
-		f.Buttons = []button{{Text: v.t("page.take_up"), Kind: "primary"}, {Text: v.t("page.sign_out"), Kind: "quiet", Action: "/sign-out"}}
+		f.Buttons = []button{{Text: v.t("page.take_up"), Kind: "primary"}, signOut}
 	case l.Known:
 		v.redirect("/sign-in?next=" + url.QueryEscape(v.r.URL.Path))
 		return nil

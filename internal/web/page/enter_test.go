@@ -119,6 +119,24 @@ func TestAnInvitationOfAMemberAsksThemToSignIn(t *testing.T) {
 	b.post(link).has(t, http.StatusOK, "globex")
 }
 
+func TestAnInvitationOfSomebodyElseIsNotTakenUp(t *testing.T) {
+	for _, l := range text.Languages() {
+		w := newWorld(t)
+		globex, err := w.plane.CreateWorkspace(control.WithActor(t.Context(), control.CommandLine()), control.Workspace{Name: "globex"})
+		must(t, err)
+		made, err := w.people.Invite(control.WithActor(t.Context(), control.CommandLine()), control.Invite{Email: "carol@acme.example", Workspace: globex.Number, Role: control.Editor})
+		must(t, err)
+		link := strings.TrimPrefix(made.Link.Reveal(), "https://mill.example")
+		b := w.signedIn(string(l))
+		b.get(link).has(t, http.StatusOK, "globex", `action="/sign-out"`,
+			say(l, "page.take_up_other", "email", "ada@acme.example", "invited", "carol@acme.example", "by", made.Ticket.By)).lacks(t, ">"+say(l, "page.take_up")+"<")
+		b.post(link).has(t, http.StatusUnprocessableEntity, "carol@acme.example", `action="/sign-out"`)
+		b.get("/").lacks(t, "globex")
+		b.post("/sign-out")
+		b.get(link).has(t, http.StatusOK, `name="password"`, say(l, "page.join")) // she has no account yet
+	}
+}
+
 func TestWhatTakesAFreshSignInLeadsToOne(t *testing.T) {
 	for _, l := range text.Languages() {
 		w := newWorld(t)
