@@ -124,18 +124,14 @@ func (b *Bucket) fail(op, key string, err error) *bucket.Error {
 		e.RetryAfter = retryAfter(resp.Response.Header)
 		e.Region = resp.Response.Header.Get(regionHeader)
 	}
-	said := ""
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		e.StoreCode, said = api.ErrorCode(), api.ErrorMessage()
+		// The rest of an answer, and further lines in stores that write all into the message, may hold what was signed.
+		said, _, _ := strings.Cut(api.ErrorMessage(), "\n")
+		e.StoreCode, e.Said = api.ErrorCode(), shorten(said, 400)
 	}
-	e.Problem = problem(e, err)
-	switch e.Problem {
-	case bucket.AccessDenied, bucket.KMSDenied, bucket.ObjectLocked, bucket.BadRequest, bucket.NotImplemented:
-		e.Said = shorten(said, 400)
-	case bucket.WrongRegion:
-		return e
+	if e.Problem = problem(e, err); e.Problem != bucket.WrongRegion {
+		e.Region = ""
 	}
-	e.Region = ""
 	return e
 }
 

@@ -151,7 +151,8 @@ func TestPutOnTheWire(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	xml := func(code string) string {
-		return `<?xml version="1.0" encoding="UTF-8"?><Error><Code>` + code + `</Code><Message>words</Message><RequestId>R1</RequestId></Error>`
+		return `<?xml version="1.0" encoding="UTF-8"?><Error><Code>` + code + `</Code><Message>words
+AWS4-HMAC-SHA256</Message><StringToSign>AWS4-HMAC-SHA256</StringToSign><RequestId>R1</RequestId></Error>`
 	}
 	for _, tt := range []struct {
 		status int
@@ -200,6 +201,13 @@ func TestProblems(t *testing.T) {
 			}
 			if e.StoreCode != tt.code && tt.code != "" {
 				t.Errorf("code %q", e.StoreCode)
+			}
+			said := "words"
+			if tt.code == "" {
+				said = http.StatusText(tt.status)
+			}
+			if e.Said != said {
+				t.Errorf("the store is quoted with %q, want %q", e.Said, said)
 			}
 			if e.RetryAfter != 7*time.Second || e.Op != "PutObject" || e.Bucket != "acme" || e.Key != "k" {
 				t.Errorf("got %+v", e)
