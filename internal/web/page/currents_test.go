@@ -68,15 +68,15 @@ func TestThePagesOfACurrent(t *testing.T) {
 		b.get(w.at("/currents")).has(t, http.StatusOK, at, say(l, "page.status_active"), "acme-currents/currents", `data-watch="10"`)
 		b.get(at).has(t, http.StatusOK, "warehouse &lt;i&gt;", say(l, "page.waiting_first"), "s3://acme-currents/currents/", `action="`+at+`/test-events"`)
 		b.get(at+"/files").has(t, http.StatusOK, say(l, "page.files_none"))
-		b.get(at+"/files?hour=soon").has(t, http.StatusUnprocessableEntity, `id="hour-error"`, say(l, "page.file_hour_wrong"))
-		b.get(at+"/files?type=no.such").has(t, http.StatusUnprocessableEntity, `id="type-error"`, say(l, "page.file_type_unknown", "type", "no.such"))
+		b.get(at+"/files?hour=soon").has(t, http.StatusUnprocessableEntity, `id="hour-error"`, say(l, "page.file_hour_wrong"), say(l, "page.files_none"))
+		b.get(at+"/files?type=no.such").has(t, http.StatusUnprocessableEntity, `id="type-error"`, say(l, "page.file_type_unknown", "type", "no.such"), say(l, "page.files_none"))
 		for _, day := range []string{"garbage", "2020-01-01"} {
 			b.get(at+"/audit?day="+day).has(t, http.StatusUnprocessableEntity, `id="day-error"`, say(l, "page.audit_day_wrong", "n", auditDays))
 		}
 		b.get(at+"?by=foo").has(t, http.StatusBadRequest, say(l, "page.current_range_wrong", "by", "foo"))
 		b.post(at+"/replay", "from", "2999-01-01T00:00").has(t, http.StatusUnprocessableEntity, `id="from-error"`, say(l, "field.replay_future"))
 		b.get(at).has(t, http.StatusOK, say(l, "page.current_first_comes", "time", l.Duration(5*time.Minute)))
-		b.get(at+"/files?q=nowhere").has(t, http.StatusOK, say(l, "page.filter_none"))
+		b.get(at+"/files?q=nowhere").has(t, http.StatusOK, say(l, "page.files_none"), say(l, "page.filter_clear")).lacks(t, say(l, "page.filter_none"))
 		b.get(at+"/losses").has(t, http.StatusOK, say(l, "page.losses_none"))
 		b.get(at+"/audit").has(t, http.StatusOK, say(l, "page.audit_empty"))
 		b.get(at+"/checks").has(t, http.StatusOK, say(l, "page.step_passed"), say(l, "page.check_by_launch"))

@@ -51,12 +51,17 @@ func showFiles(v *visit) error {
 			{Name: "hour", Type: "datetime-local", Label: v.t("page.hour_utc"), Value: q.Get("hour"), Error: problem},
 			{Name: "q", Type: "search", Label: v.t("page.file_search"), Value: q.Get("q")},
 		}}}
-	chosen := narrow.EventType != "" || narrow.Search != "" || q.Get("hour") != ""
-	if chosen {
+	p.Table.Empty = &empty{v.t("page.files_none"), v.t("page.files_none_text"), nil}
+	if narrow.EventType != "" || narrow.Search != "" || q.Get("hour") != "" {
 		p.Filter.Clear = &button{Text: v.t("page.filter_clear"), Kind: "quiet", Href: v.r.URL.Path}
-		p.Table.Empty = &empty{v.t("page.filter_none"), v.t("page.filter_none_text"), nil}
-	} else {
-		p.Table.Empty = &empty{v.t("page.files_none"), v.t("page.files_none_text"), nil}
+		one := client.InPart(v, &client.Part{Limit: 1})
+		any, err := collect(v, v.api.ListFiles(one, v.place.Workspace, c.ID, client.FileFilter{}))
+		if err != nil {
+			return err
+		}
+		if len(any) > 0 {
+			p.Table.Empty = &empty{v.t("page.filter_none"), v.t("page.filter_none_text"), nil}
+		}
 	}
 	if problem != "" || !known {
 		v.show(http.StatusUnprocessableEntity, "list", p)
