@@ -71,7 +71,11 @@ func showCheck(v *visit) error {
 		p.Actions = v.afterFailure(c)
 	default:
 		p.Watch, p.Frame.Refresh = true, checkEvery
-		p.Frame.Says = &says{plain, "loader-circle", v.t("page.form_checking_says")}
+		checking := "page.form_checking_says"
+		if c.ByRole {
+			checking = "page.form_checking_role"
+		}
+		p.Frame.Says = &says{plain, "loader-circle", v.t(checking)}
 		if c.Note != "" {
 			b := banner{Tone: info, Icon: "info", Title: c.Note}
 			p.Frame.Says = &says{plain, "circle-dashed", v.t("page.form_check_waits")}

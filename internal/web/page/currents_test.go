@@ -273,6 +273,7 @@ func TestAChangeThatWaitsNamesTheOneThatGoesFirst(t *testing.T) {
 		second := rotate(fmt.Sprintf("AKIASECOND%d", i))
 		second.has(t, http.StatusOK, `data-watch="1"`, say(l, "check.behind"), say(l, "page.form_check_waits"), `href="`+first.at+`"`)
 		second.lacks(t, say(l, "page.form_checking_says"))
+		first.lacks(t, say(l, "page.form_checking_role"))                            // it is by access key
 		b.post(at+"/check").has(t, http.StatusOK, say(l, "page.form_checking_says")) // which takes nothing from the others
 		for _, page := range []string{"", "/checks"} {
 			b.get(at+page).has(t, http.StatusOK, say(l, "page.under_way_edit"), say(l, "page.under_way_check"), say(l, "check.behind"), `href="`+first.at+`"`, `href="`+second.at+`"`)
