@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace/internal/text"
 )
 
 // deeds are what the log of changes can say was done, by action. A test holds them to what control writes.
@@ -89,6 +92,7 @@ func (v *visit) changeFilter(people []client.Member, kinds []kindOfThing) (clien
 	for _, k := range kinds {
 		what.Options = append(what.Options, option{k.name, v.t(k.key), k.name == asked.Kind})
 	}
+	wrongWho, wrongWhat := v.oneOf(&who, asked.Member), v.oneOf(&what, asked.Kind)
 	f := &filter{Button: v.t("page.show"), Fields: []field{who, what,
 		{Name: "from", Label: v.t("page.from_day"), Type: "date", Value: q.Get("from"), Error: v.problems(wrongFrom)["from"]},
 		{Name: "until", Label: v.t("page.until_day"), Type: "date", Value: q.Get("until"), Error: v.problems(wrongUntil)["until"]},
@@ -96,10 +100,17 @@ func (v *visit) changeFilter(people []client.Member, kinds []kindOfThing) (clien
 	if asked != (client.ChangeFilter{}) {
 		f.Clear = &button{Text: v.t("page.show_all"), Kind: "quiet", Href: v.r.URL.Path}
 	}
-	if wrongFrom != nil {
-		return asked, f, wrongFrom
+	return asked, f, cmp.Or(wrongWho, wrongWhat, wrongFrom, wrongUntil)
+}
+
+// oneOf gives a field that offers a choice its problem if what was chosen is none of it, and keeps that.
+func (v *visit) oneOf(f *field, chosen string) error {
+	if slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == chosen }) {
+		return nil
 	}
-	return asked, f, wrongUntil
+	wrong := fault.Field(f.Name, "unknown_value", "page.choice_unknown", "“{value}” cannot be chosen here. Choose from the list.", "value", chosen)
+	f.Options, f.Error = append(f.Options, option{chosen, chosen, true}), text.Problem(v.lang, wrong)
+	return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{wrong}}
 }
 
 // day reads a day as it begins where the visitor is; the zero time for none.

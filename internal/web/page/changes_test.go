@@ -157,3 +157,15 @@ func TestTheLogOfChangesHasPages(t *testing.T) {
 	second.has(t, http.StatusOK, "k004", "k000", say(text.English, "page.first_page"), `value="api_key" selected`)
 	second.lacks(t, ">k005<", `rel="next"`)
 }
+
+func TestTheLogOfChangesSaysAtItsFieldThatSomethingCannotBeChosen(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, at := range []string{w.at("/settings/changes"), "/installation/changes"} {
+			b.get(at+"?kind=%3Ci%3E").has(t, http.StatusUnprocessableEntity, `id="kind-error"`, say(l, "page.choice_unknown", "value", "&lt;i&gt;"), `value="&lt;i&gt;" selected`, `value="connector"`).lacks(t, "<i>")
+		}
+		b.get(w.at("/settings/changes?member=zzz")).has(t, http.StatusUnprocessableEntity, `id="member-error"`, say(l, "page.choice_unknown", "value", "zzz"))
+	}
+}
