@@ -54,9 +54,13 @@ func (s *Store) Recipients(ctx context.Context, n control.Notice) (rs []control.
 // named gives those of addresses that are of members of the notice's workspace; of who may have what an export holds only
 // those who may export user data still.
 func (c conn) named(n control.Notice, addresses []string) (rs []control.Recipient, err error) {
+	least := 0
+	if n.Kind == control.NoticeExportReady {
+		least = 1
+	}
 	all, err := c.recipients(`SELECT m.email, CASE m.language WHEN '' THEN w.language ELSE m.language END
 		FROM seats s JOIN members m ON m.id = s.member JOIN workspaces w ON w.number = s.workspace
-		WHERE s.workspace = ? AND (s.export_user_data = 1 OR ?) ORDER BY m.email`, n.Workspace, n.Kind != control.NoticeExportReady)
+		WHERE s.workspace = ? AND s.export_user_data >= ? ORDER BY m.email`, n.Workspace, least)
 	for _, r := range all {
 		if slices.ContainsFunc(addresses, func(a string) bool { return strings.EqualFold(a, r.Email) }) {
 			rs = append(rs, r)
