@@ -141,6 +141,9 @@ func (g program) show(v *visit) error {
 	}
 	if v.place.ExportUserData {
 		f.Actions = append(f.Actions, button{Text: v.exportKind(g.exports), Icon: "download", Href: g.at(v, x.ID) + "/export"})
+		if g.path == campaigns.path {
+			f.Actions = append(f.Actions, button{Text: v.t("page.export_performance"), Icon: "download", Href: v.path("/reports/new?kind=campaign_performance&campaign=" + url.QueryEscape(x.ID))})
+		}
 	}
 	p := sectionsPage{Frame: f, Sections: []section{{Figures: v.campaignFigures(x.Totals)}, {Title: v.t("page.campaign_days"), Chart: v.campaignChart(x, chosen)}}}
 	for i := range x.ByChannel {

@@ -128,6 +128,8 @@ func listExports(v *visit) error {
 		v.show(http.StatusOK, "list", p)
 		return nil
 	}
+	p.Frame.Tabs = v.exportTabs(exportsHere)
+	p.Frame.Actions = []button{{Text: v.t("page.report_new"), Icon: "plus", Href: v.path("/reports/new")}}
 	q := v.r.URL.Query()
 	narrow := client.ExportFilter{Kind: q.Get("kind"), State: q.Get("state")}
 	ctx, part := v.part()

@@ -80,7 +80,7 @@ func nothingHere(*visit) error {
 // table is every page there is.
 func (p *pages) table() []page {
 	var rows []page
-	for _, part := range [][]page{enterPages(), homePages(), noticePages(), currentPages(), partnerPages(), exportPages(), segmentPages(), personPages(), campaignPages(), eventPages(), memberPages(), mePages(), installationPages()} {
+	for _, part := range [][]page{enterPages(), homePages(), noticePages(), currentPages(), partnerPages(), exportPages(), reportPages(), segmentPages(), personPages(), campaignPages(), eventPages(), memberPages(), mePages(), installationPages()} {
 		rows = append(rows, part...)
 	}
 	if p.cfg.Components {
