@@ -376,11 +376,13 @@ func list[T any](ctx context.Context, c *Client, q request) iter.Seq2[T, error] 
 	}
 }
 
-// path fills names and ids into an address.
+// path fills names and ids into an address. Dots that stand alone are escaped too: else they would be steps in it.
 func path(format string, parts ...string) string {
 	escaped := make([]any, len(parts))
 	for i, p := range parts {
-		escaped[i] = url.PathEscape(p)
+		if escaped[i] = url.PathEscape(p); p == "." || p == ".." {
+			escaped[i] = strings.ReplaceAll(p, ".", "%2E")
+		}
 	}
 	return fmt.Sprintf(format, escaped...)
 }

@@ -367,7 +367,7 @@ func downloadExport(v *visit) error {
 	if !w.refused {
 		return nil
 	}
-	err = v.refusal()
+	err = cmp.Or(v.refusal(), nothingHere(v)) // no refusal: the address is none of the API's
 	at = v.exportPath(v.r.PathValue("export"))
 	b := banner{Tone: warn, Icon: "triangle-alert", Title: v.message(err), Texts: []string{v.hint(err)}, Actions: []button{{Text: v.t("page.export_to"), Kind: "primary", Href: at}}}
 	status, title := fault.CodeOf(err).HTTP(), v.t("page.export_no_download")

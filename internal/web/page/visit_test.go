@@ -1,7 +1,11 @@
 package page
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/control"
@@ -20,4 +24,48 @@ func TestAWorkspaceIsTheSameByItsName(t *testing.T) {
 	b.get("/w/globex/currents").lacks(t, "/currents/new")
 	b.get("/w/acme/currents").has(t, http.StatusOK, w.at("/currents/new"))
 	w.joined(control.Viewer, "en").get("/w/acme").has(t, http.StatusNotFound)
+}
+
+// What an address names is there or is not, whatever it is called: a part that is only dots is no way up in the API's.
+func TestANameOfDotsIsLikeAnyThatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	w.installs()
+	_, _, err := w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "ada@acme.example", Workspace: w.acme.Number, ExportUserData: true})
+	must(t, err)
+	id := w.launch("warehouse")
+	b := w.signedIn("en")
+	part := regexp.MustCompile(`\{\w+\}`)
+	asked := 0
+	for _, row := range (&pages{}).table() {
+		method, path, _ := strings.Cut(row.pattern, " ")
+		var form url.Values
+		if method == http.MethodPost {
+			form = url.Values{}
+		}
+		for i := range part.FindAllString(path, -1) {
+			status := func(name string) int {
+				n := -1
+				return b.ask(method, part.ReplaceAllStringFunc(path, func(p string) string {
+					n++
+					switch {
+					case n == i:
+						return name
+					case p == "{workspace}":
+						return fmt.Sprint(w.acme.Number)
+					}
+					return id
+				}), form).status
+			}
+			want := status("none")
+			for _, dots := range []string{"%2e", "%2E%2e"} {
+				asked++
+				if got := status(dots); got != want || got >= 500 {
+					t.Errorf("%s, part %d as %s: status %d, want %d", row.pattern, i, dots, got, want)
+				}
+			}
+		}
+	}
+	if asked < 100 {
+		t.Errorf("only %d addresses were asked", asked)
+	}
 }
