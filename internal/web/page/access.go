@@ -28,6 +28,14 @@ func (v *visit) typedAccess(integration, prefix string) access {
 		bucket: t("bucket"), folder: t("folder"), region: t("region"), endpoint: t("endpoint"), pathStyle: t("path_style") != ""}
 }
 
+// wrongMethod refuses a way to sign in that there is none of, so that it is not taken for another.
+func (a access) wrongMethod() error {
+	if a.method == "role" || a.method == "key" || a.method == "" {
+		return nil
+	}
+	return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{notOffered("method", a.method)}}
+}
+
 // topic gives the name of what helps this integration.
 func (a access) topic(name string) string {
 	if _, ok := topics[name+"_"+a.integration]; ok {

@@ -108,9 +108,14 @@ func (v *visit) oneOf(f *field, chosen string) error {
 	if slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == chosen }) {
 		return nil
 	}
-	wrong := fault.Field(f.Name, "unknown_value", "page.choice_unknown", "“{value}” cannot be chosen here. Choose from the list.", "value", chosen)
+	wrong := notOffered(f.Name, chosen)
 	f.Options, f.Error = append(f.Options, option{chosen, chosen, true}), text.Problem(v.lang, wrong)
 	return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{wrong}}
+}
+
+// notOffered is the problem of a field that offers a choice, of which chosen is none.
+func notOffered(field, chosen string) fault.Problem {
+	return fault.Field(field, "unknown_value", "page.choice_unknown", "“{value}” cannot be chosen here. Choose from the list.", "value", chosen)
 }
 
 // day reads a day as it begins where the visitor is; the zero time for none.

@@ -89,6 +89,9 @@ func saveSettings(v *visit) error {
 	if next, extra, again := v.redrawn(x); again {
 		return v.settingsForm(http.StatusOK, c, f, next, map[string]string{}, nil, etag, extra)
 	}
+	if err := x.wrongMethod(); err != nil {
+		return v.settingsForm(again(err), c, f, x, v.problems(err), v.wrong(err), etag, false)
+	}
 	types, err := collect(v, v.api.ListEventTypes(v))
 	if err != nil {
 		return err
@@ -205,6 +208,9 @@ func rotateCredentials(v *visit) error {
 		return err
 	}
 	x := v.typed()
+	if err := x.wrongMethod(); err != nil {
+		return v.credentialsForm(again(err), c, f, x, v.problems(err), v.wrong(err))
+	}
 	d := &client.DestinationEdit{}
 	x.accessEdit(d)
 	_, check, err := v.api.UpdateConnector(v, v.place.Workspace, c.ID, client.ConnectorEdit{Destination: d}, "")

@@ -67,6 +67,9 @@ func launchCurrent(v *visit) error {
 	if next, extra, again := v.redrawn(f); again {
 		return v.showNew(http.StatusOK, next, kept, map[string]string{}, nil, extra)
 	}
+	if err := f.wrongMethod(); err != nil {
+		return v.showNew(again(err), f, kept, v.problems(err), v.wrong(err), false)
+	}
 	types, err := collect(v, v.api.ListEventTypes(v))
 	if err != nil {
 		return err

@@ -324,3 +324,15 @@ func TestWhoseSessionEndedComesBackToTheForm(t *testing.T) {
 		}
 	}
 }
+
+func TestAWayToSignInThatThereIsNoneOfIsRefusedAtItsField(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/currents/" + w.launch("warehouse"))
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		for _, form := range []string{w.at("/currents/new"), at + "/settings", at + "/credentials", w.at("/partners/s3/link")} {
+			b.post(form, wish("method", "<i>", "name", "other", "bucket", "acme-exports", "etag", `"0"`)...).has(t, http.StatusUnprocessableEntity, `id="method-error"`,
+				say(l, "page.choice_unknown", "value", "&lt;i&gt;")).lacks(t, "<i>")
+		}
+	}
+}

@@ -309,6 +309,9 @@ func sendPartner(v *visit) error {
 	if v.form("part") != "" {
 		return v.showLink(p, a, nil, nil)
 	}
+	if err := a.wrongMethod(); err != nil {
+		return v.showLink(p, a, nil, err)
+	}
 	var c client.Check
 	if v.form("do") == "save" {
 		c, err = v.api.SaveDataExport(v, v.place.Workspace, a.exportEdit(), v.form("etag"))
