@@ -51,7 +51,7 @@ func (v *visit) frame(title, here string) frame {
 		f.Alone = true
 		return f
 	}
-	f.Told = v.told()
+	f.Told = append(v.told(), v.ended...)
 	if v.astray {
 		f.Told = append(f.Told, banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.astray"), Texts: []string{v.t("page.astray_text")},
 			Actions: []button{{Text: v.t("page.first_page"), Href: v.partAt("")}}})

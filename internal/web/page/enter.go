@@ -65,7 +65,10 @@ func signInAgain(v *visit, err error) error {
 		Buttons: []button{{Text: v.t("page.sign_in"), Kind: "primary"}, {Text: v.t("page.forgotten"), Kind: "quiet", Href: "/password"}},
 	}
 	if at, err := url.Parse(next); err == nil {
-		if _, waits := v.p.kept.find(at.Query(), v.now); waits {
+		switch f, waits := v.p.kept.find(at.Query(), v.now); {
+		case waits && len(f.values) == 0:
+			signIn.Intro = []string{v.t("page.undone_sign_in")}
+		case waits:
 			signIn.Intro = []string{v.t("page.kept_sign_in")}
 		}
 	}

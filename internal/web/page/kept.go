@@ -40,8 +40,8 @@ type keptForm struct {
 // origins tells forms of our pages from those of others: nobody else fills a form in.
 var origins = http.NewCrossOriginProtection()
 
-// keep takes up the form that r sends, and gives the name by which it is found; empty if there is nothing to keep. It is
-// for forms of workspaces and of the installation: those that sign in, or change what does, hold nothing but secrets.
+// keep takes up the form that r sends, and gives the name by which it is found; empty if it cannot be kept. One without a
+// field, such as a button, or with nothing but secrets is kept to say that it was not done. It is for forms of workspaces and of the installation: those that sign in, or change what does, hold nothing but secrets.
 func (k *keptForms) keep(r *http.Request, now time.Time) (name string) {
 	session := slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool { return isSession(c.Name) })
 	if !session || r.Header.Get("X-Part") != "" || !strings.HasPrefix(r.URL.Path, "/w/") && !strings.HasPrefix(r.URL.Path, "/installation/") || origins.Check(r) != nil {
@@ -58,7 +58,7 @@ func (k *keptForms) keep(r *http.Request, now time.Time) (name string) {
 			size += len(field) + len(v)
 		}
 	}
-	if len(values) == 0 || size > maxKeptForm {
+	if size > maxKeptForm {
 		return ""
 	}
 	name = rand.Text()
@@ -90,6 +90,21 @@ func (k *keptForms) find(at url.Values, now time.Time) (f keptForm, ok bool) {
 	defer k.mu.Unlock()
 	f, ok = k.all[at.Get(keptParam)]
 	return f, ok && !now.After(f.until)
+}
+
+// comesBack takes up what was sent when the session had ended, if the address says so.
+func (v *visit) comesBack() {
+	if v.r.Method != http.MethodGet || !v.r.URL.Query().Has(keptParam) {
+		return
+	}
+	switch f, ok := v.p.kept.find(v.r.URL.Query(), v.now); {
+	case !ok:
+		v.ended = []banner{{Tone: warn, Icon: "triangle-alert", Title: v.t("page.unkept"), Texts: []string{v.t("page.unkept_text", "time", v.lang.Duration(keptFor))}}}
+	case len(f.values) == 0:
+		v.ended = []banner{{Tone: warn, Icon: "triangle-alert", Title: v.t("page.undone"), Texts: []string{v.t("page.undone_text")}}}
+	default:
+		v.kept, v.r.PostForm = &f, f.values
+	}
 }
 
 // withKept gives an address that names a form which waits.

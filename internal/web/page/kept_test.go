@@ -102,7 +102,7 @@ func TestOnlyFormsOfEndedSessionsWait(t *testing.T) {
 		t.Error("a form of another site waits")
 	}
 	b.foreign = false
-	for what, values := range map[string][]string{"nothing but secrets": {"destination.secret_access_key", "s", "password", "p", "once", "x"}, "more than fits": {"name", strings.Repeat("x", maxKeptForm)}} {
+	for what, values := range map[string][]string{"more than fits": {"name", strings.Repeat("x", maxKeptForm)}} {
 		if name := names(b, at, values...); name != "" {
 			t.Errorf("a form waits that holds %s", what)
 		}
@@ -118,5 +118,26 @@ func TestOnlyFormsOfEndedSessionsWait(t *testing.T) {
 		names(b, at, "name", fmt.Sprint(i))
 	}
 	b.signIn("ada@acme.example")
-	b.get(at+"?kept="+first).lacks(t, "&lt;first&gt;")
+	b.get(at+"?kept="+first).has(t, http.StatusOK, say(text.English, "page.unkept"), say(text.English, "page.unkept_text", "time", text.English.Duration(keptFor))).lacks(t, "&lt;first&gt;")
+}
+
+// A button has no form that could come back: who pressed it when the session had ended learns that nothing was done.
+func TestAnActionOfAnEndedSessionIsSaidNotToBeDone(t *testing.T) {
+	for _, l := range text.Languages() {
+		w := newWorld(t)
+		at := w.at("/currents/" + w.launch("warehouse"))
+		for _, action := range []string{"/pause", "/test-events", "/check", "/credentials"} {
+			b := w.signedIn(string(l))
+			w.ended()
+			p := b.post(at+action, "once", "x", "destination.secret_access_key", "canary-secret")
+			p.has(t, http.StatusOK, say(l, "page.undone_sign_in")).lacks(t, say(l, "page.kept_sign_in"))
+			p = b.post(p.at, "email", "ada@acme.example", "password", password)
+			p.has(t, http.StatusOK, say(l, "page.undone"), say(l, "page.undone_text")).lacks(t, say(l, "page.kept"), "canary-secret")
+			if path, _, _ := strings.Cut(p.at, "?"); path != at && path != at+"/credentials" {
+				t.Errorf("%s comes back at %s", action, p.at)
+			}
+			b.get(at).has(t, http.StatusOK, say(l, "page.says_active")).lacks(t, say(l, "page.undone"))
+			b.get(w.at("/currents/new?kept=zzz")).has(t, http.StatusOK, say(l, "page.unkept"))
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type visit struct {
 	refusal  func() error  // the API's last
 	rules    *client.Rules // nil: not asked for yet, see installed
 	kept     *keptForm     // what was typed into the form of this page before the session ended; nil: nothing
+	ended    []banner      // what became of what was sent when the session had ended, where it does not come back
 	astray   bool          // the address asked for a part of a list that is not there, see elsewhere
 	remedies int           // how many the page has, whose names tell them apart
 }
@@ -56,9 +58,7 @@ func (v *visit) enter(open bool) error {
 	switch {
 	case err == nil:
 		v.know(me)
-		if f, ok := v.p.kept.find(v.r.URL.Query(), v.now); ok && v.r.Method == http.MethodGet {
-			v.kept, v.r.PostForm = &f, f.values
-		}
+		v.comesBack()
 	case client.HasCode(err, string(fault.Unauthorized)):
 		if open {
 			return nil
@@ -119,11 +119,12 @@ func (v *visit) back() string {
 		if at, err := url.Parse(v.r.Referer()); err == nil && at.Host == v.r.Host {
 			return local(at.RequestURI())
 		}
-		// Not every browser says where a form stood. Most are sent to the address of their own page.
-		if v.p.shows(v.r.URL.Path) {
-			return v.r.URL.Path
+		// Not every browser says where a form stood. Most are sent to the address of their own page, or to one below it.
+		at := v.r.URL.Path
+		for at != "/" && !v.p.shows(at) {
+			at = path.Dir("/" + at)
 		}
-		return "/"
+		return at
 	}
 	return v.r.URL.RequestURI()
 }
