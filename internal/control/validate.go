@@ -17,13 +17,19 @@ import (
 // Longest name of a workspace, connector or key, in characters.
 const maxName = 100
 
-// validateName gives the problem of a name, if it has one. A slash is refused because commands write
-// WORKSPACE/NAME.
+// validateName gives the problem of a name that commands and addresses say, if it has one: WORKSPACE/NAME has one slash, and
+// browsers take . and .. in an address for steps, however they are escaped.
 func validateName(field, name string) []fault.Problem {
-	if ps := validatePerson(field, name); len(ps) > 0 || !strings.Contains(name, "/") {
+	ps := validatePerson(field, name)
+	switch {
+	case len(ps) > 0:
 		return ps
+	case strings.Contains(name, "/"):
+		return []fault.Problem{fault.Field(field, "invalid", "field.name_slash", "A name holds no slash, because commands write WORKSPACE/NAME.")}
+	case name == ".", name == "..":
+		return []fault.Problem{fault.Field(field, "invalid", "field.name_dots", "A name is neither . nor .., because addresses mean something else by them.")}
 	}
-	return []fault.Problem{fault.Field(field, "invalid", "field.name_slash", "A name holds no slash, because commands write WORKSPACE/NAME.")}
+	return nil
 }
 
 // validatePerson gives the problem of the name of a person, or of a thing that no command names, if it has one.

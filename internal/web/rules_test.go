@@ -75,6 +75,20 @@ func TestWhoseNamesThereAreIsNotTold(t *testing.T) {
 	rename(installer, "acme-2").read(200, nil)
 }
 
+// A name stands in addresses, where some mean a step.
+func TestANameIsNoStepInAnAddress(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, name := range []string{".", ".."} {
+		for path, h := range map[string]map[string]string{"/workspaces": w.session(installer), "/workspaces/acme/api-keys": w.session(admin), "/workspaces/acme/drafts": w.session(editor)} {
+			if got := problems(w.ask("POST", path, map[string]any{"name": name, "scopes": []string{"events.write"}}, h).refused(422)); !slices.Contains(got, "name invalid") {
+				t.Errorf("%s in %s: %v", name, path, got)
+			}
+		}
+		same(t, "another name", problems(w.as(installer, "PATCH", "/workspaces/acme", `{"name":"`+name+`"}`).refused(422)), []string{"name invalid"})
+	}
+	w.as(installer, "PATCH", "/workspaces/acme", `{"name":"..."}`).read(200, nil)
+}
+
 // Whatever a row changes field by field, or keeps anew, has versions: a change that is meant for another one is refused and
 // told who was quicker, the same again is no change, and one that is meant for none goes through.
 func TestDraftsMembersAndPeopleHaveVersions(t *testing.T) {
