@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,6 +210,32 @@ func (n *Notifier) callOnce(ctx context.Context, id int64, s control.Send) outco
 	return n.post(ctx, hooks[i], n.messageOf(s), body)
 }
 
+// uncalled is what a call failed of, as its error says it to customers: neither the URL, nor addresses of this machine and its
+// resolver, nor whether a name means something inside.
+type uncalled struct{ cause error }
+
+func (t uncalled) Unwrap() error { return t.cause }
+
+func (t uncalled) Error() string {
+	err := t.cause
+	if x, ok := errors.AsType[*url.Error](err); ok {
+		err = x.Err
+	}
+	if x, ok := errors.AsType[*net.OpError](err); ok {
+		err = x.Err
+	}
+	if x, ok := errors.AsType[*net.DNSError](err); ok {
+		if !x.IsNotFound {
+			return "its name cannot be looked up just now"
+		}
+		err = &dial.Forbidden{}
+	}
+	if x, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = x.Err
+	}
+	return err.Error()
+}
+
 // post makes one call. Its errors name no part of the URL but the host: the rest may hold a token.
 func (n *Notifier) post(ctx context.Context, w control.Webhook, id string, body []byte) outcome {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -233,11 +260,7 @@ func (n *Notifier) post(ctx context.Context, w control.Webhook, id string, body 
 	req.Header.Set(HeaderSignature, Sign(w.Secret.Reveal(), id, timestamp, body))
 	resp, err := client.Do(req)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // without the URL
-		}
-		return outcome{err: fmt.Errorf("call %s: %w", u.Host, err), down: true}
+		return outcome{err: fmt.Errorf("call %s: %w", u.Host, uncalled{err}), down: true}
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // only so that the connection can be used again
 	_ = resp.Body.Close()

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -375,6 +376,32 @@ func TestWithoutTLSOnlyInsideAllowedNetworks(t *testing.T) {
 	}
 	if len(r.got()) != 1 {
 		t.Errorf("%d calls arrived, want the allowed one", len(r.got()))
+	}
+}
+
+// What a call failed of is read by customers: it tells them neither of the operator's resolver and addresses, nor which names
+// mean something inside.
+func TestAFailedCallTellsNothingOfTheInside(t *testing.T) {
+	lookup := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "receiver.test", Server: "10.255.255.53:53", IsNotFound: true}}
+	reset := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 40000}, Addr: &net.TCPAddr{IP: net.IPv4(8, 8, 8, 8), Port: 443}, Err: syscall.ECONNRESET}
+	said := func(err error) string {
+		n, _ := New(Config{}, Deps{Store: newMemStore(), Logger: slog.New(slog.DiscardHandler),
+			Dial: func(context.Context, string, string) (net.Conn, error) { return nil, err }})
+		out := n.post(t.Context(), hook(1, "https://receiver.test/secret"), "id", []byte("{}"))
+		if out.err == nil || !out.down || !errors.Is(out.err, err) {
+			t.Fatalf("%v: got %+v", err, out)
+		}
+		return out.err.Error()
+	}
+	unknown, inside := said(lookup), said(&dial.Forbidden{Addr: netip.MustParseAddr("10.1.2.3")})
+	if unknown != inside || !strings.Contains(unknown, "receiver.test") || !strings.Contains(unknown, dial.Setting) {
+		t.Errorf("no such name: %s\nan inner name: %s", unknown, inside)
+	}
+	if got := said(&net.DNSError{Err: "server misbehaving", Name: "receiver.test", Server: "10.255.255.53:53", IsTemporary: true}); got != "call receiver.test: its name cannot be looked up just now" {
+		t.Errorf("got %s", got)
+	}
+	if got := said(reset); got != "call receiver.test: connection reset by peer" {
+		t.Errorf("got %s", got)
 	}
 }
 
