@@ -241,8 +241,9 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 		say("mail.why", text.T(l, k, nil))
 		hint = text.T(l, k+".hint", nil)
 		if m := ns[0].Params["message"]; m != "" && len(ns) == 1 {
-			if told, ok := told(l, ns[0]); ok {
-				say("", told)
+			if found, advice, ok := told(l, ns[0]); ok {
+				say("", found)
+				hint = cmp.Or(advice, hint) // the general one says the same with less
 				break
 			}
 			quoted := clean(m)
@@ -252,10 +253,11 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 			say("", text.T(l, "mail.details", text.Params{"message": quoted}))
 		}
 	case kind == control.NoticeExportFailed && len(ns) == 1:
-		why, ok := told(l, ns[0])
+		why, advice, ok := told(l, ns[0])
 		if !ok {
 			why = text.T(l, "notice.export_failed.unknown", nil)
 		}
+		hint = advice
 		say("mail.why", why)
 	case reason != "" && text.Has("drop."+reason):
 		say("mail.why", text.T(l, "drop."+reason, nil))
@@ -299,13 +301,13 @@ func meaning(n control.Notice) string {
 	return "notice." + string(n.Kind) + ".meaning"
 }
 
-// told gives what a check found, and what to do about it, in the reader's language; ok is false where no catalogue has it.
-func told(l text.Language, n control.Notice) (words string, ok bool) {
+// told gives what was found, and what to do about it, in the reader's language; ok is false where no catalogue has it.
+func told(l text.Language, n control.Notice) (words, advice string, ok bool) {
 	var s control.Said
 	if json.Unmarshal([]byte(n.Params[control.ParamSaid]), &s) != nil || !text.Has(s.Message.Key) {
-		return "", false // of an older program
+		return "", "", false // of an older program
 	}
-	return clean(strings.TrimSpace(text.Say(l, s.Message, s.Params) + " " + text.Say(l, s.Hint, s.Params))), true
+	return clean(text.Say(l, s.Message, s.Params)), clean(text.Say(l, s.Hint, s.Params)), true
 }
 
 // canReplay reports whether the advice to replay what was dropped makes sense: what is gone from the log cannot come

@@ -84,6 +84,9 @@ func TestANoticeOfACheckSaysWhatItWasMadeFor(t *testing.T) {
 			!strings.Contains(words, text.T(l, "notice.check_failed.exports_meaning", nil)) {
 			t.Errorf("%s: %s", l, words)
 		}
+		if advice := text.T(l, "check.access_denied.hint", nil); strings.Count(words, advice) != 1 || strings.Contains(words, text.T(l, "bucket.access_denied.hint", nil)) {
+			t.Errorf("%s: what to do does not stand there once: %s", l, words)
+		}
 		if mail := compose(l, []control.Notice{n}, noon, "").Plain(); !strings.Contains(mail, text.T(l, "mail.footer_administrators", nil)) {
 			t.Errorf("%s: %s", l, mail)
 		}
