@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // auditDays is how many days back the audit goes. Source: docs/openapi.json, getAudit.
@@ -108,6 +109,9 @@ func showAuditHour(v *visit) error {
 	at, err := time.Parse(hourAddress, v.r.PathValue("hour"))
 	if err != nil {
 		return nothingHere(v)
+	}
+	if at.After(v.now) {
+		return fault.New(fault.NotFound, "", "The hour %s has not come yet.", at.Format(hourAddress))
 	}
 	h, err := v.api.GetHour(v, v.place.Workspace, c.ID, at, 0)
 	if err != nil {

@@ -73,6 +73,9 @@ func TestThePagesOfACurrent(t *testing.T) {
 		for _, day := range []string{"garbage", "2020-01-01"} {
 			b.get(at+"/audit?day="+day).has(t, http.StatusUnprocessableEntity, `id="day-error"`, say(l, "page.audit_day_wrong", "n", auditDays))
 		}
+		for _, hour := range []string{"2999-01-01T10", "2020-01-01T10"} {
+			b.get(at+"/audit/"+hour).has(t, http.StatusNotFound, say(l, "page.none_hour"))
+		}
 		b.get(at+"?by=foo").has(t, http.StatusBadRequest, say(l, "page.current_range_wrong", "by", "foo"))
 		b.post(at+"/replay", "from", "2999-01-01T00:00").has(t, http.StatusUnprocessableEntity, `id="from-error"`, say(l, "field.replay_future"))
 		b.get(at).has(t, http.StatusOK, say(l, "page.current_first_comes", "time", l.Duration(5*time.Minute)))

@@ -42,7 +42,7 @@ func (v *visit) refuse(err error) {
 // absences say that what a part of an address names is not there: keys of the catalogue.
 var absences = map[string]string{
 	"workspace": "page.none_workspace", "current": "page.none_current", "draft": "page.none_draft", "check": "page.none_check",
-	"job": "page.none_job", "file": "page.none_file", "export": "page.none_export", "segment": "page.none_segment", "campaign": "page.none_campaign",
+	"job": "page.none_job", "file": "page.none_file", "hour": "page.none_hour", "export": "page.none_export", "segment": "page.none_segment", "campaign": "page.none_campaign",
 	"key": "control.no_key", "webhook": "control.no_webhook", "member": "control.no_member", "invitation": "control.no_invitation",
 }
 
