@@ -3,15 +3,19 @@ package app
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/notify"
 )
 
 // A program has a segment exported through the server: it gets the file by the link alone, once it is ready, and not after
@@ -94,11 +98,36 @@ func TestAProgramExportsASegment(t *testing.T) {
 		Message, URL string
 		Prefix       string `json:"object_prefix"`
 	}
-	if err := json.Unmarshal(call("/users/export/segment", fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["external_id","custom_attributes"]}`, segment.ID), http.StatusOK), &out); err != nil {
+	type called struct {
+		header http.Header
+		body   string
+	}
+	calls := make(chan called, 100)
+	program := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		calls <- called{r.Header, string(b)}
+	}))
+	t.Cleanup(program.Close)
+	if err := json.Unmarshal(call("/users/export/segment", fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["external_id","custom_attributes"],"callback_endpoint":%q}`, segment.ID, program.URL), http.StatusOK), &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.Message != "success" || len(out.Prefix) != 47 || !strings.HasPrefix(out.URL, sys.URL()+"/users/export/file/") {
 		t.Errorf("it answers %+v", out)
+	}
+	select {
+	case c := <-calls:
+		if want := fmt.Sprintf(`{"success":true,"url":%q}`, out.URL); c.body != want {
+			t.Errorf("the program is called with %s, want %s", c.body, want)
+		}
+		id, key := c.header.Get(notify.HeaderID), sha256.Sum256([]byte(worldKey))
+		if want := notify.Sign(hex.EncodeToString(key[:]), id, c.header.Get(notify.HeaderTimestamp), []byte(c.body)); id != out.Prefix || c.header.Get(notify.HeaderSignature) != want {
+			t.Errorf("the call of %s is %v, want the signature %s", out.Prefix, c.header, want)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the program is not called")
 	}
 	var file []byte
 	until("a file", func() bool {

@@ -632,7 +632,7 @@ func (s *system) newNotifier() (*notify.Notifier, error) {
 	return notify.New(notify.Config{
 		SMTPURL: s.cfg.Mail.SMTPURL, From: from, BaseURL: s.URL, Quiet: s.cfg.Mail.Quiet, Installation: s.cfg.Delivery.Cluster,
 	}, notify.Deps{
-		Store: s.plane.store, Dial: s.plane.guard.DialContext, Logger: s.logger,
+		Store: s.plane.store, Dial: s.plane.guard.DialContext, Link: s.exportLink, Logger: s.logger,
 		Hooks: notify.Hooks{
 			OnSent:   func(x control.Send) { s.meters.sent.WithLabelValues(string(x.Channel)).Inc() },
 			OnFailed: func(x control.Send, _ error) { s.meters.unsent.WithLabelValues(string(x.Channel)).Inc() },

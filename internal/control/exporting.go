@@ -214,8 +214,7 @@ func (p *Plane) CancelExport(ctx context.Context, workspace uint32, id ExportID)
 	if err != nil || !e.State.Open() {
 		return e, fault.Wrap(err, op)
 	}
-	next := e
-	next.State, next.DoneAt = ExportCancelled, p.now()
+	next := e.over(ExportCancelled, p.now())
 	err = p.Store.EndExport(p.logged(ctx, "export.cancel", subjectOfExport(e), view{"state": e.State}, view{"state": next.State}), next)
 	if fault.Is(err, fault.Stale) { // it has just ended by itself
 		e, err = p.Store.Export(ctx, workspace, id)
@@ -291,12 +290,18 @@ func viewOfExport(e Export) view {
 
 // Ended gives e as it has ended at now, by err or well. Of what is ours alone the sentence stays in the log.
 func (e Export) Ended(now time.Time, err error) Export {
-	e.DoneAt, e.State = now, ExportDone
 	if err != nil {
-		e.State, e.Failure, e.File = ExportFailed, FailureOf(err), ""
-		return e
+		e.Failure, e.File = FailureOf(err), ""
+		return e.over(ExportFailed, now)
 	}
 	e.ExpiresAt = now.Add(e.Kind.Life())
+	return e.over(ExportDone, now)
+}
+
+// over gives e as it has ended at now, in a state. The address of a program is called however it ended: who waits for it
+// would wait for ever.
+func (e Export) over(state ExportState, now time.Time) Export {
+	e.State, e.DoneAt = state, now
 	if e.Spec.Callback != "" {
 		e.Call.Next = now
 	}

@@ -27,6 +27,9 @@ type memStore struct {
 	saves    int
 	failSave func(nth int, s control.Send) error // asked before each SaveSend
 	badHooks map[uint32]bool                     // workspaces whose webhooks cannot be read
+	exports  map[control.ExportID]control.Export
+	failNote func(e control.Export) error // asked before each NoteExportCall; nil: none fails
+	keys     map[control.KeyID]control.KeyHash
 	// readTakes is how long DueSends takes to give what it read at its begin.
 	readTakes time.Duration
 }
@@ -35,6 +38,7 @@ func newMemStore() *memStore {
 	return &memStore{
 		hooks: map[uint32][]control.Webhook{}, people: map[control.ConnectorID][]control.Recipient{},
 		hours: map[control.ConnectorID]control.HourDone{}, badHooks: map[uint32]bool{},
+		exports: map[control.ExportID]control.Export{}, keys: map[control.KeyID]control.KeyHash{},
 	}
 }
 
@@ -160,6 +164,51 @@ func (m *memStore) HourDone(ctx context.Context, _ uint32, c control.ConnectorID
 	defer m.mu.Unlock()
 	d, ok := m.hours[c]
 	return d, ok && d.Hour == h, ctx.Err()
+}
+
+func (m *memStore) ExportCalls(ctx context.Context) ([]control.Export, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var due []control.Export
+	for _, e := range m.exports {
+		if !e.Call.Next.IsZero() {
+			due = append(due, e)
+		}
+	}
+	slices.SortFunc(due, func(a, b control.Export) int { return a.Call.Next.Compare(b.Call.Next) })
+	return due, ctx.Err()
+}
+
+func (m *memStore) NoteExportCall(ctx context.Context, e control.Export) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if m.failNote != nil {
+		if err := m.failNote(e); err != nil {
+			return err
+		}
+	}
+	e.Call.Next = e.Call.Next.Truncate(time.Millisecond)
+	m.exports[e.ID] = e
+	return nil
+}
+
+func (m *memStore) KeyHash(_ context.Context, _ uint32, id control.KeyID) (control.KeyHash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h, ok := m.keys[id]
+	if !ok {
+		return h, fault.New(fault.NotFound, "", "there is no such API key")
+	}
+	return h, nil
+}
+
+func (m *memStore) calling(id control.ExportID) control.ExportCalling {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.exports[id].Call
 }
 
 func (m *memStore) all() []control.Send {

@@ -1,5 +1,5 @@
 // Package notify tells people: it turns notices, rows of the inbox, into mails to the contacts of connectors and into
-// signed calls of a workspace's webhooks.
+// signed calls of a workspace's webhooks. It also calls the addresses that programs gave with the exports they asked for.
 //
 // A notice is planned once: in one commit it gets its sends, one for each mail and each call. A send is tried with
 // growing pauses until it is accepted or given up, which is at the latest GiveUp after its first try. Its state is
@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -76,6 +77,9 @@ type Store interface {
 	Webhooks(ctx context.Context, workspace uint32) ([]control.Webhook, error)
 	Recipients(ctx context.Context, n control.Notice) ([]control.Recipient, error)
 	HourDone(ctx context.Context, workspace uint32, c control.ConnectorID, h eventlog.Hour) (control.HourDone, bool, error)
+	ExportCalls(ctx context.Context) ([]control.Export, error)
+	NoteExportCall(ctx context.Context, e control.Export) error
+	KeyHash(ctx context.Context, workspace uint32, id control.KeyID) (control.KeyHash, error)
 }
 
 // Hooks are called after tries, from several goroutines; nil ones are left out.
@@ -91,6 +95,7 @@ type Deps struct {
 	// Dial connects to webhooks; it must refuse addresses that customers may not reach. Mail servers are the
 	// operator's and are connected to directly.
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Link   func(control.Export) string // where a program gets the file of an export; nil: nowhere
 	Logger *slog.Logger
 	Hooks  Hooks
 }
@@ -107,13 +112,14 @@ type Notifier struct {
 	mu       sync.Mutex
 	mailing  bool                 // a batch of mails is under way
 	calling  map[int64]bool       // webhooks whose batch is under way
+	telling  map[listener]bool    // whose batch is under way
 	lastMail map[string]time.Time // by address: when the last mail was tried
 }
 
 // New makes a Notifier. Errors: invalid, naming the settings.
 func New(cfg Config, deps Deps) (*Notifier, error) {
 	cfg.Quiet = cmp.Or(cfg.Quiet, DefaultQuiet)
-	n := &Notifier{cfg: cfg, deps: deps, wake: make(chan struct{}, 1), calling: map[int64]bool{}, lastMail: map[string]time.Time{}}
+	n := &Notifier{cfg: cfg, deps: deps, wake: make(chan struct{}, 1), calling: map[int64]bool{}, telling: map[listener]bool{}, lastMail: map[string]time.Time{}}
 	n.https, n.http = webhookClients(deps.Dial, cfg.Roots)
 	if !cfg.SMTPURL.Empty() {
 		m, err := newSMTP(cfg)
@@ -142,10 +148,11 @@ func (n *Notifier) Run(ctx context.Context) error {
 	defer n.http.CloseIdleConnections()
 	for {
 		pause, err := n.round(ctx, &under)
-		if err != nil && ctx.Err() == nil {
+		next, failed := n.tellPrograms(ctx, &under)
+		if err := errors.Join(err, failed); err != nil && ctx.Err() == nil {
 			n.deps.Logger.Error("notifications wait: the control plane's database failed", "error", err)
 		}
-		t := time.NewTimer(pause)
+		t := time.NewTimer(min(pause, next))
 		select {
 		case <-ctx.Done():
 			t.Stop()

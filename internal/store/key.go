@@ -84,6 +84,17 @@ func (s *Store) KeyByHash(ctx context.Context, hash control.KeyHash) (g control.
 	return g, s.fail(err, "find API key")
 }
 
+// KeyHash gives the hash of a key, also if the key has expired. Errors: not_found.
+func (s *Store) KeyHash(ctx context.Context, workspace uint32, id control.KeyID) (hash control.KeyHash, err error) {
+	var b []byte
+	err = s.reader(ctx).one("SELECT hash FROM api_keys WHERE id = ? AND workspace = ?", []any{string(id), workspace}, &b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return hash, fault.New(fault.NotFound, "", "there is no such API key")
+	}
+	copy(hash[:], b)
+	return hash, s.fail(err, "find the hash of an API key")
+}
+
 // TouchKeys writes when each of these keys was last used, in one commit; a time that is earlier than what is known
 // changes nothing, nor does a key that is gone.
 func (s *Store) TouchKeys(ctx context.Context, used map[control.KeyID]time.Time) error {

@@ -219,11 +219,15 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 		_, err = b.UpdateSegment(ctx, ws.Number, seg.ID, control.SegmentEdit{Tags: &[]string{"eu"}})
 		ok(t, err)
 	}
-	taken, err := b.AskExport(ctx, control.Export{Workspace: ws.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: k.ID, Subject: string(seg.ID)})
+	taken, err := b.AskExport(ctx, control.Export{Workspace: ws.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: k.ID, Subject: string(seg.ID),
+		Spec: control.ExportSpec{Callback: "https://example.com/done"}})
 	ok(t, err)
 	for range 2 { // the second changes nothing
 		_, err = b.CancelExport(ctx, ws.Number, taken.ID)
 		ok(t, err)
+	}
+	if calls, err := b.store.ExportCalls(ctx); err != nil || len(calls) != 1 || calls[0].State != control.ExportCancelled {
+		t.Errorf("the program that waits for it is not told: %+v, %v", calls, err)
 	}
 	taken, err = b.AskExport(ctx, control.Export{Workspace: ws.Number, Kind: control.ExportSegmentUsers, Source: control.ExportByAPI, Key: k.ID, Subject: string(seg.ID)})
 	ok(t, err)

@@ -198,6 +198,10 @@ func exports(run runner) {
 		x.Call = control.ExportCalling{Tries: 2}
 		ok(t, e.NoteExportCall(ctx, x))
 		equal(t, "called", len(due()), 0)
+		failed := e.exported(w, func(x *control.Export) { x.Subject, x.Spec.Callback = "s-2", "https://example.com/done" })
+		failed = failed.Ended(e.now, fault.New(fault.Unavailable, "", "the bucket is gone"))
+		ok(t, e.EndExport(ctx, failed))
+		same(t, "failed", due(), []control.Export{failed})
 	})
 
 	run("an export that cannot be read fails, and holds up no other", func(t *testing.T, e *env) {
