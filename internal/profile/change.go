@@ -254,6 +254,13 @@ func (b *batch) merge(rec record, from, into *person) error {
 	b.out.Moves = append(b.out.Moves, control.PersonMove{Person: from.Row, Workspace: rec.workspace, ID: from.ID, Into: into.Row, IntoID: into.ID})
 	b.people[personKey{rec.workspace, from.ID}] = nil
 	b.renamed(rec.workspace, from.ID, into.ID)
+	// What named them since a request let them go up, the store has not taken.
+	if from.ExternalID != "" {
+		b.identify(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: from.ExternalID}, into.ID)
+	}
+	for _, a := range more.Aliases {
+		b.identify(rec.workspace, control.ByNameOf(a), into.ID)
+	}
 
 	var gaps []control.CustomChange
 	own := into.readCustom()

@@ -513,6 +513,24 @@ func TestWhoWentUpInAnotherIsThatOneInTheSameBatch(t *testing.T) {
 	w.nothingAside()
 }
 
+// What the log says of somebody whom a request let go up in another says nothing of whom identifiers name now; once the log has
+// come to the merge, all of theirs name who stays.
+func TestAnExternalIDThatOnlyTheLogKnowsNamesWhoStays(t *testing.T) {
+	w := newWorld(t)
+	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Alias: &control.Alias{Label: "l", Name: "n"}}, control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "bo"})
+	w.follow()
+	w.accept(saw("p1", "ana", 1))
+	must(t, w.people.MoveIdentities(t.Context(), acme, []control.IdentityMove{{From: "p1", Into: "p2"}}))
+	w.follow()
+	w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"})
+	w.accept(saw("native", "ana", 2))
+	w.follow()
+	if deeds := w.deeds("p2"); w.person("p1") != nil || w.person("native") != nil || deeds != "saw 2" {
+		t.Errorf("both did %q; who went up is %+v and %+v", deeds, w.person("p1"), w.person("native"))
+	}
+	w.nothingAside()
+}
+
 // An event named somebody while a request did, and the reader made one person and the request another: they are one.
 func TestTwoOfOneExternalIDAreOne(t *testing.T) {
 	w := newWorld(t)

@@ -525,8 +525,15 @@ func (w *batchWriter) identities() error {
 	slices.SortFunc(w.b.Identities, func(a, b control.PersonIdentity) int {
 		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Value, b.Value))
 	})
+	ended, err := w.ended()
+	if err != nil {
+		return err
+	}
 	var rows [][]any
 	for _, i := range w.b.Identities {
+		if ended[personIn{i.Workspace, i.Person}] {
+			continue
+		}
 		if i.Person == "" {
 			if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", i.Workspace, uint8(i.Kind), []byte(i.Value)); err != nil {
 				return err
@@ -536,6 +543,40 @@ func (w *batchWriter) identities() error {
 		rows = append(rows, []any{i.Workspace, uint8(i.Kind), []byte(i.Value), string(i.Person)})
 	}
 	return w.put("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO NOTHING", rows)
+}
+
+type personIn struct {
+	workspace uint32
+	id        control.PersonID
+}
+
+// ended gives whom requests have ended, of those whom identifiers of the batch name, and the reader has still to end. What the log
+// said of them before would name them again until then, and be found by requests, which gave to who is no more what goes with them.
+func (w *batchWriter) ended() (map[personIn]bool, error) {
+	all := map[uint32][]control.PersonID{}
+	for _, i := range w.b.Identities {
+		all[i.Workspace] = append(all[i.Workspace], i.Person)
+	}
+	out := map[personIn]bool{}
+	for workspace, people := range all {
+		slices.Sort(people)
+		err := inChunks(slices.Compact(people), func(part []control.PersonID, marks string) error {
+			args := []any{workspace, uint8(ending)}
+			for _, id := range part {
+				args = append(args, []byte(id))
+			}
+			some, err := list(w.c, func(r scanner) (value []byte, err error) { return value, r.Scan(&value) },
+				"SELECT value FROM people_identities WHERE workspace = ? AND kind = ? AND value IN ("+marks+")", args...)
+			for _, id := range some {
+				out[personIn{workspace, control.PersonID(id)}] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (w *batchWriter) setAside() error {

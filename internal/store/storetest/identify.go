@@ -82,6 +82,31 @@ func identities(run runner) {
 		ok(t, err)
 		equal(t, "of whom nothing is known", len(named), 0)
 	})
+	run("who was ended gets no identifier back from what the log said before", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		named := func(name string, candidates ...control.PersonID) control.PersonID {
+			t.Helper()
+			got, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external(name), Candidates: candidates}})
+			ok(t, err)
+			return got[0].Person
+		}
+		equal(t, "ana", named("ana", "p1", "p2"), control.PersonID("p1"))
+		equal(t, "cy", named("cy", "p3"), control.PersonID("p3"))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p1"}}))
+		// The reader comes to what made her, and to her namesake of another workspace, who is alive.
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, Identities: []control.PersonIdentity{
+			{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: other, Identifier: external("ana"), Person: "p1"}}}))
+		known, err := p.Whom(ctx, acme, []control.Identifier{external("ana")})
+		ok(t, err)
+		equal(t, "people whom her external id names", len(known), 0)
+		known, err = p.Whom(ctx, other, []control.Identifier{external("ana")})
+		ok(t, err)
+		equal(t, "people whom it names in another workspace", len(known), 1)
+		equal(t, "who comes after her", named("ana", "p1", "p2"), control.PersonID("p2"))
+		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p3", Into: "p2"}}))
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, From: 1, Next: 2, Moves: []control.PersonMove{{Person: 1, Workspace: acme, ID: "p1"}}}))
+		equal(t, "who went up in who came after her", named("cy", "p4"), control.PersonID("p2"))
+	})
 	run("only who has an external id by the log is said to hold it", func(t *testing.T, e *env) {
 		p, ctx := e.profiles(), t.Context()
 		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("bo"), Candidates: []control.PersonID{"p-bo"}}})
