@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -146,7 +148,8 @@ func ValidateHost(field string, u *url.URL) []fault.Problem {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
-	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	folded := norm.NFKC.String(host) // as whoever resolves it does: full-width digits are digits
+	labels := strings.Split(strings.TrimSuffix(folded, "."), ".")
 	wrong := func(label string) bool { return !hostLabel.MatchString(label) }
 	if len(host) <= 253 && !slices.ContainsFunc(labels, wrong) && !hostNumber.MatchString(labels[len(labels)-1]) {
 		return nil

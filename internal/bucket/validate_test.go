@@ -52,7 +52,7 @@ func TestValidateEndpoint(t *testing.T) {
 	for _, bad := range []string{
 		"example.com", "ftp://example.com", "http://", "https://u:p@example.com", "https://example.com?x", "https://example.com#x",
 		"https://example.com:0", "https://example.com:99999", "https://exa mple.com", "http://%zz", "//example.com",
-		"https://a..b", "https://-", "https://a-.b", "https://.", "https://example.com:", "https://0x7f.1", "https://0X7F", "https://2130706433", "https://127.1",
+		"https://a..b", "https://-", "https://a-.b", "https://.", "https://example.com:", "https://0x7f.1", "https://0X7F", "https://2130706433", "https://127.1", "https://１２７.０.０.１", "https://0ｘ7f000001", "https://①②⑦.1", "https://127．0．0．1", "https://127。0。0。1",
 		"https://127.0.0.01", "https://" + strings.Repeat("a", 64) + ".example", "https://" + strings.Repeat("a.", 130) + "b", "https://exa*mple.com", "https://[::1]:",
 	} {
 		if p := ValidateEndpoint("endpoint", bad); len(p) != 1 {
