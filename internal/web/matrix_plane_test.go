@@ -203,7 +203,8 @@ func (w *world) planeExamples() map[string]func(who string) example {
 			return example{path: "/jobs/" + w.api.deps.IDs.name(jobID, id)}
 		},
 		"apply": func(who string) example {
-			return example{path: "/apply", body: client.Manifest{Name: "apply.yaml", Text: "workspaces: [{name: " + of(who).Name + "}]", Secrets: map[string]string{"env:X": secret.New("x").Reveal()}}}
+			return example{path: "/apply", body: client.Manifest{Name: "apply.yaml", Text: "workspaces: [{name: " + of(who).Name + "}]", Secrets: map[string]string{"env:X": secret.New("x").Reveal()}},
+				refused: []string{viewer, exporter}} // who may change nothing has nothing read
 		},
 	}
 }

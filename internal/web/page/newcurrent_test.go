@@ -310,8 +310,8 @@ func TestWhoseSessionEndedComesBackToTheForm(t *testing.T) {
 		{"the browser says where the form stood", form, "http://example.com" + form + "?draft=x", form + "?draft=x"},
 		{"a foreign page, and the form is sent to its own address", form, "https://evil.example/w/1", form},
 		{"no page, and the form is sent to its own address", form, "", form},
-		{"no page, and nothing can be looked at where it is sent", w.at("/currents/x/pause"), "", "/"},
-		{"a foreign page, and nothing can be looked at where it is sent", w.at("/currents/x/pause"), "https://evil.example/w/1", "/"},
+		{"no page, and it is sent below what can be looked at", w.at("/currents/x/pause"), "", w.at("/currents/x")},
+		{"a foreign page, and it is sent below what can be looked at", w.at("/currents/x/pause"), "https://evil.example/w/1", w.at("/currents/x")},
 	} {
 		r := httptest.NewRequest(http.MethodPost, c.to, strings.NewReader(url.Values{"name": {"x"}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
