@@ -246,27 +246,33 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 
 // post sends NDJSON once. An error means that there was no answer.
 func (s *server) post(key, idempotency string, body []byte) (status, accepted int, answer string, err error) {
-	req, err := http.NewRequest("POST", "http://"+s.addr+"/v1/events", bytes.NewReader(body))
+	status, answer, err = s.tell("/v1/events", "application/x-ndjson", key, idempotency, body)
+	var a struct{ Accepted int }
+	json.Unmarshal([]byte(answer), &a) // of an answer of another form the status is enough
+	return status, a.Accepted, answer, err
+}
+
+// tell posts to an address of producers once. An error means that there was no answer.
+func (s *server) tell(path, form, key, idempotency string, body []byte) (status int, answer string, err error) {
+	req, err := http.NewRequest("POST", "http://"+s.addr+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, 0, "", err
+		return 0, "", err
 	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Content-Type", form)
 	req.Header.Set("Authorization", "Bearer "+key)
 	if idempotency != "" {
 		req.Header.Set("Idempotency-Key", idempotency)
 	}
 	res, err := producers.Do(req)
 	if err != nil {
-		return 0, 0, "", err
+		return 0, "", err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		return 0, 0, "", err
+		return 0, "", err
 	}
-	var a struct{ Accepted int }
-	json.Unmarshal(b, &a) // of an answer of another form the status is enough
-	return res.StatusCode, a.Accepted, string(b), nil
+	return res.StatusCode, string(b), nil
 }
 
 var producers = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
@@ -278,6 +284,7 @@ type shelf struct {
 	ids   map[string]int // how often each event is there
 	types map[string]int
 	files int
+	each  func(eventType string, record map[string]any) // is shown what is read; nil: nobody is
 }
 
 // object is one file as it was first seen.
@@ -342,6 +349,9 @@ func (s *shelf) look(t *testing.T) {
 		for _, r := range all {
 			s.ids[r["id"].(string)]++
 			s.types[typ]++
+			if s.each != nil {
+				s.each(typ, r)
+			}
 		}
 		s.read[name] = object{len(all), sha256.Sum256(b)}
 		s.files++
