@@ -264,7 +264,7 @@ func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
 		manifest, env := store.manifestOf(tenants)
 		must(t, append(srv.env, env...), "apply", "-f", write(t, "apply.yaml", manifest))
 	}
-	apply("false")
+	apply("true") // before it starts, so that it delivers nothing of what comes
 	srv.start()
 	lanesReady(t, srv, 3)
 	p.set(func(r *http.Request) mishap {
@@ -273,7 +273,6 @@ func TestTheLogsQuotaIsPaidByWhoDeliversNothing(t *testing.T) {
 		}
 		return none
 	})
-	apply("true")
 	sent := []map[string]bool{{}, {}, {}}
 	var waited time.Duration
 	for batch := range batches {
