@@ -180,6 +180,15 @@ func TestAllMistakesComeTogether(t *testing.T) {
 	}
 }
 
+// deep is a block in a block, n times.
+func deep(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
 // A few kilobytes of aliases stand for millions of keys, and each could be a mistake of its own.
 func TestAliasesMakeNoFileEndless(t *testing.T) {
 	many := func(n int, format string) string {
@@ -193,10 +202,20 @@ func TestAliasesMakeNoFileEndless(t *testing.T) {
 		"mistakes in a mapping that is named often": {"workspaces: [{name: w, connectors: [&c {" + many(500, "b%d: 1,") + "}" + strings.Repeat(",*c", 4000) + "]}]", "truncated"},
 		"mistakes in a list that is named often":    {"x-a: &a [" + strings.Repeat("[],", 1000) + "]\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, events: *a },") + "]}]", "truncated"},
 		"a list of lists, without a mistake":        {"x-a: &a [" + strings.Repeat("all,", 1000) + "]\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, events: *a },") + "]}]", "too_large"},
+		"lists in lists":                            {"workspaces: " + strings.Repeat("[", 100000) + strings.Repeat("]", 100000), "too_large"},
+		"lists in lists, in one line":               {"workspaces:\n" + strings.Repeat("- ", 100000) + "a\n", "too_large"},
+		"blocks in blocks":                          {deep(1000), "too_large"},
+		"a long key":                                {"workspaces: [{\"" + strings.Repeat("k", 400000) + "\": {" + many(4000, "a%d: 1,") + "}}]", "too_large"},
+		"a long plain key":                          {"workspaces:\n  " + strings.Repeat("k", 400000) + ":\n    a: 1\n", "too_large"},
+		"a long list of values":                     {"workspaces: [{name: demo, connectors: [{name: aa, events: [&e \"" + strings.Repeat("v", 4000) + "\"" + strings.Repeat(",*e ", 100000) + "]}]}]", "too_large"},
+		"long values":                               {"workspaces: [{name: w, connectors: [" + strings.Repeat("{name: "+strings.Repeat("n", 4000)+"},", 200) + "]}]", "duplicate"},
 		"a mapping that is merged often":            {"x-a: &a {" + many(20, "b%d: 1,") + "}\nworkspaces: [{name: w, connectors: [" + many(1000, "{name: c%d, <<: *a },") + "]}]", "truncated"},
 	} {
 		_, err := parse(c.text)
 		e := fault.As(err)
+		if e != nil && len(fmt.Sprint(e.Fields)) > 200_000 {
+			t.Errorf("%s: %d bytes of problems", name, len(fmt.Sprint(e.Fields)))
+		}
 		if e == nil || len(e.Fields) > 101 || !slices.ContainsFunc(e.Fields, func(p fault.Problem) bool { return p.Code == c.last }) {
 			t.Errorf("%s: %d problems: %.300v", name, len(e.Fields), err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -22,7 +23,14 @@ const (
 	maxManifestBytes    = 1 << 20
 	maxManifestNodes    = 1 << 17 // keys and items, as often as they are read
 	maxManifestProblems = 100
-	maxMerges           = 16 // one within the other
+	maxManifestSaid     = 500  // bytes of a problem's sentence, and of its place
+	maxManifestPlain    = 1000 // plain values in a list: far more than there are types of events
+	maxMerges           = 16   // one within the other
+	// The parser makes a path of names for every node: what nests deeper, or has longer names, than any manifest is refused
+	// before it.
+	maxManifestDepth  = 32
+	maxManifestColumn = 128 // where a block of lines may begin
+	maxManifestKey    = 128 // bytes
 )
 
 // yamlReader walks a YAML file along the keys that are known, and gathers everything that is wrong with it, each
@@ -45,7 +53,13 @@ func (r *yamlReader) root(data []byte) ast.Node {
 		r.problem("", nil, "too_large", "The file is larger than %d bytes.", maxManifestBytes)
 		return nil
 	}
-	doc, err := parser.ParseBytes(data, 0)
+	tokens := lexer.Tokenize(string(data))
+	if t := beyond(tokens); t != nil {
+		r.note(fault.Problem{Field: fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column), Code: "too_large",
+			Message: fmt.Sprintf("From here on the file nests deeper than %d levels, or has a key of more than %d bytes.", maxManifestDepth, maxManifestKey)})
+		return nil
+	}
+	doc, err := parser.Parse(tokens, 0)
 	if err != nil {
 		message, at := "The file is not YAML.", r.file
 		if ye, ok := errors.AsType[yaml.Error](err); ok {
@@ -69,6 +83,31 @@ func (r *yamlReader) root(data []byte) ast.Node {
 		root = d.Body
 	}
 	return root
+}
+
+// beyond gives the token at which a file nests deeper, or has a longer key, than manifests do; nil: it does nowhere.
+func beyond(tokens token.Tokens) *token.Token {
+	depth := 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType, token.MappingKeyType:
+			if t.Position.Column > maxManifestColumn {
+				return t
+			}
+		case token.MappingValueType:
+			if key := t.Prev; key != nil && (len(key.Origin) > maxManifestKey+maxManifestColumn || depth == 0 && key.Position.Column > maxManifestColumn) {
+				return key
+			}
+		}
+		if depth > maxManifestDepth {
+			return t
+		}
+	}
+	return nil
 }
 
 // place is where n begins: a mapping with its first key, of which the library gives the colon.
@@ -103,7 +142,16 @@ func (r *yamlReader) note(p fault.Problem) {
 		r.over = true
 		p.Code, p.Message = "truncated", fmt.Sprintf("More is wrong, from here on, than the %d problems that are listed: mend these first.", maxManifestProblems)
 	}
+	p.Field, p.Message = cut(p.Field), cut(p.Message)
 	r.problems = append(r.problems, p)
+}
+
+// cut gives s, or its beginning.
+func cut(s string) string {
+	if len(s) <= maxManifestSaid {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxManifestSaid], "") + "…"
 }
 
 // more counts a key or an item that is read, and reports whether it may be.
@@ -349,7 +397,14 @@ func (r *yamlReader) each(path string, n ast.Node, item func(path string, n ast.
 		read(path, n)
 		return
 	}
-	r.sequence(path, n, read)
+	count := 0
+	r.sequence(path, n, func(path string, n ast.Node) {
+		if count++; count <= maxManifestPlain {
+			read(path, n)
+		} else if count == maxManifestPlain+1 {
+			r.problem(path, n, "too_large", "A list of more than %d values is not read.", maxManifestPlain)
+		}
+	})
 }
 
 // namesInto reads a list of names out of known. One that is none of them is what unknown says.
