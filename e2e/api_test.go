@@ -429,7 +429,7 @@ func TestApplyOverTheNetworkSaysWhatApplySays(t *testing.T) {
 		"no address":             {remote, []string{"--server", "millrace.example"}, 2, "https://"},
 		"a password in it":       {remote, []string{"--server", "https://a:b@millrace.example"}, 2, "MILLRACE_TOKEN"},
 		"a token that is none":   {[]string{"MILLRACE_TOKEN=mrp_nothing"}, over, 4, "token"},
-		"a member who only sees": {[]string{"MILLRACE_TOKEN=" + viewer.token}, over, 4, "needs the right"},
+		"a member who only sees": {[]string{"MILLRACE_TOKEN=" + viewer.token}, over, 4, "no workspace of which you may change anything"},
 		"somebody else's server": {remote, []string{"--server", s.endpoint}, 7, "Does Millrace answer there?"},
 		"a token's file":         {[]string{"MILLRACE_TOKEN=mrp_nothing"}, append(slices.Clone(over), "--token-file", token, "--dry-run"), 0, "would change"},
 	} {
