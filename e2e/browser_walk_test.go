@@ -35,7 +35,7 @@ func TestEveryPageIsSound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := d.member(t, name+"@mill.example", x.screen)
 			foreign := foreignTo(t, in.lang)
-			walk(in, table, []string{x.from, d.warehouse}, x.times, func(pattern string) {
+			walk(in, table, []string{x.from, d.warehouse, d.root}, x.times, func(pattern string) {
 				found[pattern] = true
 				in.sound()
 				shown := in.read()

@@ -29,6 +29,7 @@ type dashboard struct {
 	// nothing in it.
 	usual, failing, odd, empty string
 	warehouse                  string // the page of the usual Current that has files
+	root                       string // the page of an administrator of the installation
 }
 
 // newDashboard starts the server. furnish fills it.
@@ -44,6 +45,7 @@ func newDashboard(t *testing.T, env ...string) *dashboard {
 func (d *dashboard) furnish() {
 	d.t.Helper()
 	d.api = d.asks("root@mill.example", "--installation-administrator")
+	d.root = "/installation/people/" + d.api.want(200, "GET", "/api/v1/installation/members", nil).at("items.0.id").(string)
 	d.usual, d.failing, d.odd, d.empty = d.workspace(workspaces[0]), d.workspace(workspaces[1]), d.workspace(workspaces[2]), d.workspace(workspaces[3])
 
 	producer := d.key(d.usual, "producer")
