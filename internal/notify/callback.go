@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"net/url"
 	"sync"
@@ -74,51 +75,44 @@ func (n *Notifier) tellPrograms(ctx context.Context, under *sync.WaitGroup) (pau
 	return pause, nil
 }
 
-// tell calls one receiver of each of these exports. Once it is down the others count as tried, as in call. A call is tried
-// for as long as the files of its export could be downloaded.
+// tell calls one receiver of each of these exports.
 func (n *Notifier) tell(ctx context.Context, exports []control.Export) {
-	work, cancel := lingering(ctx)
-	defer cancel()
-	var down error
-	for _, e := range exports {
-		if ctx.Err() != nil {
-			return
-		}
-		log := n.deps.Logger.With("export", e.ID, "tries", e.Call.Tries+1)
-		e.Call.Tries++
-		// If the process dies during the try, this is when it is repeated.
-		e.Call.Next = time.Now().Add(pauseAfter(e.Call.Tries))
-		if err := n.deps.Store.NoteExportCall(work, e); err != nil {
-			log.Error("the call of an export waits: its state could not be saved", "error", err)
-			continue
-		}
-		out := outcome{err: down}
-		if down == nil {
-			out = n.tellOf(work, e)
-		}
-		if ctx.Err() != nil && work.Err() != nil {
-			return // begun in SQL, repeated by the next process
-		}
-		if out.down {
-			down = out.err
-		}
-		now, last := time.Now(), e.DoneAt.Add(e.Kind.Life())
-		switch {
-		case out.err == nil:
-			e.Call.Next = time.Time{}
-		case out.final, !now.Before(last):
-			e.Call.Next = time.Time{}
-			log.Warn("the call of an export was given up", "error", out.err)
-		default:
-			if e.Call.Next = now.Add(pauseAfter(e.Call.Tries)); e.Call.Next.After(last) {
-				e.Call.Next = last
-			}
-			log.Info("the call of an export is tried again later", "error", out.err, "next", e.Call.Next)
-		}
-		if err := n.deps.Store.NoteExportCall(work, e); err != nil {
-			log.Error("what became of the call of an export could not be saved; it is repeated", "error", err)
-		}
+	inTurn(ctx, exports, n.beginTelling, n.tellOf, n.endTelling)
+}
+
+func (n *Notifier) beginTelling(ctx context.Context, e *control.Export) bool {
+	e.Call.Tries++
+	// If the process dies during the try, this is when it is repeated.
+	e.Call.Next = time.Now().Add(pauseAfter(e.Call.Tries))
+	err := n.deps.Store.NoteExportCall(ctx, *e)
+	if err != nil {
+		n.logTelling(*e).Error("the call of an export waits: its state could not be saved", "error", err)
 	}
+	return err == nil
+}
+
+// endTelling saves what came of a call, which is tried for as long as the files of its export could be downloaded.
+func (n *Notifier) endTelling(ctx context.Context, e control.Export, out outcome) {
+	now, last := time.Now(), e.DoneAt.Add(e.Kind.Life())
+	switch {
+	case out.err == nil:
+		e.Call.Next = time.Time{}
+	case out.final, !now.Before(last):
+		e.Call.Next = time.Time{}
+		n.logTelling(e).Warn("the call of an export was given up", "error", out.err)
+	default:
+		if e.Call.Next = now.Add(pauseAfter(e.Call.Tries)); e.Call.Next.After(last) {
+			e.Call.Next = last
+		}
+		n.logTelling(e).Info("the call of an export is tried again later", "error", out.err, "next", e.Call.Next)
+	}
+	if err := n.deps.Store.NoteExportCall(ctx, e); err != nil {
+		n.logTelling(e).Error("what became of the call of an export could not be saved; it is repeated", "error", err)
+	}
+}
+
+func (n *Notifier) logTelling(e control.Export) *slog.Logger {
+	return n.deps.Logger.With("export", e.ID, "tries", e.Call.Tries)
 }
 
 // tellOf makes one call. Its id is the export's prefix, which the program was answered with when it asked.

@@ -159,23 +159,22 @@ type outcome struct {
 	status int   // that it answered with; 0: nothing came
 }
 
-// call tries the due sends of one webhook one after the other. Once the receiver is down the others count as tried: each
-// of them would only wait for the same time-out.
-func (n *Notifier) call(ctx context.Context, id int64, sends []control.Send) {
+// inTurn tries what is due to one receiver, one after the other: begin saves that a try begins and says whether it could, end
+// what came of it. Once the receiver is down the others count as tried: each of them would only wait for the same time-out.
+func inTurn[T any](ctx context.Context, due []T, begin func(context.Context, *T) bool, once func(context.Context, T) outcome, end func(context.Context, T, outcome)) {
 	work, cancel := lingering(ctx)
 	defer cancel()
 	var down error
-	for _, s := range sends {
+	for _, d := range due {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := n.begin(work, &s); err != nil {
-			n.deps.Logger.Error("a call waits: its state could not be saved", "send", s.ID, "error", err)
+		if !begin(work, &d) {
 			continue
 		}
 		out := outcome{err: down}
 		if down == nil {
-			out = n.callOnce(work, id, s)
+			out = once(work, d)
 		}
 		if ctx.Err() != nil && work.Err() != nil {
 			return // begun in SQL, repeated by the next process
@@ -183,8 +182,23 @@ func (n *Notifier) call(ctx context.Context, id int64, sends []control.Send) {
 		if out.down {
 			down = out.err
 		}
-		n.end(work, s, out.err, out.final)
+		end(work, d, out)
 	}
+}
+
+// call tries the due sends of one webhook.
+func (n *Notifier) call(ctx context.Context, id int64, sends []control.Send) {
+	inTurn(ctx, sends, func(ctx context.Context, s *control.Send) bool {
+		err := n.begin(ctx, s)
+		if err != nil {
+			n.deps.Logger.Error("a call waits: its state could not be saved", "send", s.ID, "error", err)
+		}
+		return err == nil
+	}, func(ctx context.Context, s control.Send) outcome {
+		return n.callOnce(ctx, id, s)
+	}, func(ctx context.Context, s control.Send, out outcome) {
+		n.end(ctx, s, out.err, out.final)
+	})
 }
 
 func (n *Notifier) callOnce(ctx context.Context, id int64, s control.Send) outcome {
