@@ -11,7 +11,6 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/event/sample"
-	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/text"
 	"github.com/millrace/millrace/internal/web"
@@ -29,7 +28,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	if err != nil {
 		return err
 	}
-	if s.linkKey, err = s.plane.store.InstallationKey(ctx, "export links"); err != nil {
+	if err = s.openLinks(ctx); err != nil {
 		return err
 	}
 	if s.notifier, err = s.newNotifier(); err != nil {
@@ -55,7 +54,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	deps := web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger, Open: s.plane.opener.Open,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
-		ExportFile: func(e control.Export) (web.File, error) { return export.File(s.exportFiles(), e) },
+		ExportFile: func(e control.Export) (web.File, error) { return s.exportFile(e) },
 		Call:       s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	}
 	if s.profiles != nil {

@@ -2,11 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"net/http"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -15,7 +10,6 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/fault"
-	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/web/compat"
@@ -37,6 +31,7 @@ func (s *system) newExports() *export.Runner {
 			_, err := s.rules.MayExport(ctx, e)
 			return err
 		},
+		Notices: s.exportNotices,
 	}
 	if s.profiles != nil {
 		d.Counts, d.Labels = s.profiles, s.plane.store
@@ -52,7 +47,6 @@ func (s *system) newExports() *export.Runner {
 			return b, total, err
 		}
 	}
-	d.Notices = s.exportNotices
 	if s.notifier != nil {
 		d.OnEnded = func(control.Export) { s.notifier.Wake() }
 	}
@@ -114,50 +108,14 @@ func (e erasing) Apply(ctx context.Context, b *control.PeopleBatch) error {
 	return e.Profiles.Apply(ctx, b)
 }
 
-// linkPath is where the file of an export is had by a link that stands for itself: workspace, export, signature.
-const linkPath = "/users/export/file/{workspace}/{export}/{signature}"
-
-// exportLink is the address at which a program gets the file of an export once it is done.
-func (s *system) exportLink(e control.Export) string {
-	return s.URL() + "/users/export/file/" + strconv.FormatUint(uint64(e.Workspace), 10) + "/" + string(e.ID) + "/" + s.signLink(e.Workspace, e.ID)
+// exportFile opens the file of an export in the installation's own store.
+func (s *system) exportFile(e control.Export) (vfs.File, error) {
+	return export.File(s.exportFiles(), e)
 }
 
-// signLink signs which export a link is about. When it ends stands in the export's row.
-func (s *system) signLink(workspace uint32, id control.ExportID) string {
-	h := hmac.New(sha256.New, []byte(s.linkKey.Reveal()))
-	io.WriteString(h, strconv.FormatUint(uint64(workspace), 10)+"/"+string(id)) // a hash never fails
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// serveLink gives the file of an export to who has its link.
-func (s *system) serveLink(w http.ResponseWriter, r *http.Request) {
-	workspace, err := strconv.ParseUint(r.PathValue("workspace"), 10, 32)
-	id := control.ExportID(r.PathValue("export"))
-	if err != nil || !hmac.Equal([]byte(s.signLink(uint32(workspace), id)), []byte(r.PathValue("signature"))) {
-		httpd.NotFound(w, r)
-		return
-	}
-	ctx := control.WithActor(r.Context(), control.Actor{Name: "link", Via: "link"})
-	e, err := s.rules.DownloadExport(ctx, uint32(workspace), id, true)
-	var f vfs.File
-	if err == nil {
-		f, err = export.File(s.exportFiles(), e)
-	}
-	var size int64
-	if err == nil {
-		defer f.Close() // read only
-		size, err = f.Size()
-	}
-	if err != nil {
-		status := fault.CodeOf(err).HTTP()
-		if fault.Is(err, fault.Stale) {
-			status = http.StatusGone
-		}
-		httpd.WriteErrorStatus(w, r, status, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/zip")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+e.File+`"`)
-	w.Header().Set("Cache-Control", "no-store")
-	http.ServeContent(w, r, e.File, e.DoneAt, io.NewSectionReader(f, 0, size))
+// openLinks makes the links of exports.
+func (s *system) openLinks(ctx context.Context) error {
+	key, err := s.plane.store.InstallationKey(ctx, "export links")
+	s.links = compat.Links{Key: key, Base: s.URL, Download: s.rules.DownloadExport, Open: func(e control.Export) (compat.File, error) { return s.exportFile(e) }}
+	return err
 }

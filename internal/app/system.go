@@ -32,7 +32,6 @@ import (
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/ingest"
 	"github.com/millrace/millrace/internal/notify"
-	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/web/compat"
@@ -67,7 +66,7 @@ type system struct {
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	profiles *store.Profiles // what is kept of users; nil: nothing is
-	linkKey  secret.Value    // signs links to files of exports
+	links    compat.Links    // to files of exports
 	api      http.Handler
 	pages    http.Handler  // everything else, for people
 	stopping chan struct{} // closed when run begins to stop
@@ -164,7 +163,7 @@ func (s *system) listen() error {
 			}
 		})
 	}
-	mux.HandleFunc("GET "+linkPath, s.serveLink)
+	mux.HandleFunc("GET "+compat.LinkPath, func(w http.ResponseWriter, r *http.Request) { s.links.ServeHTTP(w, r) })
 	s.probes.Register(mux)
 	mux.HandleFunc("/v1/", httpd.NotFound) // a program's mistake: it reads no page
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.ServeHTTP(w, r) })
@@ -322,7 +321,7 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	w := &working{log: log, ingest: in, delivery: manager, follower: follower, events: in.Events()}
 	if s.profiles != nil {
 		w.calls = in.Calls()
-		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles, Writer: exportWriter, Exports: s.rules, Link: s.exportLink}))
+		maps.Copy(w.calls, compat.Calls(compat.Deps{Door: in, Store: s.plane.store, People: s.profiles, Writer: exportWriter, Exports: s.rules, Link: s.links.Of}))
 	}
 	errands.Go(func() { s.recordConfigs(ctx, in) })
 	errands.Go(func() { s.countSegments(ctx) })
@@ -632,7 +631,7 @@ func (s *system) newNotifier() (*notify.Notifier, error) {
 	return notify.New(notify.Config{
 		SMTPURL: s.cfg.Mail.SMTPURL, From: from, BaseURL: s.URL, Quiet: s.cfg.Mail.Quiet, Installation: s.cfg.Delivery.Cluster,
 	}, notify.Deps{
-		Store: s.plane.store, Dial: s.plane.guard.DialContext, Link: s.exportLink, Logger: s.logger,
+		Store: s.plane.store, Dial: s.plane.guard.DialContext, Link: s.links.Of, Logger: s.logger,
 		Hooks: notify.Hooks{
 			OnSent:   func(x control.Send) { s.meters.sent.WithLabelValues(string(x.Channel)).Inc() },
 			OnFailed: func(x control.Send, _ error) { s.meters.unsent.WithLabelValues(string(x.Channel)).Inc() },

@@ -178,9 +178,6 @@ func (a *api) downloadExport(c *call, in exportFileIn) (attachment, error) {
 		return attachment{}, err
 	}
 	f, err := a.deps.ExportFile(e)
-	if fault.Is(err, fault.NotFound) {
-		err = control.ErrExportGone() // somebody in it was deleted, or the folder was emptied
-	}
 	return attachment{fileOf(e), e.DoneAt, f}, err
 }
 

@@ -23,7 +23,7 @@ func (k kept) Close() error         { return nil }
 
 func (w *world) exportFile(control.Export) (File, error) {
 	if w.file == "" {
-		return nil, fault.New(fault.NotFound, "", "there is no such file")
+		return nil, control.ErrExportGone()
 	}
 	return kept{strings.NewReader(w.file)}, nil
 }

@@ -135,9 +135,6 @@ func exportIDs(q *request) (answer, error) {
 	if in.DeviceID != "" {
 		return nil, fault.New(fault.Invalid, "", "Users are not found by device_id here.").WithHint("Name them by external_ids, user_aliases, braze_id, email_address or phone.")
 	}
-	if len(in.Fields) == 0 {
-		return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("fields_to_export", "required", "field.export_fields", "Say which fields to export.")}}
-	}
 	writer, err := q.Writer(in.Fields, nil, q.Now())
 	if err != nil {
 		return nil, err

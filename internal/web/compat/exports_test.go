@@ -9,12 +9,18 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // ids writes of people which they are, and how much they did and had.
 type ids struct{ fields []string }
 
-func writeIDs(fields, _ []string, _ time.Time) (Writer, error) { return ids{fields}, nil }
+func writeIDs(fields, _ []string, _ time.Time) (Writer, error) {
+	if len(fields) == 0 {
+		return nil, fault.New(fault.Invalid, "", "the fields are missing")
+	}
+	return ids{fields}, nil
+}
 
 func (w ids) Append(dst []byte, p control.Profile) ([]byte, error) {
 	return fmt.Appendf(dst, `{"id":%q,"fields":%q,"deeds":%d,"had":%d}`+"\n", p.ID, strings.Join(w.fields, " "), len(p.Deeds), len(p.Had)), nil
@@ -57,7 +63,7 @@ func TestUsersAreExportedByTheirIdentifiers(t *testing.T) {
 		{"by the vendor's id", `{"braze_id":"p3"` + f, 200, success(nobody, "")},
 		{"by another workspace's", `{"braze_id":"p4"` + f, 200, success("", "")},
 		{"nobody named", `{"fields_to_export":["email"]}`, 400, `"Bad Request|Nobody is named: give external_ids, user_aliases, braze_id, email_address or phone."`},
-		{"no fields", `{"external_ids":["ana"]}`, 400, `"|the input is wrong; repeating it cannot help"`},
+		{"no fields", `{"external_ids":["ana"]}`, 400, `"|the fields are missing"`},
 		{"too many", `{"external_ids":[` + many + `]` + f, 400,
 			`"The max number of external_ids and aliases per request was exceeded|external_ids and user_aliases name more than 50 users together."`},
 		{"by device", `{"device_id":"d"` + f, 400, `"|Users are not found by device_id here."`},

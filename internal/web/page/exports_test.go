@@ -24,7 +24,7 @@ func (k keptFile) Close() error         { return nil }
 
 func (w *world) exportFile(control.Export) (web.File, error) {
 	if w.file == "" {
-		return nil, fault.New(fault.NotFound, "", "there is no such file")
+		return nil, control.ErrExportGone()
 	}
 	return keptFile{strings.NewReader(w.file)}, nil
 }
