@@ -294,7 +294,15 @@ func (p *Plane) mayApply(ctx context.Context, m Manifest) (context.Context, erro
 //
 // Errors: forbidden if they may not ask for it any more.
 func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
-	a := j.Actor
+	ctx, err := p.actNow(ctx, j.Actor)
+	if err == nil && j.Actor.Member != "" && j.Kind != JobApply { // that asks for the rights of what the manifest names
+		_, err = need(ctx, RightChange, j.Workspace)
+	}
+	return ctx, err
+}
+
+// actNow gives a context in which a acts with the rights that they have now: of a member who is gone, none.
+func (p *Plane) actNow(ctx context.Context, a Actor) (context.Context, error) {
 	if a.Member == "" {
 		return WithActor(ctx, a), nil
 	}
@@ -302,15 +310,11 @@ func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
 	if ended(err) != nil {
 		return ctx, err
 	}
-	if err != nil { // they are gone, and their name stays
+	if err != nil { // their name stays
 		m = Member{ID: a.Member, Email: a.Name, Language: a.Language}
 	}
 	seats, err := p.Store.SeatsOf(ctx, m.ID)
-	ctx = WithActor(ctx, a.As(m, seats))
-	if err == nil && j.Kind != JobApply { // that asks for the rights of what the manifest names
-		_, err = need(ctx, RightChange, j.Workspace)
-	}
-	return ctx, err
+	return WithActor(ctx, a.As(m, seats)), err
 }
 
 // Do carries out a job that Ask left, as the actor who asked, and gives what comes out of it: a LaunchDone, EditDone,

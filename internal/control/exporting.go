@@ -187,22 +187,10 @@ func (p *Plane) MayExport(ctx context.Context, e Export) (context.Context, error
 		}
 		return WithActor(ctx, e.Actor), nil
 	}
-	a := e.Actor
-	if a.Member == "" {
-		return WithActor(ctx, a), nil
+	ctx, err := p.actNow(ctx, e.Actor)
+	if err == nil && e.Actor.Member != "" {
+		_, err = need(ctx, RightExportUserData, e.Workspace)
 	}
-	m, err := p.Store.Member(ctx, a.Member)
-	if ended(err) != nil {
-		return ctx, err
-	}
-	var seats []Membership
-	if err == nil {
-		if seats, err = p.Store.SeatsOf(ctx, m.ID); err != nil {
-			return ctx, err
-		}
-	}
-	ctx = WithActor(ctx, a.As(m, seats))
-	_, err = need(ctx, RightExportUserData, e.Workspace)
 	return ctx, err
 }
 

@@ -333,13 +333,20 @@ func (p *Plane) runSchedule(ctx context.Context, s ReportSchedule) error {
 	return p.Store.RunSchedule(p.logged(WithActor(ctx, e.Actor), "export.create", subjectOfExport(e), nil, viewOfExport(e)), s, next, &e)
 }
 
+// Export is what is to be asked for of a schedule.
+func (s ReportSchedule) Export(source ExportSource) Export {
+	e := Export{Workspace: s.Workspace, Kind: s.Kind, Source: source, Title: s.Name, Spec: s.Spec}
+	if s.Kind == ExportEngagement { // all of its reports lie in one folder
+		e.Subject = string(s.ID)
+	}
+	return e
+}
+
 // reportOf gives the export that a schedule asks for. Errors: forbidden if its maker may not, or is nobody any more; as
 // AskExport.
 func (p *Plane) reportOf(ctx context.Context, s ReportSchedule) (Export, error) {
-	e := Export{Workspace: s.Workspace, Kind: s.Kind, Source: ExportBySchedule, Title: s.Name, Spec: s.Spec, Actor: Actor{Member: s.Member, Via: "schedule"}}
-	if s.Kind == ExportEngagement {
-		e.Subject = string(s.ID)
-	}
+	e := s.Export(ExportBySchedule)
+	e.Actor = Actor{Member: s.Member, Via: "schedule"}
 	ctx, err := p.MayExport(ctx, e)
 	if err != nil {
 		return e, err

@@ -62,9 +62,6 @@ func Check(e control.Export) error {
 	if !e.Kind.OfPeople() {
 		return nil
 	}
-	if e.Kind.Lines() && len(e.Spec.Fields) == 0 && len(e.Spec.Attributes) == 0 {
-		return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("fields_to_export", "required", "field.export_fields", "Say which fields to export.")}}
-	}
 	_, err := wholeOf(e, nil)
 	return err
 }

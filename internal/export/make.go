@@ -201,11 +201,7 @@ func (r *Runner) writePart(ctx context.Context, e control.Export, who People, w 
 	if err := r.room(); err != nil {
 		return err
 	}
-	at := spool(e, *p)
-	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
-		return err
-	}
-	f, err := r.Files.Create(at)
+	f, err := r.anew(spool(e, *p))
 	if err != nil {
 		return err
 	}
@@ -322,40 +318,57 @@ func (r *Runner) finish(ctx context.Context, e *control.Export, to bucket.Bucket
 
 // archive puts the pieces together in one archive of the own store, which is e.File then: nothing is packed again.
 func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
-	if err := r.room(); err != nil {
-		return err
-	}
 	name := "users-" + hashName(string(e.ID))[:16]
-	at := inFolder(*e, "whole"+vfs.TempSuffix)
-	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
-		return err
+	_, err := r.whole(e, name+".zip", func(z *zip.Writer) error {
+		if !e.Kind.Lines() {
+			return r.addFile(z, *e, name+".csv", parts)
+		}
+		for i, p := range parts {
+			if err := r.addFile(z, *e, p.Name+".json", parts[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// whole writes an archive of the own store, which is e.File then, and gives its size. What a crash leaves of it has another
+// name.
+func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer) error) (size int64, err error) {
+	if err := r.room(); err != nil {
+		return 0, err
 	}
-	f, err := r.Files.Create(at)
+	at := inFolder(*e, "whole"+vfs.TempSuffix)
+	f, err := r.anew(at)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	err = func() error {
 		buffer := bufio.NewWriterSize(f, 256<<10)
 		z := newArchive(buffer)
-		if e.Kind.Lines() {
-			for _, p := range parts {
-				if err := r.addFile(z, *e, p.Name+".json", parts[p.Number-1:p.Number]); err != nil {
-					return err
-				}
-			}
-		} else if err := r.addFile(z, *e, name+".csv", parts); err != nil {
+		if err := write(z); err != nil {
 			return err
 		}
 		return errors.Join(z.Close(), buffer.Flush(), f.Sync())
 	}()
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	size, failed := f.Size()
+	if err = errors.Join(err, failed, f.Close()); err != nil {
+		return 0, err
 	}
-	e.File = name + ".zip"
-	if err := r.Files.Rename(at, inFolder(*e, e.File)); err != nil {
-		return err
+	e.File = name
+	if err := r.Files.Rename(at, inFolder(*e, name)); err != nil {
+		return 0, err
 	}
-	return r.Files.SyncDir(string(e.ID))
+	return size, r.Files.SyncDir(string(e.ID))
+}
+
+// anew makes a file of the own store in place of what an earlier try may have left.
+func (r *Runner) anew(at string) (vfs.File, error) {
+	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	return r.Files.Create(at)
 }
 
 // addFile adds to an archive a file that is the pieces of parts.
@@ -458,23 +471,10 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 	if err := ended(r.Books.StartExport(ctx, *e, 0, time.Now())); err != nil {
 		return err
 	}
-	if err := r.room(); err != nil {
-		return err
-	}
 	report := Report{Counts: r.Counts, Labels: r.Labels, Workspace: e.Workspace, Kind: e.Kind, Spec: e.Spec.Report, Form: formOf(*e), Now: e.CreatedAt}
 	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16] + ".zip"
-	at := inFolder(*e, "whole"+vfs.TempSuffix)
-	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
-		return err
-	}
-	f, err := r.Files.Create(at)
-	if err != nil {
-		return err
-	}
 	e.People = 0
-	err = func() error {
-		buffer := bufio.NewWriterSize(f, 256<<10)
-		z := newArchive(buffer)
+	size, err := r.whole(e, name, func(z *zip.Writer) error {
 		for _, name := range report.Files() {
 			to, err := z.Create(name)
 			if err != nil {
@@ -486,17 +486,10 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 			}
 			e.People += lines
 		}
-		return errors.Join(z.Close(), buffer.Flush(), f.Sync())
-	}()
-	size, failed := f.Size()
-	if err = errors.Join(err, failed, f.Close()); err != nil {
-		return err
-	}
-	e.File, e.Bytes = name, size
-	if err := r.Files.Rename(at, inFolder(*e, name)); err != nil {
-		return err
-	}
-	if err := r.Files.SyncDir(string(e.ID)); err != nil || to == nil {
+		return nil
+	})
+	e.Bytes = size
+	if err != nil || to == nil {
 		return err
 	}
 	if err := r.open(ctx, *e); err != nil {
@@ -533,16 +526,12 @@ func (r *Runner) putEach(ctx context.Context, e control.Export, to bucket.Bucket
 
 // repack writes a file of an archive into the own store, packed as was asked for.
 func (r *Runner) repack(e control.Export, one *zip.File, name string) error {
-	at := inFolder(e, name)
-	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) { // of an earlier try
-		return err
-	}
 	from, err := one.Open()
 	if err != nil {
 		return fault.From(err, fault.Corrupt, "read "+one.Name)
 	}
 	defer from.Close() // read only
-	f, err := r.Files.Create(at)
+	f, err := r.anew(inFolder(e, name))
 	if err != nil {
 		return err
 	}

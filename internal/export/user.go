@@ -34,10 +34,14 @@ func Fields() (names []string) {
 }
 
 // NewUsers gives what writes those fields. Of custom attributes all are written if they are among the fields, else those
-// that custom names. now is when the export began. Errors: invalid, naming every field that there is not.
+// that custom names. now is when the export began. Errors: invalid, if there is nothing to write, or
+// naming every field that there is not.
 func NewUsers(names, custom []string, now time.Time) (*Users, error) {
 	u := &Users{since: now.Add(-Recent)}
 	var wrong []fault.Problem
+	if len(names) == 0 && len(custom) == 0 {
+		wrong = append(wrong, fault.Field("fields_to_export", "required", "field.export_fields", "Say which fields to export."))
+	}
 	for i, name := range names {
 		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {
 			wrong = append(wrong, fault.Field(fmt.Sprintf("fields_to_export[%d]", i), "unknown", "field.export_field", `There is no field "{name}".`, "name", name))

@@ -153,11 +153,8 @@ func (a *api) runSchedule(c *call, in tellScheduleIn) (client.Export, error) {
 	if err != nil {
 		return client.Export{}, err
 	}
-	e := control.Export{Workspace: s.Workspace, Kind: s.Kind, Source: control.ExportByDashboard, Title: s.Name, Spec: s.Spec}
-	if s.Kind == control.ExportEngagement {
-		e.Subject = string(s.ID)
-	}
-	if e, err = a.deps.Plane.AskExport(c, e); err != nil {
+	e, err := a.deps.Plane.AskExport(c, s.Export(control.ExportByDashboard))
+	if err != nil {
 		return client.Export{}, err
 	}
 	a.deps.Wake()
