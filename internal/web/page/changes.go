@@ -33,11 +33,8 @@ var deeds = map[string]string{
 	"workspace.create": "page.deed_workspace_create", "workspace.update": "page.deed_workspace_update",
 }
 
-// kindOfThing is a kind of things that the log of changes tells of.
-type kindOfThing struct{ name, key string }
-
 // kindsOfThings are those of a workspace.
-var kindsOfThings = []kindOfThing{
+var kindsOfThings = []naming{
 	{"connector", "page.kind_of_connector"}, {"draft", "page.kind_of_draft"}, {"data_export", "page.kind_of_export"}, {"export", "page.kind_of_taken"}, {"schedule", "page.kind_of_schedule"}, {"member", "page.kind_of_member"},
 	{"invitation", "page.kind_of_invitation"}, {"api_key", "page.kind_of_key"}, {"webhook", "page.kind_of_webhook"}, {"person", "page.kind_of_person"},
 	{"segment", "page.rail_segments"}, {"campaign", "page.rail_campaigns"}, {"canvas", "page.canvases"}, {"workspace", "page.kind_of_workspace"},
@@ -75,7 +72,7 @@ func listChanges(v *visit) error {
 }
 
 // changeFilter reads from the address which changes are asked for, and gives the form that asks.
-func (v *visit) changeFilter(people []client.Member, kinds []kindOfThing) (client.ChangeFilter, *filter, error) {
+func (v *visit) changeFilter(people []client.Member, kinds []naming) (client.ChangeFilter, *filter, error) {
 	q := v.r.URL.Query()
 	asked := client.ChangeFilter{Member: q.Get("member"), Kind: q.Get("kind"), Subject: q.Get("subject")}
 	from, wrongFrom := v.day("from", q.Get("from"))

@@ -34,7 +34,7 @@ func TestEachDeedHasItsWords(t *testing.T) {
 				t.Errorf("%s: %s has no words", n, m[1])
 			}
 			kind, _, _ := strings.Cut(m[1], ".")
-			if !slices.ContainsFunc(kindsOfAllThings, func(k kindOfThing) bool { return k.name == kind }) {
+			if !slices.ContainsFunc(kindsOfAllThings, func(k naming) bool { return k.name == kind }) {
 				t.Errorf("%s: the filter of the log does not offer %s", n, kind)
 			}
 		}

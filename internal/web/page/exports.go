@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -43,26 +44,27 @@ func exporters(do func(v *visit) error) func(v *visit) error {
 	}
 }
 
+// naming is what is called by a sentence of the catalogues.
+type naming struct{ name, key string }
+
+// named says what something is called; its own name where there is no sentence for it yet.
+func (v *visit) named(all []naming, name string) string {
+	for _, n := range all {
+		if n.name == name {
+			return v.t(n.key)
+		}
+	}
+	return name
+}
+
 // exportKinds say what an export is, by its kind.
-var exportKinds = []struct{ name, key string }{
+var exportKinds = []naming{
 	{"users_csv", "page.export_users"}, {"emails_csv", "page.export_emails"}, {"campaign_users_csv", "page.export_recipients"}, {"canvas_users_csv", "page.export_entrants"},
 	{"segment_users", "page.export_lines"}, {"control_group", "page.export_control"},
 	{"engagement", "page.export_engagement"}, {"campaign_performance", "page.export_performance"}, {"custom_events", "page.export_custom_events"}, {"revenue", "page.export_revenue"},
 }
 
-func (v *visit) exportKind(kind string) string {
-	for _, k := range exportKinds {
-		if k.name == kind {
-			return v.t(k.key)
-		}
-	}
-	return kind
-}
-
-// counts reports whether the files of a kind are reports, and not of people.
-func counts(kind string) bool {
-	return slices.Contains([]string{"engagement", "campaign_performance", "custom_events", "revenue"}, kind)
-}
+func (v *visit) exportKind(kind string) string { return v.named(exportKinds, kind) }
 
 // exportStates are how an export's states look, in the order of its life.
 var exportStates = []struct {
@@ -85,24 +87,17 @@ func (v *visit) exportState(state string) *pill {
 }
 
 // exportSources say by what an export was asked for.
-var exportSources = []struct{ name, key string }{{"dashboard", "page.export_by_dashboard"}, {"api", "page.export_by_api"}, {"schedule", "page.export_by_schedule"}}
+var exportSources = []naming{{"dashboard", "page.export_by_dashboard"}, {"api", "page.export_by_api"}, {"schedule", "page.export_by_schedule"}}
 
-func (v *visit) exportSource(source string) string {
-	for _, s := range exportSources {
-		if s.name == source {
-			return v.t(s.key)
-		}
-	}
-	return source
-}
+func (v *visit) exportSource(source string) string { return v.named(exportSources, source) }
 
-func isOpen(e client.Export) bool { return e.State == "waiting" || e.State == "running" }
+func isOpen(e client.Export) bool { return control.ExportState(e.State).Open() }
 
 func (v *visit) exportPath(id string) string { return v.path(exportsHere + "/" + url.PathEscape(id)) }
 
 // howMuch says how many people or lines there are in an export's files.
 func (v *visit) howMuch(e client.Export) string {
-	if counts(e.Kind) {
+	if control.ExportKind(e.Kind).Counts() {
 		return v.t("page.export_n_lines", "n", e.People)
 	}
 	return v.t("page.export_n_people", "n", e.People)
@@ -430,16 +425,9 @@ type csvForm struct {
 }
 
 // delimiters are what may stand between the cells of a line.
-var delimiters = []struct{ text, key string }{{",", "page.export_comma"}, {";", "page.export_semicolon"}, {":", "page.export_colon"}, {"|", "page.export_pipe"}}
+var delimiters = []naming{{",", "page.export_comma"}, {";", "page.export_semicolon"}, {":", "page.export_colon"}, {"|", "page.export_pipe"}}
 
-func (v *visit) delimiter(text string) string {
-	for _, d := range delimiters {
-		if d.text == text {
-			return v.t(d.key)
-		}
-	}
-	return text
-}
+func (v *visit) delimiter(is string) string { return v.named(delimiters, is) }
 
 // csv gives what was typed; of a form that was not sent yet, what the member chose the last time, or what spreadsheets in
 // their language open best.
@@ -469,7 +457,7 @@ func (v *visit) csv() (csvForm, error) {
 func (v *visit) csvParts(f csvForm, problems map[string]string) []part {
 	choose := field{Name: "delimiter", Label: v.t("page.export_delimiter"), Hint: v.t("page.export_delimiter_hint"), Error: problems["delimiter"]}
 	for _, d := range delimiters {
-		choose.Options = append(choose.Options, option{d.text, v.t(d.key), d.text == f.delimiter})
+		choose.Options = append(choose.Options, option{d.name, v.t(d.key), d.name == f.delimiter})
 	}
 	return []part{{Field: &choose}, {Check: &check{Name: "bom", Value: "on", Label: v.t("page.export_bom"), Hint: v.t("page.export_bom_hint"), On: f.bom, Switch: true}}}
 }

@@ -315,7 +315,7 @@ func revokeInvite(v *visit) error {
 }
 
 // kindsOfAllThings are those of workspaces and of people.
-var kindsOfAllThings = append(slices.Clone(kindsOfThings), kindOfThing{"session", "page.me_sessions"}, kindOfThing{"token", "page.me_tokens"})
+var kindsOfAllThings = append(slices.Clone(kindsOfThings), naming{"session", "page.me_sessions"}, naming{"token", "page.me_tokens"})
 
 // listAllChanges lists who changed what, of the installation and of all workspaces.
 func listAllChanges(v *visit) error {

@@ -85,14 +85,14 @@ func (f reportForm) whole(lang string) client.ScheduleEdit {
 // newReport is the form of a report, and has it made, or its schedule kept, once it was sent.
 func newReport(v *visit) error {
 	kind := v.r.URL.Query().Get("kind")
-	if !counts(kind) {
+	if !control.ExportKind(kind).Counts() {
 		kind = "engagement"
 	}
 	title := v.exportKind(kind)
 	f := v.frame(title, exportsHere)
 	f.Crumbs = []crumb{{v.t("page.rail_exports"), v.path(exportsHere)}, {title, ""}}
 	for _, k := range exportKinds {
-		if counts(k.name) && (k.name != "campaign_performance" || kind == k.name) {
+		if control.ExportKind(k.name).Counts() && (k.name != "campaign_performance" || kind == k.name) {
 			f.Tabs = append(f.Tabs, tab{v.t(k.key), v.path("/reports/new?kind=" + k.name), k.name == kind})
 		}
 	}
