@@ -13,8 +13,9 @@ import (
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// bareFsync measures what the disk takes to make 4 KiB durable, sorted.
-func bareFsync(folder vfs.FS) ([]time.Duration, error) {
+// bareFsync measures what the disk takes to make 4 KiB durable, sorted, with a pause between two: as the load comes. A disk
+// or a machine that falls asleep meanwhile takes longer than one that is kept busy.
+func bareFsync(folder vfs.FS, pause time.Duration) ([]time.Duration, error) {
 	f, err := folder.Create("fsync")
 	if err != nil {
 		return nil, err
@@ -22,7 +23,8 @@ func bareFsync(folder vfs.FS) ([]time.Duration, error) {
 	defer f.Close() // a file of zeros
 	page := make([]byte, 4096)
 	var took []time.Duration
-	for range 200 {
+	for range 500 {
+		time.Sleep(pause)
 		began := time.Now()
 		if _, err := f.Write(page); err != nil {
 			return nil, err

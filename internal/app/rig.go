@@ -35,8 +35,6 @@ const (
 	// benchPatience is how long nothing may be delivered before a run gives up: some flush intervals, and the
 	// longest pause between two attempts after an outage.
 	benchPatience = 2 * time.Minute
-
-	outageRate = 5000 // events a second that come before an outage and after it
 )
 
 // rig is what one run of a bench stands on: a fresh folder, an S3 server in this process, and the program that is
@@ -81,7 +79,7 @@ func runBench(ctx context.Context, c *Console, s scenario, cmd Bench, environ []
 	if r.catalogue, err = event.NewCatalogue(nil); err != nil {
 		return m, err
 	}
-	fsync, err := bareFsync(vfs.OS(r.dir))
+	fsync, err := bareFsync(vfs.OS(r.dir), r.scenario.pause())
 	if err != nil {
 		return m, err
 	}
@@ -412,7 +410,7 @@ func (r *rig) watch(ctx context.Context, m *Measured) error {
 // quiet load again while they are delivered.
 func (r *rig) playOutage(ctx context.Context, m *Measured) (all played, err error) {
 	quiet := (r.scenario.events - r.scenario.outage) / 2
-	before, err := r.play(ctx, quiet, outageRate)
+	before, err := r.play(ctx, quiet, r.scenario.rate)
 	if err != nil {
 		return all, err
 	}
@@ -448,7 +446,7 @@ func (r *rig) playOutage(ctx context.Context, m *Measured) (all played, err erro
 			}
 		}
 	}()
-	during, err := r.play(ctx, r.scenario.events-r.scenario.outage-quiet, outageRate)
+	during, err := r.play(ctx, r.scenario.events-r.scenario.outage-quiet, r.scenario.rate)
 	if err = errors.Join(err, <-watched); err != nil {
 		return all, err
 	}

@@ -15,7 +15,7 @@ type scenario struct {
 	events      int64
 	per         int     // events in a request; 0: 1,000
 	connections int     // 0: 16
-	rate        float64 // events a second; 0: as fast as answers come
+	rate        float64 // events a second; 0: as fast as answers come, as the events of an outage always do
 
 	connectors int // in each workspace that events come for, all taking all of them; 0: 1
 	workspaces int // that events come for in turn; 0: 1
@@ -46,7 +46,15 @@ var scenarios = []scenario{
 	{name: "escapes", what: "escapes in every text", events: 1_000_000, shape: "escapes", floor: true},
 	{name: "unknown", what: "one field in six is unknown and ignored", events: 1_000_000, shape: "unknown", floor: true},
 	{name: "long-log", what: "start with 10 GiB of log", events: 100_000, logBefore: 10 << 30},
-	{name: "outage", what: "10 million events wait for the bucket, while 5,000 a second come", events: 10_300_000, outage: 10_000_000, per: 100},
+	{name: "outage", what: "10 million events wait for the bucket, while 5,000 a second come", events: 10_300_000, outage: 10_000_000, per: 100, rate: 5000},
+}
+
+// pause is the time between two requests.
+func (s scenario) pause() time.Duration {
+	if s.rate == 0 {
+		return 0
+	}
+	return time.Duration(float64(s.per) / s.rate * float64(time.Second))
 }
 
 func findScenario(name string) (scenario, error) {
