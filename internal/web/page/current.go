@@ -300,7 +300,8 @@ func (v *visit) currentBanners(c client.Connector) []banner {
 			b.Actions = []button{{Text: v.t("page.check_now"), Icon: "shield-check", Kind: "primary", Href: base + "/check", Post: true}}
 			switch {
 			case c.Status != "failing":
-			case ofRights[d.Problem]: // the check names the statement that is missing
+			case ofRights[d.Problem]: // the check names the statement that is missing, the form the whole policy
+				b.Actions = append(b.Actions, button{Text: v.t("page.current_see_policy"), Icon: "file-text", Href: base + "/settings#" + pasted})
 			case ofBucket[d.Problem]:
 				b.Actions = append(b.Actions, button{Text: v.t("page.change_bucket"), Icon: "settings", Href: base + "/settings"})
 			default:

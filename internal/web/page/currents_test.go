@@ -179,7 +179,8 @@ func TestACurrentThatFailsSaysWhyInTheLanguageOfThePage(t *testing.T) {
 		denied := h
 		denied.Problem = "access_denied"
 		must(t, w.store.SaveHealth(t.Context(), denied))
-		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.access_denied")).lacks(t, `class="button " href="`+w.at("/currents/"+id)+`/credentials"`)
+		b.get(w.at("/currents/"+id)).has(t, http.StatusOK, say(l, "bucket.access_denied"), `href="`+w.at("/currents/"+id)+`/settings#paste"`).lacks(t, `class="button " href="`+w.at("/currents/"+id)+`/credentials"`)
+		b.get(w.at("/currents/"+id+"/settings")).has(t, http.StatusOK, `id="paste"`)
 		slow := h
 		slow.State, slow.Problem, slow.Episode = control.LaneRetrying, "of_another_version", time.Time{}
 		must(t, w.store.SaveHealth(t.Context(), slow))
