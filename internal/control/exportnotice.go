@@ -13,6 +13,10 @@ import (
 // It is nothing for programs.
 const ParamTo = "to"
 
+// ParamLanguage is the parameter of a notice that says in which language those of ParamTo are mailed who have chosen none:
+// the one in which they asked.
+const ParamLanguage = "language"
+
 // ExportNotice gives what is told of an export that has ended, in the workspace of that name: that it can be downloaded, to
 // whom it was made for; that it failed, likewise, or to administrators where a program asked. false: nobody is told, of
 // what was cancelled, or was done for a program.
@@ -25,6 +29,9 @@ func ExportNotice(e Export, workspace string) (Notice, bool) {
 	}
 	if len(to) > 0 {
 		n.Params[ParamTo] = strings.Join(to, ",")
+		if e.Spec.Language != "" {
+			n.Params[ParamLanguage] = e.Spec.Language
+		}
 	}
 	if e.Place.Linked() {
 		n.Params["bucket"], n.Params["folder"] = e.Place.Bucket, e.Folder()

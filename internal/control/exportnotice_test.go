@@ -28,6 +28,7 @@ func TestWhoIsToldOfAnExport(t *testing.T) {
 		"a member's that failed":   {ended(Export{Kind: ExportUsersCSV, Actor: ada}, gone), NoticeExportFailed, "ada@acme.example", nil},
 		"one that failed for us":   {ended(Export{Kind: ExportUsersCSV, Actor: ada}, fault.New(fault.Corrupt, "", "row 7 of people is torn")), NoticeExportFailed, "ada@acme.example", map[string]string{"message": ""}},
 		"one that was cancelled":   {Export{State: ExportCancelled, Actor: ada}, "", "", nil},
+		"one asked for in Spanish": {ended(Export{Kind: ExportUsersCSV, Actor: ada, Spec: ExportSpec{Language: "es"}}, nil), NoticeExportReady, "ada@acme.example", map[string]string{ParamLanguage: "es"}},
 		"one with a linked bucket": {ended(Export{Kind: ExportUsersCSV, Subject: "s", Actor: ada, CreatedAt: at, Place: ExportPlace{Bucket: "b"}}, nil), NoticeExportReady, "ada@acme.example", map[string]string{"bucket": "b", "folder": "segment-export/s/2026-11-22/"}},
 	} {
 		n, told := ExportNotice(x.e, "acme")

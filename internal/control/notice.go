@@ -45,6 +45,19 @@ type Said struct {
 // be delivered afterwards.
 const ParamDeleted = "deleted"
 
+// Facts are the parameters that programs are told: none is an address of a person, or only there for sentences.
+func (n Notice) Facts() map[string]string {
+	facts := map[string]string{}
+	for k, v := range n.Params {
+		switch k {
+		case ParamContact, ParamTo, ParamLanguage, ParamSaid:
+		default:
+			facts[k] = v
+		}
+	}
+	return facts
+}
+
 // NoticeKind is what a notice is about. Its sentences are those of text under "notice.KIND".
 type NoticeKind string
 

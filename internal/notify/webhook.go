@@ -75,19 +75,11 @@ type count struct {
 func (n *Notifier) body(ctx context.Context, notice control.Notice, id string) ([]byte, error) {
 	p := payload{
 		ID: id, Kind: string(notice.Kind), ConnectorID: string(notice.Connector), Episode: notice.Episode,
-		At: notice.At.UTC().Format("2006-01-02T15:04:05.000Z"), Params: map[string]string{},
+		At: notice.At.UTC().Format("2006-01-02T15:04:05.000Z"), Params: notice.Facts(),
 	}
-	for k, v := range notice.Params {
-		switch k {
-		case "workspace":
-			p.Workspace = v
-		case "connector":
-			p.Connector = v
-		case control.ParamSaid, control.ParamTo:
-		default:
-			p.Params[k] = v
-		}
-	}
+	p.Workspace, p.Connector = p.Params["workspace"], p.Params["connector"]
+	delete(p.Params, "workspace")
+	delete(p.Params, "connector")
 	p.Text = sentence(text.English, notice, sentenceParams(text.English, []control.Notice{notice}, notice.At))
 	if start, ok := parseHour(notice.Params["hour"]); ok && notice.Kind == control.NoticeHourComplete {
 		done, found, err := n.deps.Store.HourDone(ctx, notice.Workspace, notice.Connector, eventlog.HourOf(start))

@@ -58,9 +58,9 @@ func (c conn) named(n control.Notice, addresses []string) (rs []control.Recipien
 	if n.Kind == control.NoticeExportReady {
 		least = 1
 	}
-	all, err := c.recipients(`SELECT m.email, CASE m.language WHEN '' THEN w.language ELSE m.language END
+	all, err := c.recipients(`SELECT m.email, COALESCE(NULLIF(m.language, ''), NULLIF(?, ''), w.language)
 		FROM seats s JOIN members m ON m.id = s.member JOIN workspaces w ON w.number = s.workspace
-		WHERE s.workspace = ? AND s.export_user_data >= ? ORDER BY m.email`, n.Workspace, least)
+		WHERE s.workspace = ? AND s.export_user_data >= ? ORDER BY m.email`, n.Params[control.ParamLanguage], n.Workspace, least)
 	for _, r := range all {
 		if slices.ContainsFunc(addresses, func(a string) bool { return strings.EqualFold(a, r.Email) }) {
 			rs = append(rs, r)

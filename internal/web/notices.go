@@ -90,12 +90,6 @@ func (a *api) markRead(c *call, in markReadIn) (none, error) {
 // showNotice gives a notice in a language.
 func (a *api) showNotice(l text.Language, n control.Notice, read bool) client.Notice {
 	title, words := a.deps.Say(l, n)
-	params := map[string]string{}
-	for k, v := range n.Params {
-		if k != control.ParamContact && k != control.ParamTo && k != control.ParamSaid { // addresses of people, and what only sentences are made of
-			params[k] = v
-		}
-	}
 	return client.Notice{ID: a.deps.IDs.name(noticeID, n.ID), At: n.At, Kind: string(n.Kind), Connector: string(n.Connector), Title: title, Text: words,
-		Params: params, Read: read}
+		Params: n.Facts(), Read: read}
 }

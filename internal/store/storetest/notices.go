@@ -197,13 +197,19 @@ func notices(run runner) {
 		// An export is for those whom it names, of whom it may be had only by those who may export user data.
 		eve := e.seat(w, control.Viewer)
 		eve.ExportUserData = true
-		e.member("eve", eve)
+		exporter := e.member("eve", eve)
 		taken := e.notice(w.Number, "", "")
 		taken.Params = map[string]string{control.ParamTo: "Eve@example.com,carl@example.com,ana@example.com"}
 		taken.Kind = control.NoticeExportReady
 		equal(t, "of an export", who(taken), []control.Recipient{{Email: "eve@example.com", Language: "es"}})
 		taken.Kind = control.NoticeExportFailed
 		equal(t, "of one that failed", len(who(taken)), 2)
+		exporter.Language = ""
+		ok(t, e.UpdateMember(t.Context(), exporter))
+		taken.Params[control.ParamTo] = "eve@example.com"
+		equal(t, "who chose no language, of one asked for in none", who(taken), []control.Recipient{{Email: "eve@example.com", Language: "pt-BR"}})
+		taken.Params[control.ParamLanguage] = "en"
+		equal(t, "who chose no language", who(taken), []control.Recipient{{Email: "eve@example.com", Language: "en"}})
 
 		dora := e.member("dora", e.seat(w, control.Viewer))
 		calm, urgent := e.notice(w.Number, c.Connector, ""), e.notice(w.Number, c.Connector, "")
