@@ -147,52 +147,64 @@ func TestAnExportThatIsKilledHasEachUserOnce(t *testing.T) {
 			s.spawn()
 		}
 		s.ready()
-		folders, err := filepath.Glob(filepath.Join(v.Dir, name, "segment-export", segment, "*", out.at("object_prefix").(string)))
-		if err != nil || len(folders) != 1 {
-			t.Fatalf("the files are at %v %v", folders, err)
+		wholeExport(t, filepath.Join(v.Dir, name, "segment-export", segment, "*", out.at("object_prefix").(string)), crowd)
+	}
+}
+
+// wholeExport waits until the folder that a pattern names holds an export whole, with that many users, each of them once.
+func wholeExport(t *testing.T, pattern string, users int) {
+	t.Helper()
+	var folder string
+	eventually(t, time.Minute, "the manifest is there", func() bool {
+		found, err := filepath.Glob(filepath.Join(pattern, "manifest.json"))
+		if err != nil || len(found) > 1 {
+			t.Fatalf("the manifests are %v %v", found, err)
 		}
-		var last os.FileInfo
-		eventually(t, time.Minute, "the manifest is there", func() bool {
-			last, err = os.Stat(filepath.Join(folders[0], "manifest.json"))
-			return err == nil
-		})
-		b, err := os.ReadFile(filepath.Join(folders[0], "manifest.json"))
+		if len(found) == 1 {
+			folder = filepath.Dir(found[0])
+		}
+		return folder != ""
+	})
+	last, err := os.Stat(filepath.Join(folder, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(folder, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		People int
+		Files  []struct {
+			Name, SHA256  string
+			People, Bytes int
+		}
+	}
+	if err := json.Unmarshal(b, &manifest); err != nil {
+		t.Fatalf("%v in %s", err, b)
+	}
+	met, sum := map[string]bool{}, 0
+	for _, f := range manifest.Files {
+		b, err := os.ReadFile(filepath.Join(folder, f.Name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		var manifest struct {
-			People int
-			Files  []struct {
-				Name, SHA256  string
-				People, Bytes int
-			}
+		hash := sha256.Sum256(b)
+		n := once(t, met, b)
+		if sum += n; n != f.People || len(b) != f.Bytes || hex.EncodeToString(hash[:]) != f.SHA256 {
+			t.Errorf("%s has %d users, %d bytes; the manifest says %+v", f.Name, n, len(b), f)
 		}
-		if err := json.Unmarshal(b, &manifest); err != nil {
-			t.Fatalf("%v in %s", err, b)
-		}
-		met, sum := map[string]bool{}, 0
-		for _, f := range manifest.Files {
-			b, err := os.ReadFile(filepath.Join(folders[0], f.Name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			hash := sha256.Sum256(b)
-			n := once(t, met, b)
-			if sum += n; n != f.People || len(b) != f.Bytes || hex.EncodeToString(hash[:]) != f.SHA256 {
-				t.Errorf("%s has %d users, %d bytes; the manifest says %+v", f.Name, n, len(b), f)
-			}
-		}
-		if sum != crowd || len(met) != crowd || manifest.People != crowd {
-			t.Errorf("%s: %d users, %d of them once, %d by the manifest, want %d", method, sum, len(met), manifest.People, crowd)
-		}
-		all, err := os.ReadDir(folders[0])
-		if err != nil || len(all) != len(manifest.Files)+1 {
-			t.Errorf("%d files beside a manifest of %d, %v", len(all), len(manifest.Files), err)
-		}
-		for _, f := range all {
-			if info, err := f.Info(); err != nil || info.ModTime().After(last.ModTime()) {
-				t.Errorf("%s is newer than the manifest, %v", f.Name(), err)
-			}
+	}
+	if sum != users || len(met) != users || manifest.People != users {
+		t.Errorf("%d users, %d of them once, %d by the manifest, want %d", sum, len(met), manifest.People, users)
+	}
+	all, err := os.ReadDir(folder)
+	if err != nil || len(all) != len(manifest.Files)+1 {
+		t.Errorf("%d files beside a manifest of %d, %v", len(all), len(manifest.Files), err)
+	}
+	for _, f := range all {
+		if info, err := f.Info(); err != nil || info.ModTime().After(last.ModTime()) {
+			t.Errorf("%s is newer than the manifest, %v", f.Name(), err)
 		}
 	}
 }

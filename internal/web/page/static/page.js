@@ -101,10 +101,10 @@
       // The browser goes there itself: what that page has to say is said once.
       if (answer.type === "opaqueredirect") return location.assign(part.dataset.at ?? location.href);
       const text = answer.ok && await answer.text();
-      if (text) next = swap(part.id, text) ?? part;
+      if (text) next = swap(part.id, text) ?? (part.dataset.at && part);
       if (text && !part.dataset.at) swap("says", text);
-      // What has ended is another page: its title and sentence say what came of it.
-      if (text && !part.dataset.at && !next.dataset.watch) {
+      // What has ended is another page, mostly without that part: its title and sentence say what came of it.
+      if (text && !part.dataset.at && !next?.dataset.watch) {
         swap("main", text);
         document.title = new DOMParser().parseFromString(text, "text/html").title;
       }
