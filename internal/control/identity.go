@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/eventlog"
 )
 
 // By what requests name people beside the identifiers that are kept: each is looked for in people as they stand.
@@ -51,11 +53,19 @@ type NewIdentity struct {
 	Candidates []PersonID
 }
 
-// IdentityMove lets an identifier name somebody else. One of kind 0 stands for all of From's.
+// IdentityMove lets an identifier name somebody else. One of kind 0 stands for all of From's. Made again it changes nothing.
 type IdentityMove struct {
 	Identifier
-	From PersonID
+	From PersonID // who had it; another's stays theirs
 	Into PersonID // empty: nobody any more
+}
+
+// IdentityMoves are those of one commit, in order.
+type IdentityMoves struct {
+	Workspace uint32
+	Log       eventlog.ID
+	At        eventlog.Offset // of the commit's first record
+	Moves     []IdentityMove
 }
 
 // AliasLabel is the label of an alias, as ByNameOf made it; empty for an identifier of another kind.

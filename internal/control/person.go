@@ -179,6 +179,7 @@ type PersonIdentity struct {
 	Workspace uint32
 	Identifier
 	Person PersonID // empty: nobody any more
+	From   PersonID // of what a batch says: who had it before, if that was somebody else; of one that is another's by now nothing is taken
 }
 
 // Flags are what a person did with what they had of a campaign, Canvas or step. Their numbers stand in databases.
@@ -280,7 +281,7 @@ type PeopleBatch struct {
 	Messages   []PersonMessage
 	Groups     []PersonGroup
 	Stats      []Stat
-	Identities []PersonIdentity // those that nobody has yet, and with an empty Person those that end
+	Identities []PersonIdentity // those that nobody has yet, and with From those that somebody has no more
 	SetAside   []SetAside
 }
 

@@ -38,7 +38,26 @@ type PersonChange struct {
 	Custom     []CustomChange             `json:"custom,omitempty"`
 
 	Into PersonID `json:"into,omitempty"` // of PersonMerge: who stays
-	Old  string   `json:"old,omitempty"`  // of PersonRename and PersonForgetID: the external id that was
+	// Old is the external id that was, of PersonRename and PersonForgetID; of PersonUpdate the name of the alias in whose place
+	// Alias comes.
+	Old string `json:"old,omitempty"`
+}
+
+// Moves are what c does to identifiers that name somebody already, in order.
+func (c PersonChange) Moves() []IdentityMove {
+	give := func(i Identifier) IdentityMove { return IdentityMove{i, c.Person, c.Person} }
+	take := func(i Identifier) IdentityMove { return IdentityMove{Identifier: i, From: c.Person} }
+	switch {
+	case c.Kind == PersonDelete, c.Kind == PersonMerge:
+		return []IdentityMove{{From: c.Person, Into: c.Into}}
+	case c.Kind == PersonRename:
+		return []IdentityMove{give(Identifier{ByExternalID, c.ExternalID}), take(Identifier{ByExternalID, c.Old}), give(Identifier{ByFormerID, c.Old})}
+	case c.Kind == PersonForgetID:
+		return []IdentityMove{take(Identifier{ByFormerID, c.Old})}
+	case c.Alias != nil && c.Old != "":
+		return []IdentityMove{give(ByNameOf(*c.Alias)), take(ByNameOf(Alias{c.Alias.Label, c.Old}))}
+	}
+	return nil
 }
 
 // PersonChangeKind says what a PersonChange is.

@@ -193,8 +193,11 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 		}
 		return err
 	}
-	unlock := q.in.people.lock(q.grant.Workspace, c.alone)
-	defer unlock()
+	v, err := q.in.people.enter(t.ctx, q.grant.Workspace, c.alone)
+	if err != nil {
+		return err
+	}
+	defer v.leave()
 	if err := j.run(t); err != nil {
 		return err
 	}
@@ -209,7 +212,7 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 			return tooLong(eventlog.MaxBatchBytes)
 		}
 		q.holders.Add(1)
-		if err := t.append(q.appended); err != nil {
+		if err := t.append(v, q.appended); err != nil {
 			return err
 		}
 	}
@@ -218,20 +221,25 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 	return nil
 }
 
-// append appends the batch, and then lets identifiers name whom it says; done as in Ingest.append.
-func (t *task) append(done func()) error {
+// append appends the batch, and then lets identifiers name whom it says; done is called when the log has let go of the batch.
+func (t *task) append(v visit, done func()) error {
 	q, size := t.q, t.q.batch.Size()
-	if _, err := q.in.append(t.ctx, &q.batch, done); err != nil {
+	owed := control.IdentityMoves{Workspace: q.grant.Workspace, Log: q.in.log.ID(), Moves: t.moves}
+	ends := v.begins()
+	_, err := q.in.append(t.ctx, &q.batch, func(r eventlog.Receipt, err error) {
+		if owed.At = r.First; err != nil {
+			owed.Moves = nil
+		}
+		ends(owed)
+		done()
+	})
+	if err != nil {
 		return err
 	}
 	if q.in.hooks.OnAccepted != nil && t.events > 0 {
 		q.in.hooks.OnAccepted(q.grant, t.events, size)
 	}
-	if len(t.moves) == 0 {
-		return nil
-	}
-	if err := q.in.people.store.MoveIdentities(t.ctx, q.grant.Workspace, t.moves); err != nil {
-		// The reader does the same when it comes to what was appended.
+	if err := q.in.people.pay(t.ctx, v.room); err != nil {
 		q.in.logger.Warn("identifiers follow a change of people later than their request", "workspace", q.grant.Workspace, "error", err)
 	}
 	return nil
@@ -379,9 +387,13 @@ func (t *task) event(e map[string]any) (id string, _ *problem) {
 	return id, nil
 }
 
-// change puts a change of a person into the batch.
+// change puts a change of a person into the batch. Identifiers name whom it says once that is durable, and for the steps that
+// follow at once.
 func (t *task) change(c control.PersonChange) {
 	t.q.batch.Add(uint32(event.PersonChange), control.EncodePersonChange(c))
+	for _, m := range c.Moves() {
+		t.move(m)
+	}
 }
 
 // text reads a JSON text; false for anything else, and for what no database holds.

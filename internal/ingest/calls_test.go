@@ -430,7 +430,7 @@ func TestPeopleAreJoinedRenamedAndEnded(t *testing.T) {
 				`{"aliases_processed":3,"message":"success"}`, `{"kind":"update","person":"p1","alias":` + alias("l", "n") + `}`},
 			{NewAliasPath, `{"user_aliases":[{"external_id":"ana","alias_label":"l","alias_name":"other"}]}`, 201, `{"aliases_processed":1,"message":"success"}`, ``},
 			is(track(`"user_alias":`+alias("l", "n")), `CustomEvent {"id":"e2","user_id":"p1","external_user_id":"ana","time":0,"name":"n","properties":"{}"}`),
-			{UpdateAliasPath, `{"alias_updates":[{"alias_label":"l","old_alias_name":"n","new_alias_name":"m"}]}`, 201, ok, `{"kind":"update","person":"p1","alias":` + alias("l", "m") + `}`},
+			{UpdateAliasPath, `{"alias_updates":[{"alias_label":"l","old_alias_name":"n","new_alias_name":"m"}]}`, 201, ok, `{"kind":"update","person":"p1","alias":` + alias("l", "m") + `,"old":"n"}`},
 			is(track(`"user_alias":`+alias("l", "n")), ``),
 			is(track(`"user_alias":`+alias("l", "m")), `CustomEvent {"id":"e3","user_id":"p1","external_user_id":"ana","time":0,"name":"n","properties":"{}"}`),
 		},
@@ -528,7 +528,7 @@ func TestARepeatedRequestAboutPeopleCountsOnce(t *testing.T) {
 func TestWhatWasHalfDoneIsDoneByItsRepetition(t *testing.T) {
 	for path, row := range map[string]struct{ body, log string }{
 		NewAliasPath:    {`{"user_aliases":[{"external_id":"known","alias_label":"l","alias_name":"n"}]}`, `{"kind":"update","person":"k","alias":{"alias_label":"l","alias_name":"n"}}`},
-		UpdateAliasPath: {`{"alias_updates":[{"alias_label":"a","old_alias_name":"b","new_alias_name":"n"}]}`, `{"kind":"update","person":"u","alias":{"alias_label":"a","alias_name":"n"}}`},
+		UpdateAliasPath: {`{"alias_updates":[{"alias_label":"a","old_alias_name":"b","new_alias_name":"n"}]}`, `{"kind":"update","person":"u","alias":{"alias_label":"a","alias_name":"n"},"old":"b"}`},
 		IdentifyPath:    {`{"aliases_to_identify":[{"external_id":"x","user_alias":{"alias_label":"a","alias_name":"b"}}]}`, `{"kind":"update","person":"u","external_id":"x"}`},
 		RenameExternalIDsPath: {`{"external_id_renames":[{"current_external_id":"known","new_external_id":"b"}]}`,
 			`{"kind":"rename","person":"k","external_id":"b","old":"known"}`},

@@ -191,7 +191,7 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, f form, enc enc
 		size := q.batch.Size()
 		q.holders.Add(1)
 		// The request's end is not the append's: a client that is gone must not take back what it may believe sent.
-		if _, err := in.append(context.WithoutCancel(r.Context()), &q.batch, q.appended); err != nil {
+		if _, err := in.append(context.WithoutCancel(r.Context()), &q.batch, func(eventlog.Receipt, error) { q.appended() }); err != nil {
 			return err
 		}
 		if in.hooks.OnAccepted != nil {

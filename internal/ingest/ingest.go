@@ -131,7 +131,10 @@ func New(cfg Config, d Deps) *Ingest {
 		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit, sample: d.Sample,
 		keys: newKeyCache(d.Keys, cfg.KeyTTL), rejected: newRejections(),
 		uses:   uses{note: d.Use, log: d.Logger, last: map[control.KeyID]time.Time{}},
-		people: persons{store: d.People, key: d.PersonKey},
+		people: persons{store: d.People, key: d.PersonKey, log: d.Log, logger: d.Logger},
+	}
+	if d.People != nil {
+		_, in.people.until = d.Log.Bounds()
 	}
 	in.budget.free.Store(cfg.MemoryBudget)
 	in.gate.idle = make(chan struct{})
@@ -158,16 +161,17 @@ func (in *Ingest) AppendControl(ctx context.Context, workspace uint32, record []
 	b := new(eventlog.Batch)
 	b.Reset(eventlog.Header{Workspace: workspace, Kind: eventlog.Control})
 	b.Add(0, record)
-	return in.append(ctx, b, func() {})
+	return in.append(ctx, b, nothing)
 }
 
 // append hands b to the log and waits for its answer, at most until ctx ends or AnswerLimit. after is called once,
-// when the log has let go of b; b must not be touched before. The append itself is never given up: an answer that
+// when the log has let go of b, with its answer; b must not be touched before. The append itself is never given up: an answer that
 // nobody waits for any more must not leave the fate of b's claim open.
-func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (eventlog.Receipt, error) {
+func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func(eventlog.Receipt, error)) (eventlog.Receipt, error) {
 	if !in.gate.enter() {
-		after()
-		return eventlog.Receipt{}, fault.New(fault.Unavailable, "append", "The server is stopping.").WithRetry(5 * time.Second)
+		err := fault.New(fault.Unavailable, "append", "The server is stopping.").WithRetry(5 * time.Second)
+		after(eventlog.Receipt{}, err)
+		return eventlog.Receipt{}, err
 	}
 	type outcome struct {
 		receipt eventlog.Receipt
@@ -181,7 +185,7 @@ func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (
 		if err == nil {
 			in.sawTime(r.At)
 		}
-		after()
+		after(r, err)
 		done <- outcome{r, err}
 	}()
 	late := time.NewTimer(in.cfg.AnswerLimit)
@@ -199,6 +203,9 @@ func (in *Ingest) append(ctx context.Context, b *eventlog.Batch, after func()) (
 	return eventlog.Receipt{}, fault.New(fault.Unavailable, "append", "The log did not answer in time; what was sent may still be kept.").
 		WithHint("Repeat the request with the same Idempotency-Key: then it counts once.").WithRetry(5 * time.Second).WithCause(context.Cause(ctx))
 }
+
+// nothing is for who has nothing to do after an append.
+func nothing(eventlog.Receipt, error) {}
 
 // gate counts appends under way and closes behind the last one.
 type gate struct {

@@ -180,19 +180,17 @@ func readAliasUpdates(t *task) (job, error) {
 // updateAlias gives an alias another name, unless that is somebody's.
 func updateAlias(t *task, names []named) error {
 	k, there := t.one(names[0])
-	if other, taken := t.one(names[1]); !there || taken && other.Person != k.Person {
+	if other, taken := t.one(names[1]); !there || taken && other.Person != k.Person || names[0].Identifier == names[1].Identifier {
 		return nil
 	}
 	if err := t.identify([]control.NewIdentity{{Identifier: names[1].Identifier, Candidates: []control.PersonID{k.Person}}}); err != nil {
 		return err
 	}
 	t.done++
-	t.change(control.PersonChange{Kind: control.PersonUpdate, Person: k.Person, Alias: names[1].alias})
-	t.move(control.IdentityMove{Identifier: names[0].Identifier, From: k.Person})
+	t.change(control.PersonChange{Kind: control.PersonUpdate, Person: k.Person, Alias: names[1].alias, Old: names[0].alias.Name})
 	return nil
 }
 
-// move lets an identifier name somebody else once the batch is durable, and for the steps that follow at once.
 func (t *task) move(m control.IdentityMove) {
 	t.moves = append(t.moves, m)
 	for i, all := range t.memory {
@@ -212,7 +210,11 @@ func (t *task) move(m control.IdentityMove) {
 		t.memory[i] = now
 	}
 	if m.Kind != 0 && m.Into != "" {
-		t.memory[m.Identifier] = []control.Known{{Identifier: m.Identifier, Person: m.Into}}
+		k := control.Known{Identifier: m.Identifier, Person: m.Into, ExternalID: t.external(m.Into, "")}
+		if m.Kind == control.ByExternalID {
+			k.ExternalID = m.Value
+		}
+		t.memory[m.Identifier] = []control.Known{k}
 	}
 }
 
@@ -237,7 +239,6 @@ func (t *task) mergeInto(from, into control.Known) error {
 	}
 	t.done++
 	t.change(control.PersonChange{Kind: control.PersonMerge, Person: from.Person, Into: into.Person, Event: id})
-	t.move(control.IdentityMove{From: from.Person, Into: into.Person})
 	return nil
 }
 
@@ -373,7 +374,6 @@ func deleteOne(t *task, names []named) error {
 	}
 	t.done++
 	t.change(control.PersonChange{Kind: control.PersonDelete, Person: k.Person, Event: id})
-	t.move(control.IdentityMove{From: k.Person})
 	return nil
 }
 
@@ -386,11 +386,15 @@ func (in *Ingest) DeletePerson(ctx context.Context, workspace uint32, who contro
 	q.batch.Reset(eventlog.Header{Workspace: workspace, Kind: eventlog.Events})
 	t := &task{q: q, people: &in.people, ctx: context.WithoutCancel(ctx), now: time.Now()}
 	e := errand{names: [][]named{{{Identifier: control.Identifier{Kind: control.ByPerson, Value: string(who)}}}}, step: deleteOne}
-	defer in.people.lock(workspace, true)()
+	v, err := in.people.enter(t.ctx, workspace, true)
+	if err != nil {
+		return fault.Wrap(err, op)
+	}
+	defer v.leave()
 	if err := e.run(t); err != nil || q.batch.Count() == 0 {
 		return fault.Wrap(err, op)
 	}
-	return fault.Wrap(t.append(func() {}), op)
+	return fault.Wrap(t.append(v, func() {}), op)
 }
 
 func readDelete(t *task) (job, error) {
@@ -473,7 +477,7 @@ func readRenames(t *task) (job, error) {
 			r.errors = append(r.errors, r.at("there is no user with the current_external_id"))
 			return nil
 		}
-		if other, taken := t.one(now); taken && other.Person != k.Person {
+		if other, taken := t.one(now); taken && other.Person != k.Person || now.Value == old.Value {
 			r.errors = append(r.errors, r.at("the new_external_id is in use already"))
 			return nil
 		}
@@ -483,8 +487,6 @@ func readRenames(t *task) (job, error) {
 		r.done = append(r.done, now.Value)
 		t.done++
 		t.change(control.PersonChange{Kind: control.PersonRename, Person: k.Person, ExternalID: now.Value, Old: old.Value})
-		t.move(control.IdentityMove{Identifier: old.Identifier, From: k.Person})
-		t.move(control.IdentityMove{Identifier: control.Identifier{Kind: control.ByFormerID, Value: old.Value}, From: k.Person, Into: k.Person})
 		t.memory[old.Identifier] = t.memory[now.Identifier]
 		return nil
 	}
@@ -516,7 +518,6 @@ func readRemovals(t *task) (job, error) {
 		r.done = append(r.done, old.Value)
 		t.done++
 		t.change(control.PersonChange{Kind: control.PersonForgetID, Person: k.Person, Old: old.Value})
-		t.move(control.IdentityMove{Identifier: old.Identifier, From: k.Person})
 		return nil
 	}
 	list, err := t.list("external_ids")

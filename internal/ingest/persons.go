@@ -8,12 +8,16 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
+	"github.com/millrace/millrace/internal/eventlog"
+	"github.com/millrace/millrace/internal/fault"
 )
 
 // People says whom identifiers name. It is kept up from the log, and so may be behind it; but what Identify fixed holds at
@@ -25,26 +29,179 @@ type People interface {
 	Named(ctx context.Context, workspace uint32, people []control.PersonID) ([]control.PersonIdentity, error)
 	// Identify lets identifiers name somebody that name nobody yet, and gives whom each names now, in order.
 	Identify(ctx context.Context, workspace uint32, fresh []control.NewIdentity) ([]control.PersonIdentity, error)
-	// MoveIdentities lets identifiers name somebody else, as the log says already.
-	MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error
+	// MoveIdentities lets identifiers name somebody else, as the log says already; once the reader has come to it, nothing.
+	MoveIdentities(ctx context.Context, m control.IdentityMoves) error
+	// Cursor says how far the reader is: below next it has moved all identifiers itself.
+	Cursor(ctx context.Context) (log eventlog.ID, next eventlog.Offset, known bool, err error)
 }
 
 // persons makes people, and keeps requests that change whom identifiers name apart from all others of their workspace.
+//
+// What a commit says of identifiers is done to them after it is durable: until that is done it is owed, and whoever comes
+// next to the workspace does it first. After a start it is the log that says what may be owed.
 type persons struct {
-	store People
-	key   []byte
-	locks sync.Map // of *sync.RWMutex by workspace
+	store  People
+	key    []byte
+	log    eventlog.Log
+	logger *slog.Logger
+	rooms  sync.Map // of *room by workspace
+
+	until     eventlog.Offset // head of the log when this process began
+	recalling sync.Mutex
+	recalled  bool
 }
 
-func (p *persons) lock(workspace uint32, alone bool) (unlock func()) {
-	l, _ := p.locks.LoadOrStore(workspace, new(sync.RWMutex))
-	mu := l.(*sync.RWMutex)
-	if alone {
-		mu.Lock()
-		return mu.Unlock
+// room is what requests about the people of one workspace share.
+type room struct {
+	sync.RWMutex // held for writing by who changes whom identifiers name
+	mu           sync.Mutex
+	under        map[bool]int          // appends that have not ended, by whether they are of who is alone
+	owed         control.IdentityMoves // no moves: nothing is owed
+}
+
+// visit is a request in its room.
+type visit struct {
+	*room
+	alone bool
+}
+
+// enter waits until identifiers name whom the log says; alone also until nobody else is there. What comes of it is left once.
+// Errors: unavailable, also while nobody knows whether an append counts that its request does not wait for any more.
+func (p *persons) enter(ctx context.Context, workspace uint32, alone bool) (visit, error) {
+	if err := p.recall(ctx); err != nil {
+		return visit{}, err
 	}
-	mu.RLock()
-	return mu.RUnlock
+	v := visit{p.room(workspace), alone}
+	if alone {
+		v.Lock()
+	} else {
+		v.RLock()
+	}
+	err := v.clear()
+	if err == nil {
+		err = p.pay(ctx, v.room)
+	}
+	if err != nil {
+		v.leave()
+	}
+	return v, err
+}
+
+func (v visit) leave() {
+	if v.alone {
+		v.Unlock()
+	} else {
+		v.RUnlock()
+	}
+}
+
+// clear refuses to go on beside appends that have outlived their requests.
+func (v visit) clear() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.under[true] > 0 || v.alone && v.under[false] > 0 {
+		return fault.New(fault.Unavailable, "", "The log has still to take a request that came before.").WithRetry(5 * time.Second)
+	}
+	return nil
+}
+
+// begins notes that an append is under way; it ends by what it leaves to be done, which may be nothing. Nothing was owed
+// before: who is let in has paid.
+func (v visit) begins() (ends func(owed control.IdentityMoves)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.under[v.alone]++
+	return func(owed control.IdentityMoves) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.under[v.alone]--
+		v.owe(owed)
+	}
+}
+
+func (r *room) owe(m control.IdentityMoves) {
+	if len(m.Moves) > 0 {
+		r.owed = m
+	}
+}
+
+func (p *persons) room(workspace uint32) *room {
+	r, _ := p.rooms.LoadOrStore(workspace, &room{under: map[bool]int{}})
+	return r.(*room)
+}
+
+// pay does what is owed.
+func (p *persons) pay(ctx context.Context, r *room) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.owed.Moves) == 0 {
+		return nil
+	}
+	err := p.store.MoveIdentities(ctx, r.owed)
+	if err == nil {
+		r.owed = control.IdentityMoves{}
+	}
+	return err
+}
+
+// recall reads from the log, once, what the process before may still have owed when it ended: of each workspace the moves of
+// its newest commit that has any, where the reader of people has not come to it.
+func (p *persons) recall(ctx context.Context) error {
+	p.recalling.Lock()
+	defer p.recalling.Unlock()
+	if p.recalled {
+		return nil
+	}
+	log, at, known, err := p.store.Cursor(ctx)
+	if err != nil {
+		return err
+	}
+	start, _ := p.log.Bounds()
+	if !known || log != p.log.ID() {
+		at = start
+	}
+	owed, err := p.owedIn(max(at, start))
+	if err != nil { // the reader of people does not come beyond it either, and says so
+		p.logger.Error("identifiers may name people who were merged, renamed or deleted", "error", err)
+	}
+	for workspace, m := range owed {
+		p.room(workspace).owe(m)
+	}
+	p.recalled = true
+	return nil
+}
+
+// owedIn gives the newest moves of each workspace that stand in the log at from or above.
+func (p *persons) owedIn(from eventlog.Offset) (map[uint32]control.IdentityMoves, error) {
+	newest := map[uint32]control.IdentityMoves{}
+	if from >= p.until {
+		return newest, nil
+	}
+	in, err := p.log.Reader(from, eventlog.Filter{Kind: eventlog.Events})
+	if err != nil {
+		return newest, err
+	}
+	defer in.Close() // only read
+	for {
+		c, err := in.Next()
+		if c == nil || err != nil || c.First >= p.until {
+			return newest, err
+		}
+		m := control.IdentityMoves{Workspace: c.Workspace, Log: p.log.ID(), At: c.First}
+		for rec := range c.Records() {
+			if event.SchemaID(rec.Schema) != event.PersonChange {
+				continue
+			}
+			change, err := control.DecodePersonChange(rec.Value)
+			if err != nil { // the reader sets it aside
+				continue
+			}
+			m.Moves = append(m.Moves, change.Moves()...)
+		}
+		if len(m.Moves) > 0 {
+			newest[c.Workspace] = m
+		}
+	}
 }
 
 // How people are named who are made here: by so many hex digits.

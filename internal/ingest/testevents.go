@@ -30,7 +30,7 @@ func (in *Ingest) AppendTestEvents(ctx context.Context, workspace, number uint32
 		}
 		b.Commit(buf, uint32(schema.ID))
 	}
-	if _, err := in.append(ctx, b, func() {}); err != nil {
+	if _, err := in.append(ctx, b, nothing); err != nil {
 		return 0, fault.Wrap(err, op)
 	}
 	return len(types), nil

@@ -63,6 +63,7 @@ type batch struct {
 	groups     map[rowKey]control.PersonGroup
 	stats      map[control.Stat]*control.Stat // by what it counts
 	identities map[uint32]map[control.Identifier]control.PersonID
+	formerly   map[uint32]map[control.Identifier]control.PersonID // who had those identities before that somebody has no more
 	loadNames  func(nameList) error
 	alone      bool // it has one record, a change
 
@@ -76,6 +77,7 @@ func (r *Reader) newBatch(next eventlog.Offset) *batch {
 		lastRow: r.lastRow, lastName: r.lastName, newNames: map[nameKey]*control.Name{}, named: map[*control.Name]bool{},
 		attributes: map[rowKey]control.PersonAttribute{}, events: map[rowKey]*control.PersonEvents{}, messages: map[rowKey]*control.PersonMessage{},
 		groups: map[rowKey]control.PersonGroup{}, stats: map[control.Stat]*control.Stat{}, identities: map[uint32]map[control.Identifier]control.PersonID{},
+		formerly: map[uint32]map[control.Identifier]control.PersonID{},
 	}
 }
 
@@ -354,6 +356,17 @@ func (b *batch) identify(workspace uint32, x control.Identifier, id control.Pers
 	b.identities[workspace][x] = id
 }
 
+// release lets an identifier of somebody name nobody from now on.
+func (b *batch) release(workspace uint32, x control.Identifier, from control.PersonID) {
+	b.identify(workspace, x, "")
+	if b.formerly[workspace] == nil {
+		b.formerly[workspace] = map[control.Identifier]control.PersonID{}
+	}
+	if _, was := b.formerly[workspace][x]; !was { // whoever had it since is not in the store
+		b.formerly[workspace][x] = from
+	}
+}
+
 // person gives somebody by id, and makes them if there is nobody.
 func (b *batch) person(rec record, id control.PersonID) *person {
 	k := personKey{rec.workspace, id}
@@ -435,7 +448,7 @@ func (b *batch) finish() *control.PeopleBatch {
 	}
 	for workspace, some := range b.identities {
 		for x, id := range some {
-			b.out.Identities = append(b.out.Identities, control.PersonIdentity{Workspace: workspace, Identifier: x, Person: id})
+			b.out.Identities = append(b.out.Identities, control.PersonIdentity{Workspace: workspace, Identifier: x, Person: id, From: b.formerly[workspace][x]})
 		}
 	}
 	return &b.out

@@ -29,12 +29,16 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 		}
 		return nil
 	case control.PersonForgetID:
-		b.identify(rec.workspace, control.Identifier{Kind: control.ByFormerID, Value: c.Old}, "")
+		b.release(rec.workspace, control.Identifier{Kind: control.ByFormerID, Value: c.Old}, c.Person)
 		return nil
 	}
 	p := b.person(rec, c.Person)
 	if err := b.join(rec, p, c.ExternalID); err != nil {
 		return err
+	}
+	if c.Kind == control.PersonRename {
+		b.release(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: c.Old}, p.ID)
+		b.identify(rec.workspace, control.Identifier{Kind: control.ByFormerID, Value: c.Old}, p.ID)
 	}
 	if c.ExternalID != "" {
 		if p.ExternalID == "" || c.Kind == control.PersonRename { // else it is one of somebody who went up in them
@@ -42,15 +46,14 @@ func (b *batch) change(rec record, c control.PersonChange) error {
 		}
 		b.identify(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: c.ExternalID}, p.ID)
 	}
-	if c.Kind == control.PersonRename {
-		b.identify(rec.workspace, control.Identifier{Kind: control.ByExternalID, Value: c.Old}, "")
-		b.identify(rec.workspace, control.Identifier{Kind: control.ByFormerID, Value: c.Old}, p.ID)
-	}
 	if a := c.Alias; a != nil {
+		if c.Old != "" { // of somebody who went up in them it may not be among theirs
+			b.release(rec.workspace, control.ByNameOf(control.Alias{Label: a.Label, Name: c.Old}), p.ID)
+		}
 		rest := p.editRest()
 		rest.Aliases = slices.DeleteFunc(rest.Aliases, func(x control.Alias) bool {
 			if x.Label == a.Label && x.Name != a.Name {
-				b.identify(rec.workspace, control.ByNameOf(x), "")
+				b.release(rec.workspace, control.ByNameOf(x), p.ID)
 			}
 			return x.Label == a.Label
 		})

@@ -35,7 +35,7 @@ type world struct {
 type people interface {
 	profile.Store
 	SetAside(ctx context.Context, workspace uint32, limit int) ([]control.SetAside, error)
-	MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error
+	MoveIdentities(ctx context.Context, m control.IdentityMoves) error
 	Done(ctx context.Context, who *control.Person) ([]control.Deed, error)
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
 	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
@@ -420,6 +420,25 @@ func TestAnAliasThatWasRenamedNamesNobody(t *testing.T) {
 	}
 }
 
+func TestAnAliasThatSomebodyLetGoNamesWhoComesNextInTheSameBatch(t *testing.T) {
+	w := newWorld(t)
+	alias := func(person, name, old string) control.PersonChange {
+		return control.PersonChange{Kind: control.PersonUpdate, Person: control.PersonID(person), Alias: &control.Alias{Label: "l", Name: name}, Old: old}
+	}
+	w.accept(alias("p1", "n", ""))
+	w.follow()
+	w.accept(alias("p1", "m", "n"))
+	w.accept(alias("p2", "n", ""))
+	w.follow()
+	for name, want := range map[string]control.PersonID{"n": "p2", "m": "p1"} {
+		named, err := w.people.Identities(t.Context(), acme, control.ByAlias, []string{control.ByNameOf(control.Alias{Label: "l", Name: name}).Value})
+		must(t, err)
+		if len(named) != 1 || named[0].Person != want {
+			t.Errorf("%s is %+v, want %s", name, named, want)
+		}
+	}
+}
+
 func TestWhatAPersonWantsOfAChannelHasATime(t *testing.T) {
 	w := newWorld(t)
 	state := func(status, channel string, at int64) map[string]any {
@@ -465,7 +484,7 @@ func TestWhatWasAcceptedBeforeADeletionGoesWithIt(t *testing.T) {
 	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", ExternalID: "ana"})
 	w.follow()
 	w.accept(saw("native", "ana", 1))
-	must(t, w.people.MoveIdentities(t.Context(), acme, []control.IdentityMove{{From: "p1"}}))
+	w.moves(control.IdentityMove{From: "p1"})
 	w.accept(control.PersonChange{Kind: control.PersonDelete, Person: "p1"})
 	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "ana"})
 	w.accept(saw("native", "ana", 2))
@@ -520,7 +539,7 @@ func TestAnExternalIDThatOnlyTheLogKnowsNamesWhoStays(t *testing.T) {
 	w.accept(control.PersonChange{Kind: control.PersonUpdate, Person: "p1", Alias: &control.Alias{Label: "l", Name: "n"}}, control.PersonChange{Kind: control.PersonUpdate, Person: "p2", ExternalID: "bo"})
 	w.follow()
 	w.accept(saw("p1", "ana", 1))
-	must(t, w.people.MoveIdentities(t.Context(), acme, []control.IdentityMove{{From: "p1", Into: "p2"}}))
+	w.moves(control.IdentityMove{From: "p1", Into: "p2"})
 	w.follow()
 	w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p1", Into: "p2"})
 	w.accept(saw("native", "ana", 2))
@@ -547,6 +566,13 @@ func TestTwoOfOneExternalIDAreOne(t *testing.T) {
 
 func saw(user, external string, at int64) map[string]any {
 	return map[string]any{"event_type": "users.behaviors.CustomEvent", "user_id": user, "external_user_id": external, "name": "saw", "properties": "{}", "time": at}
+}
+
+// moves lets identifiers name somebody else, as the commit that comes next will say.
+func (w *world) moves(all ...control.IdentityMove) {
+	w.t.Helper()
+	_, head := w.log.Bounds()
+	must(w.t, w.people.MoveIdentities(w.t.Context(), control.IdentityMoves{Workspace: acme, Log: w.log.ID(), At: head, Moves: all}))
 }
 
 // deeds are what somebody did, and how often.

@@ -228,14 +228,14 @@ func lifeOfPeople(ctx context.Context) []step {
 		Messages:   []control.PersonMessage{{Name: 3, Person: 2, Received: at, Clicked: at}},
 		Groups:     []control.PersonGroup{{Name: 4, Person: 1, At: at.Add(time.Hour)}},
 		Stats:      []control.Stat{{Name: 3, Hour: 24, Count: control.CountSent, N: 2}},
-		Identities: []control.PersonIdentity{{Workspace: 1, Identifier: control.Identifier{Kind: control.ByFormerID, Value: "u0"}}},
+		Identities: []control.PersonIdentity{{Workspace: 1, Identifier: control.Identifier{Kind: control.ByFormerID, Value: "u0"}, From: "p1"}},
 	}
 	third := control.PeopleBatch{
 		From:  20,
 		Moves: []control.PersonMove{{Person: 1, Workspace: 1, ID: "p1", Into: 2, IntoID: "p2"}, {Person: 3, Workspace: 1, ID: "p3"}},
 	}
 	fresh := []control.NewIdentity{{Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u9"}, Candidates: []control.PersonID{"p4", "p9"}}}
-	moves := []control.IdentityMove{{Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u9"}, Into: "p4"}, {From: "p2", Into: "p4"}, {From: "p4"}}
+	moves := control.IdentityMoves{Workspace: 1, At: 1 << 40, Moves: []control.IdentityMove{{Identifier: control.Identifier{Kind: control.ByExternalID, Value: "u9"}, Into: "p4"}, {From: "p2", Into: "p4"}, {From: "p4"}}}
 	read := func(f func(p *store.Profiles) error) func(s *store.Store) error {
 		return func(s *store.Store) error { return f(store.ProfilesOf(s)) }
 	}
@@ -250,7 +250,7 @@ func lifeOfPeople(ctx context.Context) []step {
 		{"look at names", read(func(p *store.Profiles) error { return ignore(p.Names(ctx, 1, control.NameEvent)) }), ""},
 		apply("let them come together and go", third),
 		{"name somebody new", read(func(p *store.Profiles) error { return ignore(p.Identify(ctx, 1, fresh)) }), ""},
-		{"name somebody else", read(func(p *store.Profiles) error { return p.MoveIdentities(ctx, 1, moves) }), ""},
+		{"name somebody else", read(func(p *store.Profiles) error { return p.MoveIdentities(ctx, moves) }), ""},
 		{"begin elsewhere", read(func(p *store.Profiles) error {
 			return p.Begin(ctx, log, 50, &control.SetAside{Offset: 50, Reason: "lost", At: at})
 		}), ""},

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"slices"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 )
 
 // maxAlike is how many people with one e-mail address or telephone number are told apart: those that changed last.
@@ -30,9 +32,16 @@ func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Ide
 			return nil, p.s.fail(err, "find people")
 		}
 	}
+	renamed, err := p.renamed(c, workspace)
+	if err != nil {
+		return nil, p.s.fail(err, "find people")
+	}
 	// What the reader has not come to yet is only known by its identifiers.
 	var bare []control.PersonID
-	for _, k := range out {
+	for i, k := range out {
+		if now, is := renamed[k.Person]; is {
+			k.ExternalID, out[i].ExternalID = now, now
+		}
 		if k.ExternalID == "" && k.Kind != control.ByExternalID && k.Kind != control.ByEmail && k.Kind != control.ByPhone {
 			bare = append(bare, k.Person)
 		}
@@ -204,44 +213,120 @@ func (p *Profiles) Identify(ctx context.Context, workspace uint32, fresh []contr
 	return out, err
 }
 
-// ending is the kind of a row that is no identifier: its value is the id of somebody whom a request has ended and the reader has
-// still to end. It names nobody.
-const ending control.IdentifierKind = 7
+// Rows of people_identities that are no identifiers and name nobody: what requests have done and the reader has still to come to.
+const (
+	// ending is the kind of a row whose value is the id of somebody whom a request has ended.
+	ending control.IdentifierKind = 7
+	// moved is the kind of a row whose value is an identifier that a request has moved, and where in the log: see movedValue.
+	moved control.IdentifierKind = 8
+)
 
-// MoveIdentities lets identifiers name somebody else, in order. The reader does the same when it comes to the changes that
-// say so: this only lets requests see it before.
+// movedBy is a move of one identifier.
+type movedBy struct {
+	at   eventlog.Offset
+	i    control.Identifier
+	into control.PersonID
+}
+
+// value is the value of a row of the kind moved. Rows stand in the order of offsets.
+func (m movedBy) value() []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(m.at))
+	b = binary.AppendUvarint(append(b, byte(m.i.Kind)), uint64(len(m.i.Value)))
+	return append(append(b, m.i.Value...), m.into...)
+}
+
+// readMoved reads what value gave; of what nothing wrote, nothing.
+func readMoved(b []byte) (m movedBy) {
+	const head = 9
+	if len(b) < head {
+		return m
+	}
+	n, width := binary.Uvarint(b[head:])
+	rest := b[head+max(width, 0):]
+	if width <= 0 || n > uint64(len(rest)) {
+		return m
+	}
+	return movedBy{eventlog.Offset(binary.BigEndian.Uint64(b)), control.Identifier{Kind: control.IdentifierKind(b[head-1]), Value: string(rest[:n])}, control.PersonID(rest[n:])}
+}
+
+// allMoved gives what requests have moved in a workspace and the reader has still to come to, in the order of the log.
+func (c conn) allMoved(workspace uint32) ([]movedBy, error) {
+	return list(c, func(r scanner) (movedBy, error) {
+		var value []byte
+		err := r.Scan(&value)
+		return readMoved(value), err
+	}, "SELECT value FROM people_identities WHERE workspace = ? AND kind = ? ORDER BY value", workspace, uint8(moved))
+}
+
+// renamed gives the external ids of people whom requests have renamed, and the reader has still to.
+func (p *Profiles) renamed(c conn, workspace uint32) (map[control.PersonID]string, error) {
+	all, err := c.allMoved(workspace)
+	now := map[control.PersonID]string{}
+	for _, m := range all {
+		if m.i.Kind == control.ByExternalID && m.into != "" {
+			now[m.into] = m.i.Value
+		}
+	}
+	return now, err
+}
+
+// MoveIdentities lets identifiers name somebody else, as a commit of the log says. The reader does the same when it comes to
+// it: this only lets requests see it before, and does nothing once the reader has. To make the newest moves of a workspace again
+// changes nothing.
 //
 // Durable: when err is nil; all or none. Errors: unavailable.
-func (p *Profiles) MoveIdentities(ctx context.Context, workspace uint32, moves []control.IdentityMove) error {
+func (p *Profiles) MoveIdentities(ctx context.Context, m control.IdentityMoves) error {
 	return p.s.transact(ctx, "move identities", "", func(c conn) error {
-		for _, m := range moves {
-			var err error
-			if m.Kind == 0 {
-				// Once nothing names them and before the reader ends them they would seem to be nobody, whom the next may be: then
-				// the reader would end that one's identities.
-				var known bool
-				if err = c.one("SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?)", []any{workspace, string(m.From)}, &known); err == nil && known {
-					_, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, '') ON CONFLICT (workspace, kind, value) DO NOTHING", workspace, uint8(ending), []byte(m.From))
-				}
-				if err != nil {
-					return err
-				}
+		var passed bool
+		if err := c.one("SELECT EXISTS (SELECT 1 FROM people_cursor WHERE log = ? AND next_offset > ?)", []any{m.Log.String(), int64(m.At)}, &passed); err != nil || passed {
+			return err
+		}
+		for _, v := range m.Moves {
+			move := c.moveOne
+			if v.Kind == 0 {
+				move = c.moveAll
 			}
-			switch {
-			case m.Kind == 0 && m.Into == "":
-				_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", workspace, string(m.From))
-			case m.Kind == 0:
-				_, err = c.exec("UPDATE people_identities SET person = ? WHERE workspace = ? AND person = ?", string(m.Into), workspace, string(m.From))
-			case m.Into == "":
-				_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", workspace, uint8(m.Kind), []byte(m.Value))
-			default:
-				_, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO UPDATE SET person = excluded.person",
-					workspace, uint8(m.Kind), []byte(m.Value), string(m.Into))
-			}
-			if err != nil {
+			if err := move(m, v); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// moveAll lets all identifiers of somebody name somebody else.
+func (c conn) moveAll(m control.IdentityMoves, v control.IdentityMove) error {
+	// Once nothing names them and before the reader ends them they would seem to be nobody, whom the next may be: then
+	// the reader would end that one's identities.
+	var known bool
+	err := c.one("SELECT EXISTS (SELECT 1 FROM people_identities WHERE workspace = ? AND person = ?)", []any{m.Workspace, string(v.From)}, &known)
+	if err != nil || !known {
+		return err
+	}
+	if _, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, '') ON CONFLICT (workspace, kind, value) DO NOTHING",
+		m.Workspace, uint8(ending), []byte(v.From)); err != nil {
+		return err
+	}
+	if v.Into == "" {
+		_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND person = ?", m.Workspace, string(v.From))
+	} else {
+		_, err = c.exec("UPDATE people_identities SET person = ? WHERE workspace = ? AND person = ?", string(v.Into), m.Workspace, string(v.From))
+	}
+	return err
+}
+
+// moveOne lets an identifier name somebody else, and keeps the reader from saying otherwise by what the log told before.
+func (c conn) moveOne(m control.IdentityMoves, v control.IdentityMove) error {
+	_, err := c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, '') ON CONFLICT (workspace, kind, value) DO NOTHING",
+		m.Workspace, uint8(moved), movedBy{m.At, v.Identifier, v.Into}.value())
+	if err != nil {
+		return err
+	}
+	if v.Into == "" {
+		_, err = c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ? AND person = ?", m.Workspace, uint8(v.Kind), []byte(v.Value), string(v.From))
+	} else {
+		_, err = c.exec("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO UPDATE SET person = excluded.person",
+			m.Workspace, uint8(v.Kind), []byte(v.Value), string(v.Into))
+	}
+	return err
 }

@@ -529,18 +529,23 @@ func (w *batchWriter) identities() error {
 	if err != nil {
 		return err
 	}
+	later, err := w.later()
+	if err != nil {
+		return err
+	}
 	var rows [][]any
 	for _, i := range w.b.Identities {
-		if ended[personIn{i.Workspace, i.Person}] {
+		if ended[personIn{i.Workspace, i.Person}] || later[identifierIn{i.Workspace, i.Identifier}] {
 			continue
 		}
-		if i.Person == "" {
-			if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ?", i.Workspace, uint8(i.Kind), []byte(i.Value)); err != nil {
+		if i.From != "" {
+			if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value = ? AND person = ?", i.Workspace, uint8(i.Kind), []byte(i.Value), string(i.From)); err != nil {
 				return err
 			}
-			continue
 		}
-		rows = append(rows, []any{i.Workspace, uint8(i.Kind), []byte(i.Value), string(i.Person)})
+		if i.Person != "" {
+			rows = append(rows, []any{i.Workspace, uint8(i.Kind), []byte(i.Value), string(i.Person)})
+		}
 	}
 	return w.put("INSERT INTO people_identities (workspace, kind, value, person) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, kind, value) DO NOTHING", rows)
 }
@@ -548,6 +553,42 @@ func (w *batchWriter) identities() error {
 type personIn struct {
 	workspace uint32
 	id        control.PersonID
+}
+
+type identifierIn struct {
+	workspace uint32
+	control.Identifier
+}
+
+// later gives the identifiers that requests have moved after what the batch says: whom they name is not for the batch to say.
+// It forgets the moves to which the batch has come.
+func (w *batchWriter) later() (map[identifierIn]bool, error) {
+	workspaces := map[uint32]bool{}
+	for _, i := range w.b.Identities {
+		workspaces[i.Workspace] = true
+	}
+	out := map[identifierIn]bool{}
+	for workspace := range workspaces {
+		all, err := w.c.allMoved(workspace)
+		if err != nil {
+			return nil, err
+		}
+		come := false
+		for _, m := range all {
+			if m.at < w.b.Next {
+				come = true
+			} else {
+				out[identifierIn{workspace, m.i}] = true
+			}
+		}
+		if !come {
+			continue
+		}
+		if _, err := w.c.exec("DELETE FROM people_identities WHERE workspace = ? AND kind = ? AND value < ?", workspace, uint8(moved), movedBy{at: w.b.Next}.value()[:8]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // ended gives whom requests have ended, of those whom identifiers of the batch name, and the reader has still to end. What the log
@@ -599,6 +640,11 @@ func (c conn) setAside(log eventlog.ID, x control.SetAside) error {
 // nothing.
 func (p *Profiles) Begin(ctx context.Context, log eventlog.ID, at eventlog.Offset, lost *control.SetAside) error {
 	return p.s.transact(ctx, "set cursor of people", "", func(c conn) error {
+		// What requests have done that is not in this log, or not any more, the reader never comes to.
+		if _, err := c.exec("DELETE FROM people_identities WHERE kind IN (?, ?) AND EXISTS (SELECT 1 FROM people_cursor WHERE log <> ? OR next_offset > ?)",
+			uint8(ending), uint8(moved), log.String(), int64(at)); err != nil {
+			return err
+		}
 		if _, err := c.exec("DELETE FROM people_cursor"); err != nil {
 			return err
 		}

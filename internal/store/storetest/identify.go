@@ -30,6 +30,20 @@ func external(value string) control.Identifier {
 	return control.Identifier{Kind: control.ByExternalID, Value: value}
 }
 
+// moves are those of a commit to which the reader has not come.
+func (e *env) moves(workspace uint32, all ...control.IdentityMove) control.IdentityMoves {
+	return control.IdentityMoves{Workspace: workspace, Log: e.log, At: 1 << 40, Moves: all}
+}
+
+// changes are the moves of a commit that says these changes.
+func (e *env) changes(workspace uint32, at eventlog.Offset, all ...control.PersonChange) control.IdentityMoves {
+	m := control.IdentityMoves{Workspace: workspace, Log: e.log, At: at}
+	for _, c := range all {
+		m.Moves = append(m.Moves, c.Moves()...)
+	}
+	return m
+}
+
 func identities(run runner) {
 	const acme, other = 7, 8
 	alias := control.ByNameOf(control.Alias{Label: "crm", Name: "4711"})
@@ -57,7 +71,7 @@ func identities(run runner) {
 			_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external(name), Candidates: []control.PersonID{control.PersonID("p-" + name)}}})
 			ok(t, err)
 		}
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p-ana", Into: "p-bo"}, {From: "p-cy", Into: "p-bo"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p-ana", Into: "p-bo"}, control.IdentityMove{From: "p-cy", Into: "p-bo"})))
 		known, err := p.Whom(ctx, acme, []control.Identifier{external("bo")})
 		ok(t, err)
 		equal(t, "bo", known, []control.Known{{Identifier: external("bo"), Person: "p-bo", ExternalID: "bo"}})
@@ -72,12 +86,12 @@ func identities(run runner) {
 			return got[0].Person
 		}
 		equal(t, "at first", whose(), control.PersonID("p1"))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p1"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p1"})))
 		equal(t, "after p1 was deleted", whose(), control.PersonID("p2"))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p2"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p2"})))
 		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, Moves: []control.PersonMove{{Person: 1, Workspace: acme, ID: "p1"}, {Person: 2, Workspace: acme, ID: "p2"}}}))
 		equal(t, "once the log has ended both", whose(), control.PersonID("p1"))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p9"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p9"})))
 		named, err := p.Named(ctx, acme, []control.PersonID{"", "p9"})
 		ok(t, err)
 		equal(t, "of whom nothing is known", len(named), 0)
@@ -92,7 +106,7 @@ func identities(run runner) {
 		}
 		equal(t, "ana", named("ana", "p1", "p2"), control.PersonID("p1"))
 		equal(t, "cy", named("cy", "p3"), control.PersonID("p3"))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p1"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p1"})))
 		// The reader comes to what made her, and to her namesake of another workspace, who is alive.
 		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, Identities: []control.PersonIdentity{
 			{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: other, Identifier: external("ana"), Person: "p1"}}}))
@@ -103,7 +117,7 @@ func identities(run runner) {
 		ok(t, err)
 		equal(t, "people whom it names in another workspace", len(known), 1)
 		equal(t, "who comes after her", named("ana", "p1", "p2"), control.PersonID("p2"))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p3", Into: "p2"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p3", Into: "p2"})))
 		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, From: 1, Next: 2, Moves: []control.PersonMove{{Person: 1, Workspace: acme, ID: "p1"}}}))
 		equal(t, "who went up in who came after her", named("cy", "p4"), control.PersonID("p2"))
 	})
@@ -113,7 +127,7 @@ func identities(run runner) {
 		ok(t, err)
 		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, People: []*control.Person{
 			{Row: 1, New: true, Workspace: acme, ID: "p-ana", ExternalID: "ana", CreatedAt: e.now, UpdatedAt: e.now}, {Row: 2, New: true, Workspace: other, ID: "p-cy", ExternalID: "cy", CreatedAt: e.now, UpdatedAt: e.now}}}))
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{{From: "p-ana"}}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p-ana"})))
 		got, err := p.Holders(ctx, acme, []string{"ana", "bo", "cy"})
 		ok(t, err)
 		equal(t, "holders", got, []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p-ana"}})
@@ -199,14 +213,122 @@ func identities(run runner) {
 		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("a"), Candidates: []control.PersonID{"p1"}}, {Identifier: alias, Candidates: []control.PersonID{"p1"}},
 			{Identifier: external("b"), Candidates: []control.PersonID{"p2"}}, {Identifier: external("c"), Candidates: []control.PersonID{"p3"}}})
 		ok(t, err)
-		ok(t, p.MoveIdentities(ctx, acme, []control.IdentityMove{
-			{From: "p1", Into: "p2"}, {From: "p3"}, {Identifier: external("b"), From: "p2"},
-			{Identifier: control.Identifier{Kind: control.ByFormerID, Value: "b"}, From: "p2", Into: "p2"},
-		}))
+		ok(t, p.MoveIdentities(ctx, e.moves(acme, control.IdentityMove{From: "p1", Into: "p2"}, control.IdentityMove{From: "p3"}, control.IdentityMove{Identifier: external("b"), From: "p2"},
+			control.IdentityMove{Identifier: control.Identifier{Kind: control.ByFormerID, Value: "b"}, From: "p2", Into: "p2"})))
 		got, err := p.Named(ctx, acme, []control.PersonID{"p1", "p2", "p3"})
 		ok(t, err)
 		slices.SortFunc(got, func(a, b control.PersonIdentity) int { return int(a.Kind) - int(b.Kind) })
 		equal(t, "named", got, []control.PersonIdentity{{Workspace: acme, Identifier: external("a"), Person: "p2"}, {Workspace: acme, Identifier: alias, Person: "p2"},
 			{Workspace: acme, Identifier: control.Identifier{Kind: control.ByFormerID, Value: "b"}, Person: "p2"}})
 	})
+	renamed := func(p control.PersonID, old, now string) control.PersonChange {
+		return control.PersonChange{Kind: control.PersonUpdate, Person: p, Old: old, Alias: &control.Alias{Label: "crm", Name: now}}
+	}
+	crm := func(name string) control.Identifier {
+		return control.ByNameOf(control.Alias{Label: "crm", Name: name})
+	}
+	run("moves that are made again change nothing, also for who was named since", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		name := func(i control.Identifier, id control.PersonID) {
+			t.Helper()
+			_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: i, Candidates: []control.PersonID{id}}})
+			ok(t, err)
+		}
+		for i, id := range map[control.Identifier]control.PersonID{crm("a"): "p1", external("x"): "p2", external("y"): "p3", external("z"): "p4"} {
+			name(i, id)
+		}
+		m := e.changes(acme, 5, renamed("p1", "a", "b"), control.PersonChange{Kind: control.PersonRename, Person: "p2", Old: "x", ExternalID: "w"},
+			control.PersonChange{Kind: control.PersonDelete, Person: "p3"}, control.PersonChange{Kind: control.PersonMerge, Person: "p4", Into: "p2"})
+		ok(t, p.MoveIdentities(ctx, m))
+		name(crm("a"), "p7")
+		name(external("y"), "p8")
+		want := e.whose(p, acme, crm("a"), crm("b"), external("x"), external("w"), external("y"), external("z"))
+		equal(t, "named", want, "p7 p1 - p2 p8 p2")
+		ok(t, p.MoveIdentities(ctx, m))
+		equal(t, "again", e.whose(p, acme, crm("a"), crm("b"), external("x"), external("w"), external("y"), external("z")), want)
+	})
+	run("moves to which the reader has come are its own", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 6, Identities: []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p1"}}}))
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 5, control.PersonChange{Kind: control.PersonDelete, Person: "p1"})))
+		equal(t, "of a commit below the cursor", e.whose(p, acme, external("ana")), "p1")
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 6, control.PersonChange{Kind: control.PersonDelete, Person: "p1"})))
+		equal(t, "of one at it", e.whose(p, acme, external("ana")), "-")
+	})
+	run("what the log told before says nothing of identifiers that were moved since", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: crm("a"), Candidates: []control.PersonID{"p1"}}})
+		ok(t, err)
+		// There, back, and once more to another, before the reader has come to anything.
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 2, renamed("p1", "a", "b"))))
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 4, renamed("p1", "b", "a"))))
+		_, err = p.Identify(ctx, acme, []control.NewIdentity{{Identifier: crm("b"), Candidates: []control.PersonID{"p2"}}})
+		ok(t, err)
+		equal(t, "named", e.whose(p, acme, crm("a"), crm("b")), "p1 p2")
+		at := eventlog.Offset(0)
+		for _, some := range [][]control.PersonIdentity{
+			{{Workspace: acme, Identifier: crm("a"), Person: "p1"}},
+			{{Workspace: acme, Identifier: crm("a"), From: "p1"}, {Workspace: acme, Identifier: crm("b"), Person: "p1"}},
+			{{Workspace: acme, Identifier: crm("b"), From: "p1"}, {Workspace: acme, Identifier: crm("a"), Person: "p1"}},
+			{{Workspace: acme, Identifier: crm("b"), Person: "p2"}},
+		} {
+			ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, From: at, Next: at + 2, Identities: some}))
+			at += 2
+			equal(t, fmt.Sprint("when the reader is at ", at), e.whose(p, acme, crm("a"), crm("b")), "p1 p2")
+		}
+		// By now it has come to all: the log alone says what follows.
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, From: at, Next: at + 2, Identities: []control.PersonIdentity{{Workspace: acme, Identifier: crm("a"), Person: "p9", From: "p1"}, {Workspace: acme, Identifier: crm("b"), From: "p1"}}}))
+		equal(t, "by the log alone", e.whose(p, acme, crm("a"), crm("b")), "p9 p2")
+	})
+	run("who was renamed has their new external id before the reader comes to it, whoever went up in them", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		rename := func(id control.PersonID, old, now string) control.PersonChange {
+			return control.PersonChange{Kind: control.PersonRename, Person: id, Old: old, ExternalID: now}
+		}
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, People: []*control.Person{
+			{Row: 1, New: true, Workspace: acme, ID: "p1", ExternalID: "ana", CreatedAt: e.now, UpdatedAt: e.now}, {Row: 2, New: true, Workspace: acme, ID: "p2", ExternalID: "bo", CreatedAt: e.now, UpdatedAt: e.now}},
+			Identities: []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: acme, Identifier: external("bo"), Person: "p2"}}}))
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 1, rename("p1", "ana", "anna"))))
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 2, rename("p2", "bo", "bob"))))
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 3, control.PersonChange{Kind: control.PersonMerge, Person: "p2", Into: "p1"})))
+		for _, i := range []control.Identifier{external("anna"), external("bob"), {Kind: control.ByFormerID, Value: "ana"}, {Kind: control.ByFormerID, Value: "bo"}} {
+			known, err := p.Whom(ctx, acme, []control.Identifier{i})
+			ok(t, err)
+			if len(known) != 1 || known[0].Person != "p1" || known[0].ExternalID != "anna" {
+				t.Errorf("%v names %+v, want p1 with the external id anna", i, known)
+			}
+		}
+	})
+	run("a log that takes the place of another is not waited for", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		ok(t, p.Begin(ctx, e.log, 1, nil))
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p1"}}, {Identifier: crm("a"), Candidates: []control.PersonID{"p2"}}})
+		ok(t, err)
+		ok(t, p.MoveIdentities(ctx, e.changes(acme, 5, control.PersonChange{Kind: control.PersonDelete, Person: "p1"}, renamed("p2", "a", "b"))))
+		says := func(log eventlog.ID) string {
+			t.Helper()
+			ok(t, p.Apply(ctx, &control.PeopleBatch{Log: log, From: 1, Next: 2, Identities: []control.PersonIdentity{{Workspace: acme, Identifier: external("ana"), Person: "p1"}, {Workspace: acme, Identifier: crm("a"), Person: "p3"}}}))
+			return e.whose(p, acme, external("ana"), crm("a"))
+		}
+		equal(t, "by the log in which they are", says(e.log), "- -")
+		other := eventlog.ID{42}
+		ok(t, p.Begin(ctx, other, 1, nil))
+		equal(t, "by another", says(other), "p1 p3")
+	})
+}
+
+// whose gives whom identifiers name, with a dash for nobody.
+func (e *env) whose(p *store.Profiles, workspace uint32, ids ...control.Identifier) string {
+	e.t.Helper()
+	var out []string
+	for _, i := range ids {
+		known, err := p.Whom(e.t.Context(), workspace, []control.Identifier{i})
+		ok(e.t, err)
+		who := "-"
+		for _, k := range known {
+			who = string(k.Person)
+		}
+		out = append(out, who)
+	}
+	return strings.Join(out, " ")
 }
