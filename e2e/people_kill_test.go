@@ -19,7 +19,7 @@ import (
 // The same promise for what is kept of people: whatever is sent by programs that repeat what was not answered, and however
 // often the process is killed, profiles, sizes and statistics are what a model makes of the events that the bucket's files
 // hold, read by readers that are not ours, and of what was sent that never gets into a file: attributes, and in which order
-// people went up in others and were deleted.
+// people went up in others, were renamed and deleted.
 func TestKilledUnderLoadPeopleAreWhatTheBucketTells(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) { peopleOutliveKills(t, "") })
 	if long() {
@@ -28,7 +28,7 @@ func TestKilledUnderLoadPeopleAreWhatTheBucketTells(t *testing.T) {
 }
 
 // crowdScopes is what a key needs for all that is sent and asked.
-const crowdScopes = "events.write, users.track, users.merge, users.delete, events.data_series, purchases.revenue_series, purchases.quantity_series, sessions.data_series, " +
+const crowdScopes = "events.write, users.track, users.merge, users.delete, users.external_ids.rename, events.data_series, purchases.revenue_series, purchases.quantity_series, sessions.data_series, " +
 	"kpi.new_users.data_series, kpi.dau.data_series, campaigns.data_series"
 
 func peopleOutliveKills(t *testing.T, database string) {
@@ -56,7 +56,7 @@ func peopleOutliveKills(t *testing.T, database string) {
 	srv.start()
 	lanesReady(t, srv, 1)
 
-	c := &crowd{t: t, srv: srv, day: time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour), shelf: newShelf(store.root), held: map[deed]int{}}
+	c := &crowd{t: t, srv: srv, day: time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour), shelf: newShelf(store.root), held: map[deed]int{}, ending: make(chan struct{})}
 	c.shelf.each = c.take
 	for i := range 4 {
 		c.tellers = append(c.tellers, &teller{crowd: c, name: fmt.Sprint("t", i), r: rand.New(rand.NewPCG(s, uint64(i)+2)), sent: map[deed]int{}})
@@ -69,11 +69,19 @@ func peopleOutliveKills(t *testing.T, database string) {
 		for range min(killsAround, n-done) {
 			done++
 			time.Sleep(time.Duration(100+r.IntN(1500)) * time.Millisecond)
-			c.kill()
+			if r.IntN(3) > 0 { // while somebody is being merged, renamed or deleted
+				select {
+				case <-c.ending:
+					time.Sleep(time.Duration(r.IntN(8000)) * time.Microsecond)
+				case <-time.After(5 * time.Second):
+					t.Error("nobody is merged, renamed or deleted any more")
+				}
+			}
+			srv.kill()
 			for r.IntN(4) == 0 { // before it is ready, too
 				srv.spawn()
 				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
-				c.kill()
+				srv.kill()
 			}
 			srv.start()
 			c.shelf.look(t)
@@ -89,7 +97,8 @@ func peopleOutliveKills(t *testing.T, database string) {
 	if c.repeated.Load() == 0 {
 		t.Error("no request was repeated: the kills did not hit anything")
 	}
-	t.Logf("%d requests, %d repeated; %d events in %d files; %d people, %d merged, %d deleted; sums of %d series", c.told.Load(), c.repeated.Load(), sumOf(c.held), c.shelf.files, c.people, c.merged, c.deleted, c.series)
+	t.Logf("%d requests, %d repeated; %d events in %d files; %d people, %d merged, %d renamed, %d deleted; sums of %d series", c.told.Load(), c.repeated.Load(), sumOf(c.held), c.shelf.files, c.people, c.merged, c.renamed,
+		c.deleted, c.series)
 	srv.stop()
 	c.shelf.unchanged(t)
 }
@@ -102,24 +111,14 @@ type crowd struct {
 	tellers  []*teller
 	told     atomic.Int64 // requests that were answered
 	repeated atomic.Int64
-	ending   sync.RWMutex // read while somebody is being deleted or merged
+	ending   chan struct{} // somebody is about to be merged, renamed or deleted
 	shelf    *shelf
 	held     map[deed]int // how often the bucket has each
 	root     asker
 	exporter asker
 	vendor   asker // asks the vendor's calls
 
-	people, merged, deleted, series int // as they were compared last
-}
-
-// kill kills the server: in the long form at any moment, in the short one while nobody is being deleted or merged. Between the
-// record of that and what it does to identifiers a kill may still leave one that names nobody (docs/reliability.md).
-func (c *crowd) kill() {
-	if !long() {
-		c.ending.Lock()
-		defer c.ending.Unlock()
-	}
-	c.srv.kill()
+	people, merged, renamed, deleted, series int // as they were compared last
 }
 
 // deed is one event as both sides know it: what was sent, and what stands in the bucket.
@@ -137,6 +136,8 @@ type step struct {
 	wants []wish // attributes
 	gone  string // deleted
 	into  string // with gone: who they went up in
+	was   string // renamed
+	now   string // with was
 }
 
 // wish changes attributes of somebody.
@@ -197,6 +198,10 @@ func (w *teller) next() {
 	case x < 17:
 		w.natively(at, somebody)
 	case x == 17 && len(w.alive) > 6:
+		told.was, told.now = w.lose(), w.fresh()
+		w.alive = append(w.alive, told.now)
+		w.tell("/users/external_ids/rename", "application/json", jsonObject{"external_id_renames": []jsonObject{{"current_external_id": told.was, "new_external_id": told.now}}}, 201)
+	case x == 18 && len(w.alive) > 6:
 		told.gone = w.lose()
 		w.tell("/users/delete", "application/json", jsonObject{"external_ids": []string{told.gone}}, 201)
 	default:
@@ -216,15 +221,20 @@ func (w *teller) lose() string {
 	return who
 }
 
+// fresh gives an external id that nobody had.
+func (w *teller) fresh() string {
+	who := fmt.Sprint(w.name, "-", w.made)
+	w.made++
+	w.ever = append(w.ever, who)
+	return who
+}
+
 // track sends attributes, events and purchases, about somebody new as well, or somebody who was deleted.
 func (w *teller) track(told *step, at int64, somebody func() string) {
 	var attributes, events, purchases []jsonObject
-	who := fmt.Sprint(w.name, "-", w.made)
-	if again := w.buried(); again != "" && w.r.IntN(2) == 0 {
-		who = again
-	} else {
-		w.made++
-		w.ever = append(w.ever, who)
+	who := w.buried()
+	if who == "" || w.r.IntN(2) == 0 {
+		who = w.fresh()
 	}
 	w.alive = append(w.alive, who)
 	told.wants = append(told.wants, wish{who: who, plan: fmt.Sprint("plan ", w.clock)})
@@ -257,13 +267,15 @@ func (w *teller) track(told *step, at int64, somebody func() string) {
 	w.tell("/users/track", "application/json", body, 201)
 }
 
-// buried gives somebody who was deleted and is nobody now; empty: there is none. Who went up in another since is that one.
+// buried gives somebody who was deleted and is nobody now; empty: there is none. Who went up in another since is that one, and
+// who was renamed since still goes by the old name.
 func (w *teller) buried() string {
 	deleted := map[string]bool{}
 	for _, s := range w.steps {
 		if s.gone != "" {
 			deleted[s.gone] = s.into == ""
 		}
+		delete(deleted, s.was)
 	}
 	for _, who := range w.ever {
 		if deleted[who] && !slices.Contains(w.alive, who) {
@@ -314,14 +326,16 @@ func (w *teller) tell(path, form string, body any, want int) {
 		}
 		text = string(b)
 	}
-	if path == "/users/delete" || path == "/users/merge" {
-		w.crowd.ending.RLock()
-		defer w.crowd.ending.RUnlock()
-	}
 	for {
+		if strings.HasPrefix(path, "/users/") && path != "/users/track" {
+			select {
+			case w.crowd.ending <- struct{}{}:
+			default:
+			}
+		}
 		status, answer, err := w.crowd.srv.tell(path, form, producerKey, fmt.Sprint(w.name, "-", w.clock), []byte(text))
 		if err == nil && status == want {
-			if strings.Contains(answer, `"errors":[{`) {
+			if strings.Contains(answer, `"errors":[{`) || strings.Contains(answer, `"rename_errors":["`) {
 				w.crowd.t.Errorf("%s took only a part of %s: %s", path, text, answer)
 			}
 			w.crowd.told.Add(1)
@@ -368,13 +382,15 @@ func (c *crowd) compare() {
 	t := c.t
 	t.Helper()
 	sent := map[deed]int{}
-	c.merged, c.deleted = 0, 0
+	c.merged, c.renamed, c.deleted = 0, 0, 0
 	for _, w := range c.tellers {
 		for d, n := range w.sent {
 			sent[d] += n // of the one who is shared two may tell the same
 		}
 		for _, s := range w.steps {
 			switch {
+			case s.was != "":
+				c.renamed++
 			case s.into != "":
 				c.merged++
 			case s.gone != "":
@@ -478,6 +494,9 @@ func (c *crowd) model() *model {
 			}
 			for _, d := range by[w.name][s.at] {
 				m.does(d)
+			}
+			if s.was != "" {
+				m.people[s.now] = m.people[s.was] // who still goes by both
 			}
 			if s.gone == "" {
 				continue
