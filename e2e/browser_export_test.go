@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/notify/outbox"
 	"github.com/millrace/millrace/internal/text"
 )
@@ -93,8 +94,8 @@ func (x *exporting) takes(email string) {
 	x.t.Fatalf("%s is not among %s", email, all.text)
 }
 
-// exec changes the server's database: what else only time does, which no test can wait for.
-func (x *exporting) exec(query string, args ...any) {
+// exec changes so many rows of the server's database: what else only time does, which no test can wait for.
+func (x *exporting) exec(rows int64, query string, args ...any) {
 	x.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(x.data, "millrace.db")+"?_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -105,8 +106,8 @@ func (x *exporting) exec(query string, args ...any) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		x.t.Fatalf("%s meets %d rows, %v", query, n, err)
+	if n, err := r.RowsAffected(); err != nil || n != rows {
+		x.t.Fatalf("%s meets %d rows of %d, %v", query, n, rows, err)
 	}
 }
 
@@ -344,7 +345,7 @@ func TestASegmentIsExportedMailedAndDownloaded(t *testing.T) {
 			other.visit(at + "/download")
 			other.sees(other.says("page.export_no_download"), other.says("control.export_gone"), other.says("control.export_gone_hint"))
 			other.sound()
-			x.exec("UPDATE exports SET expires_at = ? WHERE id = ?", time.Now().Add(-time.Minute).UnixMilli(), id)
+			x.exec(1, "UPDATE exports SET expires_at = ? WHERE id = ?", time.Now().Add(-time.Minute).UnixMilli(), id)
 			other.visit(at + "/download")
 			other.sees(other.says("page.export_no_download"), other.says("page.export_expired_text"))
 			other.sound()
@@ -360,4 +361,228 @@ func TestASegmentIsExportedMailedAndDownloaded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A report is made on a schedule by the form, each time it is due, and told of by mail to who is to have it; when who made the
+// schedule may not any more it stops, and says so on its page and by mail. In each language.
+func TestAReportRunsOnItsSchedule(t *testing.T) {
+	t.Parallel()
+	x := newExporting(t)
+	var lines []string
+	yesterday := time.Now().Add(-24 * time.Hour).Unix() // a report is of whole days
+	for i := range 3 {
+		lines = append(lines, fmt.Sprintf(`{"event_type":"users.messages.email.Send","user_id":"u%d","external_user_id":"u%d","email_address":"u%d@x.example","campaign_id":"spring","campaign_name":"=Spring, \"sale\"","message_variation_id":"v1","time":%d}`, i, i, i, yesterday))
+	}
+	if status, _, answer, err := x.post(x.program.token, "", []byte(strings.Join(lines, "\n"))); err != nil || status != 200 {
+		t.Fatalf("status %d: %s %v", status, answer, err)
+	}
+	x.root.until(api(x.workspace)+"/campaigns", func(a told) bool { return a.at("items.0.sent_7_days") == 3.0 })
+
+	windows := map[text.Language]*window{}
+	for _, l := range text.Languages() {
+		email := strings.ToLower(string(l)) + "@acme.example"
+		w := x.comes(t, email, screen{lang: l, width: 320})
+		windows[l] = w
+		w.visit(x.workspace + "/exports")
+		w.enters(w.says("page.report_new"))
+		w.at("/reports/new")
+		w.sound()
+		w.tabTo("report.campaigns")
+		w.keys(" ")
+		w.tabTo("report.per")
+		w.keys(w.says("page.report_whole"))
+		w.tabTo("recipients")
+		w.keys(email)
+		w.enters(w.says("page.report_schedule"))
+		w.tabTo("scheduled")
+		w.keys(" ")
+		w.tabTo("name")
+		w.keys("Report " + string(l))
+		w.tabTo("unit")
+		w.keys(w.says("page.report_days"))
+		w.tabTo("hour")
+		w.keys("9")
+		w.tabTo("zone")
+		w.keys("America/Sao_Paulo")
+		w.enters(w.says("page.report_make"))
+		w.at("/reports$")
+		w.sees(w.says("page.report_scheduled", "name", "Report "+string(l)), w.says("page.status_active"))
+		w.sound()
+	}
+	now := time.Now().UTC()
+	nine := time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, time.UTC)
+	if !nine.After(now) {
+		nine = nine.AddDate(0, 0, 1)
+	}
+	eva := x.asks("eva@acme.example", "--workspace", "acme", "--role", "viewer", "--export-user-data")
+	all := eva.want(200, "GET", api(x.workspace)+"/report-schedules", nil)
+	for i := range text.Languages() {
+		if got := all.at(fmt.Sprintf("items.%d.next_at", i)); got != nine.Format(time.RFC3339) {
+			t.Errorf("it is to run at %v, not %s", got, nine.Format(time.RFC3339))
+		}
+	}
+	due := func() {
+		x.exec(3, "UPDATE report_schedules SET next_run = ? WHERE paused = 0", time.Now().Add(-time.Minute).UnixMilli())
+	}
+	due()
+	for _, l := range text.Languages() {
+		t.Run(string(l), func(t *testing.T) {
+			w, email, name := windows[l], strings.ToLower(string(l))+"@acme.example", "Report "+string(l)
+			m := x.mailTo(t, email, func(m letter) bool {
+				return m.subject == w.says("notice.export_ready.subject", "workspace", "acme", "what", name+" ("+w.says("page.export_engagement")+")")
+			})
+			link := m.link(t)
+			w.visit(strings.TrimPrefix(link, w.base))
+			w.sees(name, w.says("page.export_by_schedule"), w.says("page.export_n_lines", "n", 1))
+			w.sound()
+			_, archive := w.saves(func() { w.enters(w.says("page.export_download")) })
+			files := unzip(t, archive)
+			delimiter := ';'
+			if l == text.English {
+				delimiter = ','
+			}
+			got := rows(t, files["campaigns.csv"], delimiter)
+			if len(files) != 1 || len(got) != 2 || got[0][0] != "Campaign Name" || got[1][0] != `'=Spring, "sale"` || got[1][1] != "spring" || got[1][slices.Index(got[0], "Email Sends")] != "3" {
+				t.Errorf("the report is %q", got)
+			}
+			w.visit(x.workspace + "/reports")
+			w.sees(name, w.says("page.status_active"))
+			w.sound()
+		})
+	}
+}
+
+// What a program asks for is followed on the page of exports: how far it is, cancelled in the middle, downloaded; and once a
+// bucket is linked, on its own page too, it is found there and nowhere else.
+func TestAnExportOfAProgramIsFollowedOnThePage(t *testing.T) {
+	t.Parallel()
+	const name, crowd = "acme-exports", 6000 // two parts
+	v := buckettest.StartVersity(t)
+	v.CreateBucket(t, name, false)
+	user := v.CreateUser(t, "exports", must(t, nil, "policy", "exports", "--method", "key", "--bucket", name, "--strict"))
+	store := startProxy(t, v.Endpoint)
+	x := newExporting(t)
+	people := make([]jsonObject, crowd)
+	for i := range people {
+		people[i] = jsonObject{"external_id": fmt.Sprint("user-", i)}
+	}
+	segment := x.track(people...)
+	w := x.comes(t, "ana@acme.example", screen{lang: text.Portuguese, width: 320})
+	ask := func() (at string, out told) {
+		t.Helper()
+		out = x.program.want(200, "POST", "/users/export/segment", jsonObject{"segment_id": segment, "fields_to_export": []string{"external_id"}})
+		return x.workspace + "/exports/" + out.at("object_prefix").(string)[:36], out
+	}
+
+	// Without a bucket.
+	_, out := ask()
+	url := out.at("url").(string)
+	w.visit(x.workspace + "/exports")
+	w.sees(w.says("page.export_lines"), w.says("page.export_by_api"), w.says("page.export_done"), text.Portuguese.Number(crowd))
+	w.sound()
+	_, saved := w.saves(func() { w.enters(w.says("page.export_download")) })
+	if n := once(t, map[string]bool{}, saved); n != crowd {
+		t.Errorf("%d users are in the file", n)
+	}
+	if status, b := fetch(t, url); status != 200 || !bytes.Equal(b, saved) {
+		t.Errorf("the link of the answer gives %d and %d bytes, the page %d", status, len(b), len(saved))
+	}
+
+	// The bucket is linked on its page.
+	w.visit(x.workspace + "/partners/s3/link")
+	w.choose("method", "key")
+	w.fill("access_key_id", user.AccessKeyID)
+	w.fill("secret_access_key", user.SecretAccessKey.Reveal())
+	w.fill("bucket", name)
+	w.unfold(w.says("page.partner_compatible"))
+	w.fill("endpoint", store.URL)
+	w.choose("path_style", "on")
+	w.fill("region", "us-east-1")
+	w.sound()
+	w.press(w.says("page.partner_save"))
+	w.at("/partners/s3$")
+	w.sees(w.says("page.partner_saved"), name)
+	w.sound()
+
+	// The second file hangs: what has come through shows, and it is cancelled.
+	var files int
+	store.set(func(r *http.Request) mishap {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/segment-export/") {
+			if files++; files == 2 {
+				return stall
+			}
+		}
+		return none
+	})
+	at, out := ask()
+	if out.at("url") != nil {
+		t.Errorf("with a linked bucket the answer has a url: %s", out.text)
+	}
+	w.visit(x.workspace + "/exports")
+	w.until("how far it is", `document.querySelector("progress")?.value === 5000`)
+	w.sees(w.says("page.exports_open", "n", 1), w.says("page.export_running"), w.says("page.export_of_about", "n", 5000, "all", js[int](w, `document.querySelector("progress").max`)))
+	w.sound()
+	w.visit(at)
+	w.until("how far it is", `document.querySelector("progress")?.value === 5000`)
+	w.sees("s3://" + name + "/segment-export/" + segment)
+	w.sound()
+	w.enters(w.says("page.export_cancel"))
+	w.sees(w.says("page.export_was_cancelled"), w.says("page.export_says_cancelled"))
+	w.sound()
+	store.calm()
+	in := func(out told, file string) string {
+		return filepath.Join(v.Dir, name, "segment-export", segment, "*", out.at("object_prefix").(string), file)
+	}
+	cancelled := in(out, "*")
+
+	// The next is in the bucket, and nowhere else.
+	at, out = ask()
+	w.visit(at)
+	w.sees(w.says("page.export_says_bucket", "content", w.says("page.export_n_people", "n", crowd), "bucket", name), out.at("object_prefix").(string))
+	w.sound()
+	if js[bool](w, "Boolean("+control(w.says("page.export_download"))+")") {
+		t.Error("it can be downloaded")
+	}
+	w.visit(at + "/download")
+	w.sees(w.says("page.export_no_download"), w.says("control.export_no_file"))
+	w.sound()
+	wholeExport(t, in(out, ""), crowd)
+	if left, err := filepath.Glob(cancelled); err != nil || len(left) != 1 || strings.HasSuffix(left[0], "manifest.json") {
+		t.Errorf("of what was cancelled there is %v %v", left, err)
+	}
+
+	// A CSV of a person's is in both places.
+	w.visit(x.workspace + "/segments/" + segment + "/export?kind=users_csv")
+	w.sees(w.says("page.export_copy", "bucket", name))
+	w.enters(w.says("page.export_start"))
+	w.at("/exports/[0-9a-f-]{36}$")
+	w.sees(w.says("page.export_download"), "s3://"+name+"/segment-export/"+segment)
+	w.sound()
+	_, saved = w.saves(func() { w.enters(w.says("page.export_download")) })
+	copies, err := filepath.Glob(filepath.Join(v.Dir, name, "segment-export", segment, "*", "users-*.zip"))
+	if err != nil || len(copies) != 1 {
+		t.Fatalf("in the bucket are %v %v", copies, err)
+	}
+	if b, err := os.ReadFile(copies[0]); err != nil || !bytes.Equal(b, saved) {
+		t.Errorf("the copy in the bucket is another one: %v", err)
+	}
+	m := x.mailTo(t, "ana@acme.example", func(letter) bool { return true })
+	if !strings.Contains(m.plain, w.says("notice.export_ready.bucket", "bucket", name, "folder", "segment-export/"+segment+"/"+time.Now().UTC().Format(time.DateOnly)+"/")) {
+		t.Errorf("the mail does not say where the copy is:\n%s", m.plain)
+	}
+}
+
+// fetch gets an address without any sign of who asks.
+func fetch(t *testing.T, url string) (status int, body []byte) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, body
 }

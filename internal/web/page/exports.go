@@ -289,8 +289,11 @@ func (v *visit) exportPlaces(e client.Export) section {
 	}
 	s.Pairs = pairs{{Name: v.t("page.export_where_here"), Text: ours}}
 	if e.Bucket != "" {
-		place := "s3://" + e.Bucket + "/" + e.Folder
-		s.Pairs = append(s.Pairs, pairItem{Name: v.t("page.export_where_bucket"), Copy: &line{"folder", v.t("page.export_where_bucket"), place}, Small: v.t("page.export_where_stays")})
+		place, stays := "s3://"+e.Bucket+"/"+e.Folder, v.t("page.export_where_stays")
+		if control.ExportKind(e.Kind).Lines() { // several files
+			stays += " " + v.t("page.export_where_whole")
+		}
+		s.Pairs = append(s.Pairs, pairItem{Name: v.t("page.export_where_bucket"), Copy: &line{"folder", v.t("page.export_where_bucket"), place}, Small: stays})
 	}
 	return s
 }
