@@ -19,7 +19,8 @@ const (
 	peopleWait niceness = 19
 )
 
-// spareProcessors gives the scheduler as many processors again as there are cores. What can wait (giveWay) then never
-// holds the last one: the kernel runs a thread that has a request to answer at once, where the scheduler would see it only
-// when a computing goroutine is next interrupted, which takes 10 ms.
-func spareProcessors() { runtime.GOMAXPROCS(2 * cores()) }
+// spareProcessors gives the scheduler more processors than there are cores: at least one beside those that what can wait
+// (giveWay) may hold, one for each core that compresses files and two that make and store profiles. The kernel then runs a
+// thread that has a request to answer at once, where the scheduler would see it only when a computing goroutine is next
+// interrupted, which takes 10 ms.
+func spareProcessors() { runtime.GOMAXPROCS(max(2*cores(), cores()+3)) }

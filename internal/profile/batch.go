@@ -46,8 +46,17 @@ type rowKey struct{ name, person int64 }
 
 // batch is records as they are applied, and what they make.
 type batch struct {
-	r   *Reader
-	out control.PeopleBatch
+	r       *Reader
+	g       *gathered // what records stand in
+	records []record
+	ends    bool      // it ends a person or takes an identifier from one: what the store says meanwhile of others may be wrong
+	since   time.Time // when the oldest event was accepted that waits behind it among those gathered with it; zero: none
+
+	// What is written: once finish has made it, it shares nothing with what goes on changing.
+	out  control.PeopleBatch
+	done chan struct{} // closed when out is stored, or err says why not
+	err  error
+	took time.Duration
 
 	people  map[personKey]*person                              // also nil: there is nobody of that id
 	byOther map[uint32]map[control.Identifier]control.PersonID // whom identifiers name
@@ -72,7 +81,7 @@ type batch struct {
 
 func (r *Reader) newBatch(next eventlog.Offset) *batch {
 	return &batch{
-		r: r, out: control.PeopleBatch{Log: r.deps.Log.ID(), From: r.cursor, Next: next},
+		r: r, done: make(chan struct{}), out: control.PeopleBatch{Log: r.deps.Log.ID(), From: r.cursor, Next: next},
 		people: map[personKey]*person{}, byOther: map[uint32]map[control.Identifier]control.PersonID{}, asked: map[uint32]map[string]bool{},
 		lastRow: r.lastRow, lastName: r.lastName, newNames: map[nameKey]*control.Name{}, named: map[*control.Name]bool{},
 		attributes: map[rowKey]control.PersonAttribute{}, events: map[rowKey]*control.PersonEvents{}, messages: map[rowKey]*control.PersonMessage{},
@@ -110,7 +119,7 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 		k := personKey{workspace, id}
 		p := b.people[k]
 		if p == nil {
-			if p = b.r.people.get(k); p != nil {
+			if p = b.r.somebody(k); p != nil {
 				b.people[k] = p
 			}
 		}
@@ -167,7 +176,12 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 					return err
 				}
 				for _, p := range found {
-					b.people[personKey{workspace, p.ID}] = &person{Person: p}
+					k := personKey{workspace, p.ID}
+					if known := b.people[k]; known != nil {
+						known.complete(p)
+					} else {
+						b.people[k] = &person{Person: p}
+					}
 				}
 			}
 		}
@@ -192,9 +206,11 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 		for _, read := range []func([]string) ([]control.PersonIdentity, error){
 			// First as the log says: who is to be deleted further on in it has no identities any more.
 			func(x []string) ([]control.PersonIdentity, error) { return b.r.deps.Store.Holders(ctx, workspace, x) },
+			func(x []string) ([]control.PersonIdentity, error) { return b.r.named(workspace, x, true), nil },
 			func(x []string) ([]control.PersonIdentity, error) {
 				return b.r.deps.Store.Identities(ctx, workspace, control.ByExternalID, x)
 			},
+			func(x []string) ([]control.PersonIdentity, error) { return b.r.named(workspace, x, false), nil },
 			func(x []string) ([]control.PersonIdentity, error) {
 				return b.r.deps.Store.Identities(ctx, workspace, control.ByFormerID, x)
 			},
@@ -215,6 +231,33 @@ func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
 	}
 	b.loadNames = func(l nameList) error { return b.r.loadNames(ctx, l) }
 	return nil
+}
+
+// somebody gives a person as the batches before left them; nil: the store has to be asked.
+func (r *Reader) somebody(k personKey) *person {
+	if r.writing != nil {
+		if p := r.writing.people[k]; p != nil {
+			return p
+		}
+	}
+	return r.people.get(k)
+}
+
+// named gives whom external ids will name once the batch that is being written is stored, of those that name nobody there
+// yet; own: and whose own each is.
+func (r *Reader) named(workspace uint32, externals []string, own bool) (out []control.PersonIdentity) {
+	if r.writing == nil {
+		return nil
+	}
+	for _, x := range externals {
+		i := control.Identifier{Kind: control.ByExternalID, Value: x}
+		id := r.writing.identities[workspace][i]
+		p := r.writing.people[personKey{workspace, id}]
+		if p != nil && (!own || p.ExternalID == x) {
+			out = append(out, control.PersonIdentity{Workspace: workspace, Identifier: i, Person: id})
+		}
+	}
+	return out
 }
 
 // ask has the store say whom an external id names.
@@ -424,15 +467,16 @@ func (b *batch) name(rec record, kind control.NameKind, name, title string, pare
 	return n.ID, nil
 }
 
-// finish gives what the records made.
-func (b *batch) finish() *control.PeopleBatch {
+// finish writes down what the records made.
+func (b *batch) finish() {
+	b.ends = len(b.out.Moves) > 0
 	for n := range b.named {
 		b.out.Names = append(b.out.Names, *n)
 	}
 	for _, p := range b.people {
 		if p != nil && (p.New || p.Changed != 0) {
 			p.encode()
-			b.out.People = append(b.out.People, p.Person)
+			b.out.People = append(b.out.People, new(*p.Person))
 		}
 	}
 	b.out.Attributes = slices.Collect(maps.Values(b.attributes))
@@ -448,8 +492,9 @@ func (b *batch) finish() *control.PeopleBatch {
 	}
 	for workspace, some := range b.identities {
 		for x, id := range some {
-			b.out.Identities = append(b.out.Identities, control.PersonIdentity{Workspace: workspace, Identifier: x, Person: id, From: b.formerly[workspace][x]})
+			from := b.formerly[workspace][x]
+			b.out.Identities = append(b.out.Identities, control.PersonIdentity{Workspace: workspace, Identifier: x, Person: id, From: from})
+			b.ends = b.ends || id == "" || from != ""
 		}
 	}
-	return &b.out
 }

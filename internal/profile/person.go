@@ -51,7 +51,7 @@ func (p *person) encode() {
 		*to = b
 	}
 	if p.touches != nil {
-		p.Channels = appendTouches(p.Channels[:0], p.touches)
+		p.Channels = appendTouches(nil, p.touches) // what was there may be being written
 	}
 	if p.Changed&control.PartMore == 0 {
 		return
@@ -87,6 +87,14 @@ func appendTouches(to []byte, all []touched) []byte {
 		to = append(to, '}')
 	}
 	return append(to, '}')
+}
+
+// complete takes from the store what was not read of p before. What events count it has newer itself, if a batch with that
+// is still being written.
+func (p *person) complete(all *control.Person) {
+	all.Sessions, all.Purchases, all.Revenue, all.Channels = p.Sessions, p.Purchases, p.Revenue, p.Channels
+	all.FirstSession, all.LastSession, all.LastPurchase, all.UninstalledAt = p.FirstSession, p.LastSession, p.LastPurchase, p.UninstalledAt
+	p.Person = all
 }
 
 // settle makes p what the store holds once it has taken it.

@@ -5,6 +5,10 @@
 // cursor in one transaction: so each record counts once, whatever fails when. What it stores are control's nouns
 // (control.PeopleBatch); how, is the store's affair.
 //
+// While a batch is being stored the next one is made, as if both were one: whom the first knows, and whom it lets an
+// external id name, the second takes from it and not from the store. If the first fails, the second is thrown away. A
+// batch that ends somebody, or takes an identifier from them, is waited for.
+//
 // A record is about the person that its external id names, if it has one that somebody has, and else the one that its
 // user id names. A record that cannot be applied is set aside with its offset and the reason, and stops nobody. Test
 // events are nobody's doing and are passed over.
@@ -15,8 +19,10 @@ package profile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,13 +52,14 @@ type Deps struct {
 	Catalogue *event.Catalogue
 	Logger    *slog.Logger
 	Hooks     Hooks
-	Memory    int64 // bytes of people that are kept in memory from one batch to the next; 0: 64 MiB
+	Memory    int64  // bytes of people that are kept in memory from one batch to the next; 0: 64 MiB
+	GiveWay   func() // called on the goroutine that stores, before it begins; nil: nothing is
 }
 
 // Hooks are called as things happen; each may be nil.
 type Hooks struct {
-	OnApplied  func(next eventlog.Offset, records int, took time.Duration)
-	OnSetAside func(control.SetAside) // a record, or with workspace 0 a range
+	OnApplied  func(next eventlog.Offset, records int, took time.Duration) // a batch, and how long it was being stored
+	OnSetAside func(control.SetAside)                                      // a record, or with workspace 0 a range
 }
 
 // Reader applies one log to people. There is one at a time on a database: who holds the log's lease.
@@ -60,8 +67,8 @@ type Reader struct {
 	deps  Deps
 	plans map[event.SchemaID]*plan
 
-	// What the store holds, as far as this reader knows. Forgotten after an error, since somebody else may have
-	// written.
+	// What the store will hold once the batch that is being written is in it, as far as this reader knows. Forgotten
+	// after an error, since somebody else may have written.
 	known     bool
 	cursor    eventlog.Offset
 	lastRow   int64
@@ -69,8 +76,12 @@ type Reader struct {
 	names     map[nameKey]*control.Name
 	nameCount map[nameList]int
 	people    cache
-	most      int           // records of the next batch
-	wrote     time.Duration // how long this one was being written so far
+
+	most    int       // records of the next batch
+	limit   int       // of most
+	since   time.Time // when the oldest event was accepted that was read and is in no batch; zero: none
+	writes  chan *batch
+	writing *batch // what is being written; nil: nothing
 
 	status atomic.Pointer[Status]
 }
@@ -91,7 +102,7 @@ func (r *Reader) Status() (Status, bool) {
 
 // New gives a reader of the log.
 func New(d Deps) *Reader {
-	return &Reader{deps: d, plans: map[event.SchemaID]*plan{}, most: batchRecords / 8}
+	return &Reader{deps: d, plans: map[event.SchemaID]*plan{}, most: batchRecords / 8, limit: batchRecords}
 }
 
 // Limits of one batch: of what it keeps in memory, and of how long a transaction takes.
@@ -106,7 +117,7 @@ const (
 	batchLeast = 256 // records
 )
 
-// paced gives how many records the next batch has, after one of n that took so long to write.
+// paced gives how many records a batch has, after one of n that took so long to write.
 func paced(most, n int, took time.Duration) int {
 	if n < most && took < batchFor { // it was short because no more had come
 		return most
@@ -122,11 +133,20 @@ const (
 
 // Run applies the log until ctx ends. Errors of the store that pass are tried again for ever.
 func (r *Reader) Run(ctx context.Context) error {
+	r.writes = make(chan *batch)
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(r.writes)
+	writer.Go(func() { r.write(ctx) })
 	wait := againMin
 	for {
 		err := r.follow(ctx)
+		_ = r.written() // what failed there besides is met again
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, errAnew) {
+			continue
 		}
 		if r.known {
 			wait = againMin // it had come further
@@ -139,6 +159,19 @@ func (r *Reader) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, againMax)
+	}
+}
+
+// write stores batches, one after the other, until there are no more.
+func (r *Reader) write(ctx context.Context) {
+	if r.deps.GiveWay != nil {
+		r.deps.GiveWay()
+	}
+	for b := range r.writes {
+		began := time.Now()
+		b.err = r.deps.Store.Apply(ctx, &b.out)
+		b.took = time.Since(began)
+		close(b.done)
 	}
 }
 
@@ -170,7 +203,7 @@ func (r *Reader) load(ctx context.Context) error {
 	}
 	r.cursor = begin
 	was, _ := r.Status()
-	r.publish(was.Since) // what failed still waits
+	r.publish(begin, was.Since) // what failed still waits
 	if lost != nil && r.deps.Hooks.OnSetAside != nil {
 		r.deps.Hooks.OnSetAside(*lost)
 	}
@@ -188,8 +221,10 @@ func (r *Reader) lost(at eventlog.Offset, format string, args ...any) *control.S
 	return &control.SetAside{Offset: at, Reason: fmt.Sprintf(format, args...), At: time.Now().UTC()}
 }
 
-// publish says how far the reader is, and since when what it has read waits.
-func (r *Reader) publish(since time.Time) { r.status.Store(&Status{Next: r.cursor, Since: since}) }
+// publish says how far the store is, and since when what was read waits.
+func (r *Reader) publish(next eventlog.Offset, since time.Time) {
+	r.status.Store(&Status{Next: next, Since: since})
+}
 
 // follow reads the log from the cursor on until something fails.
 func (r *Reader) follow(ctx context.Context) error {
@@ -200,8 +235,9 @@ func (r *Reader) follow(ctx context.Context) error {
 	if err != nil {
 		return fault.Wrap(err, "read log")
 	}
-	defer in.Close() // only read
-	g := &gathered{}
+	defer in.Close()                     // only read
+	g, other := &gathered{}, &gathered{} // the records of a batch stay until it is stored
+	r.since = time.Time{}
 	began := time.Now()
 	for {
 		c, err := in.Next()
@@ -210,7 +246,10 @@ func (r *Reader) follow(ctx context.Context) error {
 		}
 		if c != nil && c.Target == 0 {
 			if len(g.records) == 0 {
-				r.publish(c.Time())
+				r.since = c.Time()
+				if r.writing == nil {
+					r.publish(r.cursor, r.since)
+				}
 			}
 			for rec := range c.Records() {
 				g.add(c, rec)
@@ -220,10 +259,10 @@ func (r *Reader) follow(ctx context.Context) error {
 			due := g.full(r.most) || time.Since(began) >= batchEvery
 			if at := in.Position(); at > r.cursor && due {
 				if err := r.apply(ctx, g, at); err != nil {
-					return err
+					return fault.Wrap(err, "apply to people")
 				}
+				g, other = other, g
 				g.reset()
-				r.publish(time.Time{})
 				began = time.Now()
 			}
 		}
@@ -238,48 +277,54 @@ func (r *Reader) follow(ctx context.Context) error {
 		if in.Position() > r.cursor {
 			tick = time.After(max(0, batchEvery-time.Since(began)))
 		}
+		var written <-chan struct{}
+		if r.writing != nil {
+			written = r.writing.done
+		} else if len(g.records) == 0 {
+			r.publish(r.cursor, time.Time{})
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ready:
 		case <-tick:
+		case <-written:
+			if err := r.settle(ctx); err != nil {
+				return fault.Wrap(err, "apply to people")
+			}
 		}
 	}
 }
 
-// apply stores what the gathered records make, all of them below next. Where a batch is refused for something in it, its
-// records go one at a time, and the one that is refused alone is set aside.
+// apply makes batches of the gathered records, all of them below next, and has them written.
 func (r *Reader) apply(ctx context.Context, g *gathered, next eventlog.Offset) error {
-	began := time.Now()
-	n := len(g.records)
-	r.wrote = 0
+	since := r.since
+	r.since = time.Time{}
 	parts := g.parts()
 	for i, part := range parts {
 		to := next
 		if i+1 < len(parts) {
 			to = parts[i+1][0].offset
 		}
-		err := r.applyPart(ctx, g, part, to)
-		if refused(err) && len(part) > 1 {
-			for j, rec := range part {
-				to := to
-				if j+1 < len(part) {
-					to = part[j+1].offset
-				}
-				if err = r.applyOne(ctx, g, rec, to); err != nil {
-					break
-				}
+		b, err := r.make(ctx, g, part, to)
+		if i+1 < len(parts) {
+			b.since = since
+		}
+		if before := r.settle(ctx); before != nil {
+			return before
+		}
+		if err == nil {
+			r.send(b)
+			if !b.ends {
+				continue
 			}
+			err = r.settle(ctx)
 		} else if refused(err) {
-			err = r.applyOne(ctx, g, part[0], to)
+			err = r.singly(ctx, b, err)
 		}
 		if err != nil {
-			return fault.Wrap(err, "apply to people")
+			return err
 		}
-	}
-	r.most = paced(r.most, n, r.wrote)
-	if told := r.deps.Hooks.OnApplied; told != nil {
-		told(next, n, time.Since(began))
 	}
 	return nil
 }
@@ -293,47 +338,79 @@ func refused(err error) bool {
 	return false
 }
 
+// errAnew says that the log has to be read again from the cursor on.
+var errAnew = errors.New("the log is read again from the cursor on")
+
+// settle waits for the batch that is being written. Where it is refused for something in it, its records go one at a
+// time, and the one that is refused alone is set aside. Errors: errAnew after that: what was made meanwhile counted on
+// the batch.
+func (r *Reader) settle(ctx context.Context) error {
+	b := r.writing
+	err := r.written()
+	if refused(err) {
+		err = r.singly(ctx, b, err)
+	}
+	return err
+}
+
+// singly applies the records of a batch that was refused one at a time. Errors: errAnew, and those of the store.
+func (r *Reader) singly(ctx context.Context, b *batch, why error) error {
+	if len(b.records) == 0 {
+		return why
+	}
+	for i, rec := range b.records {
+		to := b.out.Next
+		if i+1 < len(b.records) {
+			to = b.records[i+1].offset
+		}
+		if err := r.applyOne(ctx, b.g, rec, to); err != nil {
+			return err
+		}
+	}
+	return errAnew
+}
+
 // applyOne applies a record alone, or sets it aside.
 func (r *Reader) applyOne(ctx context.Context, g *gathered, rec record, next eventlog.Offset) error {
 	if err := r.load(ctx); err != nil { // the batch that was refused has numbered what is not there
 		return err
 	}
-	err := r.applyPart(ctx, g, []record{rec}, next)
+	b, err := r.make(ctx, g, []record{rec}, next)
+	if err == nil {
+		r.send(b)
+		err = r.written()
+	}
 	if !refused(err) {
 		return err
 	}
 	if lerr := r.load(ctx); lerr != nil {
 		return lerr
 	}
-	b := r.newBatch(next)
+	b = r.newBatch(next)
 	b.setAside(rec, r.typeName(rec.schema), err.Error())
-	return r.store(ctx, b)
+	r.send(b)
+	return r.written()
 }
 
-// applyPart makes a batch of records and stores it. An empty part only moves the cursor.
-func (r *Reader) applyPart(ctx context.Context, g *gathered, part []record, next eventlog.Offset) error {
+// make makes a batch of records that follow the cursor. An empty one only moves it.
+func (r *Reader) make(ctx context.Context, g *gathered, part []record, next eventlog.Offset) (*batch, error) {
 	b := r.newBatch(next)
+	b.g, b.records = g, part
 	if err := b.load(ctx, g, part); err != nil {
-		return err
+		return b, err
 	}
 	for _, rec := range part {
 		b.applySafely(rec, g)
 	}
-	return r.store(ctx, b)
+	b.finish()
+	return b, nil
 }
 
-// store applies a batch and follows it.
-func (r *Reader) store(ctx context.Context, b *batch) error {
-	out := b.finish()
-	began := time.Now()
-	err := r.deps.Store.Apply(ctx, out)
-	r.wrote += time.Since(began)
-	if err != nil {
-		return err
-	}
+// send has a batch written, and goes on as if it were stored. None may be being written.
+func (r *Reader) send(b *batch) {
+	r.writing = b
+	r.writes <- b
 	r.cursor = b.out.Next
-	was, _ := r.Status()
-	r.publish(was.Since)
 	r.lastRow, r.lastName = b.lastRow, b.lastName
 	for _, n := range b.newNames {
 		r.remember(n)
@@ -346,10 +423,28 @@ func (r *Reader) store(ctx context.Context, b *batch) error {
 		p.settle()
 		r.people.put(k, p)
 	}
+}
+
+// written waits for the batch that is being written, if one is, and gives its error.
+func (r *Reader) written() error {
+	b := r.writing
+	if b == nil {
+		return nil
+	}
+	<-b.done
+	r.writing = nil
+	if b.err != nil {
+		return b.err
+	}
+	r.most = min(paced(r.most, len(b.records), b.took), r.limit)
+	r.publish(b.out.Next, cmp.Or(b.since, r.since))
 	if told := r.deps.Hooks.OnSetAside; told != nil {
 		for _, x := range b.out.SetAside {
 			told(x)
 		}
+	}
+	if told := r.deps.Hooks.OnApplied; told != nil {
+		told(b.out.Next, len(b.records), b.took)
 	}
 	return nil
 }

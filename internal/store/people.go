@@ -57,14 +57,12 @@ func OpenProfiles(ctx context.Context, cfg Config) (*Profiles, error) {
 	return &Profiles{s: s}, nil
 }
 
-// Following gives p to who applies batches. In SQLite it looks for people on the connection that writes, whose cache of pages
-// holds what it wrote last: other connections forget theirs with each commit. So it waits for who else writes, as nobody
-// should who only looks.
+// Following gives p to who applies batches, and looks for people while the batch before is being written.
 func (p *Profiles) Following() *Profiles {
 	if p.s.d.far() {
 		return p
 	}
-	return &Profiles{s: p.s, own: &prepared{DB: p.s.write, ready: map[string]*sql.Stmt{}}}
+	return &Profiles{s: p.s, own: &prepared{DB: p.s.read, ready: map[string]*sql.Stmt{}}}
 }
 
 // reader is Store.reader, for what batches need.
