@@ -294,10 +294,11 @@ type Profile struct {
 
 // ProfileNeeds are the parts of profiles that whoever reads many of them needs beside who people are.
 type ProfileNeeds struct {
-	More      bool      // Custom and Rest
-	Events    bool      // custom events among Deeds
-	Purchases bool      // products among Deeds
-	Messages  bool      // Had
-	Only      []string  // names of the custom events; nil: all
-	Since     time.Time // deeds that were last done before are left out
+	More      bool       // Custom and Rest
+	Events    bool       // custom events among Deeds
+	Purchases bool       // products among Deeds
+	Only      []string   // names of the custom events; nil: all
+	Had       []NameKind // what is in Had; nil: nothing
+	HadOf     string     // the id of the one among them; empty: all
+	Since     time.Time  // deeds that were last done before are left out
 }

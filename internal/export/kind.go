@@ -38,7 +38,8 @@ func wholeOf(e control.Export, titles map[string]string) (w whole, err error) {
 		needs := control.ProfileNeeds{More: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}
 		t := UserTable(form, e.Spec.Events, e.Spec.Attributes)
 		if kind := recipients[e.Kind]; kind != 0 {
-			t, needs.Messages = RecipientTable(form, e.Spec.Events, e.Spec.Attributes, kind, e.Subject, titles), true
+			t = RecipientTable(form, e.Spec.Events, e.Spec.Attributes, kind, e.Subject, titles)
+			needs.Had, needs.HadOf = []control.NameKind{kind}, e.Subject
 		}
 		return whole{t, needs, t.Head(nil)}, nil
 	}
@@ -75,8 +76,10 @@ func (u *Users) needs() (n control.ProfileNeeds) {
 			n.Events = true
 		case "purchases":
 			n.Purchases = true
-		case "campaigns_received", "canvases_received":
-			n.Messages = true
+		case "campaigns_received":
+			n.Had = append(n.Had, control.NameCampaign)
+		case "canvases_received":
+			n.Had = append(n.Had, control.NameCanvas, control.NameStep)
 		default:
 			n.More = n.More || slices.Contains(ofRest, f.name)
 		}

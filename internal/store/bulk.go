@@ -43,24 +43,23 @@ func (p *Profiles) Bulk(ctx context.Context, workspace uint32, f control.Filter,
 	if b.names, err = p.namesOf(ctx, workspace, f); err != nil {
 		return nil, p.s.fail(err, op)
 	}
-	var deeds, had []control.NameKind
+	var deeds []control.NameKind
 	if needs.Events {
 		deeds = append(deeds, control.NameEvent)
 	}
 	if needs.Purchases {
 		deeds = append(deeds, control.NameProduct)
 	}
-	if needs.Messages {
-		had = []control.NameKind{control.NameCampaign, control.NameCanvas, control.NameStep}
-	}
-	if b.deeds, err = b.rankedNames(ctx, deeds); err == nil {
-		b.had, err = b.rankedNames(ctx, had)
+	if b.deeds, err = b.rankedNames(ctx, deeds, func(n control.Name) bool {
+		return n.Kind != control.NameEvent || needs.Only == nil || slices.Contains(needs.Only, n.Name)
+	}); err == nil {
+		b.had, err = b.rankedNames(ctx, needs.Had, func(n control.Name) bool { return needs.HadOf == "" || n.Name == needs.HadOf })
 	}
 	return b, err
 }
 
-// rankedNames gives the names of kinds that somebody may be asked about.
-func (b *Bulk) rankedNames(ctx context.Context, kinds []control.NameKind) (map[int64]ranked, error) {
+// rankedNames gives the names of kinds that are needed, and of which there is something recent.
+func (b *Bulk) rankedNames(ctx context.Context, kinds []control.NameKind, needed func(control.Name) bool) (map[int64]ranked, error) {
 	out := map[int64]ranked{}
 	for _, kind := range kinds {
 		all, err := b.p.Names(ctx, b.workspace, kind)
@@ -68,10 +67,9 @@ func (b *Bulk) rankedNames(ctx context.Context, kinds []control.NameKind) (map[i
 			return nil, err
 		}
 		for _, n := range all {
-			if n.LastAt.Before(b.needs.Since) || kind == control.NameEvent && b.needs.Only != nil && !slices.Contains(b.needs.Only, n.Name) {
-				continue
+			if !n.LastAt.Before(b.needs.Since) && needed(n) {
+				out[n.ID] = ranked{n, len(out)}
 			}
-			out[n.ID] = ranked{n, len(out)}
 		}
 	}
 	return out, nil
