@@ -296,7 +296,7 @@ func (p *Plane) mayApply(ctx context.Context, m Manifest) (context.Context, erro
 func (p *Plane) May(ctx context.Context, j Job) (context.Context, error) {
 	ctx, err := p.actNow(ctx, j.Actor)
 	if err == nil && j.Actor.Member != "" && j.Kind != JobApply { // that asks for the rights of what the manifest names
-		_, err = need(ctx, RightChange, j.Workspace)
+		_, _, err = need(ctx, RightChange, j.Workspace)
 	}
 	return ctx, err
 }

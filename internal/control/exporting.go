@@ -52,8 +52,8 @@ func (p *Plane) holdExport(ctx context.Context, e Export) (context.Context, erro
 	if e.Key != "" {
 		return ctx, nil
 	}
-	_, err := need(ctx, RightExportUserData, e.Workspace)
-	return Holding(ctx, RightExportUserData, e.Workspace), err
+	ctx, _, err := need(ctx, RightExportUserData, e.Workspace)
+	return ctx, err
 }
 
 func (p *Plane) planExportOf(ctx context.Context, e Export) (Export, error) {
@@ -189,7 +189,7 @@ func (p *Plane) MayExport(ctx context.Context, e Export) (context.Context, error
 	}
 	ctx, err := p.actNow(ctx, e.Actor)
 	if err == nil && e.Actor.Member != "" {
-		_, err = need(ctx, RightExportUserData, e.Workspace)
+		_, _, err = need(ctx, RightExportUserData, e.Workspace) // how far it is can be written down after that as well
 	}
 	return ctx, err
 }
@@ -236,10 +236,9 @@ func (p *Plane) DownloadExport(ctx context.Context, workspace uint32, id ExportI
 		return e, fault.Wrap(err, op)
 	}
 	if !link {
-		if _, err = need(ctx, RightExportUserData, workspace); err != nil {
+		if ctx, _, err = need(ctx, RightExportUserData, workspace); err != nil {
 			return e, fault.Wrap(err, op)
 		}
-		ctx = Holding(ctx, RightExportUserData, workspace)
 	}
 	switch {
 	case e.State.Open():

@@ -34,7 +34,7 @@ func HeldTo(ctx context.Context) (a Actor, held bool) {
 func StillMay(ctx context.Context, now Actor) error {
 	all, _ := ctx.Value(heldKey{}).([]held)
 	for _, h := range all {
-		if _, err := need(WithActor(ctx, now), h.right, h.workspace); err != nil {
+		if _, _, err := need(WithActor(ctx, now), h.right, h.workspace); err != nil {
 			return err
 		}
 	}

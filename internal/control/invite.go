@@ -48,9 +48,9 @@ func (p *People) Invite(ctx context.Context, in Invite) (Invited, error) {
 	if in.Installation {
 		right = RightInstall
 	}
-	a, err := need(ctx, right, in.Workspace)
-	if err == nil && in.ExportUserData && !a.mayGiveData(in.Workspace) {
-		err = dataRights()
+	ctx, a, err := need(ctx, right, in.Workspace)
+	if err == nil && in.ExportUserData {
+		ctx, err = a.givingData(ctx, in.Workspace)
 	}
 	if err != nil {
 		return Invited{}, fault.Wrap(err, op)
@@ -115,11 +115,18 @@ func (p *People) joined(ctx context.Context, in Invite) error {
 // unauthorized, forbidden.
 func (p *People) Invitations(ctx context.Context, workspace uint32) ([]Ticket, error) {
 	const op = "list invitations"
-	if _, err := need(ctx, administers(workspace), workspace); err != nil {
-		return nil, fault.Wrap(err, op)
+	_, ts, err := p.invitations(ctx, workspace)
+	return ts, fault.Wrap(err, op)
+}
+
+// invitations is Invitations, with the context in which one of them may be changed.
+func (p *People) invitations(ctx context.Context, workspace uint32) (context.Context, []Ticket, error) {
+	ctx, _, err := need(ctx, administers(workspace), workspace)
+	if err != nil {
+		return ctx, nil, err
 	}
 	ts, err := p.cfg.Store.Tickets(ctx, workspace)
-	return slices.DeleteFunc(ts, func(t Ticket) bool { return t.Kind != TicketInvitation }), fault.Wrap(err, op)
+	return ctx, slices.DeleteFunc(ts, func(t Ticket) bool { return t.Kind != TicketInvitation }), err
 }
 
 // administers is the right to decide about people of a workspace, or with 0 of the installation.
@@ -133,18 +140,16 @@ func administers(workspace uint32) Right {
 // Revoke ends an invitation. Errors: unauthorized, forbidden, not_found.
 func (p *People) Revoke(ctx context.Context, workspace uint32, id TicketID) error {
 	const op = "revoke invitation"
-	ts, err := p.Invitations(ctx, workspace)
+	ctx, ts, err := p.invitations(ctx, workspace)
 	i := slices.IndexFunc(ts, func(t Ticket) bool { return t.ID == id })
 	if err == nil && i < 0 {
 		err = &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.no_invitation", Text: "There is no such invitation."}}
 	}
+	if err == nil && ts[i].Installation {
+		ctx, _, err = need(ctx, RightInstall, 0)
+	}
 	if err != nil {
 		return fault.Wrap(err, op)
-	}
-	if ts[i].Installation {
-		if _, err := need(ctx, RightInstall, 0); err != nil {
-			return fault.Wrap(err, op)
-		}
 	}
 	ctx = p.logged(ctx, "invitation.revoke", subject{workspace, string(id), ts[i].Email}, viewTicket(ts[i]), nil)
 	return fault.Wrap(p.cfg.Store.DeleteTicket(ctx, workspace, id), op)
@@ -359,7 +364,7 @@ func (p *People) AddMember(ctx context.Context, in AddMember) (Member, secret.Va
 }
 
 func (p *People) addMember(ctx context.Context, in AddMember) (m Member, link secret.Value, err error) {
-	if _, err := need(ctx, RightInstall, 0); err != nil {
+	if ctx, _, err = need(ctx, RightInstall, 0); err != nil {
 		return m, link, err
 	}
 	in.Email, in.Role = foldEmail(in.Email), cmp.Or(in.Role, Viewer)

@@ -37,7 +37,7 @@ func validateLanguage(field, language string) []fault.Problem {
 // Me gives the member who asks. Errors: unauthorized.
 func (p *People) Me(ctx context.Context) (Member, error) {
 	const op = "find yourself"
-	a, err := need(ctx, RightSignedIn, 0)
+	_, a, err := need(ctx, RightSignedIn, 0)
 	if err != nil {
 		return Member{}, fault.Wrap(err, op)
 	}

@@ -160,12 +160,15 @@ func (a Actor) mayGiveData(workspace uint32) bool {
 	return a.Installation || a.May(RightExportUserData, workspace)
 }
 
-// holdingData holds the actor to what lets them give it, see Holding.
-func (a Actor) holdingData(ctx context.Context, workspace uint32) context.Context {
-	if a.Installation {
-		return Holding(ctx, RightInstall, 0)
+// givingData holds the actor to what lets them give it, see Holding. Errors: forbidden.
+func (a Actor) givingData(ctx context.Context, workspace uint32) (context.Context, error) {
+	switch {
+	case !a.mayGiveData(workspace):
+		return ctx, dataRights()
+	case a.Installation:
+		return Holding(ctx, RightInstall, 0), nil
 	}
-	return Holding(ctx, RightExportUserData, workspace)
+	return Holding(ctx, RightExportUserData, workspace), nil
 }
 
 // Letter is a mail to one person that carries a link which works once. It is not a Notice: those are kept.

@@ -182,16 +182,17 @@ func (p *People) fresh(ctx context.Context) (Actor, Member, Lock, error) {
 	return a, m, l, err
 }
 
-// need gives who asks if they have the right. Errors: unauthorized if they are unknown, else forbidden.
-func need(ctx context.Context, r Right, workspace uint32) (Actor, error) {
+// need gives who asks if they have the right, and the context in which they are held to it, see Holding: what is written
+// for them is written under it. Errors: unauthorized if they are unknown, else forbidden.
+func need(ctx context.Context, r Right, workspace uint32) (context.Context, Actor, error) {
 	a := ActorOf(ctx)
 	switch {
 	case a.May(r, workspace):
-		return a, nil
+		return Holding(ctx, r, workspace), a, nil
 	case a.Member == "":
-		return a, &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.nobody", Text: "Nobody is signed in."}}
+		return ctx, a, &fault.Error{Code: fault.Unauthorized, Msg: fault.Message{Key: "control.nobody", Text: "Nobody is signed in."}}
 	}
-	return a, &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.forbidden", Text: "You may not do this."},
+	return ctx, a, &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.forbidden", Text: "You may not do this."},
 		Hint: fault.Message{Key: "control.forbidden_hint", Text: "Ask an administrator of the workspace or of the installation."}}
 }
 

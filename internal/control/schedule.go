@@ -252,7 +252,7 @@ func (p *Plane) updateSchedule(ctx context.Context, workspace uint32, id Schedul
 
 // decided gives s as e wants it, by who asks, who has to have the right still when it is written.
 func (p *Plane) decided(ctx context.Context, s ReportSchedule, e ScheduleEdit) (context.Context, ReportSchedule, error) {
-	a, err := need(ctx, RightExportUserData, s.Workspace)
+	ctx, a, err := need(ctx, RightExportUserData, s.Workspace)
 	if err != nil {
 		return ctx, s, err
 	}
@@ -267,7 +267,7 @@ func (p *Plane) decided(ctx context.Context, s ReportSchedule, e ScheduleEdit) (
 	}
 	s.Member, s.UpdatedAt = a.Member, now
 	s, err = s.planned(now)
-	return Holding(ctx, RightExportUserData, s.Workspace), s, err
+	return ctx, s, err
 }
 
 // LookAtSchedule gives every problem of a schedule as e would make it, or change the one with that id. Errors: as
@@ -286,14 +286,14 @@ func (p *Plane) LookAtSchedule(ctx context.Context, workspace uint32, id Schedul
 // DeleteSchedule removes a schedule; the reports that it made stay. Errors: not_found; unauthorized, forbidden.
 func (p *Plane) DeleteSchedule(ctx context.Context, workspace uint32, id ScheduleID) error {
 	const op = "delete schedule"
-	if _, err := need(ctx, RightExportUserData, workspace); err != nil {
+	ctx, _, err := need(ctx, RightExportUserData, workspace)
+	if err != nil {
 		return fault.Wrap(err, op)
 	}
 	s, err := p.Store.Schedule(ctx, workspace, id)
 	if err != nil {
 		return fault.Wrap(err, op)
 	}
-	ctx = Holding(ctx, RightExportUserData, workspace)
 	return fault.Wrap(p.Store.DeleteSchedule(p.logged(ctx, "schedule.delete", subjectSchedule(s), viewSchedule(s), nil), workspace, id), op)
 }
 
@@ -330,7 +330,9 @@ func (p *Plane) runSchedule(ctx context.Context, s ReportSchedule) error {
 	}
 	next.Runs, next.RanAt = s.Runs+1, now
 	next, _ = next.planned(now) // that there is no further run is how it ends
-	return p.Store.RunSchedule(p.logged(WithActor(ctx, e.Actor), "export.create", subjectOfExport(e), nil, viewOfExport(e)), s, next, &e)
+	// Whose right is lost just now has nothing made for them: it is due still, and paused the next time.
+	ctx = Holding(WithActor(ctx, e.Actor), RightExportUserData, s.Workspace)
+	return p.Store.RunSchedule(p.logged(ctx, "export.create", subjectOfExport(e), nil, viewOfExport(e)), s, next, &e)
 }
 
 // Export is what is to be asked for of a schedule.

@@ -32,7 +32,7 @@ func (p *People) seat(ctx context.Context, workspace uint32, id MemberID) (Membe
 // Seats gives the members of a workspace by their addresses. Errors: unauthorized, forbidden.
 func (p *People) Seats(ctx context.Context, workspace uint32) ([]Seat, error) {
 	const op = "list members"
-	if _, err := need(ctx, RightView, workspace); err != nil {
+	if _, _, err := need(ctx, RightView, workspace); err != nil {
 		return nil, fault.Wrap(err, op)
 	}
 	all, err := p.cfg.Store.Seats(ctx, workspace)
@@ -42,7 +42,7 @@ func (p *People) Seats(ctx context.Context, workspace uint32) ([]Seat, error) {
 // Members gives the members of the installation by their addresses. Errors: unauthorized, forbidden.
 func (p *People) Members(ctx context.Context) ([]Member, error) {
 	const op = "list members of the installation"
-	if _, err := need(ctx, RightInstall, 0); err != nil {
+	if _, _, err := need(ctx, RightInstall, 0); err != nil {
 		return nil, fault.Wrap(err, op)
 	}
 	all, err := p.cfg.Store.Members(ctx)
@@ -66,7 +66,7 @@ func (p *People) SetSeat(ctx context.Context, workspace uint32, id MemberID, e S
 }
 
 func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e SeatEdit) error {
-	a, m, had, err := p.seated(ctx, workspace, id)
+	ctx, a, m, had, err := p.seated(ctx, workspace, id)
 	if err != nil {
 		return err
 	}
@@ -84,10 +84,9 @@ func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e 
 		return ownRights()
 	}
 	if next.ExportUserData && !had.ExportUserData {
-		if !a.mayGiveData(workspace) {
-			return dataRights()
+		if ctx, err = a.givingData(ctx, workspace); err != nil {
+			return err
 		}
-		ctx = a.holdingData(ctx, workspace)
 	}
 	return p.setSeat(ctx, m, had, next)
 }
@@ -95,7 +94,7 @@ func (p *People) editSeat(ctx context.Context, workspace uint32, id MemberID, e 
 // RemoveSeat takes a member out of a workspace; members may leave by themselves. Errors: as SetSeat.
 func (p *People) RemoveSeat(ctx context.Context, workspace uint32, id MemberID) error {
 	const op = "remove member"
-	_, m, had, err := p.seated(ctx, workspace, id)
+	ctx, _, m, had, err := p.seated(ctx, workspace, id)
 	if err != nil {
 		return fault.Wrap(err, op)
 	}
@@ -103,26 +102,30 @@ func (p *People) RemoveSeat(ctx context.Context, workspace uint32, id MemberID) 
 	return fault.Wrap(p.cfg.Store.RemoveSeat(ctx, workspace, id), op)
 }
 
-// seated gives who asks, and a member with the place that they want to change.
-func (p *People) seated(ctx context.Context, workspace uint32, id MemberID) (Actor, Member, Membership, error) {
+// seated gives who asks, held to what lets them, and a member with the place that they want to change.
+func (p *People) seated(ctx context.Context, workspace uint32, id MemberID) (context.Context, Actor, Member, Membership, error) {
 	right := RightAdminister
 	if a := ActorOf(ctx); a.Member == id && !a.ReadOnly {
 		right = RightView // who sits there may take less
 	}
-	a, err := need(ctx, right, workspace)
+	ctx, a, err := need(ctx, right, workspace)
 	if err != nil {
-		return a, Member{}, Membership{}, err
+		return ctx, a, Member{}, Membership{}, err
 	}
 	had, err := p.seat(ctx, workspace, id)
 	if err != nil {
-		return a, Member{}, Membership{}, err
+		return ctx, a, Member{}, Membership{}, err
 	}
 	m, err := p.cfg.Store.Member(ctx, id)
-	if err == nil && m.Installation && !a.Installation {
+	switch {
+	case err != nil || !m.Installation:
+	case a.Installation:
+		ctx = Holding(ctx, RightInstall, 0)
+	default:
 		err = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.above_you", Text: "This member is an installation administrator."},
 			Hint: fault.Message{Key: "control.above_you_hint", Text: "Only another installation administrator can change what they may do."}}
 	}
-	return a, m, had, err
+	return ctx, a, m, had, err
 }
 
 func ownRights() error {
@@ -154,7 +157,8 @@ func (p *People) setSeat(ctx context.Context, m Member, had, next Membership) er
 // Errors: unauthorized, forbidden; not_found; stale, unless nothing is left to change; conflict if there would be none left.
 func (p *People) SetInstallation(ctx context.Context, id MemberID, administrator bool, rev *int64) (m Member, err error) {
 	const op = "change installation administrator"
-	if _, err := need(ctx, RightInstall, 0); err != nil {
+	ctx, _, err = need(ctx, RightInstall, 0)
+	if err != nil {
 		return Member{}, fault.Wrap(err, op)
 	}
 	// Once more if they were changed meanwhile: for which version it is meant is looked at again then.
@@ -189,7 +193,8 @@ func (p *People) setInstallation(ctx context.Context, had Member, administrator 
 // Errors: unauthorized, forbidden; not_found; conflict if they are the last installation administrator.
 func (p *People) DeleteMember(ctx context.Context, id MemberID) error {
 	const op = "delete member"
-	if _, err := need(ctx, RightInstall, 0); err != nil {
+	ctx, _, err := need(ctx, RightInstall, 0)
+	if err != nil {
 		return fault.Wrap(err, op)
 	}
 	m, err := p.cfg.Store.Member(ctx, id)

@@ -193,7 +193,7 @@ func ended(err error) error {
 // Sessions gives the actor's sessions, without those that are past. Errors: unauthorized.
 func (p *People) Sessions(ctx context.Context) ([]Session, error) {
 	const op = "list sessions"
-	a, err := need(ctx, RightSignedIn, 0)
+	_, a, err := need(ctx, RightSignedIn, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, op)
 	}

@@ -32,7 +32,7 @@ func (p *People) CreateToken(ctx context.Context, name string, readOnly bool, ex
 // Errors: forbidden; not_found; as CreateToken.
 func (p *People) IssueToken(ctx context.Context, email, name string, readOnly bool, expires time.Time) (Token, secret.Value, error) {
 	const op = "issue token"
-	if a, err := need(ctx, RightInstall, 0); err != nil || a.Member != "" {
+	if _, a, err := need(ctx, RightInstall, 0); err != nil || a.Member != "" {
 		return Token{}, secret.Value{}, fault.New(fault.Forbidden, op, "tokens of others are made on the machine itself")
 	}
 	m, err := p.cfg.Store.MemberByEmail(ctx, foldEmail(email))
@@ -82,7 +82,7 @@ func validateExpiry(field string, at, now time.Time) []fault.Problem {
 // Tokens gives the actor's personal tokens. Errors: unauthorized.
 func (p *People) Tokens(ctx context.Context) ([]Token, error) {
 	const op = "list tokens"
-	a, err := need(ctx, RightSignedIn, 0)
+	_, a, err := need(ctx, RightSignedIn, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, op)
 	}

@@ -144,7 +144,7 @@ func (p *People) RemoveTwoFactor(ctx context.Context, password secret.Value, cod
 // Errors: unauthorized, forbidden; not_found.
 func (p *People) ResetTwoFactor(ctx context.Context, id MemberID) error {
 	const op = "turn two-factor sign-in off"
-	a, err := need(ctx, RightInstall, 0)
+	ctx, a, err := need(ctx, RightInstall, 0)
 	if err == nil && a.Member == id {
 		err = ownRights()
 	}

@@ -1307,7 +1307,7 @@ func TestNobodyKeepsAPlaceByAnEditThatIsUnderWay(t *testing.T) {
 		edit       control.SeatEdit
 		want, left string
 	}{
-		{"who is removed", remove, control.SeatEdit{ExportUserData: &no}, "not_found", "[]"},
+		{"who is removed", remove, control.SeatEdit{ExportUserData: &no}, "forbidden", "[]"},
 		{"who is lowered", set(control.SeatEdit{Role: &viewer}), control.SeatEdit{ExportUserData: &no}, "ok", "[viewer false]"},
 		{"who is lowered, with the role", set(control.SeatEdit{Role: &viewer}), control.SeatEdit{Role: &administrator, ExportUserData: &no}, "forbidden", "[viewer true]"},
 		{"whose export ends", set(control.SeatEdit{ExportUserData: &no}), control.SeatEdit{Role: &viewer}, "ok", "[viewer false]"},

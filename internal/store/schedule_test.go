@@ -168,3 +168,32 @@ func TestASchedulesRunsWaitWhereTooManyExportsDo(t *testing.T) {
 	ok(t, err)
 	s.ran("2026-11-22T14:00:00Z", 1, "2026-11-23T12:00:00Z")
 }
+
+// leaving takes a member out of the workspace in the moment in which their report is to be written.
+type leaving struct {
+	control.Store
+	leave func()
+}
+
+func (l leaving) RunSchedule(ctx context.Context, was, next control.ReportSchedule, e *control.Export) error {
+	l.leave()
+	return l.Store.RunSchedule(ctx, was, next, e)
+}
+
+func TestNoReportIsMadeForWhoHasJustLostTheRight(t *testing.T) {
+	s := newScheduler(t)
+	s.daily(nil)
+	kept := s.Store
+	s.Store = leaving{kept, func() { ok(t, s.store.RemoveSeat(t.Context(), s.ws, "ana")) }}
+	s.now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	code(t, s.RunSchedules(t.Context()), fault.Forbidden)
+	s.Store = kept
+	if all := s.run("2026-11-23T12:00:01Z"); len(all) > 0 {
+		t.Errorf("%d reports", len(all))
+	}
+	all, err := s.store.Schedules(t.Context(), s.ws)
+	ok(t, err)
+	if len(all) != 1 || !all[0].Paused || all[0].Failure == nil {
+		t.Errorf("%+v", all)
+	}
+}

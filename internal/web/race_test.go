@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
 )
 
@@ -11,17 +12,11 @@ import (
 func TestARightThatIsLostMeanwhileIsLost(t *testing.T) {
 	w := newWorld(t, nil)
 	var lost string // who loses their rights
-	rows := w.api.routes()
-	for i, r := range rows {
-		run := r.op.run
-		rows[i].op.run = func(c *call, in any) (any, error) {
-			if lost != "" {
-				w.strip(lost)
-			}
-			return run(c, in)
+	rows := w.meanwhile(func() {
+		if lost != "" {
+			w.strip(lost)
 		}
-	}
-	w.h = w.api.handler(rows)
+	})
 	boss := w.newcomer() // somebody has to stay
 	w.seat(control.Membership{Workspace: w.acme.Number, Member: boss.ID, Role: control.Administrator, CreatedAt: boss.CreatedAt})
 	_, _, err := w.people.AddMember(w.root(), control.AddMember{Email: "root@mill.example", Installation: true})
@@ -55,6 +50,88 @@ func TestARightThatIsLostMeanwhileIsLost(t *testing.T) {
 	if tried < 30 {
 		t.Errorf("only %d rows were tried", tried)
 	}
+}
+
+// Some changes take another right than that which lets a request in. Who loses that one alone makes none of them.
+func TestAFurtherRightThatIsLostMeanwhileIsLost(t *testing.T) {
+	w := newWorld(t, nil)
+	lose := func() {}
+	w.meanwhile(func() { lose() })
+	boss := w.newcomer() // somebody has to stay
+	w.seat(control.Membership{Workspace: w.acme.Number, Member: boss.ID, Role: control.Administrator, CreatedAt: boss.CreatedAt})
+	_, _, err := w.people.AddMember(w.root(), control.AddMember{Email: "root@mill.example", Installation: true, Workspace: w.acme.Number})
+	must(t, err)
+	root := w.member("root")
+	seat := func(who string, role control.Role, export bool) {
+		m := w.member(who)
+		w.seat(control.Membership{Workspace: w.acme.Number, Member: m.ID, Role: role, ExportUserData: export, CreatedAt: m.CreatedAt})
+	}
+	install := func(is bool) {
+		m := w.member(installer)
+		if m.Installation != is {
+			m.Installation = is
+			must(t, w.records().UpdateMember(t.Context(), m))
+		}
+	}
+	const acme = "/workspaces/acme"
+	stays := func(m control.Member) string { return acme + "/members/" + string(m.ID) }
+	invited := func() string {
+		w.ticket(control.Ticket{Kind: control.TicketInvitation, Email: fresh() + "@mill.example", Workspace: w.acme.Number, Role: control.Viewer, Installation: true})
+		all, err := w.records().Tickets(t.Context(), w.acme.Number)
+		must(t, err)
+		return acme + "/invitations/" + string(all[len(all)-1].ID)
+	}
+	for _, row := range []struct {
+		name, who, method string
+		path              func() string
+		body              any
+	}{
+		{"invites to the installation", installer, "POST", func() string { return acme + "/invitations" }, client.Invite{Email: "x@mill.example", Installation: true}},
+		{"invites to personal data", installer, "POST", func() string { return acme + "/invitations" }, client.Invite{Email: "y@mill.example", ExportUserData: true}},
+		{"invites to personal data", admin, "POST", func() string { return acme + "/invitations" }, client.Invite{Email: "z@mill.example", ExportUserData: true}},
+		{"takes back an invitation to the installation", installer, "DELETE", invited, nil},
+		{"lets somebody see personal data", installer, "PATCH", func() string { return stays(w.newcomer()) }, client.MemberEdit{ExportUserData: new(true)}},
+		{"lets somebody see personal data", admin, "PATCH", func() string { return stays(w.newcomer()) }, client.MemberEdit{ExportUserData: new(true)}},
+		{"changes the place of who is above them", installer, "PATCH", func() string { return stays(root) }, client.MemberEdit{Role: new("editor")}},
+		{"takes the place of who is above them", installer, "DELETE", func() string { return stays(root) }, nil},
+		{"names the workspace", installer, "PATCH", func() string { return acme }, client.WorkspaceEdit{Name: new("other")}},
+		{"applies a new workspace", installer, "POST", func() string { return "/apply" }, client.Manifest{Name: "a.yaml", Text: "workspaces: [{name: fresh}]"}},
+		{"applies keys", admin, "POST", func() string { return "/apply" }, client.Manifest{Name: "a.yaml", Text: "workspaces: [{name: acme, api_keys: [{name: k, scopes: [events.write]}]}]"}},
+	} {
+		install(true)
+		seat(installer, control.Administrator, false)
+		seat(admin, control.Administrator, true)
+		path, h, before := row.path(), w.session(row.who), w.newest()
+		lose = func() {
+			switch {
+			case row.who == installer:
+				install(false)
+			case row.name == "applies keys":
+				seat(admin, control.Editor, true)
+			default:
+				seat(admin, control.Administrator, false)
+			}
+		}
+		a := w.ask(row.method, path, row.body, h)
+		lose = func() {}
+		if a.status != 403 || w.newest() != before {
+			t.Errorf("%s %s: %d, and the log of changes went from %d to %d: %s", row.who, row.name, a.status, before, w.newest(), a.body)
+		}
+	}
+}
+
+// meanwhile has w do something between letting a request in and doing what it asks for, and gives the rows.
+func (w *world) meanwhile(do func()) []route {
+	rows := w.api.routes()
+	for i, r := range rows {
+		run := r.op.run
+		rows[i].op.run = func(c *call, in any) (any, error) {
+			do()
+			return run(c, in)
+		}
+	}
+	w.h = w.api.handler(rows)
+	return rows
 }
 
 // strip ends all sessions of somebody, and takes them out of every workspace and of the installation.
