@@ -405,6 +405,13 @@ func TestApplyOverTheNetworkSaysWhatApplySays(t *testing.T) {
 	}
 	both("as JSON", manifest, nil, "--json")
 	both("a mistake in the file", strings.Replace(manifest, "contact_email", "contct_email", 1), nil)
+	mixed := strings.NewReplacer("contact_email", "contct_email", "[all]", "[nothing]", "data@acme.example", "nobody", "name: warehouse", "name: warehouse\n        codec: none").Replace(manifest)
+	if _, code := both("mistakes of every kind", mixed, nil); code != 2 {
+		t.Errorf("mistakes of every kind: exit %d", code)
+	}
+	if _, code := both("a name in another case", strings.Replace(manifest, "name: acme", "name: Acme", 1), nil, "--dry-run"); code != 1 {
+		t.Errorf("a dry run of a name in another case: exit %d", code)
+	}
 	both("a field that is invalid", strings.Replace(manifest, "data@acme.example", "nobody", 1), nil)
 	both("a secret that is not set", strings.Replace(manifest, "ACME_S3_SECRET", "NOT_SET", 1), nil)
 	both("a file of a secret", strings.Replace(manifest, "secret_access_key_env: ACME_S3_SECRET", "secret_access_key_file: "+write(t, "secret", s.secret+"\n"), 1), nil)

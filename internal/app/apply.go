@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func (cmd Apply) Run(ctx context.Context, c *Console, s Settings) error {
 	needed := secrets{env: s.env, found: map[string]string{}}
 	m, err := control.ParseManifest(name, data, needed.variable, needed.file)
 	if err != nil {
-		return cmd.problems(ctx, s, m, err)
+		return cmd.problems(ctx, s, name, data, needed, m, err)
 	}
 	if len(m.Workspaces) == 0 {
 		return fault.New(fault.Invalid, "apply", "%s names no workspaces", name).
@@ -112,10 +113,17 @@ func (cmd Apply) apply(ctx context.Context, c *Console, s Settings, m control.Ma
 	return showApplied(rules.Apply(ctx, m, cmd.DryRun), cmd.DryRun), nil
 }
 
-// problems adds to err what else is wrong with the file, as far as that can be told here.
-func (cmd Apply) problems(ctx context.Context, s Settings, m control.Manifest, err error) error {
-	if cmd.Server != "" || len(m.Workspaces) == 0 {
+// problems adds to err what else is wrong with the file, as far as that can be told where it is to be applied.
+func (cmd Apply) problems(ctx context.Context, s Settings, name string, data []byte, needed secrets, m control.Manifest, err error) error {
+	if len(m.Workspaces) == 0 {
 		return err
+	}
+	if cmd.Server != "" {
+		asked, failed := cmd.client(s)
+		if failed == nil {
+			_, failed = asked.Apply(ctx, client.Manifest{Name: name, Text: string(data), Secrets: needed.found, DryRun: true})
+		}
+		return withOthers(err, failed)
 	}
 	p, failed := loadPlane(ctx, s)
 	if failed != nil {
@@ -123,6 +131,23 @@ func (cmd Apply) problems(ctx context.Context, s Settings, m control.Manifest, e
 	}
 	defer p.Close() // nothing was changed
 	return p.rules().Problems(ctx, m, err)
+}
+
+// withOthers adds to err, which is what is wrong with a file as it was read here, what a server finds wrong with it beside.
+func withOthers(err, there error) error {
+	here, more := fault.As(err), (*client.Error)(nil)
+	if here == nil || !errors.As(there, &more) {
+		return err // what the file is to be compared with is another matter
+	}
+	all := *here
+	all.Fields = slices.Clone(here.Fields)
+	for _, p := range more.Fields {
+		if !slices.ContainsFunc(here.Fields, func(had fault.Problem) bool { return had.Field == p.Field }) {
+			all.Fields = append(all.Fields, fault.Problem{Field: p.Field, Code: p.Code, Message: p.Message})
+		}
+	}
+	slices.SortStableFunc(all.Fields, control.ByPlace)
+	return &all
 }
 
 // ask has a server apply the file, and shows how far it is.

@@ -70,6 +70,8 @@ type Failure struct {
 // because its credentials do not pass the check, does not stop the rest. What somebody else changed while a check ran
 // is thought through once more, check and all: the file says nothing about the rest of it. With dryRun nothing is changed and no
 // network is used; the result says what would be.
+//
+// Of many problems of fields the first 100 are told, and that there are more.
 func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
 	a := applier{Plane: p, m: m, dryRun: true}
 	a.run(ctx)
@@ -86,31 +88,35 @@ func (p *Plane) Apply(ctx context.Context, m Manifest, dryRun bool) Result {
 }
 
 // Problems adds to err, with which ParseManifest gave m, what is wrong with the fields that it could read, so that a
-// file is mended in one round. What is missing is left out: it may be what could not be read. Errors: always one.
+// file is mended in one round. What is missing beside something that could not be read is left out: it may be just that.
+// Errors: always one.
 func (p *Plane) Problems(ctx context.Context, m Manifest, err error) error {
 	read := fault.As(err)
-	if read == nil || read.Code != fault.Invalid || len(m.Workspaces) == 0 {
+	if read == nil || read.Code != fault.Invalid || len(m.Workspaces) == 0 || len(read.Fields) > maxManifestProblems {
 		return err
 	}
-	said := func(q fault.Problem) bool {
+	var unread []string // paths
+	for _, p := range read.Fields {
+		_, path, _ := strings.Cut(p.Field, ": ")
+		unread = append(unread, path)
+	}
+	told := func(q fault.Problem) bool {
 		_, path, _ := strings.Cut(q.Field, ": ")
-		return slices.ContainsFunc(read.Fields, func(r fault.Problem) bool {
-			_, at, _ := strings.Cut(r.Field, ": ")
-			return strings.HasPrefix(at, path)
+		_, stands := m.places[path]
+		above := path[:max(strings.LastIndexByte(path, '.'), 0)]
+		return slices.ContainsFunc(unread, func(at string) bool {
+			return strings.HasPrefix(at, path) || q.Code == "required" && !stands && at[:max(strings.LastIndexByte(at, '.'), 0)] == above
 		})
 	}
 	all := *read
 	all.Fields = slices.Clone(read.Fields)
 	for _, f := range p.Apply(ctx, m, true).Failures {
 		if e := fault.As(f.Err); e != nil && e.Code == fault.Invalid {
-			for _, q := range e.Fields {
-				if q.Code != "required" && !said(q) {
-					all.Fields = append(all.Fields, q)
-				}
-			}
+			all.Fields = append(all.Fields, slices.DeleteFunc(slices.Clone(e.Fields), told)...)
 		}
 	}
 	slices.SortStableFunc(all.Fields, ByPlace)
+	all.Fields = listed(all.Fields, maxManifestProblems)
 	return &all
 }
 
@@ -120,27 +126,36 @@ type applier struct {
 	dryRun bool
 	placed []Placement // by this file, in a dry run
 	first  []plan      // likewise: connectors that are not there yet
+	making []string    // likewise: workspaces
+	wrong  int         // problems of fields
 	res    Result
 }
 
 func (a *applier) run(ctx context.Context) {
-	for _, w := range a.m.Workspaces {
+	until(a.enough, a.m.Workspaces, func(w WorkspaceSpec) {
 		ws, ok := a.workspace(ctx, w)
 		if !ok {
-			continue
+			return
 		}
-		for _, k := range w.Keys {
-			a.key(ctx, ws, k)
-		}
-		for _, h := range w.Webhooks {
-			a.webhook(ctx, ws, h)
-		}
-		for _, c := range w.Connectors {
-			a.connector(ctx, ws, c)
-		}
+		ctx := Holding(ctx, w.needs(), ws.Number) // of this one, whichever it is whose name it is by now
+		until(a.enough, w.Keys, func(k KeySpec) { a.key(ctx, ws, k) })
+		until(a.enough, w.Webhooks, func(h WebhookSpec) { a.webhook(ctx, ws, h) })
+		until(a.enough, w.Connectors, func(c ConnectorSpec) { a.connector(ctx, ws, c) })
 		if w.DataExport != nil {
 			a.dataExport(ctx, ws, *w.DataExport)
 		}
+	})
+}
+
+// enough reports whether so much is wrong that nothing more is thought through.
+func (a *applier) enough() bool { return a.dryRun && a.wrong > maxManifestProblems }
+
+func until[T any](over func() bool, all []T, do func(T)) {
+	for _, v := range all {
+		if over() {
+			return
+		}
+		do(v)
 	}
 }
 
@@ -148,7 +163,8 @@ func (a *applier) fail(t Thing, path string, err error) {
 	// The fields of what is invalid are the file's; those of a check that failed are the rights that it tried.
 	if e := fault.As(err); e != nil && e.Code == fault.Invalid && len(e.Fields) > 0 {
 		placed := *e
-		placed.Fields = a.m.locate(path, e.Fields)
+		placed.Fields = listed(a.m.locate(path, e.Fields), max(maxManifestProblems-a.wrong, 0))
+		a.wrong += len(e.Fields)
 		err = &placed
 	}
 	a.res.Failures = append(a.res.Failures, Failure{t, a.m.places[path], err})
@@ -187,11 +203,15 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		change(&words, "language", &ws.Language, w.Language)
 		err = invalid("", ws.Validate())
 		switch {
-		case err != nil || a.dryRun:
+		case err != nil:
+		case a.dryRun:
+			if made {
+				err = a.alike(ctx, ws.Name)
+			}
 		case made:
-			ws, err = a.CreateWorkspace(ctx, ws)
+			ws, err = a.CreateWorkspace(Holding(ctx, RightInstall, 0), ws)
 		case len(words) > 0:
-			ws, err = a.UpdateWorkspace(ctx, ws.Number, WorkspaceEdit{UnknownFields: w.UnknownFields, Language: w.Language})
+			ws, err = a.UpdateWorkspace(Holding(ctx, RightAdminister, ws.Number), ws.Number, WorkspaceEdit{UnknownFields: w.UnknownFields, Language: w.Language})
 		}
 		switch {
 		case err != nil:
@@ -207,6 +227,36 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		return ws, a.dryRun && fault.Is(err, fault.Invalid)
 	}
 	return ws, true
+}
+
+// alike refuses a workspace that would be made, if its name differs in case alone from that of another: of one that is there,
+// as making it does, or of one that this file makes before it. Errors: conflict; invalid.
+func (a *applier) alike(ctx context.Context, name string) error {
+	same := func(other string) bool { return strings.EqualFold(name, other) }
+	if i := slices.IndexFunc(a.making, same); i >= 0 {
+		return invalid("", []fault.Problem{{Field: "name", Code: "duplicate",
+			Message: fmt.Sprintf("Upper and lower case do not tell %q from %q, which the file makes too.", name, a.making[i])}})
+	}
+	all, err := a.Store.Workspaces(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(all, func(w Workspace) bool { return same(w.Name) }); i >= 0 {
+		return ErrWorkspaceTaken(all[i].Name)
+	}
+	a.making = append(a.making, name)
+	return nil
+}
+
+// needs is the right that w takes in a workspace that is there.
+func (w WorkspaceSpec) needs() Right {
+	switch {
+	case len(w.Keys) > 0 || w.UnknownFields != nil || w.Language != nil:
+		return RightAdminister
+	case len(w.Connectors) > 0 || len(w.Webhooks) > 0 || w.DataExport != nil:
+		return RightChange
+	}
+	return RightView
 }
 
 // onlyDeletes reports whether nothing is wanted of w but that something of it is gone.

@@ -228,7 +228,7 @@ func (p *Plane) planExportAt(ctx context.Context, workspace uint32, e ExportEdit
 // secrets, by env:NAME and file:PATH, and nowhere else. Who asks needs the rights of what the manifest names: a workspace
 // that is to be made needs RightInstall, keys and what is the workspace's own RightAdminister, the rest RightChange.
 //
-// Errors: as ParseManifest; invalid if it names no workspace; forbidden.
+// Errors: as Problems, whatever is wrong if anything cannot be read; invalid if it names no workspace; forbidden.
 func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[string]string, dryRun bool) (Job, error) {
 	const op = "apply"
 	if !ActorOf(ctx).decides() {
@@ -239,13 +239,17 @@ func (p *Plane) AskApply(ctx context.Context, name, text string, secrets map[str
 	if err == nil && len(m.Workspaces) == 0 {
 		err = fault.New(fault.Invalid, "", "%s names no workspaces", name)
 	}
-	if err == nil {
-		ctx, err = p.mayApply(ctx, m)
+	held, refused := p.mayApply(ctx, m) // as far as it could be read
+	switch {
+	case err == nil:
+		err = refused
+	case refused == nil:
+		err = p.Problems(held, m, err)
 	}
 	if err != nil {
 		return Job{}, fault.Wrap(err, op)
 	}
-	j, err := p.ask(ctx, Job{Kind: JobApply}, params, nil)
+	j, err := p.ask(held, Job{Kind: JobApply}, params, nil)
 	return j, fault.Wrap(err, op)
 }
 
@@ -268,23 +272,17 @@ func (p *Plane) mayApply(ctx context.Context, m Manifest) (context.Context, erro
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return ctx, err
 		}
-		need := RightView
-		switch {
-		case err != nil || !a.May(RightView, ws.Number):
-			if a.May(RightInstall, 0) {
-				ctx = Holding(ctx, RightInstall, 0)
-				continue
+		if err != nil || !a.May(RightView, ws.Number) {
+			if !a.May(RightInstall, 0) {
+				return ctx, fault.New(fault.Forbidden, "", "there is no workspace %q that you may see, and only installation administrators make workspaces", w.Name)
 			}
-			return ctx, fault.New(fault.Forbidden, "", "there is no workspace %q that you may see, and only installation administrators make workspaces", w.Name)
-		case len(w.Keys) > 0 || w.UnknownFields != nil || w.Language != nil:
-			need = RightAdminister
-		case len(w.Connectors) > 0 || len(w.Webhooks) > 0 || w.DataExport != nil:
-			need = RightChange
+			ctx = Holding(ctx, RightInstall, 0)
+			continue
 		}
-		if !a.May(need, ws.Number) {
-			return ctx, fault.New(fault.Forbidden, "", "what the manifest says of the workspace %q needs the right %q there", w.Name, need)
+		if !a.May(w.needs(), ws.Number) {
+			return ctx, fault.New(fault.Forbidden, "", "what the manifest says of the workspace %q needs the right %q there", w.Name, w.needs())
 		}
-		ctx = Holding(ctx, need, ws.Number)
+		ctx = Holding(ctx, w.needs(), ws.Number)
 	}
 	return ctx, nil
 }

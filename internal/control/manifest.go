@@ -172,6 +172,9 @@ func (m Manifest) locate(path string, problems []fault.Problem) []fault.Problem 
 func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
 	seen := map[string]bool{}
 	for _, v := range list {
+		if r.over {
+			return
+		}
 		path, name := of(v)
 		if name != "" && seen[name] {
 			at := path + ".name"
@@ -304,7 +307,7 @@ func (r *manifestReader) connector(path string, n ast.Node) ConnectorSpec {
 		"events":        r.texts(&c.Events),
 		"transformations": func(path string, n ast.Node) {
 			c.Transformations = []Transformation{}
-			r.sequence(path, n, func(path string, n ast.Node) {
+			r.short(path, n, func(path string, n ast.Node) {
 				var field, action *string
 				r.mapping(path, n, fields{"field": r.into(&field), "action": r.into(&action)})
 				c.Transformations = append(c.Transformations, Transformation{Field: or(field), Action: or(action)})

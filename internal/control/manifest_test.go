@@ -206,6 +206,14 @@ func TestAliasesMakeNoFileEndless(t *testing.T) {
 		"lists in lists, in one line":               {"workspaces:\n" + strings.Repeat("- ", 100000) + "a\n", "too_large"},
 		"blocks in blocks":                          {deep(1000), "too_large"},
 		"a long key":                                {"workspaces: [{\"" + strings.Repeat("k", 400000) + "\": {" + many(4000, "a%d: 1,") + "}}]", "too_large"},
+		"a long key that is marked":                 {"workspaces:\n  ? " + strings.Repeat("k", 400000) + "\n    # no colon\n    " + many(4000, "a%d: 1\n    ") + "\n", "too_large"},
+		"a long key before a remark":                {"workspaces: {" + strings.Repeat("k", 400000) + " # of it\n : {" + many(4000, "a%d: 1,") + "}}", "too_large"},
+		"lists in lists, after some that end":       {"workspaces: " + strings.Repeat("]", 200) + strings.Repeat("[", 100000), "too_large"},
+		"more words than are read":                  {"workspaces:\n" + strings.Repeat("-\n", 200000), "too_large"},
+		"a block of many keys":                      {many(2000, "x-%d: 1\n"), "too_large"},
+		"many documents":                            {strings.Repeat("---\na\n", 1000), "too_large"},
+		"a long value that is named often":          {"x-a: &a " + strings.Repeat("v", 400000) + "\nworkspaces: [" + strings.Repeat("{name: *a},", 20000) + "]", "too_large"},
+		"a long list of transformations":            {"workspaces: [{name: demo, connectors: [{name: aa, transformations: [" + strings.Repeat("{field: x, action: y},", 5000) + "]}]}]", "too_large"},
 		"a long plain key":                          {"workspaces:\n  " + strings.Repeat("k", 400000) + ":\n    a: 1\n", "too_large"},
 		"a long list of values":                     {"workspaces: [{name: demo, connectors: [{name: aa, events: [&e \"" + strings.Repeat("v", 4000) + "\"" + strings.Repeat(",*e ", 100000) + "]}]}]", "too_large"},
 		"long values":                               {"workspaces: [{name: w, connectors: [" + strings.Repeat("{name: "+strings.Repeat("n", 4000)+"},", 200) + "]}]", "duplicate"},
@@ -219,6 +227,30 @@ func TestAliasesMakeNoFileEndless(t *testing.T) {
 		if e == nil || len(e.Fields) > 101 || !slices.ContainsFunc(e.Fields, func(p fault.Problem) bool { return p.Code == c.last }) {
 			t.Errorf("%s: %d problems: %.300v", name, len(e.Fields), err)
 		}
+	}
+}
+
+// A file of a thousand connectors is read, in blocks and in brackets.
+func TestALongFileIsRead(t *testing.T) {
+	var blocks, brackets strings.Builder
+	blocks.WriteString("workspaces:\n- name: acme\n  connectors:\n")
+	brackets.WriteString("{\"workspaces\": [{\"name\": \"acme\", \"connectors\": [\n")
+	for i := range 1000 {
+		fmt.Fprintf(&blocks, "  - name: c%d\n    contact_email: a@b.example\n    destination:\n      bucket: b%d\n      access_key_id: AKIA\n      secret_access_key_env: ACME_S3_SECRET\n    events: [all]\n    flush:\n      events: 100\n", i, i)
+		fmt.Fprintf(&brackets, "  {\n    \"name\": \"c%d\",\n    \"contact_email\": \"a@b.example\",\n    \"destination\": {\n      \"bucket\": \"b%d\"\n    },\n    \"events\": [\"all\"]\n  },\n", i, i)
+	}
+	brackets.WriteString("]}]}")
+	for _, text := range []string{blocks.String(), brackets.String(), strings.ReplaceAll(brackets.String(), "\n", "")} {
+		if m, err := parse(text); err != nil || len(m.Workspaces[0].Connectors) != 1000 || *m.Workspaces[0].Connectors[999].Name != "c999" {
+			t.Errorf("%.60s…: %.300v", text, err)
+		}
+	}
+}
+
+// Whatever stands before a key, it is as long as its name is.
+func TestEmptyLinesMakeNoKeyLong(t *testing.T) {
+	if m, err := parse("workspaces:\n" + strings.Repeat("\n", 1000) + "- name: acme\n" + strings.Repeat(" \n", 1000) + "  language: es\n"); err != nil || *m.Workspaces[0].Language != "es" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -62,3 +62,9 @@ func (w Workspace) Validate() []fault.Problem {
 	}
 	return ps
 }
+
+// ErrWorkspaceTaken says that a workspace has that name, or one that differs from it in case alone: conflict.
+func ErrWorkspaceTaken(name string) error {
+	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+		Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
+}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/millrace/millrace/internal/fault"
@@ -24,13 +24,17 @@ const (
 	maxManifestNodes    = 1 << 17 // keys and items, as often as they are read
 	maxManifestProblems = 100
 	maxManifestSaid     = 500  // bytes of a problem's sentence, and of its place
-	maxManifestPlain    = 1000 // plain values in a list: far more than there are types of events
+	maxManifestShort    = 1000 // items of a list of types, fields and the like: far more than there are
+	maxManifestValue    = 4096 // bytes of a plain value: twice the longest that means anything, a webhook's address
 	maxMerges           = 16   // one within the other
-	// The parser makes a path of names for every node: what nests deeper, or has longer names, than any manifest is refused
-	// before it.
-	maxManifestDepth  = 32
-	maxManifestColumn = 128 // where a block of lines may begin
-	maxManifestKey    = 128 // bytes
+	// The parser makes a path of names for every node, and copies lists of them for every key of a block and every value that
+	// is missing: what nests deeper, has longer names or more of all that than any manifest, is refused before it.
+	maxManifestTokens    = 50_000 // words and signs; some 600 connectors that say everything, or 2,000 that say little
+	maxManifestDepth     = 32
+	maxManifestColumn    = 128  // where a block of lines may begin
+	maxManifestKey       = 128  // bytes
+	maxManifestKeys      = 1000 // of one block
+	maxManifestDocuments = 8
 )
 
 // yamlReader walks a YAML file along the keys that are known, and gathers everything that is wrong with it, each
@@ -53,10 +57,11 @@ func (r *yamlReader) root(data []byte) ast.Node {
 		r.problem("", nil, "too_large", "The file is larger than %d bytes.", maxManifestBytes)
 		return nil
 	}
-	tokens := lexer.Tokenize(string(data))
-	if t := beyond(tokens); t != nil {
-		r.note(fault.Problem{Field: fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column), Code: "too_large",
-			Message: fmt.Sprintf("From here on the file nests deeper than %d levels, or has a key of more than %d bytes.", maxManifestDepth, maxManifestKey)})
+	tokens, over := tokenize(string(data))
+	if over != nil {
+		r.note(fault.Problem{Field: fmt.Sprintf("%s:%d:%d", r.file, over.Position.Line, over.Position.Column), Code: "too_large",
+			Message: fmt.Sprintf("From here on the file is more than is read: it has more than %d words and signs, or %d keys in one block, nests deeper than %d levels, has a key of more than %d bytes, or one that is marked with a question mark. What a file does not mention stays as it is, so it can be cut in two.",
+				maxManifestTokens, maxManifestKeys, maxManifestDepth, maxManifestKey)})
 		return nil
 	}
 	doc, err := parser.Parse(tokens, 0)
@@ -85,29 +90,60 @@ func (r *yamlReader) root(data []byte) ast.Node {
 	return root
 }
 
-// beyond gives the token at which a file nests deeper, or has a longer key, than manifests do; nil: it does nowhere.
-func beyond(tokens token.Tokens) *token.Token {
-	depth := 0
-	for _, t := range tokens {
+// tokenize gives the tokens of a file up to its first mistake, of which the parser says what it is; over is that at which it
+// is more than manifests are, nil if nowhere.
+func tokenize(text string) (all token.Tokens, over *token.Token) {
+	var s scanner.Scanner
+	s.Init(text)
+	some, _ := s.Scan()
+	all.Add(some...) // and each knows its neighbours
+	if len(all) > maxManifestTokens {
+		return nil, all[maxManifestTokens]
+	}
+	depth, documents := 0, 0            // brackets that are open; marks between documents
+	var keys [maxManifestColumn + 1]int // of the block that begins at a column
+	for _, t := range all {
+		column := min(t.Position.Column, maxManifestColumn)
 		switch t.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			depth++
+			clear(keys[column+1:])
 		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType:
+			depth = max(depth-1, 0)
+		case token.SequenceEntryType:
 			if t.Position.Column > maxManifestColumn {
-				return t
+				return nil, t
 			}
+			clear(keys[column+1:])
+		case token.MappingKeyType: // a question mark: its key need not be followed by a colon
+			return nil, t
 		case token.MappingValueType:
-			if key := t.Prev; key != nil && (len(key.Origin) > maxManifestKey+maxManifestColumn || depth == 0 && key.Position.Column > maxManifestColumn) {
-				return key
+			key := t.Prev
+			for key != nil && key.Type == token.CommentType {
+				key = key.Prev
 			}
+			if key == nil {
+				break // the parser says so
+			}
+			far := key.Position.Column > maxManifestColumn // as lines in brackets may be
+			if len(key.Value) > maxManifestKey || far && depth == 0 {
+				return nil, key
+			}
+			if far {
+				break
+			}
+			clear(keys[key.Position.Column+1:])
+			if keys[key.Position.Column]++; keys[key.Position.Column] > maxManifestKeys {
+				return nil, key
+			}
+		case token.DocumentHeaderType, token.DocumentEndType:
+			documents++
 		}
-		if depth > maxManifestDepth {
-			return t
+		if depth > maxManifestDepth || documents > maxManifestDocuments {
+			return nil, t
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // place is where n begins: a mapping with its first key, of which the library gives the colon.
@@ -138,12 +174,22 @@ func (r *yamlReader) note(p fault.Problem) {
 	if r.over {
 		return
 	}
-	if len(r.problems) == maxManifestProblems {
-		r.over = true
-		p.Code, p.Message = "truncated", fmt.Sprintf("More is wrong, from here on, than the %d problems that are listed: mend these first.", maxManifestProblems)
+	r.problems = listed(append(r.problems, p), maxManifestProblems)
+	r.over = len(r.problems) > maxManifestProblems
+}
+
+// listed gives the problems of a manifest as they are told: each cut to a length, and of more than most the first, with one
+// behind them that says so.
+func listed(problems []fault.Problem, most int) []fault.Problem {
+	if len(problems) > most {
+		problems = problems[:most+1]
+		more := &problems[most]
+		more.Code, more.Message = "truncated", fmt.Sprintf("More is wrong than the %d problems that are listed: mend these first.", maxManifestProblems)
 	}
-	p.Field, p.Message = cut(p.Field), cut(p.Message)
-	r.problems = append(r.problems, p)
+	for i, p := range problems {
+		problems[i].Field, problems[i].Message = cut(p.Field), cut(p.Message)
+	}
+	return problems
 }
 
 // cut gives s, or its beginning.
@@ -264,6 +310,15 @@ func join(path, key string) string {
 
 // sequence calls item for each item of a list.
 func (r *yamlReader) sequence(path string, n ast.Node, item func(path string, n ast.Node)) {
+	r.items(path, n, maxManifestNodes, item)
+}
+
+// short is sequence for a list that is never long.
+func (r *yamlReader) short(path string, n ast.Node, item func(path string, n ast.Node)) {
+	r.items(path, n, maxManifestShort, item)
+}
+
+func (r *yamlReader) items(path string, n ast.Node, most int, item func(path string, n ast.Node)) {
 	v := r.value(path, n)
 	if v == nil {
 		return
@@ -278,6 +333,10 @@ func (r *yamlReader) sequence(path string, n ast.Node, item func(path string, n 
 			return
 		}
 		at := index(path, i)
+		if i == most {
+			r.problem(at, v, "too_large", "A list of more than %d items is not read here.", most)
+			return
+		}
 		r.places[at] = r.place(v)
 		item(at, v)
 	}
@@ -303,7 +362,11 @@ func (r *yamlReader) text(path string, n ast.Node) (string, bool) {
 	case nil:
 		return "", false
 	case *ast.StringNode, *ast.LiteralNode, *ast.IntegerNode, *ast.FloatNode:
-		return scalar(v), true
+		s := scalar(v)
+		if len(s) > maxManifestValue {
+			r.problem(path, n, "too_large", "A value of more than %d bytes is not read.", maxManifestValue)
+		}
+		return s, len(s) <= maxManifestValue
 	case *ast.BoolNode:
 		r.problem(path, n, "wrong_type", "Text is expected here; put %s into quotes if it is meant as text.", scalar(v))
 	case *ast.NullNode:
@@ -397,14 +460,7 @@ func (r *yamlReader) each(path string, n ast.Node, item func(path string, n ast.
 		read(path, n)
 		return
 	}
-	count := 0
-	r.sequence(path, n, func(path string, n ast.Node) {
-		if count++; count <= maxManifestPlain {
-			read(path, n)
-		} else if count == maxManifestPlain+1 {
-			r.problem(path, n, "too_large", "A list of more than %d values is not read.", maxManifestPlain)
-		}
-	})
+	r.short(path, n, read)
 }
 
 // namesInto reads a list of names out of known. One that is none of them is what unknown says.

@@ -472,3 +472,100 @@ func TestLostCredentialsCanBeGivenAgain(t *testing.T) {
 	ok(t, err)
 	equal(t, "secret", a.SecretAccessKey.Reveal(), "s1")
 }
+
+// problems gives all problems of fields of a result.
+func problems(r control.Result) (all []fault.Problem) {
+	for _, f := range r.Failures {
+		if e := fault.As(f.Err); e != nil {
+			all = append(all, e.Fields...)
+		}
+	}
+	return all
+}
+
+// Of thousands of broken things the first problems are told, and that there are more.
+func TestTheProblemsOfAFileAreBounded(t *testing.T) {
+	b := newBench(t)
+	var text strings.Builder
+	text.WriteString("workspaces:\n- name: acme\n  connectors:\n")
+	for i := range 2000 {
+		fmt.Fprintf(&text, "  - {name: c%d, events: [nothing], codec: none}\n", i)
+	}
+	for _, dry := range []bool{true, false} {
+		all := problems(b.apply(text.String(), dry))
+		if len(all) != 101 || all[100].Code != "truncated" || !strings.HasPrefix(all[100].Field, "apply.yaml:") {
+			t.Errorf("dry run %t: %d problems, the last %+v", dry, len(all), all[len(all)-1])
+		}
+	}
+	_, err := b.AskApply(control.WithActor(t.Context(), control.CommandLine()), "apply.yaml", strings.Replace(text.String(), "codec: none", "codec: none, kodec: a", 1), nil, false)
+	if e := fault.As(err); e == nil || len(e.Fields) != 101 || e.Fields[100].Code != "truncated" {
+		t.Errorf("with what could not be read: %.300v", err)
+	}
+	long := "x-a: &v " + strings.Repeat("v", 4000) + "\nworkspaces: [{name: acme, connectors: [{name: a, events: [" + strings.Repeat("*v,", 999) + "]}]}]"
+	all := problems(b.apply(long, true))
+	if n := len(fmt.Sprint(all)); len(all) != 101 || n > 100_000 {
+		t.Errorf("of long values: %d problems, %d bytes", len(all), n)
+	}
+}
+
+// Two workspaces whose names differ in case alone are told before anything is made.
+func TestADryRunSeesThatANameIsTakenInAnotherCase(t *testing.T) {
+	b := newBench(t)
+	b.workspace("demo")
+	for name, row := range map[string]struct {
+		text string
+		code fault.Code
+		says string
+	}{
+		"of one that is there": {"workspaces: [{name: Demo}]", fault.Conflict, `There is a workspace "demo" already.`},
+		"of one in the file":   {"workspaces: [{name: Straße}, {name: demo, language: es}, {name: STRAẞE}]", fault.Invalid, ": workspaces[2].name: Upper and lower case"},
+	} {
+		r := b.apply(row.text, true)
+		if len(r.Failures) != 1 || !fault.Is(r.Failures[0].Err, row.code) || !strings.Contains(r.Failures[0].Err.Error(), row.says) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	if r := b.apply("workspaces: [{name: demo}, {name: acme}, {name: Acme}]", false); len(r.Changes) > 0 || len(r.Failures) != 1 {
+		t.Errorf("the half of a file that contradicts itself: %+v", r)
+	}
+}
+
+// Whoever asks by the API is told at once of what cannot be read and of what the rules say of the rest, as far as what could
+// not be read leaves no doubt.
+func TestAManifestIsMendedInOneRoundByTheAPI(t *testing.T) {
+	b := newBench(t)
+	b.workspace("acme")
+	const text = `workspaces:
+- name: acme
+  api_keys:
+  - {name: k, scopes: []}
+  - {name: l, skopes: [events.write]}
+  connectors:
+  - name: w
+    contact_email: nobody
+    destination: {bukcet: b, secret_access_key_env: NONE}
+    events: [nothing]
+    kodec: snappy
+- {name: other, languages: es}
+`
+	_, err := b.AskApply(control.WithActor(t.Context(), control.CommandLine()), "apply.yaml", text, nil, false)
+	code(t, err, fault.Invalid)
+	var got []string
+	for _, p := range fault.As(err).Fields {
+		_, field, _ := strings.Cut(p.Field, ": ")
+		got = append(got, strings.TrimPrefix(field, "workspaces")+" "+p.Code)
+	}
+	equal(t, "problems", strings.Join(got, "\n"), strings.Join([]string{
+		"[0].api_keys[0].scopes required", "[0].api_keys[1].skopes unknown_key", "[0].connectors[0].contact_email invalid",
+		"[0].connectors[0].destination.bukcet unknown_key", "[0].connectors[0].destination.secret_access_key_env not_set",
+		"[0].connectors[0].events[0] unknown_event_type", "[0].connectors[0].kodec unknown_key", "[1].languages unknown_key"}, "\n"))
+
+	m := control.Member{ID: control.NewMemberID(), Email: "eve@mill.example", CreatedAt: b.now}
+	other := b.workspace("theirs")
+	seat := control.Membership{Workspace: other.Number, Member: m.ID, Role: control.Administrator, CreatedAt: b.now}
+	ok(t, b.store.CreateMember(t.Context(), m, control.Lock{}, &seat))
+	_, err = b.AskApply(control.WithActor(t.Context(), control.Actor{}.As(m, []control.Membership{seat})), "apply.yaml", text, nil, false)
+	if e := fault.As(err); e == nil || e.Code != fault.Invalid || strings.Contains(err.Error(), "api_keys[0].scopes") {
+		t.Errorf("whoever may not look at the workspace: %v", err)
+	}
+}

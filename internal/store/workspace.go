@@ -99,8 +99,7 @@ func (c conn) workspaceNameFree(w control.Workspace) error {
 	}
 	for _, name := range names {
 		if strings.EqualFold(name, w.Name) { // which the databases do for ASCII alone
-			return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
-				Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
+			return control.ErrWorkspaceTaken(name)
 		}
 	}
 	return nil
