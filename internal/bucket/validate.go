@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"golang.org/x/net/idna"
 
 	"github.com/millrace/millrace/internal/fault"
 )
@@ -134,12 +134,24 @@ func PortExists(u *url.URL) bool {
 	return err == nil && n > 0 || !strings.HasSuffix(u.Host, ":"+u.Port())
 }
 
-// Source: RFC 1123 §2.1, with the underscore that resolvers take and the letters of other languages, which are asked for
-// in their ASCII form.
-var hostLabel = regexp.MustCompile(`^[\pL\pM\pN_]([\pL\pM\pN_-]{0,61}[\pL\pM\pN_])?$`)
+// Source: RFC 1123 §2.1, with the underscore that resolvers take.
+var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
 // An old form of an IPv4 address ends like this, never a name. Source: WHATWG URL Standard, "ends in a number checker".
 var hostNumber = regexp.MustCompile(`^([0-9]+|0[xX][0-9a-fA-F]*)$`)
+
+// AskedFor gives the host of an address as resolvers are asked for it, in ASCII, as net/http does it: full-width digits are
+// digits, and signs that cannot be seen are nothing. One that there can be none of stays as it is.
+func AskedFor(host string) string {
+	if !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return host
+	}
+	asked, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return host
+	}
+	return asked
+}
 
 // ValidateHost gives the problem of the host of an address, if there can be none of that name: it is an IP address or the
 // form of a name. Addresses have one way of being written, so that who looks at them and who connects mean the same.
@@ -148,10 +160,10 @@ func ValidateHost(field string, u *url.URL) []fault.Problem {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
-	folded := norm.NFKC.String(host) // as whoever resolves it does: full-width digits are digits
-	labels := strings.Split(strings.TrimSuffix(folded, "."), ".")
+	asked := AskedFor(host)
+	labels := strings.Split(strings.TrimSuffix(asked, "."), ".")
 	wrong := func(label string) bool { return !hostLabel.MatchString(label) }
-	if len(host) <= 253 && !slices.ContainsFunc(labels, wrong) && !hostNumber.MatchString(labels[len(labels)-1]) {
+	if len(asked) <= 253 && !slices.ContainsFunc(labels, wrong) && !hostNumber.MatchString(labels[len(labels)-1]) {
 		return nil
 	}
 	return []fault.Problem{fault.Field(field, "invalid", "field.host", `There can be no host "{host}".`, "host", fault.Escaped(host))}

@@ -44,7 +44,7 @@ func TestValidateName(t *testing.T) {
 }
 
 func TestValidateEndpoint(t *testing.T) {
-	for _, good := range []string{"", "http://127.0.0.1:9000", "https://s3.example.com", "https://[::1]:9000/", "https://example.com/base", "http://my_store:9000", "https://store.example.", "https://büro.example", "https://s3.1a.example"} {
+	for _, good := range []string{"", "http://127.0.0.1:9000", "https://s3.example.com", "https://[::1]:9000/", "https://example.com/base", "http://my_store:9000", "https://store.example.", "https://büro.example", "https://s3.1a.example", "https://例え.example", "https://exam\u00adple.com"} {
 		if p := ValidateEndpoint("endpoint", good); p != nil {
 			t.Errorf("%q: %v", good, p)
 		}
@@ -53,6 +53,7 @@ func TestValidateEndpoint(t *testing.T) {
 		"example.com", "ftp://example.com", "http://", "https://u:p@example.com", "https://example.com?x", "https://example.com#x",
 		"https://example.com:0", "https://example.com:99999", "https://exa mple.com", "http://%zz", "//example.com",
 		"https://a..b", "https://-", "https://a-.b", "https://.", "https://example.com:", "https://0x7f.1", "https://0X7F", "https://2130706433", "https://127.1", "https://１２７.０.０.１", "https://0ｘ7f000001", "https://①②⑦.1", "https://127．0．0．1", "https://127。0。0。1",
+		"https://127.0.0.1\u034f", "https://127\ufe0f.0.0.1", "https://\u034f", "https://a.\ufe0f.b", "https://١٢٧.٠.٠.١", "https://2130706433\u2064", "https://٤.example",
 		"https://127.0.0.01", "https://" + strings.Repeat("a", 64) + ".example", "https://" + strings.Repeat("a.", 130) + "b", "https://exa*mple.com", "https://[::1]:",
 	} {
 		if p := ValidateEndpoint("endpoint", bad); len(p) != 1 {

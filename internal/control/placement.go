@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -119,7 +120,7 @@ func storeOf(endpoint string) string {
 	if err != nil || u.Host == "" {
 		return strings.ToLower(endpoint)
 	}
-	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	host, port := strings.TrimSuffix(strings.ToLower(bucket.AskedFor(u.Hostname())), "."), u.Port()
 	if (strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-")) &&
 		(strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")) {
 		return ""

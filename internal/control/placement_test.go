@@ -26,6 +26,7 @@ func TestFoldersInOneBucketAreNeitherEqualNorNested(t *testing.T) {
 		{"other store", at("http://a:9000", "b", "x"), at("http://b:9000", "b", "x"), false},
 		{"other port", at("http://a:9000", "b", "x"), at("http://a:9001", "b", "x"), false},
 		{"same store spelt otherwise", at("http://A:80", "b", "x"), at("http://a/", "b", "x"), true},
+		{"same store in other signs", at("http://ａ\u034f:80", "b", "x"), at("http://a/", "b", "x"), true},
 		{"same store by both schemes and one port", at("https://a:9000", "b", "x"), at("http://a:9000", "b", "x"), true},
 		{"a dot at the end of the host", at("https://a.", "b", "x"), at("https://a", "b", "x"), true},
 		{"Amazon by its own address", at("", "b", "x"), at("https://s3.eu-west-1.amazonaws.com", "b", "x"), true},
