@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -211,9 +212,9 @@ func (c *check) close() {
 }
 
 // insist repeats do while the store is in trouble.
-func insist(ctx context.Context, do func() error) error {
+func (c *check) insist(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
-		err := do()
+		err := c.public(do())
 		switch ProblemOf(err) {
 		case Network, ServerError, Throttled, Busy:
 		default:
@@ -232,13 +233,29 @@ func insist(ctx context.Context, do func() error) error {
 	}
 }
 
+// public gives err, and one and the same error for an endpoint whose name does not exist and for one that may not be connected
+// to: whoever checks one shall not learn which names mean something in the operator's own network.
+func (c *check) public(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Problem != AddressForbidden && (c.access.Endpoint == "" || e.Role != "" || !noSuchHost(e)) {
+		return err
+	}
+	return &Error{Problem: AddressForbidden, Op: e.Op, Bucket: e.Bucket, Key: e.Key, Cause: &dial.Forbidden{}}
+}
+
+// noSuchHost reports whether the name of the store does not exist.
+func noSuchHost(e *Error) bool {
+	dns, ok := errors.AsType[*net.DNSError](e.Cause)
+	return ok && dns.IsNotFound
+}
+
 // assume takes the role on, and finds out whether it asks for the external id.
 func (c *check) assume(ctx context.Context, _ *Step) error {
 	assumer, ok := c.opener.(Assumer)
 	if !ok {
 		return fault.New(fault.Invalid, "check credentials", "roles cannot be taken on here")
 	}
-	err := insist(ctx, func() error { return assumer.Assume(ctx, c.access) })
+	err := c.insist(ctx, func() error { return assumer.Assume(ctx, c.access) })
 	if ProblemOf(err) == RoleRefused && c.trust == nil {
 		c.trust = c.trustPolicy(ctx, assumer)
 	}
@@ -248,7 +265,7 @@ func (c *check) assume(ctx context.Context, _ *Step) error {
 	for _, wrong := range []string{"", "millrace-check-" + rand.Text()} {
 		a := c.access
 		a.ExternalID = wrong
-		err := insist(ctx, func() error { return assumer.Assume(ctx, a) })
+		err := c.insist(ctx, func() error { return assumer.Assume(ctx, a) })
 		switch {
 		case ProblemOf(err) == RoleRefused:
 			continue
@@ -279,7 +296,7 @@ func (c *check) location(ctx context.Context, step *Step) error {
 		return err
 	}
 	var region string
-	err = insist(ctx, func() (err error) { region, err = b.Location(ctx); return err })
+	err = c.insist(ctx, func() (err error) { region, err = b.Location(ctx); return err })
 	asked := c.access.Region
 	switch {
 	case c.access.Endpoint != "" && (ProblemOf(err) == NotImplemented || ProblemOf(err) == BadRequest):
@@ -311,7 +328,7 @@ func (c *check) outranks(ctx context.Context, told, given string) bool {
 func (c *check) answersIn(ctx context.Context, region string) bool {
 	b, err := c.bucket(func(a *Access) { a.Region = region })
 	if err == nil {
-		err = insist(ctx, func() error { _, err := b.Head(ctx, c.key(probeName)); return err })
+		err = c.insist(ctx, func() error { _, err := b.Head(ctx, c.key(probeName)); return err })
 	}
 	switch ProblemOf(err) {
 	case "", NotFound, AccessDenied:
@@ -328,7 +345,7 @@ func (c *check) list(ctx context.Context, _ *Step) error {
 	if err != nil {
 		return err
 	}
-	return insist(ctx, func() error {
+	return c.insist(ctx, func() error {
 		for _, err := range b.List(ctx, c.key("")) {
 			return err // one page shows that it may be done
 		}
@@ -374,7 +391,7 @@ func (c *check) probe(ctx context.Context, f Features, encryption bool) (wrote b
 	if err != nil {
 		return false, err
 	}
-	err = insist(ctx, func() error {
+	err = c.insist(ctx, func() error {
 		return b.Put(ctx, c.key(probeName), Body{[]byte(probeText)}, PutOptions{CreateOnly: true, ContentType: "text/plain; charset=utf-8"})
 	})
 	if ProblemOf(err) == Exists {
@@ -417,7 +434,7 @@ func (c *check) get(ctx context.Context, step *Step) error {
 		return err
 	}
 	var info Info
-	err = insist(ctx, func() error {
+	err = c.insist(ctx, func() error {
 		rc, i, err := b.Get(ctx, c.key(probeName))
 		if err != nil {
 			return err
@@ -468,7 +485,7 @@ func (c *check) delete(ctx context.Context, _ *Step) error {
 	if err != nil {
 		return err
 	}
-	return insist(ctx, func() error { return b.Delete(ctx, c.key(neverName)) })
+	return c.insist(ctx, func() error { return b.Delete(ctx, c.key(neverName)) })
 }
 
 func (c *check) failed(action string) bool {
@@ -514,7 +531,8 @@ func (c *check) finding(action string, e *Error) Finding {
 		key = "check.unknown"
 	}
 	host := ""
-	if dns, ok := errors.AsType[*net.DNSError](e.Cause); ok && dns.IsNotFound {
+	if noSuchHost(e) {
+		dns, _ := errors.AsType[*net.DNSError](e.Cause)
 		key, host = "check.no_such_host", dns.Name
 	}
 	hint := messages[key+".hint"]
@@ -649,9 +667,9 @@ var messages = func() map[string]fault.Message {
 		{"check.network", "{endpoint} did not answer."},
 		{"check.network.hint", "Compare the address, and see whether a firewall lies between. The check can be repeated at any time."},
 		{"check.no_such_host", "There is no address under the name {host}: the name does not exist."},
-		{"check.no_such_host.hint", "Compare the endpoint with what the store's documentation says. If it is right, the bucket may be reached with path style only."},
-		{"check.address_forbidden", "{endpoint} leads to an address inside the operator's own network, which may not be connected to."},
-		{"check.address_forbidden.hint", "The operator can allow the network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS."},
+		{"check.no_such_host.hint", "Compare the region with the one that S3 shows for the bucket."},
+		{"check.address_forbidden", "{endpoint} has no public address."},
+		{"check.address_forbidden.hint", "Compare the endpoint with what the store's documentation says; if it is right, the bucket may be reached with path style only. If the store stands in the operator's own network, the operator can allow that network with the setting MILLRACE_ALLOWED_ENDPOINT_NETWORKS."},
 		{"check.throttled", "The store asks for fewer requests."},
 		{"check.throttled.hint", "Repeat the check in some minutes."},
 		{"check.server_error", "The store had an error of its own."},

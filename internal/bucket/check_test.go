@@ -3,10 +3,12 @@ package bucket_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
@@ -181,8 +183,9 @@ func TestCheckTellsProblemsApart(t *testing.T) {
 
 func TestCheckSaysThatANameDoesNotExist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := buckettest.NewMemory()
-		r, err := bucket.Check(t.Context(), lost{m}, input(bucket.Currents))
+		in := input(bucket.Currents)
+		in.Access.Endpoint = "" // a region that there is none of
+		r, err := bucket.Check(t.Context(), lost{buckettest.NewMemory()}, in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,6 +193,31 @@ func TestCheckSaysThatANameDoesNotExist(t *testing.T) {
 			t.Errorf("%+v", r.Steps[0])
 		}
 	})
+}
+
+// Whoever checks an endpoint of their own does not learn which names mean something in the operator's network: neither from
+// what is said nor from how long it takes.
+func TestCheckTellsAnInnerNameLikeNone(t *testing.T) {
+	check := func(o bucket.Opener) (said string) {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			r, err := bucket.Check(t.Context(), o, input(bucket.Currents))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said = fmt.Sprintf("%s %v after %s", text, r.Err(), time.Since(began))
+		})
+		return said
+	}
+	inner := buckettest.NewMemory()
+	inner.Deny(bucket.AddressForbidden)
+	if none, inner := check(lost{buckettest.NewMemory()}), check(inner); none != inner || !strings.Contains(none, "has no public address") {
+		t.Errorf("no such name: %s\nan inner name: %s", none, inner)
+	}
 }
 
 // lost opens buckets of a store whose name does not exist.
