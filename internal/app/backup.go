@@ -59,13 +59,17 @@ func copyDatabase(ctx context.Context, dir, name string, copyTo func(ctx context
 
 // copyPeople makes the copy of what is kept of users; nil if there is nothing.
 func (p *plane) copyPeople(ctx context.Context, dir string) (*copied, error) {
-	if _, err := p.data.Stat(peopleName); err != nil {
-		if fault.Is(err, fault.NotFound) {
-			err = nil
+	where := store.Config{URL: p.cfg.Database.URL}
+	if where.URL.Empty() {
+		where.Path = filepath.Join(p.cfg.DataDir, peopleName)
+		if _, err := p.data.Stat(peopleName); err != nil {
+			if fault.Is(err, fault.NotFound) {
+				err = nil
+			}
+			return nil, err
 		}
-		return nil, err
 	}
-	db, err := store.OpenProfiles(ctx, store.Config{Path: filepath.Join(p.cfg.DataDir, peopleName)})
+	db, err := store.OpenProfiles(ctx, where)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func (Backup) Help() string {
 
 It does not hold the master key, without which the stored credentials open for nobody: keep a copy of the key's file in another place, and a new one after each "millrace secret rotate". It does not hold the log either: what was accepted and not delivered when a disk is lost is lost with the disk.
 
-A database in PostgreSQL is copied by PostgreSQL's own tools; docs/operator.md has the commands.`
+A database in PostgreSQL is copied into the same files, which either database is restored from. PostgreSQL's own tools copy a large one sooner; docs/operator.md has the commands.`
 }
 
 // Run copies.
@@ -98,10 +102,6 @@ func (cmd Backup) Run(ctx context.Context, c *Console, s Settings) error {
 		return err
 	}
 	defer p.Close() // nothing was written
-	if !p.cfg.Database.URL.Empty() {
-		return fault.New(fault.Invalid, op, "the control plane is in PostgreSQL, whose own tools copy it").
-			WithHint(`Run pg_dump --format=custom --no-owner --exclude-table-data=sessions --exclude-table-data=tickets --file=millrace.dump with the database's address, as docs/operator.md says.`)
-	}
 	folder := vfs.OS(cmd.Dir)
 	if had, err := folder.List("."); err == nil && len(had) > 0 {
 		return fault.New(fault.Conflict, op, "%s is not empty", cmd.Dir).WithHint("Name a folder that does not exist: a backup overwrites nothing.")
@@ -171,11 +171,11 @@ func (Restore) Help() string {
 
 Sessions and open invitations end, since they may have ended since the backup; whoever and whatever was taken away since then is there again.
 
-With MILLRACE_DATABASE_URL the backup goes from SQLite to PostgreSQL: into that database, which must be new and empty, all of it or nothing. So a control plane moves: stop the server, back up, restore, and start it with the address of the database.
+With MILLRACE_DATABASE_URL the backup goes to PostgreSQL: into that database, which must be new and empty, all of it or nothing. Where it was made does not matter, so a control plane moves from either database to the other: stop the server, back up, restore, and start it with the address of the new database, or without.
 
     MILLRACE_DATABASE_URL=postgres://… millrace restore /backups/millrace-2026-11-22
 
-A dump of PostgreSQL is put back by its own tools. Then run "millrace restore" without DIR, with every server stopped: it refuses while one works there, sees that the master key opens what is sealed, and ends leases, sessions and open invitations.
+A dump that PostgreSQL's own tools made is put back by them. Then run "millrace restore" without DIR, with every server stopped: it refuses while one works there, sees that the master key opens what is sealed, and ends leases, sessions and open invitations.
 
 Then start the server. It finds in the buckets what was delivered since the backup, and writes nothing twice. If the log was lost, or is an older copy, it refuses to start and names "millrace log accept", which lists as lost what nobody can bring back.`
 }

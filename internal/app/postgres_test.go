@@ -145,6 +145,37 @@ func TestAnInstallationMovesToPostgreSQL(t *testing.T) {
 	}
 }
 
+// And back: a backup of PostgreSQL, made while it is in use, is put into a data folder without a database.
+func TestAnInstallationMovesFromPostgreSQL(t *testing.T) {
+	w := newWorld(t)
+	without := w.s.Environ
+	w.s.Environ = append(slices.Clip(without), "MILLRACE_DATABASE_URL="+storetest.EmptyPostgres(t).URL.Reveal())
+	w.deliver(100)
+	size := control.DaySize{Day: 20000, Rev: 1, Size: 7, At: time.UnixMilli(1_800_000_000_000).UTC()}
+	if err := w.openProfiles().SaveSize(t.Context(), 1, "a segment", size); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(w.dir, "backup-1")
+	w.must(Backup{Dir: dir})
+	if had, err := os.ReadDir(dir); err != nil || names(had) != "backup.json millrace.db people.db" {
+		t.Errorf("the backup holds %s %v", names(had), err)
+	}
+	for _, name := range []string{databaseName, peopleName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+	w.s.Environ = without
+	w.must(Restore{Dir: dir})
+	if all, err := w.openProfiles().LastSizes(t.Context(), 1); err != nil || all["a segment"] != size {
+		t.Errorf("what was counted of people: %v, %v", all, err)
+	}
+	w.deliver(100)
+	if v, err := w.verdict(); err != nil || len(v.Wrong) > 0 || v.Events != 200 || v.Compared != 200 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+}
+
 // A database that is gone for longer than the lease ends the server's work, and not the server.
 func TestAServerWorksAgainOnceItsDatabaseIsBack(t *testing.T) {
 	at := storetest.EmptyPostgres(t)

@@ -3,18 +3,22 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/millrace/millrace/internal/fault"
 )
 
 // CopyTo writes the database, as it is at one moment, into the file at path, which is empty or does not exist, and gives
-// the number of its schema. Others read and write meanwhile. The copy is not synced.
-//
-// Errors: invalid, where the database is not SQLite.
+// the number of its schema. Others read and write meanwhile. The copy is a database of SQLite, whichever this one is, and
+// not synced.
 func (s *Store) CopyTo(ctx context.Context, path string) (schema int, err error) {
 	const op = "copy database"
 	if _, ok := s.d.(sqlite); !ok {
-		return 0, fault.New(fault.Invalid, op, "the database is copied by its own tools")
+		to, err := open(ctx, Config{Path: path, Keyring: s.ring, Catalogue: s.types}, s.part, op)
+		if err != nil {
+			return 0, err
+		}
+		return s.part.newest(), errors.Join(to.Fill(ctx, s), to.Close())
 	}
 	// On the writers' connection, since the readers' may not write anything; it only reads this database.
 	c := conn{s: s, ctx: ctx, on: s.write}

@@ -40,14 +40,26 @@ func copies(t *testing.T) (open func(name string, ring *secret.Keyring) *store.S
 	}, ring, path
 }
 
-func TestACopyIsOneMomentWhileOthersWrite(t *testing.T) {
+func TestACopyIsOneMomentWhileOthersWrite(t *testing.T) { each(t, copiesOneMoment) }
+
+func copiesOneMoment(t *testing.T, cfg store.Config) {
 	open, ring, path := copies(t)
-	s := open("first.db", ring)
+	cfg.Keyring = ring
+	var err error
+	cfg.Catalogue, err = catalogue()
+	ok(t, err)
+	first := func() *store.Store {
+		s, err := store.Open(t.Context(), cfg)
+		ok(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s := first()
 	ctx, stop := context.WithCancel(t.Context())
 	var writer sync.WaitGroup
 	begun := make(chan struct{})
 	writer.Go(func() {
-		other := open("first.db", ring)
+		other := first()
 		for i := uint32(1); ctx.Err() == nil; i++ {
 			// A workspace and its webhook: the copy has the second of a pair only with the first.
 			err := other.CreateWorkspace(t.Context(), control.Workspace{Number: i, Name: fmt.Sprint("w", i), UnknownFields: control.RejectUnknown, CreatedAt: time.Now()})
