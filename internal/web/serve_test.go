@@ -345,6 +345,10 @@ func TestEveryRowIsWhole(t *testing.T) {
 		if (r.status == http.StatusNoContent) != (r.op.out == noneType) {
 			t.Errorf("%s: 204 has no output, others have one", r.name)
 		}
+		without := []string{"changePassword", "confirmTwoFactor", "setPassword", "markNoticesRead", "markInstallationNoticesRead"} // nobody's change can be lost by these
+		if edits := r.method == http.MethodPatch || r.method == http.MethodPut; r.versioned == nil && edits && !slices.Contains(without, r.name) {
+			t.Errorf("%s: what is edited has versions", r.name)
+		}
 		if v := r.versioned; v != nil {
 			for _, action := range v.actions {
 				if !strings.HasPrefix(action, v.kind()+".") || v.id == nil {
