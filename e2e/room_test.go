@@ -191,7 +191,14 @@ func TestTheLeastMemoryBudgetIsKept(t *testing.T) {
 	t.Parallel()
 	const budget = 64                   // MiB
 	const most = budget*9/8 + 96 + 2*12 // what the process may have: two connectors read a commit each
-	w := newWorld(t, fmt.Sprintf("MILLRACE_MEMORY_BUDGET=%dMiB", budget))
+	t.Run("Currents alone", func(t *testing.T) { keepsBudget(t, budget, most, "MILLRACE_PROFILES=false") })
+	t.Run("with profiles", func(t *testing.T) { keepsBudget(t, budget, most+budget/4+64) })
+}
+
+// keepsBudget fills the memory of a server with that budget, and looks at the most that it had, both in MiB.
+func keepsBudget(t *testing.T, budget, most int, env ...string) {
+	t.Parallel()
+	w := newWorld(t, append(env, fmt.Sprintf("MILLRACE_MEMORY_BUDGET=%dMiB", budget))...)
 	w.proxy.set(noFiles)
 	var wg sync.WaitGroup
 	var mu sync.Mutex

@@ -246,8 +246,8 @@ func Table() []Setting {
 			parse: duration(func(c *Config) *time.Duration { return &c.Log.Retention }, "0s", "3650d"),
 		},
 		{
-			Name: "profiles", Kind: Switch, Default: "false",
-			Doc:   "Keep user profiles up from the events, and take the calls about users. Not whole yet: segments, statistics and exports come with later versions. It costs several times the CPU time of taking the events in and delivering them, one event after the other beside them, and some hundred bytes of database for each user and each thing they did or got. false: nothing is kept, and the calls that read it say so; what was kept stays, and what the log has lost until it is true again is in no profile.",
+			Name: "profiles", Kind: Switch, Default: "true",
+			Doc:   "Keep user profiles and statistics up from the events, for segments, reports and exports, and take the calls about users. It costs several times the CPU time of taking the events in and delivering them, behind everything else, and some hundred bytes of database for each user and each thing they did or got. false, where only Currents are wanted: nothing is kept, and the calls that read it say so; what was kept stays, and what the log has lost until it is true again is in no profile.",
 			parse: boolean(func(c *Config) *bool { return &c.Profiles }),
 		},
 		{
