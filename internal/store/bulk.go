@@ -137,11 +137,19 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 	}
 	for part := range slices.Chunk(rows, rowsOf(near)) {
 		where, args := inRows("p.id", part, near)
-		if err := forEach(b.p.s.reader(ctx), each, "SELECT "+columns+from+" WHERE +p.workspace = ? AND "+where+" ORDER BY p.id", append([]any{b.workspace}, args...)...); err != nil {
+		if err := forEach(b.reader(ctx), each, "SELECT "+columns+from+" WHERE +p.workspace = ? AND "+where+" ORDER BY p.id", append([]any{b.workspace}, args...)...); err != nil {
 			return b.p.s.fail(err, op)
 		}
 	}
 	return nil
+}
+
+// reader is Store.reader, for the rows of a part. SQLite would watch ctx at each of them; between parts is soon enough.
+func (b *Bulk) reader(ctx context.Context) conn {
+	if !b.p.s.d.far() {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return b.p.s.reader(ctx)
 }
 
 // of is something of a person.
@@ -195,7 +203,7 @@ func ofPeople[T any](ctx context.Context, b *Bulk, table, columns, since string,
 			for _, id := range some {
 				all = append(all, id)
 			}
-			return forEach(b.p.s.reader(ctx), func(r scanner) error {
+			return forEach(b.reader(ctx), func(r scanner) error {
 				var name, person int64
 				v, err := scan(r, &name, &person)
 				out = append(out, ofPerson[T]{person, names[name].rank, v})
