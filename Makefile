@@ -12,6 +12,8 @@ VULNDB      ?= https://vuln.go.dev
 # What make bench measures (millrace bench --help lists them), and how often.
 SCENARIO ?= all
 ROUNDS   ?= 3
+# Of how many people make exports makes exports.
+EXPORT_PEOPLE ?= 1000000
 # How long make fuzz tries each reader, and which of them.
 FUZZTIME ?= 60s
 FUZZ     ?= .
@@ -47,6 +49,12 @@ chromium: ## install Chromium for the tests of the dashboard (Debian, as root)
 		echo "The tests of the dashboard need Chromium. Install your system's package of it, on Debian as root: apt-get install chromium"; exit 1; fi; \
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium
 
+shell: ## install the sqlite3 shell and zip, beside which exports are measured (Debian, as root)
+	@if command -v sqlite3 >/dev/null && command -v zip >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Exports are measured beside the sqlite3 shell and zip. Install your system's packages of them, on Debian as root: apt-get install sqlite3 zip"; exit 1; fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends sqlite3 zip
+
 lint: ## formatting and go vet
 	@bad=$$(gofmt -l client cmd internal e2e tools 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
@@ -70,6 +78,9 @@ speed: ## parts alone beside others: reader and JSON libraries, log and bare fsy
 	cd tools/speed && $(GO) test -run '^$$' -bench . -benchtime 100ms -count 3 .
 	$(GO) test -run '^$$' -bench 'Append$$|BareWrite' -benchtime 300x -count 5 ./internal/eventlog/segment
 	$(GO) test -run '^$$' -bench File -benchtime 30x -count 3 ./internal/avrofile
+
+exports: shell ## exports of EXPORT_PEOPLE=1000000 people from SQLite, in turns with the sqlite3 shell and zip (half an hour)
+	EXPORT_PEOPLE=$(EXPORT_PEOPLE) $(GO) test ./internal/export -run '^$$' -bench Export -benchtime $(ROUNDS)x -timeout 2h
 
 screenshots: chromium ## make docs/screenshots anew; ALL=1: every page in every language, size and state, in .cache/screenshots
 	$(GO) test ./e2e -timeout 2h -count 1 -run 'TestScreenshots$$' -screenshots $(CURDIR)/$(if $(ALL),.cache/screenshots -screenshots-all,docs/screenshots)
@@ -96,4 +107,4 @@ vuln: ## look for known vulnerabilities in what we depend on (needs the network,
 clean: ## remove what was built
 	rm -rf bin .cache
 
-.PHONY: help build demo test postgres chromium screenshots pages lint fmt docs bench floor speed soak fuzz vuln clean
+.PHONY: help build demo test postgres chromium shell exports screenshots pages lint fmt docs bench floor speed soak fuzz vuln clean

@@ -27,10 +27,10 @@ func Open(t testing.TB, onStatement ...func(sql string)) *store.Store {
 	return s
 }
 
-// OpenProfiles gives the tables of people in an empty SQLite database.
-func OpenProfiles(t testing.TB) *store.Profiles {
+// OpenProfiles gives the tables of people in an empty SQLite database, or in the one at a path, which is made if it is not there.
+func OpenProfiles(t testing.TB, at ...string) *store.Profiles {
 	t.Helper()
-	p, err := store.OpenProfiles(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "people.db")})
+	p, err := store.OpenProfiles(t.Context(), store.Config{Path: append(at, filepath.Join(t.TempDir(), "people.db"))[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
