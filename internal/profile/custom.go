@@ -211,7 +211,7 @@ func add(n, by json.Number) (json.RawMessage, bool) {
 }
 
 // items adds items to an array, or takes them away. Items are told apart by their text; one that is added again moves
-// to the end.
+// to the end, and of too many the last are kept, as of an array that is set.
 func items(was json.RawMessage, c control.CustomChange) (json.RawMessage, bool) {
 	var list, some []json.RawMessage
 	if len(was) > 0 && json.Unmarshal(was, &list) != nil || json.Unmarshal(c.Value, &some) != nil {
@@ -220,7 +220,7 @@ func items(was json.RawMessage, c control.CustomChange) (json.RawMessage, bool) 
 	for _, x := range some {
 		list = slices.DeleteFunc(list, func(y json.RawMessage) bool { return bytes.Equal(x, y) })
 		if c.Do == control.CustomAdd {
-			list = append(list, x)
+			list = newest(append(list, x))
 		}
 	}
 	if list == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/profile"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // speedEvents are what BenchmarkCatchUp applies, by what each is made of: a number below 30, and who.
@@ -39,12 +40,12 @@ func BenchmarkCatchUp(b *testing.B) {
 		return fmt.Sprintf(speedEvents[random.IntN(len(speedEvents))], random.IntN(30)) + speedWho(random.IntN(speedPeople), n)
 	}
 	b.Run("nobody is known", func(b *testing.B) {
-		w := newWorld(b)
+		w := newWorld(b, storetest.OpenProfiles(b))
 		w.fill(b.N, some)
 		w.catchUp(b)
 	})
 	b.Run("everybody is known", func(b *testing.B) {
-		w := newWorld(b)
+		w := newWorld(b, storetest.OpenProfiles(b))
 		w.fill(speedPeople, func(n int) string {
 			return fmt.Sprintf(`{"event_type":"users.profile.Update","time_ms":1,"update_source":"x","first_name":"Ada","last_name":"Lovelace","email_address":"user%d@example.com",
 				"country":"DE","language":"de","custom_attributes":"{\"plan\":\"gold\",\"age\":%d}",`, n, n%80) + speedWho(n, n)

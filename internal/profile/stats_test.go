@@ -56,191 +56,195 @@ func message(kind string, at int64, more map[string]any) map[string]any {
 }
 
 func TestMessagesAreCountedByCampaignVariationChannelAndDay(t *testing.T) {
-	w := newWorld(t)
-	const day = 86_400
-	of := map[string]any{"campaign_id": "c1", "campaign_name": "Welcome", "message_variation_id": "v1", "message_variation_name": "Short", "send_id": "s1"}
-	with := func(more ...any) map[string]any {
-		m := maps.Clone(of)
-		for i := 0; i < len(more); i += 2 {
-			m[more[i].(string)] = more[i+1]
+	over(t, func(t *testing.T, w *world) {
+		const day = 86_400
+		of := map[string]any{"campaign_id": "c1", "campaign_name": "Welcome", "message_variation_id": "v1", "message_variation_name": "Short", "send_id": "s1"}
+		with := func(more ...any) map[string]any {
+			m := maps.Clone(of)
+			for i := 0; i < len(more); i += 2 {
+				m[more[i].(string)] = more[i+1]
+			}
+			return m
 		}
-		return m
-	}
-	mail := func(more ...any) map[string]any { return with(append(more, "email_address", "a@b.example")...) }
-	w.accept(
-		message("email.Send", 10, mail()), message("email.Delivery", 20, mail()), message("email.Open", 30, mail("machine_open", "true")),
-		message("email.Open", 40, mail()), message("email.Open", day+40, mail()), message("email.Click", 50, mail("url", "x", "is_suspected_bot_click", true)),
-		message("email.Click", 60, mail("url", "x")), message("email.Bounce", 60, mail()), message("email.SoftBounce", 60, mail()),
-		message("email.MarkAsSpam", 60, mail()), message("email.Unsubscribe", 60, mail()),
-	)
-	w.accept(
-		message("pushnotification.Send", 10, with("platform", "ios", "app_id", "a", "device_id", "d")),
-		message("pushnotification.Open", 10, with("platform", "ios", "app_id", "a", "device_id", "d")),
-		message("pushnotification.Open", 10, with("platform", "android", "app_id", "a", "device_id", "d", "button_string", "yes")),
-		message("inappmessage.Click", 10, with("platform", "ios", "app_id", "a", "device_id", "d", "button_id", "0")),
-		map[string]any{"event_type": "users.campaigns.Conversion", "user_id": "p1", "time": 5, "app_id": "a", "campaign_id": "c1", "message_variation_id": "v1", "conversion_behavior_index": 2},
-		map[string]any{"event_type": "users.campaigns.Conversion", "user_id": "p1", "time": 5, "app_id": "a", "campaign_id": "c1", "message_variation_id": "v1", "conversion_behavior_index": 7},
-	)
-	w.follow()
-	want := map[string]int64{}
-	count := func(hour int, channel string, counters ...control.Counter) {
-		for _, c := range counters {
-			for _, name := range []string{"c1", "s1"} {
-				if channel != "" || name == "c1" { // a conversion has no send here
-					want[strings.Join(strings.Fields(fmt.Sprintf("%s h%d #%d %s v1", name, hour, c, channel)), " ")]++
+		mail := func(more ...any) map[string]any { return with(append(more, "email_address", "a@b.example")...) }
+		w.accept(
+			message("email.Send", 10, mail()), message("email.Delivery", 20, mail()), message("email.Open", 30, mail("machine_open", "true")),
+			message("email.Open", 40, mail()), message("email.Open", day+40, mail()), message("email.Click", 50, mail("url", "x", "is_suspected_bot_click", true)),
+			message("email.Click", 60, mail("url", "x")), message("email.Bounce", 60, mail()), message("email.SoftBounce", 60, mail()),
+			message("email.MarkAsSpam", 60, mail()), message("email.Unsubscribe", 60, mail()),
+		)
+		w.accept(
+			message("pushnotification.Send", 10, with("platform", "ios", "app_id", "a", "device_id", "d")),
+			message("pushnotification.Open", 10, with("platform", "ios", "app_id", "a", "device_id", "d")),
+			message("pushnotification.Open", 10, with("platform", "android", "app_id", "a", "device_id", "d", "button_string", "yes")),
+			message("inappmessage.Click", 10, with("platform", "ios", "app_id", "a", "device_id", "d", "button_id", "0")),
+			map[string]any{"event_type": "users.campaigns.Conversion", "user_id": "p1", "time": 5, "app_id": "a", "campaign_id": "c1", "message_variation_id": "v1", "conversion_behavior_index": 2},
+			map[string]any{"event_type": "users.campaigns.Conversion", "user_id": "p1", "time": 5, "app_id": "a", "campaign_id": "c1", "message_variation_id": "v1", "conversion_behavior_index": 7},
+		)
+		w.follow()
+		want := map[string]int64{}
+		count := func(hour int, channel string, counters ...control.Counter) {
+			for _, c := range counters {
+				for _, name := range []string{"c1", "s1"} {
+					if channel != "" || name == "c1" { // a conversion has no send here
+						want[strings.Join(strings.Fields(fmt.Sprintf("%s h%d #%d %s v1", name, hour, c, channel)), " ")]++
+					}
 				}
 			}
 		}
-	}
-	count(0, "email", control.CountSent, control.CountDelivered, control.CountMachineOpens, control.CountOpens, control.CountBotClicks, control.CountClicks, control.CountBounces,
-		control.CountSoftBounces, control.CountSpam, control.CountUnsubscribes)
-	count(24, "email", control.CountOpens)
-	count(0, "push/ios", control.CountSent, control.CountOpens, control.CountBodyClicks)
-	count(0, "push/android", control.CountOpens)
-	count(0, "in_app", control.CountClicks, control.CountFirstButton)
-	third, _ := control.CountConversion(2)
-	count(0, "", third)
-	got := w.counts(control.NameCampaign, control.NameSend)
-	for k, n := range got {
-		delete(got, k)
-		got[strings.Join(strings.Fields(k), " ")] = n
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
-	}
-	v, err := w.people.Names(t.Context(), acme, control.NameVariation)
-	must(t, err)
-	if len(v) != 1 || v[0].Name != "v1" || v[0].Title != "Short" {
-		t.Errorf("variations: %+v", v)
-	}
+		count(0, "email", control.CountSent, control.CountDelivered, control.CountMachineOpens, control.CountOpens, control.CountBotClicks, control.CountClicks, control.CountBounces,
+			control.CountSoftBounces, control.CountSpam, control.CountUnsubscribes)
+		count(24, "email", control.CountOpens)
+		count(0, "push/ios", control.CountSent, control.CountOpens, control.CountBodyClicks)
+		count(0, "push/android", control.CountOpens)
+		count(0, "in_app", control.CountClicks, control.CountFirstButton)
+		third, _ := control.CountConversion(2)
+		count(0, "", third)
+		got := w.counts(control.NameCampaign, control.NameSend)
+		for k, n := range got {
+			delete(got, k)
+			got[strings.Join(strings.Fields(k), " ")] = n
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+		v, err := w.people.Names(t.Context(), acme, control.NameVariation)
+		must(t, err)
+		if len(v) != 1 || v[0].Name != "v1" || v[0].Title != "Short" {
+			t.Errorf("variations: %+v", v)
+		}
+	})
 }
 
 func TestCanvasesAreCountedByStepAndVariation(t *testing.T) {
-	w := newWorld(t)
-	of := map[string]any{"canvas_id": "j1", "canvas_name": "Journey", "canvas_variation_id": "v1", "canvas_step_id": "s1", "canvas_step_name": "First", "email_address": "a@b.example"}
-	entry := func(control bool) map[string]any {
-		return map[string]any{"event_type": "users.canvas.Entry", "user_id": "p1", "time": 5, "canvas_id": "j1", "canvas_variation_id": "v1", "in_control_group": control}
-	}
-	w.accept(message("email.Send", 10, of), entry(false), entry(true))
-	w.follow()
-	w.wantCounts(map[string]int64{
-		"j1 h0 #1 email v1": 1, "s1 h0 #1 email v1": 1, "j1 h0 #34  v1": 2, "j1 h0 #36  v1": 1,
-	}, control.NameCanvas, control.NameStep)
-	steps, err := w.people.Names(t.Context(), acme, control.NameStep)
-	must(t, err)
-	canvases, err := w.people.Names(t.Context(), acme, control.NameCanvas)
-	must(t, err)
-	if len(steps) != 1 || len(canvases) != 1 || steps[0].Parent != canvases[0].ID || steps[0].Title != "First" {
-		t.Errorf("%+v of %+v", steps, canvases)
-	}
+	over(t, func(t *testing.T, w *world) {
+		of := map[string]any{"canvas_id": "j1", "canvas_name": "Journey", "canvas_variation_id": "v1", "canvas_step_id": "s1", "canvas_step_name": "First", "email_address": "a@b.example"}
+		entry := func(control bool) map[string]any {
+			return map[string]any{"event_type": "users.canvas.Entry", "user_id": "p1", "time": 5, "canvas_id": "j1", "canvas_variation_id": "v1", "in_control_group": control}
+		}
+		w.accept(message("email.Send", 10, of), entry(false), entry(true))
+		w.follow()
+		w.wantCounts(map[string]int64{
+			"j1 h0 #1 email v1": 1, "s1 h0 #1 email v1": 1, "j1 h0 #34  v1": 2, "j1 h0 #36  v1": 1,
+		}, control.NameCanvas, control.NameStep)
+		steps, err := w.people.Names(t.Context(), acme, control.NameStep)
+		must(t, err)
+		canvases, err := w.people.Names(t.Context(), acme, control.NameCanvas)
+		must(t, err)
+		if len(steps) != 1 || len(canvases) != 1 || steps[0].Parent != canvases[0].ID || steps[0].Title != "First" {
+			t.Errorf("%+v of %+v", steps, canvases)
+		}
+	})
 }
 
 // What was said of random people in random order is what was counted, however often the reader began anew.
 func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
-	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0))
-	w := newWorld(t)
-	want := map[string]int64{}
-	there := map[string]map[int32]bool{} // by person and app, and by person
-	begin := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -33)
-	for range 40 {
-		var items []item
-		for range 1 + r.IntN(20) {
-			person, app := fmt.Sprint("p", r.IntN(4)), []string{"", "ios", "web"}[r.IntN(3)]
-			at := begin.Add(time.Duration(r.Int64N(int64(33 * 24 * time.Hour))))
-			h, d := control.HourOf(at), control.DayHour(control.DayOf(at))
-			e := map[string]any{"user_id": person, "time": at.Unix()}
-			if app != "" {
-				e["app_id"] = app
-			}
-			switch r.IntN(4) {
-			case 0:
-				e["event_type"], e["name"], e["properties"] = "users.behaviors.CustomEvent", "saw", "{}"
-				want[strings.TrimSpace(fmt.Sprintf("saw h%d #50  %s", h, app))]++
-			case 1:
-				e["event_type"], e["product_id"], e["price"], e["currency"], e["properties"] = "users.behaviors.Purchase", "hat", 2.5, "EUR", "{}"
-				want[strings.TrimSpace(fmt.Sprintf("hat h%d #51  %s", h, app))]++
-				want[strings.TrimSpace(fmt.Sprintf("all h%d #51  %s", h, app))]++
-			case 2:
-				if app == "" {
-					continue
+	over(t, func(t *testing.T, w *world) {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		want := map[string]int64{}
+		there := map[string]map[int32]bool{} // by person and app, and by person
+		begin := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -33)
+		for range 40 {
+			var items []item
+			for range 1 + r.IntN(20) {
+				person, app := fmt.Sprint("p", r.IntN(4)), []string{"", "ios", "web"}[r.IntN(3)]
+				at := begin.Add(time.Duration(r.Int64N(int64(33 * 24 * time.Hour))))
+				h, d := control.HourOf(at), control.DayHour(control.DayOf(at))
+				e := map[string]any{"user_id": person, "time": at.Unix()}
+				if app != "" {
+					e["app_id"] = app
 				}
-				e["event_type"] = "users.behaviors.Uninstall"
-				want[fmt.Sprintf("all h%d #53  %s", d, app)]++
-			default:
-				if app == "" {
-					continue
-				}
-				e["event_type"], e["session_id"] = "users.behaviors.app.SessionStart", "s"
-				want[fmt.Sprintf("all h%d #52  %s", h, app)]++
-				for _, part := range []string{"", app} {
-					k := person + " " + part
-					if there[k] == nil {
-						there[k] = map[int32]bool{}
-						want[strings.TrimSpace(fmt.Sprintf("all h%d #62  %s", d, part))]++
+				switch r.IntN(4) {
+				case 0:
+					e["event_type"], e["name"], e["properties"] = "users.behaviors.CustomEvent", "saw", "{}"
+					want[strings.TrimSpace(fmt.Sprintf("saw h%d #50  %s", h, app))]++
+				case 1:
+					e["event_type"], e["product_id"], e["price"], e["currency"], e["properties"] = "users.behaviors.Purchase", "hat", 2.5, "EUR", "{}"
+					want[strings.TrimSpace(fmt.Sprintf("hat h%d #51  %s", h, app))]++
+					want[strings.TrimSpace(fmt.Sprintf("all h%d #51  %s", h, app))]++
+				case 2:
+					if app == "" {
+						continue
 					}
-					if day := control.DayOf(at); !there[k][day] {
-						there[k][day] = true
-						want[strings.TrimSpace(fmt.Sprintf("all h%d #60  %s", d, part))]++
+					e["event_type"] = "users.behaviors.Uninstall"
+					want[fmt.Sprintf("all h%d #53  %s", d, app)]++
+				default:
+					if app == "" {
+						continue
 					}
-				}
-			}
-			items = append(items, e)
-		}
-		if len(items) > 0 {
-			w.accept(items...)
-		}
-		if r.IntN(15) == 0 {
-			w.follow()
-		}
-	}
-	w.follow()
-	got := w.counts(control.NameEvent, control.NameProduct)
-	for k, n := range got {
-		if strings.Contains(k, "#61") {
-			delete(got, k)
-		} else if got[k] != want[k] {
-			t.Errorf("seed %d: %s: %d, want %d", seed, k, n, want[k])
-		}
-	}
-	for k, n := range want {
-		if got[k] != n {
-			t.Errorf("seed %d: %s: %d, want %d", seed, k, got[k], n)
-		}
-	}
-	for _, app := range []string{"", "ios", "web"} {
-		for d := control.DayOf(begin) - 1; d < control.DayOf(begin)+80; d++ {
-			people := int64(0)
-			for k, days := range there {
-				_, of, _ := strings.Cut(k, " ")
-				if of != app {
-					continue
-				}
-				for back := range int32(30) {
-					if days[d-back] {
-						people++
-						break
+					e["event_type"], e["session_id"] = "users.behaviors.app.SessionStart", "s"
+					want[fmt.Sprintf("all h%d #52  %s", h, app)]++
+					for _, part := range []string{"", app} {
+						k := person + " " + part
+						if there[k] == nil {
+							there[k] = map[int32]bool{}
+							want[strings.TrimSpace(fmt.Sprintf("all h%d #62  %s", d, part))]++
+						}
+						if day := control.DayOf(at); !there[k][day] {
+							there[k][day] = true
+							want[strings.TrimSpace(fmt.Sprintf("all h%d #60  %s", d, part))]++
+						}
 					}
 				}
+				items = append(items, e)
 			}
-			n, err := w.people.Total(t.Context(), acme, control.CountMonthly, app, control.DayHour(d+1))
-			must(t, err)
-			if n != people {
-				t.Errorf("seed %d: %d people of app %q within 30 days on day %d, want %d", seed, n, app, d, people)
+			if len(items) > 0 {
+				w.accept(items...)
+			}
+			if r.IntN(15) == 0 {
+				w.follow()
 			}
 		}
-	}
+		w.follow()
+		got := w.counts(control.NameEvent, control.NameProduct)
+		for k, n := range got {
+			if strings.Contains(k, "#61") {
+				delete(got, k)
+			} else if got[k] != want[k] {
+				t.Errorf("seed %d: %s: %d, want %d", seed, k, n, want[k])
+			}
+		}
+		for k, n := range want {
+			if got[k] != n {
+				t.Errorf("seed %d: %s: %d, want %d", seed, k, got[k], n)
+			}
+		}
+		for _, app := range []string{"", "ios", "web"} {
+			for d := control.DayOf(begin) - 1; d < control.DayOf(begin)+80; d++ {
+				people := int64(0)
+				for k, days := range there {
+					_, of, _ := strings.Cut(k, " ")
+					if of != app {
+						continue
+					}
+					for back := range int32(30) {
+						if days[d-back] {
+							people++
+							break
+						}
+					}
+				}
+				n, err := w.people.Total(t.Context(), acme, control.CountMonthly, app, control.DayHour(d+1))
+				must(t, err)
+				if n != people {
+					t.Errorf("seed %d: %d people of app %q within 30 days on day %d, want %d", seed, n, app, d, people)
+				}
+			}
+		}
+	})
 }
 
 func TestAnEventOfTheFutureIsCountedWhenItWasAccepted(t *testing.T) {
-	w := newWorld(t)
-	e := customEvent("p1", "saw", time.Now().AddDate(3, 0, 0).Unix())
-	before := control.HourOf(time.Now())
-	w.accept(e)
-	after := control.HourOf(time.Now())
-	w.follow()
-	got := w.counts(control.NameEvent)
-	if len(got) != 1 || got[fmt.Sprintf("saw h%d #50", before)]+got[fmt.Sprintf("saw h%d #50", after)] == 0 {
-		t.Errorf("%v, and it was accepted in hour %d", got, after)
-	}
+	over(t, func(t *testing.T, w *world) {
+		e := customEvent("p1", "saw", time.Now().AddDate(3, 0, 0).Unix())
+		before := control.HourOf(time.Now())
+		w.accept(e)
+		after := control.HourOf(time.Now())
+		w.follow()
+		got := w.counts(control.NameEvent)
+		if len(got) != 1 || got[fmt.Sprintf("saw h%d #50", before)]+got[fmt.Sprintf("saw h%d #50", after)] == 0 {
+			t.Errorf("%v, and it was accepted in hour %d", got, after)
+		}
+	})
 }

@@ -106,9 +106,9 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 	if err != nil {
 		return b.p.s.fail(err, op)
 	}
-	columns, from := personColumns, peopleWhole
+	columns := personColumns
 	if !b.needs.More {
-		columns, from = strings.Replace(columns, "m.custom, m.rest", "'', ''", 1), " FROM people p JOIN people_done d ON d.person = p.id"
+		columns = strings.Replace(columns, "m.custom, m.rest", "'', ''", 1)
 	}
 	next, x := 0, control.Profile{} // the place in rows of who comes next
 	each := func(r scanner) error {
@@ -137,7 +137,14 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 	}
 	for part := range slices.Chunk(rows, rowsOf(near)) {
 		where, args := inRows("p.id", part, near)
-		if err := forEach(b.reader(ctx), each, "SELECT "+columns+from+" WHERE +p.workspace = ? AND "+where+" ORDER BY p.id", append([]any{b.workspace}, args...)...); err != nil {
+		within, args := rowRange{part[0] - 1, part[len(part)-1]}, append([]any{b.workspace}, args...)
+		from := peopleWithin
+		if args = within.doneWithin(args); b.needs.More {
+			args = within.doneWithin(args)
+		} else {
+			from = " FROM people p CROSS JOIN people_done d WHERE " + doneWithin
+		}
+		if err := forEach(b.reader(ctx), each, "SELECT "+columns+from+"+p.workspace = ? AND "+where+" ORDER BY p.id", args...); err != nil {
 			return b.p.s.fail(err, op)
 		}
 	}

@@ -8,11 +8,12 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // An export of a campaign's recipients read all that each of them ever had.
 func TestOfWhatPeopleHadOnlyWhatIsNeededIsRead(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		at := time.UnixMilli(1_800_000_000_000).UTC()
 		b := &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1}
 		for i, kind := range []control.NameKind{control.NameCampaign, control.NameCampaign, control.NameCanvas, control.NameStep} {

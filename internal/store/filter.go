@@ -80,13 +80,19 @@ func (p *Profiles) Matching(ctx context.Context, workspace uint32, f control.Fil
 	for ; after < last && len(out) < limit; after += filterRows {
 		q := filterQuery{d: p.s.d, names: names, now: now, rows: rowRange{after, min(after+filterRows, last)}}
 		where := q.where(workspace, f)
-		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+peopleWhole+" WHERE "+where+" ORDER BY p.id LIMIT ?", append(q.args, limit-len(out))...)
+		some, err := list(p.s.reader(ctx), scanPerson, "SELECT "+personColumns+peopleWithin+where+" ORDER BY p.id LIMIT ?", append(q.rows.peopleWithin(q.args), limit-len(out))...)
 		if err != nil {
 			return nil, p.s.fail(err, op)
 		}
 		out = append(out, some...)
 	}
 	return out, nil
+}
+
+// Holds reports whether a filter holds somebody. Errors: as Size.
+func (p *Profiles) Holds(ctx context.Context, who *control.Person, f control.Filter, now time.Time) (bool, error) {
+	n, err := p.count(ctx, who.Workspace, f, now, []rowRange{{who.Row - 1, who.Row}})
+	return n > 0, p.s.fail(err, "look whether a filter holds somebody")
 }
 
 // count counts in ranges of rows, several at once.
@@ -147,6 +153,19 @@ func (p *Profiles) namesOf(ctx context.Context, workspace uint32, f control.Filt
 // rowRange are the rows above from, to with it.
 type rowRange struct{ from, to int64 }
 
+// Rows of people_done and people_more in a range, beside those of people. PostgreSQL does not carry the range over from one
+// table to another, and would read the whole of each; SQLite takes the tables in this order.
+const (
+	doneWithin   = "d.person > ? AND d.person <= ? AND d.person = p.id AND "
+	peopleWithin = " FROM people p CROSS JOIN people_done d LEFT JOIN people_more m ON m.person > ? AND m.person <= ? AND m.person = p.id WHERE " + doneWithin
+)
+
+// doneWithin gives the arguments of doneWithin and of what follows.
+func (r rowRange) doneWithin(args []any) []any { return append([]any{r.from, r.to}, args...) }
+
+// peopleWithin gives those of peopleWithin and of what follows.
+func (r rowRange) peopleWithin(args []any) []any { return r.doneWithin(r.doneWithin(args)) }
+
 // filterQuery makes the condition of a query from a filter. What it says stands in args; of the text nothing comes from
 // anybody.
 type filterQuery struct {
@@ -180,7 +199,8 @@ func (q *filterQuery) from(workspace uint32, f control.Filter) string {
 func (q *filterQuery) people(workspace uint32, f control.Filter) string {
 	where := q.where(workspace, f)
 	if q.done { // in this order: what there is of other workspaces is not looked at
-		return "people p CROSS JOIN people_done d WHERE d.person = p.id AND " + where
+		q.args = q.rows.doneWithin(q.args)
+		return "people p CROSS JOIN people_done d WHERE " + doneWithin + where
 	}
 	return "people p WHERE " + where
 }
@@ -318,20 +338,21 @@ func (q *filterQuery) deeds(d control.Deeds) string {
 // touchFields are the fields of a control.Touch.
 var touchFields = map[string]string{control.DidReceive: "r", control.DidOpen: "o", control.DidClick: "c"}
 
-// once is moments of what costs time to read: it is read once.
+// once is moments of what costs time to read: it is read once; of two moments by SQLite alone.
 func (q *filterQuery) once(column string, after, before control.Moment) string {
 	const never = math.MinInt64 + 1 // some databases do not know how to write the least
-	from, last := int64(never+1), int64(math.MaxInt64)
-	if after != "" {
-		at, _ := after.At(q.now)
-		from = millis(at)
+	ms := func(t time.Time) any { return millis(t) }
+	orElse := func(n int64) string { return "COALESCE(" + column + ", " + strconv.FormatInt(n, 10) + ")" }
+	switch {
+	case after == "" && before == "":
+		return column + " IS NOT NULL"
+	case before == "":
+		return q.moment(orElse(never)+" >= ?", after, ms)
+	case after == "":
+		return q.moment(orElse(math.MaxInt64)+" < ?", before, ms)
 	}
-	if before != "" {
-		at, _ := before.At(q.now)
-		last = millis(at) - 1
-	}
-	q.args = append(q.args, from, last)
-	return "COALESCE(" + column + ", " + strconv.FormatInt(never, 10) + ") BETWEEN ? AND ?"
+	last, _ := before.At(q.now)
+	return q.moment(orElse(never)+" BETWEEN ?", after, ms) + q.test(" AND ?", millis(last)-1)
 }
 
 func (q *filterQuery) message(m control.MessageDeed) string {

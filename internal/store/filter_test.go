@@ -369,23 +369,8 @@ func (r maker) crowded(t *testing.T, p *store.Profiles, each int) map[uint32][]*
 	return all
 }
 
-// overBoth runs a test with the tables of people in each database.
-func overBoth(t *testing.T, f func(t *testing.T, p *store.Profiles)) {
-	for name, cfg := range map[string]func(t *testing.T) store.Config{
-		"SQLite":     func(t *testing.T) store.Config { return store.Config{Path: filepath.Join(t.TempDir(), "people.db")} },
-		"PostgreSQL": func(t *testing.T) store.Config { return storetest.Postgres(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, err := store.OpenProfiles(t.Context(), cfg(t))
-			ok(t, err)
-			t.Cleanup(func() { ok(t, p.Close()) })
-			f(t, p)
-		})
-	}
-}
-
 func TestFiltersHoldWhomTheyNameAndNobodyElse(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		r := maker{rand.New(rand.NewPCG(seed, 0))}
@@ -416,6 +401,12 @@ func TestFiltersHoldWhomTheyNameAndNobodyElse(t *testing.T) {
 			if n != int64(len(want)) {
 				t.Fatalf("%s\nhas %d people, and not %d", f.Encode(), n, len(want))
 			}
+			somebody := pick(r, all[workspace])
+			holds, err := p.Holds(t.Context(), &somebody.Person, f, filterNow)
+			ok(t, err)
+			if holds != slices.Contains(want, somebody.Row) {
+				t.Fatalf("%s\nholds %d: %v", f.Encode(), somebody.Row, holds)
+			}
 			if 0 < n && n < int64(len(all[workspace])) {
 				some++
 			}
@@ -427,7 +418,7 @@ func TestFiltersHoldWhomTheyNameAndNobodyElse(t *testing.T) {
 }
 
 func TestPeopleOfAFilterCanBeReadInPages(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		maker{rand.New(rand.NewPCG(1, 2))}.crowded(t, p, 50)
 		var rows []int64
 		for after, pages := int64(0), 0; ; pages++ {
@@ -462,7 +453,7 @@ func TestAFilterFailsWithTheDatabase(t *testing.T) {
 }
 
 func TestSizesOfSegmentsAreKeptByDay(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		at := filterNow
 		save := func(workspace uint32, id control.SegmentID, d control.DaySize) {
 			t.Helper()

@@ -7,11 +7,12 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // Who was read for their events alone is written likewise: what was not read stays as it is.
 func TestOnlyThePartsOfAPersonThatChangedAreWritten(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		ctx, log := t.Context(), eventlog.ID{1}
 		at := time.UnixMilli(1_800_000_000_000).UTC()
 		whole := func(row int64, id control.PersonID) *control.Person {

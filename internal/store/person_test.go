@@ -8,10 +8,11 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 func TestWhatAPersonHadIsTheirsAlone(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		at := func(hour int) time.Time { return time.Date(2026, 11, 22, hour, 0, 0, 0, time.UTC) }
 		name := func(id int64, workspace uint32, kind control.NameKind, name string, parent int64) control.Name {
 			return control.Name{ID: id, Workspace: workspace, Kind: kind, Name: name, Title: "The " + name, Parent: parent, FirstAt: at(1), LastAt: at(2)}

@@ -8,10 +8,11 @@ import (
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
-	overBoth(t, func(t *testing.T, p *store.Profiles) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		ctx := t.Context()
 		at := time.UnixMilli(90_000_000).UTC() // in the second day
 		campaign := func(id int64, workspace uint32) control.Name {

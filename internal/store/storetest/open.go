@@ -27,6 +27,17 @@ func Open(t testing.TB, onStatement ...func(sql string)) *store.Store {
 	return s
 }
 
+// Profiles runs a test with the tables of people in each database, where nobody is known yet.
+func Profiles(t *testing.T, f func(t *testing.T, p *store.Profiles)) {
+	t.Run("SQLite", func(t *testing.T) { f(t, OpenProfiles(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		p, err := store.OpenProfiles(t.Context(), Postgres(t))
+		ok(t, err)
+		t.Cleanup(func() { ok(t, p.Close()) })
+		f(t, p)
+	})
+}
+
 // OpenProfiles gives the tables of people in an empty SQLite database, or in the one at a path, which is made if it is not there.
 func OpenProfiles(t testing.TB, at ...string) *store.Profiles {
 	t.Helper()
