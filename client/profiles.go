@@ -62,6 +62,9 @@ type Profile struct {
 	Devices   []ProfileDevice  `json:"devices"`
 	Tokens    []ProfileToken   `json:"push_tokens"`
 
+	Segments     []ProfileSegment `json:"segments" doc:"Those that hold them now, by name."`
+	SegmentsLeft int              `json:"segments_left,omitempty" doc:"How many segments were not looked at: those after the first 100 by name."`
+
 	Lag *ProfileLag `json:"lag,omitempty" doc:"What is not in profiles yet; absent if the server that was asked does not keep them up."`
 }
 
@@ -69,6 +72,12 @@ type Profile struct {
 type ProfileAlias struct {
 	Label string `json:"alias_label"`
 	Name  string `json:"alias_name"`
+}
+
+// ProfileSegment is a segment that holds a person.
+type ProfileSegment struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // ProfileLocation is a place on earth.

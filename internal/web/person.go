@@ -165,10 +165,36 @@ func (a *api) getProfile(c *call, in personIn) (out client.Profile, err error) {
 		}
 		out.Groups = append(out.Groups, client.ProfileGroup{ID: g.ID, State: string(state), At: g.At})
 	}
+	if err != nil {
+		return out, err
+	}
+	out.Segments, out.SegmentsLeft, err = a.segmentsOf(c, p)
 	out.Lag = a.profileLag()
 	out.Aliases, out.Events, out.Products, out.Campaigns, out.Canvases = some(out.Aliases), some(out.Events), some(out.Products), some(out.Campaigns), some(out.Canvases)
 	out.Channels, out.Groups, out.Apps, out.Devices, out.Tokens = some(out.Channels), some(out.Groups), some(out.Apps), some(out.Devices), some(out.Tokens)
 	return out, err
+}
+
+// maxLookedAt is of how many segments it is found out whether somebody is in them: each is a query. Source: client.Profile.
+const maxLookedAt = 100
+
+// segmentsOf gives the segments that hold somebody, and how many were not looked at.
+func (a *api) segmentsOf(c *call, p *control.Person) (in []client.ProfileSegment, left int, err error) {
+	all, err := a.deps.Store.Segments(c, p.Workspace)
+	if err != nil {
+		return nil, 0, err
+	}
+	in, now := []client.ProfileSegment{}, time.Now()
+	for _, s := range all[:min(len(all), maxLookedAt)] {
+		holds, err := a.deps.Profiles.Holds(c, p, s.Filter, now)
+		if err != nil {
+			return nil, 0, err
+		}
+		if holds {
+			in = append(in, client.ProfileSegment{ID: string(s.ID), Name: s.Name})
+		}
+	}
+	return in, max(0, len(all)-maxLookedAt), nil
 }
 
 // some is a list that JSON shows as one also where it is empty.

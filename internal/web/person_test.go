@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func TestAProfileShowsWhatIsKept(t *testing.T) {
 			"steps":[{"id":"s-1","title":"First","last_received":"2026-11-20T10:00:00Z","converted":false,"in_control":false}]}],
 		"channels":[{"channel":"email","last_received":"1970-01-01T00:00:01Z","last_clicked":"1970-01-01T00:00:02Z"}],"subscription_groups":[{"id":"g-1","state":"subscribed","at":"2026-11-20T10:00:00Z"}],
 		"apps":[{"id":"shop","sessions":2,"first_used":"1970-01-01T00:00:01Z","last_used":"1970-01-01T00:00:02Z"}],"devices":[{"id":"d1","model":"Pixel"}],
-		"push_tokens":[{"app":"shop","token":"abcd…wxyz"},{"app":"shop","token":"…"}],"lag":{"lag_seconds":1.5,"as_of":"2026-11-20T09:00:00Z","stands_still":false}}`), &want))
+		"push_tokens":[{"app":"shop","token":"abcd…wxyz"},{"app":"shop","token":"…"}],"segments":[],"lag":{"lag_seconds":1.5,"as_of":"2026-11-20T09:00:00Z","stands_still":false}}`), &want))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -139,6 +140,38 @@ func TestAProfileShowsWhatIsKept(t *testing.T) {
 	body = w.as(exporter, "GET", "/workspaces/acme/people/"+string(bare.ID), nil).read(200, nil).body
 	if !strings.Contains(body, `"custom_events":[]`) || !strings.Contains(body, `"custom_attributes":{}`) {
 		t.Errorf("of whom nothing is known: %s", body)
+	}
+}
+
+func TestAProfileShowsTheSegmentsThatHoldIt(t *testing.T) {
+	w := newWorld(t, nil)
+	ada := w.knows(w.acme.Number, "u-1", func(p *control.Person) { p.Country = "DE" })
+	w.knows(w.acme.Number, "u-2", func(p *control.Person) { p.Country = "FR" })
+	segment := func(workspace uint32, name, country string) control.Segment {
+		f := control.Filter{}
+		if country != "" {
+			f.Attribute = &control.Condition{Name: "country", OneOf: []string{country}}
+		}
+		s, err := w.plane.CreateSegment(w.root(), workspace, control.SegmentEdit{Name: &name, Filter: &f})
+		must(t, err)
+		return s
+	}
+	german, _, all := segment(w.acme.Number, "b Germans", "DE"), segment(w.acme.Number, "c French", "FR"), segment(w.acme.Number, "a everybody", "")
+	segment(w.globex.Number, "theirs", "DE")
+	shown := func() (p client.Profile) {
+		t.Helper()
+		w.as(exporter, "GET", "/workspaces/acme/people/"+string(ada.ID), nil).read(200, &p)
+		return p
+	}
+	want := []client.ProfileSegment{{ID: string(all.ID), Name: all.Name}, {ID: string(german.ID), Name: german.Name}}
+	if p := shown(); !slices.Equal(p.Segments, want) || p.SegmentsLeft != 0 {
+		t.Errorf("in %v, %d left; want %v", p.Segments, p.SegmentsLeft, want)
+	}
+	for i := range maxLookedAt { // three there are, all of names that come before
+		segment(w.acme.Number, fmt.Sprint("z", i), "FR")
+	}
+	if p := shown(); !slices.Equal(p.Segments, want) || p.SegmentsLeft != 3 {
+		t.Errorf("of too many: in %v, %d left; want %v and 3", p.Segments, p.SegmentsLeft, want)
 	}
 }
 

@@ -15,6 +15,7 @@ type Profiles interface {
 	Size(ctx context.Context, workspace uint32, f control.Filter, now time.Time) (int64, error)
 	Estimate(ctx context.Context, workspace uint32, f control.Filter, now time.Time) (n int64, exact bool, err error)
 	Matching(ctx context.Context, workspace uint32, f control.Filter, now time.Time, after int64, limit int) ([]*control.Person, error)
+	Holds(ctx context.Context, who *control.Person, f control.Filter, now time.Time) (bool, error)
 	SegmentSizes(ctx context.Context, workspace uint32, id control.SegmentID, from, to int32) ([]control.DaySize, error)
 	LastSizes(ctx context.Context, workspace uint32) (map[control.SegmentID]control.DaySize, error)
 	Numbers

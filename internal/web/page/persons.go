@@ -220,9 +220,21 @@ func showProfile(v *visit) error {
 			p.Sections = append(p.Sections, section{Title: v.t(s.key), Table: &s.table})
 		}
 	}
-	p.Sections = append(p.Sections, section{Title: v.t("page.identifiers"), Pairs: v.identifiers(x)})
+	p.Sections = append(p.Sections, v.segmentsOf(x), section{Title: v.t("page.identifiers"), Pairs: v.identifiers(x)})
 	v.show(http.StatusOK, "sections", p)
 	return nil
+}
+
+// segmentsOf shows which segments hold somebody.
+func (v *visit) segmentsOf(x client.Profile) section {
+	s := section{Title: v.t("page.rail_segments"), Table: &table{Columns: []column{{v.t("page.person_segment"), false}}, Empty: &empty{Title: v.t("page.person_segments_none")}}}
+	if x.SegmentsLeft > 0 {
+		s.Text = v.t("page.person_segments_left", "n", x.SegmentsLeft)
+	}
+	for _, in := range x.Segments {
+		s.Table.Rows = append(s.Table.Rows, row{[]cell{{Text: in.Name, Href: v.path("/segments/" + in.ID)}}})
+	}
+	return s
 }
 
 // profileSays says in a sentence since when somebody is known, and what they did.

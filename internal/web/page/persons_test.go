@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -96,6 +97,28 @@ func TestPeopleAreFoundAndShown(t *testing.T) {
 			b.get(w.at("/people/p4")).has(t, http.StatusNotFound, say(l, "control.no_person"))
 			b.get(w.at("/people/p2")).has(t, http.StatusOK, "<h1>both@acme.example</h1>", say(l, "page.identifiers")).lacks(t, say(l, "page.person_custom"), say(l, "page.person_tokens"))
 		})
+	}
+}
+
+func TestAPersonsPageLeadsToTheirSegments(t *testing.T) {
+	w := newWorld(t)
+	w.knowsPeople()
+	segment := func(name string, f control.Filter) string {
+		s, err := w.plane.CreateSegment(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.SegmentEdit{Name: &name, Filter: &f})
+		must(t, err)
+		return w.at("/segments/" + string(s.ID))
+	}
+	nobody := control.Filter{Attribute: &control.Condition{Name: "home_city", OneOf: []string{"Atlantis"}}}
+	none := segment("nobody", nobody)
+	for _, l := range text.Languages() {
+		w.exporting(string(l)).get(w.at("/people/p2")).has(t, http.StatusOK, say(l, "page.person_segments_none")).lacks(t, none)
+	}
+	all := segment("everybody <i>", control.Filter{})
+	for i := range 100 {
+		segment(fmt.Sprint("z", i), nobody)
+	}
+	for _, l := range text.Languages() {
+		w.exporting(string(l)).get(w.at("/people/p2")).has(t, http.StatusOK, all, "everybody &lt;i&gt;", say(l, "page.person_segments_left", "n", 2)).lacks(t, none, say(l, "page.person_segments_none"))
 	}
 }
 
