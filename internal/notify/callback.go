@@ -40,7 +40,9 @@ func (n *Notifier) tellPrograms(ctx context.Context, under *sync.WaitGroup) (pau
 	telling := maps.Clone(n.telling) // before reading what is due, as in round
 	n.mu.Unlock()
 	all, err := n.deps.Store.ExportCalls(ctx)
-	if err != nil {
+	if fault.Is(err, fault.Corrupt) {
+		n.deps.Logger.Error("programs are not told of exports of which it cannot be read what was asked for", "error", err)
+	} else if err != nil {
 		return poll, fault.Wrap(err, "find the due calls of exports")
 	}
 	pause = poll

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -153,36 +154,21 @@ func (s *Store) Exports(ctx context.Context, workspace uint32, f control.ExportF
 // OpenExports gives the exports of all workspaces that wait or run, oldest first. It is for the process that does them: one
 // that runs and that it does not know of was running when its process ended.
 //
-// Errors: corrupt, naming the first that cannot be read, beside those that can; it has failed then, and is not met again.
+// Errors: corrupt, naming those that cannot be read, beside those that can; they have failed then, and are not met again.
 func (s *Store) OpenExports(ctx context.Context) (open []control.Export, err error) {
 	const op = "list open exports"
-	var broken []control.Export
-	var why error
-	open, err = list(s.reader(ctx), func(r scanner) (control.Export, error) {
-		e, err := scanExport(r)
-		if fault.Is(err, fault.Corrupt) {
-			broken, why, err = append(broken, e), err, nil
-			e.ID = ""
-		}
-		return e, err
-	}, exportQuery+"WHERE "+exportOpen+" ORDER BY number")
+	open, broken, why, err := s.readExports(ctx, exportQuery+"WHERE "+exportOpen+" ORDER BY number")
 	if err != nil {
 		return nil, s.fail(err, op)
-	}
-	kept := open[:0]
-	for _, e := range open {
-		if e.ID != "" {
-			kept = append(kept, e)
-		}
 	}
 	for _, e := range broken {
 		e.State, e.DoneAt = control.ExportFailed, s.now()
 		e.Failure = fault.New(fault.Corrupt, "", "What was asked for cannot be read any more.").WithHint("Ask for it again.")
 		if err := s.EndExport(ctx, e); err != nil {
-			return kept, err
+			return open, err
 		}
 	}
-	return kept, s.fail(why, op)
+	return open, s.fail(why, op)
 }
 
 // StartExport says that an export runs from at on, and how many people there may be. One that runs goes on from the progress
@@ -252,9 +238,36 @@ func (s *Store) NoteExportCall(ctx context.Context, e control.Export) error {
 }
 
 // ExportCalls gives the exports of all workspaces of which a program has to be told, the longest due first.
-func (s *Store) ExportCalls(ctx context.Context) ([]control.Export, error) {
-	all, err := list(s.reader(ctx), scanExport, exportQuery+"WHERE call_at IS NOT NULL ORDER BY call_at, number LIMIT 1000")
-	return all, s.fail(err, "list calls of exports")
+//
+// Errors: corrupt, naming those that cannot be read, beside those that can; their programs are told no more.
+func (s *Store) ExportCalls(ctx context.Context) (due []control.Export, err error) {
+	const op = "list calls of exports"
+	due, broken, why, err := s.readExports(ctx, exportQuery+"WHERE call_at IS NOT NULL ORDER BY call_at, number LIMIT 1000")
+	if err != nil {
+		return nil, s.fail(err, op)
+	}
+	for _, e := range broken {
+		e.Call.Next = time.Time{}
+		if err := s.NoteExportCall(ctx, e); err != nil {
+			return due, err
+		}
+	}
+	return due, s.fail(why, op)
+}
+
+// readExports gives the exports of a query that can be read, and those that cannot, with why.
+func (s *Store) readExports(ctx context.Context, query string) (good, broken []control.Export, why, err error) {
+	_, err = list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+		e, err := scanExport(r)
+		switch {
+		case fault.Is(err, fault.Corrupt):
+			broken, why, err = append(broken, e), errors.Join(why, err), nil
+		case err == nil:
+			good = append(good, e)
+		}
+		return none, err
+	}, query)
+	return good, broken, why, err
 }
 
 // KeptExports gives the exports of all workspaces whose files may lie in the installation's own store at now: of those that

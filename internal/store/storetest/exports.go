@@ -202,6 +202,14 @@ func exports(run runner) {
 		failed = failed.Ended(e.now, fault.New(fault.Unavailable, "", "the bucket is gone"))
 		ok(t, e.EndExport(ctx, failed))
 		same(t, "failed", due(), []control.Export{failed})
+
+		bad := e.exported(w, func(x *control.Export) { x.Subject, x.Spec.Callback = "s-3", "https://example.com/done" })
+		ok(t, e.EndExport(ctx, bad.Ended(e.now, nil)))
+		e.spoil("UPDATE exports SET spec = '{\"of_a_newer_version\":1}' WHERE number = " + fmt.Sprint(bad.Number))
+		all, err := e.ExportCalls(ctx)
+		want(t, err, fault.Corrupt)
+		same(t, "beside one that cannot be read", all, []control.Export{failed})
+		same(t, "which is told of no more", due(), []control.Export{failed})
 	})
 
 	run("an export that cannot be read fails, and holds up no other", func(t *testing.T, e *env) {
