@@ -27,12 +27,7 @@ func ExportNotice(e Export, workspace string) (Notice, bool) {
 	if len(to) == 0 && e.Key == "" && e.Actor.Member != "" {
 		to = []string{e.Actor.Name}
 	}
-	if len(to) > 0 {
-		n.Params[ParamTo] = strings.Join(to, ",")
-		if e.Spec.Language != "" {
-			n.Params[ParamLanguage] = e.Spec.Language
-		}
-	}
+	n.mailTo(to, e.Spec.Language)
 	if e.Place.Linked() {
 		n.Params["bucket"], n.Params["folder"] = e.Place.Bucket, e.Folder()
 	}
@@ -42,16 +37,33 @@ func ExportNotice(e Export, workspace string) (Notice, bool) {
 		return n, len(to) > 0 && e.File != ""
 	case ExportFailed:
 		n.Kind = NoticeExportFailed
-		if f := e.Failure; f != nil {
-			n.Params["message"], n.Params["hint"] = f.Message(), f.HintText()
-			if b, err := json.Marshal(Said{f.Msg, f.Hint, f.Params}); err == nil && f.Msg.Key != "" {
-				n.Params[ParamSaid] = string(b)
-			}
-			if f.Code == fault.Internal || f.Code == fault.Corrupt { // ours alone: the log has the sentence
-				n.Params["message"], n.Params["hint"] = "", ""
-			}
-		}
+		n.say(e.Failure)
 		return n, true
 	}
 	return n, false
+}
+
+// mailTo says whom to mail alone; nobody: those who are told of the workspace.
+func (n Notice) mailTo(addresses []string, language string) {
+	if len(addresses) == 0 {
+		return
+	}
+	n.Params[ParamTo] = strings.Join(addresses, ",")
+	if language != "" {
+		n.Params[ParamLanguage] = language
+	}
+}
+
+// say makes n say why something failed; nil: it is not known. Of what is ours alone the log has the sentence.
+func (n Notice) say(f *fault.Error) {
+	if f == nil {
+		return
+	}
+	n.Params["message"], n.Params["hint"] = f.Message(), f.HintText()
+	if b, err := json.Marshal(Said{f.Msg, f.Hint, f.Params}); err == nil && f.Msg.Key != "" {
+		n.Params[ParamSaid] = string(b)
+	}
+	if f.Code == fault.Internal || f.Code == fault.Corrupt {
+		n.Params["message"], n.Params["hint"] = "", ""
+	}
 }

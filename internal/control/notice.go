@@ -63,25 +63,26 @@ type NoticeKind string
 
 // The kinds, with the parameters that each has. Every kind about a connector also has "workspace" and "connector".
 const (
-	NoticeCheckPassed   NoticeKind = "check_passed"   // bucket, trigger (a CheckTrigger)
-	NoticeCheckFailed   NoticeKind = "check_failed"   // bucket, trigger, problem, message, hint
-	NoticeFailing       NoticeKind = "failing"        // bucket, problem, message, since, until (RFC 3339)
-	NoticeHalfTime      NoticeKind = "half_time"      // as failing
-	NoticeLastCall      NoticeKind = "last_call"      // as failing
-	NoticeDropped       NoticeKind = "dropped"        // reason, events, first_hour, last_hour, types ("type: n, …"), deleted
-	NoticeResumed       NoticeKind = "resumed"        // bucket, since
-	NoticeSlow          NoticeKind = "slow"           // bucket, problem, message, since
-	NoticePauseHalf     NoticeKind = "pause_half"     // since, until: the pause nears its limit
-	NoticePauseLast     NoticeKind = "pause_last"     // the same
-	NoticeHourComplete  NoticeKind = "hour_complete"  // hour, delivered, dropped, types (JSON); webhooks only
-	NoticeKeyUnused     NoticeKind = "key_unused"     // key, since
-	NoticeKeyExpiring   NoticeKind = "key_expiring"   // key, at: it ends soon
-	NoticeKeyExpired    NoticeKind = "key_expired"    // key, at
-	NoticeExportReady   NoticeKind = "export_ready"   // export (its id), export_kind, name (of what it is of), by, people, bytes, until; bucket and folder if one is linked
-	NoticeExportFailed  NoticeKind = "export_failed"  // as export_ready, without people, bytes, until; message, hint
-	NoticeDiskQuota     NoticeKind = "disk_quota"     // used, limit (bytes): the installation's, as are those that follow
-	NoticeProfilesStill NoticeKind = "profiles_still" // since: nothing is taken up in profiles
-	NoticeSetAside      NoticeKind = "set_aside"      // offset, type, reason: of the newest event that profiles lack
+	NoticeCheckPassed    NoticeKind = "check_passed"    // bucket, trigger (a CheckTrigger)
+	NoticeCheckFailed    NoticeKind = "check_failed"    // bucket, trigger, problem, message, hint
+	NoticeFailing        NoticeKind = "failing"         // bucket, problem, message, since, until (RFC 3339)
+	NoticeHalfTime       NoticeKind = "half_time"       // as failing
+	NoticeLastCall       NoticeKind = "last_call"       // as failing
+	NoticeDropped        NoticeKind = "dropped"         // reason, events, first_hour, last_hour, types ("type: n, …"), deleted
+	NoticeResumed        NoticeKind = "resumed"         // bucket, since
+	NoticeSlow           NoticeKind = "slow"            // bucket, problem, message, since
+	NoticePauseHalf      NoticeKind = "pause_half"      // since, until: the pause nears its limit
+	NoticePauseLast      NoticeKind = "pause_last"      // the same
+	NoticeHourComplete   NoticeKind = "hour_complete"   // hour, delivered, dropped, types (JSON); webhooks only
+	NoticeKeyUnused      NoticeKind = "key_unused"      // key, since
+	NoticeKeyExpiring    NoticeKind = "key_expiring"    // key, at: it ends soon
+	NoticeKeyExpired     NoticeKind = "key_expired"     // key, at
+	NoticeExportReady    NoticeKind = "export_ready"    // export (its id), export_kind, name (of what it is of), by, people, bytes, until; bucket and folder if one is linked
+	NoticeExportFailed   NoticeKind = "export_failed"   // as export_ready, without people, bytes, until; message, hint
+	NoticeSchedulePaused NoticeKind = "schedule_paused" // schedule (its id), export_kind, name, by (whose it is), message, hint
+	NoticeDiskQuota      NoticeKind = "disk_quota"      // used, limit (bytes): the installation's, as are those that follow
+	NoticeProfilesStill  NoticeKind = "profiles_still"  // since: nothing is taken up in profiles
+	NoticeSetAside       NoticeKind = "set_aside"       // offset, type, reason: of the newest event that profiles lack
 )
 
 // Urgent reports whether events are lost or may be, or no longer.

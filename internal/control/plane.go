@@ -72,7 +72,7 @@ type Store interface {
 	UpdateSchedule(ctx context.Context, s ReportSchedule) error
 	DeleteSchedule(ctx context.Context, workspace uint32, id ScheduleID) error
 	SchedulesDue(ctx context.Context, now time.Time) ([]ReportSchedule, error)
-	RunSchedule(ctx context.Context, was, next ReportSchedule, e *Export) error
+	RunSchedule(ctx context.Context, was, next ReportSchedule, e *Export, notices ...Notice) error
 
 	Member(ctx context.Context, id MemberID) (Member, error)
 	Seats(ctx context.Context, workspace uint32) ([]Seat, error)

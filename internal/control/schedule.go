@@ -298,7 +298,7 @@ func (p *Plane) DeleteSchedule(ctx context.Context, workspace uint32, id Schedul
 }
 
 // RunSchedules asks for the reports that are due: one of each schedule, however many times were missed. A schedule whose
-// maker may not take out personal data any more, or whose report cannot be made, is paused and says why.
+// maker may not take out personal data any more, or whose report cannot be made, is paused, says why, and people are told.
 //
 // Errors: those of the store, and where the workspace has too many exports waiting; what failed is due still.
 func (p *Plane) RunSchedules(ctx context.Context) error {
@@ -322,8 +322,7 @@ func (p *Plane) runSchedule(ctx context.Context, s ReportSchedule) error {
 	e, err := p.reportOf(ctx, s)
 	switch fault.CodeOf(err) {
 	case fault.Forbidden, fault.Unauthorized, fault.Invalid:
-		next.Paused, next.Next, next.Failure = true, time.Time{}, FailureOf(err)
-		return p.Store.RunSchedule(p.logged(ctx, "schedule.pause", subjectSchedule(s), viewSchedule(s), viewSchedule(next)), s, next, nil)
+		return p.pauseSchedule(ctx, s, FailureOf(err))
 	}
 	if err != nil {
 		return err
@@ -342,6 +341,43 @@ func (s ReportSchedule) Export(source ExportSource) Export {
 		e.Subject = string(s.ID)
 	}
 	return e
+}
+
+// pauseSchedule pauses a schedule whose reports cannot be asked for any more, and tells those of the workspace whom it
+// concerns: its maker, who gets its reports, and the administrators.
+func (p *Plane) pauseSchedule(ctx context.Context, s ReportSchedule, why *fault.Error) error {
+	why.Msg = fault.Message{Key: "control.schedule_maker", Text: "Who made the schedule, or changed it last, may not export user data in this workspace any more."}
+	why.Hint = fault.Message{Key: "control.schedule_maker_hint", Text: "Somebody who may resumes it: from then on its reports are theirs."}
+	if why.Code == fault.Invalid {
+		why.Msg = fault.Message{Key: "control.schedule_invalid", Text: "The report cannot be made any more as it was asked for."}
+		why.Hint = fault.Message{Key: "control.schedule_invalid_hint", Text: "Open the schedule, mend what is said there, and resume it."}
+	}
+	next := s
+	next.Paused, next.Next, next.Failure = true, time.Time{}, why
+	w, err := p.Store.WorkspaceBy(ctx, workspaceRef(s.Workspace))
+	if err != nil {
+		return err
+	}
+	maker, err := p.Store.Member(ctx, s.Member)
+	if ended(err) != nil {
+		return err
+	}
+	seats, err := p.Store.Seats(ctx, s.Workspace)
+	if err != nil {
+		return err
+	}
+	now := p.now()
+	n := Notice{Workspace: s.Workspace, Kind: NoticeSchedulePaused, Episode: string(s.ID) + " " + now.UTC().Format(time.RFC3339Nano), At: now, Params: map[string]string{
+		"workspace": w.Name, "schedule": string(s.ID), "export_kind": string(s.Kind), "name": s.Name, "by": maker.Email}}
+	n.say(why)
+	var to []string
+	for _, x := range seats {
+		if x.ID == s.Member || x.Role == Administrator || slices.ContainsFunc(s.Spec.Recipients, func(r string) bool { return foldEmail(r) == x.Email }) {
+			to = append(to, x.Email)
+		}
+	}
+	n.mailTo(to, s.Spec.Language)
+	return p.Store.RunSchedule(p.logged(ctx, "schedule.pause", subjectSchedule(s), viewSchedule(s), viewSchedule(next)), s, next, nil, n)
 }
 
 // reportOf gives the export that a schedule asks for. Errors: forbidden if its maker may not, or is nobody any more; as

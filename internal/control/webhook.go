@@ -18,7 +18,7 @@ import (
 func NoticeKinds() []NoticeKind {
 	return []NoticeKind{
 		NoticeCheckPassed, NoticeCheckFailed, NoticeFailing, NoticeHalfTime, NoticeLastCall, NoticeDropped, NoticeResumed, NoticeSlow,
-		NoticePauseHalf, NoticePauseLast, NoticeHourComplete, NoticeKeyUnused, NoticeKeyExpiring, NoticeKeyExpired, NoticeExportReady, NoticeExportFailed, NoticeDiskQuota, NoticeProfilesStill, NoticeSetAside,
+		NoticePauseHalf, NoticePauseLast, NoticeHourComplete, NoticeKeyUnused, NoticeKeyExpiring, NoticeKeyExpired, NoticeExportReady, NoticeExportFailed, NoticeSchedulePaused, NoticeDiskQuota, NoticeProfilesStill, NoticeSetAside,
 	}
 }
 

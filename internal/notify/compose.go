@@ -44,7 +44,7 @@ type says struct{ Label, Text string }
 // urgency orders the kinds of a mail: what cannot wait comes first. Kinds that are not here come last.
 var urgency = []control.NoticeKind{
 	control.NoticeDiskQuota, control.NoticeLastCall, control.NoticePauseLast, control.NoticeDropped, control.NoticeFailing,
-	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeExportFailed, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
+	control.NoticeHalfTime, control.NoticeCheckFailed, control.NoticeExportFailed, control.NoticeSchedulePaused, control.NoticeKeyExpired, control.NoticeKeyExpiring, control.NoticeSlow,
 	control.NoticePauseHalf, control.NoticeProfilesStill, control.NoticeSetAside, control.NoticeKeyUnused, control.NoticeResumed, control.NoticeExportReady, control.NoticeCheckPassed,
 }
 
@@ -86,6 +86,12 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 		c.Footer = text.T(l, "mail.footer_exports", nil)
 		if baseURL != "" {
 			c.Link, c.URL = text.T(l, "mail.open_exports", nil), baseURL+at
+		}
+	}
+	if at := schedulesPath(notices); at != "" {
+		c.Footer = text.T(l, "mail.footer_schedules", nil)
+		if baseURL != "" {
+			c.Link, c.URL = text.T(l, "mail.open_schedules", nil), baseURL+at
 		}
 	}
 	room := maxLines
@@ -252,7 +258,7 @@ func describe(l text.Language, ns []control.Notice, now time.Time, room *int) pa
 			}
 			say("", text.T(l, "mail.details", text.Params{"message": quoted}))
 		}
-	case kind == control.NoticeExportFailed && len(ns) == 1:
+	case (kind == control.NoticeExportFailed || kind == control.NoticeSchedulePaused) && len(ns) == 1:
 		why, advice, ok := told(l, ns[0])
 		if !ok {
 			why = text.T(l, "notice.export_failed.unknown", nil)
@@ -350,7 +356,7 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 		key = "mail.line.dropped"
 	case control.NoticeKeyUnused, control.NoticeKeyExpiring, control.NoticeKeyExpired:
 		key = "mail.line.key"
-	case control.NoticeExportReady, control.NoticeExportFailed:
+	case control.NoticeExportReady, control.NoticeExportFailed, control.NoticeSchedulePaused:
 		key = "mail.line.export"
 	case control.NoticeDiskQuota, control.NoticeProfilesStill, control.NoticeSetAside:
 		key = "notice." + string(n.Kind)
@@ -362,7 +368,7 @@ func line(l text.Language, n control.Notice, now time.Time) string {
 // holds for each of them.
 func sentenceParams(l text.Language, ns []control.Notice, now time.Time) text.Params {
 	p := text.Params{"n": subjects(ns)}
-	if ns[0].Params["export"] != "" {
+	if ns[0].Params["export_kind"] != "" {
 		p["n"], p["what"] = len(ns), exported(l, ns[0])
 	}
 	for k, v := range ns[0].Params {
@@ -424,6 +430,16 @@ func exported(l text.Language, n control.Notice) string {
 		return clean(name) + " (" + kind + ")"
 	}
 	return kind
+}
+
+// schedulesPath is where notices lead that are all of schedules of one workspace.
+func schedulesPath(ns []control.Notice) string {
+	for _, n := range ns {
+		if n.Kind != control.NoticeSchedulePaused || n.Workspace != ns[0].Workspace {
+			return ""
+		}
+	}
+	return "/w/" + strconv.FormatUint(uint64(ns[0].Workspace), 10) + "/reports"
 }
 
 // exportPath is where notices lead that are all of exports of one workspace: to the export, or the list of them.

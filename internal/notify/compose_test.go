@@ -50,6 +50,8 @@ func samples() []control.Notice {
 			"until", "2026-11-22T16:00:00Z", "bucket", "acme-exports", "folder", "segment-export/s1/2026-11-22/", "to", "ana@acme.example"),
 		with(control.NoticeExportFailed, nil, "export", "01a204f8-8c7f-7bcd-9213-cc707b0640e0", "export_kind", "engagement", "name", "Weekly", "by", "ana@acme.example",
 			"said", `{"message":{"key":"control.forbidden","text":"x"},"hint":{"key":"control.forbidden_hint","text":"y"}}`, "to", "ana@acme.example"),
+		with(control.NoticeSchedulePaused, nil, "schedule", "01a204f8-8c7f-7bcd-9213-cc707b0640e0", "export_kind", "engagement", "name", "Weekly", "by", "ana@acme.example",
+			"said", `{"message":{"key":"control.schedule_maker","text":"x"},"hint":{"key":"control.schedule_maker_hint","text":"y"}}`, "to", "ana@acme.example"),
 		with(control.NoticeDiskQuota, nil, "used", "9663676416", "limit", "10737418240"),
 		with(control.NoticeProfilesStill, nil, "since", "2026-11-22T11:40:00Z"),
 		with(control.NoticeSetAside, nil, "offset", "48213", "type", "users.behaviors.Purchase", "reason", "the catalogue does not know schema 1000007"),

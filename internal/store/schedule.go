@@ -137,12 +137,20 @@ func (c conn) setSchedule(x control.ReportSchedule, runs int, rev int64) error {
 	return err
 }
 
-// RunSchedule makes the schedule was what it is next, and the export e wait, in one commit; nil: none. Errors: stale if it
+// RunSchedule makes the schedule was what it is next, writes notices, and makes the export e wait, in one commit; nil: none. Errors: stale if it
 // ran or was changed meanwhile; as AddExport.
-func (s *Store) RunSchedule(ctx context.Context, was, next control.ReportSchedule, e *control.Export) error {
+func (s *Store) RunSchedule(ctx context.Context, was, next control.ReportSchedule, e *control.Export, notices ...control.Notice) error {
 	return s.inTx(ctx, "run schedule", func(c conn) error {
-		if err := c.setSchedule(next, was.Runs, was.Rev); err != nil || e == nil {
+		if err := c.setSchedule(next, was.Runs, was.Rev); err != nil {
 			return err
+		}
+		for _, n := range notices {
+			if err := c.addNotice(n); err != nil {
+				return err
+			}
+		}
+		if e == nil {
+			return nil
 		}
 		_, err := c.addExport(*e)
 		return err

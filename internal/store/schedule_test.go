@@ -137,8 +137,19 @@ func TestAScheduleRunsByTheRightsOfThen(t *testing.T) {
 	s.ran("2026-11-23T12:00:00Z", 1, "")
 	got, err := s.store.Schedule(t.Context(), s.ws, x.ID)
 	ok(t, err)
-	if !got.Paused || got.Failure == nil || got.Failure.Code != fault.Forbidden {
+	if !got.Paused || got.Failure == nil || got.Failure.Code != fault.Forbidden || got.Failure.Msg.Key != "control.schedule_maker" {
 		t.Errorf("the schedule of who lost the right is %+v, %v", got, got.Failure)
+	}
+	s.run("2026-11-24T12:00:00Z") // tells nobody once more
+	told, err := s.store.Notices(t.Context(), s.ws, 0, 10)
+	ok(t, err)
+	if len(told) != 1 || told[0].Kind != control.NoticeSchedulePaused || told[0].Params["schedule"] != string(x.ID) || told[0].Params["name"] != "Daily" || told[0].Params["by"] != "ana@acme.example" {
+		t.Fatalf("they are told %+v", told)
+	}
+	who, err := s.store.Recipients(t.Context(), told[0])
+	ok(t, err)
+	if len(who) != 2 || who[0].Email != "ana@acme.example" || who[1].Email != "bob@acme.example" {
+		t.Errorf("it is mailed to %v", who)
 	}
 	entries, err := s.store.Entries(t.Context(), control.EntryFilter{Workspace: s.ws, Kind: "schedule"}, 0, 10)
 	ok(t, err)
@@ -175,9 +186,9 @@ type leaving struct {
 	leave func()
 }
 
-func (l leaving) RunSchedule(ctx context.Context, was, next control.ReportSchedule, e *control.Export) error {
+func (l leaving) RunSchedule(ctx context.Context, was, next control.ReportSchedule, e *control.Export, notices ...control.Notice) error {
 	l.leave()
-	return l.Store.RunSchedule(ctx, was, next, e)
+	return l.Store.RunSchedule(ctx, was, next, e, notices...)
 }
 
 func TestNoReportIsMadeForWhoHasJustLostTheRight(t *testing.T) {

@@ -36,7 +36,7 @@ var noticeLooks = map[string]noticeLook{
 	"failing": {bad, "circle-alert"}, "half_time": {bad, "circle-alert"}, "last_call": {bad, "circle-alert"}, "dropped": {bad, "circle-minus"},
 	"resumed": {good, "circle-check"}, "slow": {warn, "triangle-alert"}, "check_passed": {good, "shield-check"}, "check_failed": {bad, "circle-x"},
 	"pause_half": {warn, "pause"}, "pause_last": {warn, "pause"}, "key_unused": {info, "key-round"}, "key_expiring": {warn, "key-round"}, "key_expired": {bad, "key-round"},
-	"export_ready": {good, "download"}, "export_failed": {bad, "circle-x"},
+	"export_ready": {good, "download"}, "export_failed": {bad, "circle-x"}, "schedule_paused": {warn, "pause"},
 	"disk_quota": {bad, "gauge"}, "profiles_still": {warn, "triangle-alert"}, "set_aside": {warn, "circle-minus"},
 }
 
@@ -111,6 +111,8 @@ func (v *visit) notice(n client.Notice) feedItem {
 		item.Link, item.Href = v.t("page.to_current"), v.path("/currents/"+url.PathEscape(n.Connector))
 	case n.Params["export"] != "" && v.place != nil:
 		item.Link, item.Href = v.t("page.export_to"), v.exportPath(n.Params["export"])
+	case n.Params["schedule"] != "" && v.place != nil:
+		item.Link, item.Href = v.t("page.to_schedules"), v.path("/reports")
 	case n.Params["key"] != "" && v.place != nil:
 		item.Link, item.Href = v.t("page.to_keys"), v.path("/settings/keys")
 	case v.place == nil: // all of the installation's are about it

@@ -278,6 +278,9 @@ func editSchedule(v *visit) error {
 	}
 	at := v.path("/reports/" + url.PathEscape(s.ID))
 	f.More = &menu{Label: v.t("page.more_actions"), Icon: "ellipsis", Items: []menuItem{{Text: v.t("page.report_delete"), Icon: "trash-2", Danger: true, Href: at + "/delete"}}}
+	if s.Error != nil {
+		f.Told = append(f.Told, banner{Tone: warn, Icon: "pause", Title: s.Error.Message, Texts: said(s.Error.Hint)})
+	}
 	if v.r.Method == http.MethodGet {
 		return v.reportForm(f, reportForm{kind: s.Kind, packing: s.Packing, report: s.Report, csv: csvForm{delimiter: s.Delimiter, bom: s.BOM}, recipients: s.Recipients, scheduled: true,
 			edit: client.ScheduleEdit{Name: &s.Name, Every: &s.Every, Unit: &s.Unit, Hour: &s.Hour, Zone: &s.Zone, FirstDay: &s.FirstDay, LastDay: &s.LastDay, Most: &s.Most}}, s.ETag, nil)

@@ -20,7 +20,7 @@ var noticeKinds = []struct {
 		{"failing", "page.kind_failing"}, {"half_time", "page.kind_half_time"}, {"last_call", "page.kind_last_call"}, {"dropped", "page.kind_dropped"}, {"resumed", "page.kind_resumed"}, {"slow", "page.kind_slow"},
 		{"pause_half", "page.kind_pause_half"}, {"pause_last", "page.kind_pause_last"}, {"hour_complete", "page.kind_hour_complete"}}},
 	{"page.kinds_checks", []struct{ name, text string }{{"check_passed", "page.kind_check_passed"}, {"check_failed", "page.kind_check_failed"}}},
-	{"page.rail_exports", []struct{ name, text string }{{"export_ready", "page.kind_export_ready"}, {"export_failed", "page.kind_export_failed"}}},
+	{"page.rail_exports", []struct{ name, text string }{{"export_ready", "page.kind_export_ready"}, {"export_failed", "page.kind_export_failed"}, {"schedule_paused", "page.kind_schedule_paused"}}},
 	{"page.kinds_keys", []struct{ name, text string }{{"key_unused", "page.kind_key_unused"}, {"key_expiring", "page.kind_key_expiring"}, {"key_expired", "page.kind_key_expired"}}},
 }
 
