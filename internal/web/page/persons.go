@@ -397,7 +397,7 @@ func (v *visit) when(at *time.Time) cell {
 // channels are those of messages, as they are called; those in brands have one name everywhere.
 var (
 	channels = map[string]string{"email": "page.channel_email", "push": "page.channel_push", "in_app": "page.channel_in_app", "content_card": "page.channel_card",
-		"banner": "page.channel_banner", "webhook": "page.channel_webhook"}
+		"banner": "page.channel_banner", "webhook": "page.channel_webhook", "web_push": "page.channel_web_push"}
 	brands = map[string]string{"sms": "SMS", "whatsapp": "WhatsApp", "line": "LINE", "rcs": "RCS"}
 )
 

@@ -216,11 +216,11 @@ func (v *visit) reportAbout(typed reportForm, problems map[string]string) (parts
 	statistics := &tree{Name: "report.statistics", Legend: v.t("page.report_statistics"), Search: v.t("page.export_search"), Error: gathered(problems, "report.statistics")}
 	for _, s := range control.ReportStatistics() {
 		if n := len(statistics.Groups); n == 0 || statistics.Groups[n-1].Value != s.Channel {
-			statistics.Groups = append(statistics.Groups, treeGroup{Label: strings.TrimSuffix(s.Head, " Sends"), Value: s.Channel})
-			statistics.Groups[n].Label = strings.TrimSuffix(statistics.Groups[n].Label, " Impressions")
+			statistics.Groups = append(statistics.Groups, treeGroup{Label: v.channel(s.Channel), Value: s.Channel})
 		}
 		g := &statistics.Groups[len(statistics.Groups)-1]
-		g.Items = append(g.Items, check{Name: "report.statistics", Value: s.Name, Label: s.Head, On: slices.Contains(r.Statistics, s.Name)})
+		_, what, _ := strings.Cut(s.Name, ".")
+		g.Items = append(g.Items, check{Name: "report.statistics", Value: s.Name, Label: v.t(statisticNames[what]), On: slices.Contains(r.Statistics, s.Name)})
 	}
 	all := "any"
 	if r.AllTags {
@@ -228,7 +228,32 @@ func (v *visit) reportAbout(typed reportForm, problems map[string]string) (parts
 	}
 	return append(parts, part{Field: &field{Name: "report.tags", Label: v.t("page.report_tags"), Hint: v.t("page.report_tags_hint"), Value: strings.Join(r.Tags, "\n"), Error: gathered(problems, "report.tags"), Lines: 3}},
 		part{Field: &field{Name: "report.all_tags", Label: v.t("page.report_join"), Options: []option{{"any", v.t("page.report_any"), all == "any"}, {"all", v.t("page.report_all"), all == "all"}}}},
-		part{Tree: statistics}), nil
+		part{Tree: statistics}, part{Text: v.t("page.report_columns")}), nil
+}
+
+// statisticNames say what a statistic counts, by its name behind that of its channel. A test holds them to
+// control.ReportStatistics.
+var statisticNames = map[string]string{
+	"sends":                "page.statistic_sends",
+	"opens":                "page.statistic_opens",
+	"unique_opens":         "page.statistic_unique_opens",
+	"clicks":               "page.statistic_clicks",
+	"unique_clicks":        "page.statistic_unique_clicks",
+	"click_to_open":        "page.statistic_click_to_open",
+	"unsubscribes":         "page.statistic_unsubscribes",
+	"bounces":              "page.statistic_bounces",
+	"delivered":            "page.statistic_delivered",
+	"reported_spam":        "page.statistic_reported_spam",
+	"influenced_opens":     "page.statistic_influenced_opens",
+	"body_clicks":          "page.statistic_body_clicks",
+	"impressions":          "page.statistic_impressions",
+	"first_button_clicks":  "page.statistic_first_button_clicks",
+	"second_button_clicks": "page.statistic_second_button_clicks",
+	"errors":               "page.statistic_errors",
+	"sends_to_carrier":     "page.statistic_sends_to_carrier",
+	"confirmed_deliveries": "page.statistic_confirmed_deliveries",
+	"delivery_failures":    "page.statistic_delivery_failures",
+	"rejections":           "page.statistic_rejections",
 }
 
 // listSchedules lists the reports that are made on a schedule.

@@ -4,8 +4,10 @@ import (
 	"html"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/text"
 )
 
@@ -16,7 +18,12 @@ func TestAReportIsMadeOnceOrOnASchedule(t *testing.T) {
 		b := w.exporter(string(l))
 		b.get(w.at("/reports")).has(t, http.StatusOK, say(l, "page.reports_none"), w.at("/reports/new"))
 		at := w.at("/reports/new?kind=engagement")
-		b.get(at).has(t, http.StatusOK, "Spring &lt;i&gt;", "Email Unique Opens", say(l, "page.report_schedule"), `name="report.last_days"`).lacks(t, "<i>")
+		form := b.get(at)
+		for _, x := range control.ReportStatistics() {
+			_, what, _ := strings.Cut(x.Name, ".")
+			form.has(t, http.StatusOK, `value="`+x.Name+`"`, ">"+say(l, statisticNames[what])+"<")
+		}
+		form.has(t, http.StatusOK, "Spring &lt;i&gt;", say(l, "page.channel_web_push"), say(l, "page.report_columns"), say(l, "page.report_schedule"), `name="report.last_days"`).lacks(t, "<i>")
 		b.post(at, "delimiter", ",", "output_format", "zip", "report.last_days", "x", "report.first_day", "soon").
 			has(t, http.StatusUnprocessableEntity, say(l, "field.report_nothing"), say(l, "field.report_day"), `value="soon"`, say(l, "page.error_title"))
 		b.post(at, "delimiter", ";", "output_format", "gzip", "report.campaigns", "c/1", "report.last_days", "7", "report.per", "day").
