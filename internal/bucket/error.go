@@ -114,7 +114,8 @@ func (e *Error) As(target any) bool {
 	case Damaged:
 		code = fault.Corrupt
 	}
-	*t = &fault.Error{Code: code, Op: e.Op, Msg: fault.Message{Key: "bucket." + string(e.Problem), Text: e.Error()}, Retry: e.Problem.Owner() == Passing, RetryAfter: e.RetryAfter}
+	*t = &fault.Error{Code: code, Op: e.Op, Msg: fault.Message{Key: "bucket." + string(e.Problem), Text: e.Error()},
+		Hint: fault.Message{Key: "bucket." + string(e.Problem) + ".hint"}, Retry: e.Problem.Owner() == Passing, RetryAfter: e.RetryAfter}
 	return true
 }
 

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -40,5 +42,14 @@ func TestWhoIsToldOfAnExport(t *testing.T) {
 				t.Errorf("%s: %s is %q", name, k, n.Params[k])
 			}
 		}
+	}
+}
+
+// What a bucket refuses is told with what to do about it.
+func TestAFailingBucketIsToldWithItsHint(t *testing.T) {
+	n, _ := ExportNotice(Export{State: ExportFailed, Failure: FailureOf(&bucket.Error{Problem: bucket.AccessDenied})}, "acme")
+	var s Said
+	if err := json.Unmarshal([]byte(n.Params[ParamSaid]), &s); err != nil || s.Hint.Key != "bucket.access_denied.hint" {
+		t.Errorf("%q says the hint %q: %v", n.Params[ParamSaid], s.Hint.Key, err)
 	}
 }
