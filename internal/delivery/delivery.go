@@ -97,6 +97,8 @@ type Store interface {
 	SaveHealth(ctx context.Context, h control.Health) error
 	Health(ctx context.Context, l control.Lane) (control.Health, error)
 	UnsettledDrops(ctx context.Context, l control.Lane) ([]control.Drop, error)
+	// FileByKey gives the ledger row of one object. Errors: not_found.
+	FileByKey(ctx context.Context, l control.Lane, key string) (control.File, error)
 	FinishLane(ctx context.Context, l control.Lane) error
 	// AddNotice writes a notice unless there is one of its workspace, connector, kind and episode.
 	AddNotice(ctx context.Context, n control.Notice) error

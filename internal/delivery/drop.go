@@ -169,6 +169,12 @@ func (l *lane) settle(ctx context.Context, s *stream) error {
 		if i < 0 {
 			continue
 		}
+		// What has its row was no part of a drop that is still to be settled. Its offsets may be: the log was set back.
+		if _, err := l.m.deps.Store.FileByKey(l.life, l.row.Lane, w.info.Key); err == nil {
+			continue
+		} else if !fault.Is(err, fault.NotFound) {
+			return fault.Wrap(err, "look for a link in the ledger")
+		}
 		log, end := drops[i].Log, i
 		for end < len(drops) && drops[end].Log == log {
 			end++

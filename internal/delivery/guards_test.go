@@ -471,6 +471,34 @@ func TestADropOfASetBackLogIsNotTakenForTheEventsThatCameAfter(t *testing.T) {
 	}
 }
 
+// A log is set back beyond a file that the ledger has, and other events get its offsets and are dropped. When the log has
+// forgotten them, too, nothing but the metadata of that file could tell: they do not make the drop smaller.
+func TestAFileOfTheLedgerTakesNothingFromADrop(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		old := w.log.copy()
+		w.append(someTypes[0], 100)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.replaceLog(old)
+		w.append(someTypes[0], 100)
+		w.buckets["b1"].Deny(bucket.AccessDenied)
+		p = w.start()
+		time.Sleep(3 * time.Minute)
+		w.log.mu.Lock()
+		w.log.max = 1
+		w.log.mu.Unlock()
+		for start, head := w.log.Bounds(); start < head; start, head = w.log.Bounds() {
+			time.Sleep(time.Second)
+		}
+		w.buckets["b1"].Deny("")
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
 // A log is set back, and the database does not know of files that were written beyond. A drop of the events that got their
 // offsets is not made smaller by such a file, and they are brought back in spite of it.
 func TestADropIsNotMadeSmallerByAFileOfEventsThatHadItsOffsetsBefore(t *testing.T) {

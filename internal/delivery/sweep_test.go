@@ -90,7 +90,7 @@ type faultyStore struct {
 // reads and writes are the calls of a store.
 var (
 	reads = []string{
-		"Lanes", "Position", "Config", "ConfigAt", "Access", "Health", "UnsettledDrops", "NoticeGone", "UntoldDrops", "CapUsed",
+		"Lanes", "Position", "Config", "ConfigAt", "Access", "Health", "UnsettledDrops", "FileByKey", "NoticeGone", "UntoldDrops", "CapUsed",
 		"ControlCursor", "CountsCursor", "RetentionFloor",
 	}
 	writes = []string{"Save", "SaveHealth", "FinishLane", "AddNotice", "TellDrops", "CompleteHours", "ApplyControl", "AddCounts"}
@@ -133,6 +133,10 @@ func (s faultyStore) Health(ctx context.Context, l control.Lane) (control.Health
 
 func (s faultyStore) UnsettledDrops(ctx context.Context, l control.Lane) ([]control.Drop, error) {
 	return ask(s, "UnsettledDrops", func() ([]control.Drop, error) { return s.Store.UnsettledDrops(ctx, l) })
+}
+
+func (s faultyStore) FileByKey(ctx context.Context, l control.Lane, key string) (control.File, error) {
+	return ask(s, "FileByKey", func() (control.File, error) { return s.Store.FileByKey(ctx, l, key) })
 }
 
 func (s faultyStore) NoticeGone(ctx context.Context, w uint32, c control.ConnectorID, k control.NoticeKind, episode string, d time.Duration) (bool, error) {
