@@ -31,10 +31,10 @@ var (
 )
 
 // TestModel runs one connector under random schedules: up to three workers at once, crashes, lost and late answers,
-// refusals, failing, late and unanswered calls to the store, restored databases, copied buckets, machines set back, logs
-// lost or set back alone, changes of selection, transformation and bucket, test events, pauses, trimming, the log's quota,
-// stores without create-only writes; grace periods and pauses that end with notices late or never out, caps, deletion with
-// the bucket away, and replays of drops that die.
+// refusals, failing, late and unanswered calls to the store, databases that forget or are restored from a copy, copied
+// buckets, machines set back, logs lost or set back alone, changes of selection, transformation, borders and bucket, little
+// memory, strangers' files, test events, pauses, trimming, the log's quota, stores without create-only writes; grace periods
+// and pauses that end with notices late or never out, caps, deletion with the bucket away, and replays of drops that die.
 // At rest each selected event is in exactly one object or counted as dropped, and ledger = bucket; and what was dropped
 // comes back once.
 func TestModel(t *testing.T) {
@@ -122,7 +122,7 @@ func model(t *testing.T, seed uint64) (both bool) {
 		w.store.fail = nil
 		w.store.mu.Unlock()
 		if len(m.running) == 0 {
-			m.running = append(m.running, w.start())
+			m.running = append(m.running, m.start())
 		}
 		if !w.settled(6 * time.Hour) {
 			t.Errorf("not everything was delivered in six hours of calm: %+v", w.store.pos)
@@ -255,6 +255,17 @@ func (m *modelRun) late(key string) time.Duration {
 	return time.Duration(m.draw(key).IntN(7000)-3000) * time.Millisecond
 }
 
+// start runs a process that may have little memory and few attempts at once, so that its files end elsewhere than those of
+// the one before.
+func (m *modelRun) start() *process {
+	m.w.cfg.MemoryBudget, m.w.cfg.Slots = 0, 1+m.r.IntN(4)
+	if m.r.IntN(3) == 0 {
+		m.w.cfg.MemoryBudget = 8 << 10 << m.r.IntN(6)
+	}
+	m.say("start with %d slots, a budget of %d", m.w.cfg.Slots, m.w.cfg.MemoryBudget)
+	return m.w.start()
+}
+
 func (m *modelRun) step() {
 	w, r := m.w, m.r
 	if m.lossy && r.IntN(4) == 0 {
@@ -302,8 +313,7 @@ func (m *modelRun) step() {
 		time.Sleep(d)
 	case k < 14:
 		if len(m.running) < 3 && (!m.plain && !m.quota && !m.lossy || len(m.running) == 0) {
-			m.say("start")
-			p := w.start()
+			p := m.start()
 			if m.plain {
 				m.running = append(m.running, p)
 				return
@@ -330,7 +340,7 @@ func (m *modelRun) step() {
 		}
 		m.say("configure")
 		w.configure(func(c *control.Config) {
-			switch r.IntN(5) {
+			switch r.IntN(6) {
 			case 0:
 				c.Events = []string{someTypes[r.IntN(3)], someTypes[r.IntN(3)]}
 			case 1:
@@ -344,6 +354,8 @@ func (m *modelRun) step() {
 					c.Destination.Number++
 					c.Destination.Bucket = fmt.Sprintf("b%d", c.Destination.Number)
 				}
+			case 5:
+				c.FlushEvents, c.FlushInterval = 20+r.IntN(200), time.Duration(1+r.IntN(600))*time.Second
 			}
 		})
 	case k == 17 || m.quota && k == 16:
@@ -381,11 +393,14 @@ func (m *modelRun) disaster() {
 	if m.saved == nil {
 		m.saved = w.snapshot()
 	}
-	k := r.IntN(7)
+	k := r.IntN(8)
 	if m.plain && k != 3 {
 		return
 	}
-	if k == 0 && (m.trimmed && !m.quota || m.replaced || m.copied) {
+	if k == 7 && m.trimmed { // nor can the versions that it has forgotten be told any more
+		return
+	}
+	if (k == 0 || k == 7) && (m.trimmed && !m.quota || m.replaced || m.copied) {
 		return // what the log has forgotten cannot be compared any more
 	}
 	if (m.quota || m.lossy) && (k == 1 || k == 4 || k == 6) && !m.told(k) {
@@ -438,6 +453,9 @@ func (m *modelRun) disaster() {
 		}
 		clear(old.drops)
 		w.store = old
+	case 7:
+		m.say("the database is restored from the snapshot")
+		w.store = m.saved.store.copy()
 	case 1:
 		m.say("copy the buckets without metadata")
 		m.copied = m.quota || m.lossy
@@ -450,13 +468,37 @@ func (m *modelRun) disaster() {
 	case 2:
 		m.say("a stranger's object stands where the next file goes")
 		_, head := w.log.Bounds()
-		t, _ := w.catalogue.Type(someTypes[r.IntN(3)])
+		typ := someTypes[r.IntN(3)]
+		data, meta := []byte("not ours"), map[string]string(nil)
+		if r.IntN(2) == 0 {
+			data, meta = m.elsewhere(typ, 1+r.IntN(5))
+		}
+		t, _ := w.catalogue.Type(typ)
 		name := w.nameOf(appended{schema: t.Newest(), offset: head})
 		b := w.buckets[w.config().Destination.Bucket]
 		if _, _, taken := b.Object(name.Key()); !taken {
-			b.Set(name.Key(), []byte("not ours"), nil)
+			b.Set(name.Key(), data, meta)
 		}
 	}
+}
+
+// elsewhere is a file of another installation, with n events that are not ours, and its metadata.
+func (m *modelRun) elsewhere(typ string, n int) ([]byte, map[string]string) {
+	w := newWorld(m.w.t)
+	w.log, w.spread = newMemLog(200), m.w.spread
+	w.configure(nil)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint("a stranger's ", i)
+	}
+	w.appendIDs(typ, ids, 0)
+	p := w.start()
+	if !w.settled(time.Hour) {
+		m.w.t.Fatal("the other installation delivers nothing")
+	}
+	p.stop()
+	data, info, _ := w.buckets["b1"].Object(w.objects()[0].key)
+	return data, info.Metadata
 }
 
 // told reports whether the ledger has every object of ours, and no drop that is still to be settled: of the store now, and
@@ -475,7 +517,7 @@ func (m *modelRun) told(k int) bool {
 		}
 		for _, o := range m.w.objects() {
 			lane := control.Lane{Connector: connectorID, Destination: int(o.bucket[1] - '0')}
-			if _, is := s.files[lane][o.key]; !is {
+			if _, is := s.files[lane][o.key]; !is && !strings.HasPrefix(o.ids[0], "a stranger") {
 				return false
 			}
 		}
@@ -515,8 +557,7 @@ func (m *modelRun) pause(on bool) {
 func (m *modelRun) lose() {
 	w, r := m.w, m.r
 	if len(m.running) == 0 {
-		m.say("start")
-		p := w.start()
+		p := m.start()
 		p.late = m.late
 		m.running = append(m.running, p)
 	}
