@@ -17,7 +17,7 @@ func (l *lane) mayGather() bool {
 	case !l.resting.IsZero():
 		return !l.resting.After(l.now) && (l.held.Load() < restGather || l.planning()) && len(l.ready) == 0
 	case l.m.budget.full():
-		return l.held.Load() <= l.m.budget.share()
+		return l.held.Load() <= l.m.budget.share() || l.planning()
 	}
 	return true
 }

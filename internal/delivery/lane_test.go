@@ -368,6 +368,34 @@ func TestAStoreWithoutCreateOnlyGetsBordersThatAreSavedFirst(t *testing.T) {
 	}
 }
 
+// A file whose borders are saved must be gathered whole: also by a process that has less memory than the one that cut it.
+func TestAFileWithSavedBordersIsMadeAgainInLessMemory(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.store.ignores = true
+		w.buckets["b1"].IgnoreCreateOnly(true)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault { return buckettest.Fault{Hang: c.Op == buckettest.OpPut} })
+		w.configure(func(c *control.Config) { c.Codec, c.FlushEvents = "null", 20_000 })
+		for range 200 {
+			w.append(someTypes[0], 100)
+		}
+		p := w.start()
+		time.Sleep(3 * time.Second)
+		p.kill()
+		if len(w.store.pos[control.Lane{Connector: connectorID, Destination: 1}].Plans) != 1 {
+			t.Fatal("no borders were saved")
+		}
+		w.buckets["b1"].Script(nil)
+		w.cfg.MemoryBudget = 64 << 10
+		p = w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+		if n := len(w.objects()); n != 1 {
+			t.Errorf("%d files, want the one that was begun", n)
+		}
+	})
+}
+
 func TestTestEventsGoToTheirConnectorInFilesOfTheirOwn(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.configure(nil)
