@@ -52,7 +52,7 @@ func newExporting(t *testing.T, env ...string) *exporting {
 	x.start()
 	x.root = x.asks("root@mill.example", "--installation-administrator")
 	x.workspace = "/w/" + x.root.want(201, "POST", "/api/v1/workspaces", jsonObject{"name": "acme"}).at("id").(string)
-	key := x.root.want(201, "POST", api(x.workspace)+"/api-keys", jsonObject{"name": "crm", "scopes": []string{"events.write", "users.track", "users.export.segment"}}).at("key").(string)
+	key := strings.TrimSpace(must(t, x.env, "key", "create", "--workspace", "acme", "--name", "crm", "--scope", "events.write", "--scope", "users.track", "--scope", "users.export.segment"))
 	x.program = asker{t, "http://" + x.addr, key, http.DefaultClient}
 	return x
 }

@@ -316,7 +316,8 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 	}
 	if had.ID == "" {
 		if a.dryRun {
-			return nil, true, nil
+			_, err := next.lettingOut(ctx)
+			return nil, true, err
 		}
 		_, value, err := a.CreateKey(ctx, next, spec.Secret)
 		if err == nil && spec.Secret.Empty() {
@@ -334,7 +335,10 @@ func (a *applier) applyKey(ctx context.Context, ws Workspace, spec KeySpec) (wor
 	if hash != nil {
 		words, secrets = append(words, "secret: new"), []string{"secret"}
 	}
-	if len(words) > 0 && !a.dryRun {
+	if len(words) > 0 {
+		ctx, err = next.lettingOut(ctx)
+	}
+	if err == nil && len(words) > 0 && !a.dryRun {
 		err = a.Store.UpdateKey(a.logged(ctx, "api_key.edit", subjectKey(next), before, viewKey(next), secrets...), next, hash)
 	}
 	return words, false, err

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"net/netip"
@@ -50,6 +51,18 @@ func Scopes() []Scope {
 		"purchases.product_list", "purchases.revenue_series", "purchases.quantity_series",
 		"sessions.data_series", "kpi.mau.data_series", "kpi.dau.data_series", "kpi.new_users.data_series", "kpi.uninstalls.data_series",
 	}
+}
+
+// PersonalData reports whether what s allows is answered with what stands in people's profiles.
+func (s Scope) PersonalData() bool { return strings.HasPrefix(string(s), "users.export.") }
+
+// lettingOut holds who makes k, or makes it what it is by a change, to the right to export user data if k has a scope of
+// personal data: whoever knows a key's secret, and may come from its networks, has what its scopes give. Errors: forbidden.
+func (k APIKey) lettingOut(ctx context.Context) (context.Context, error) {
+	if !slices.ContainsFunc(k.Scopes, Scope.PersonalData) {
+		return ctx, nil
+	}
+	return takingData(ctx, k.Workspace, dataRights().At("scopes", "forbidden"))
 }
 
 // Grant is what a presented key allows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
 
@@ -167,6 +168,18 @@ func (a Actor) givingData(ctx context.Context, workspace uint32) (context.Contex
 		return ctx, dataRights()
 	case a.Installation:
 		return Holding(ctx, RightInstall, 0), nil
+	}
+	return Holding(ctx, RightExportUserData, workspace), nil
+}
+
+// takingData holds a member who acts to the right to export user data themselves, see Holding: an installation administrator too,
+// who may give it to others alone. Without it they get refusal. The command line, and the installation itself, are held to nothing.
+func takingData(ctx context.Context, workspace uint32, refusal *fault.Error) (context.Context, error) {
+	switch a := ActorOf(ctx); {
+	case a.Member == "":
+		return ctx, nil
+	case !a.May(RightExportUserData, workspace):
+		return ctx, refusal
 	}
 	return Holding(ctx, RightExportUserData, workspace), nil
 }

@@ -195,7 +195,8 @@ func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceE
 // CreateKey makes the API key that k says: its workspace, name, scopes, networks and expiry. If brought is empty a secret
 // is made; the one in force is given back, once.
 //
-// Errors: invalid with every problem; conflict if the workspace has a key of that name or the secret is in use.
+// Errors: invalid with every problem; forbidden if it has a scope of personal data, and who asks may not export them; conflict
+// if the workspace has a key of that name or the secret is in use.
 func (p *Plane) CreateKey(ctx context.Context, k APIKey, brought secret.Value) (APIKey, secret.Value, error) {
 	k.ID, k.CreatedAt, k.UsedAt = NewKeyID(), p.now(), time.Time{}
 	problems := k.Validate()
@@ -205,6 +206,10 @@ func (p *Plane) CreateKey(ctx context.Context, k APIKey, brought secret.Value) (
 		problems = append(problems, validateKey("secret", brought)...)
 	}
 	if err := invalid("create API key", problems); err != nil {
+		return APIKey{}, secret.Value{}, err
+	}
+	ctx, err := k.lettingOut(ctx)
+	if err != nil {
 		return APIKey{}, secret.Value{}, err
 	}
 	had, err := p.Store.Keys(ctx, k.Workspace)

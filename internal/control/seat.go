@@ -133,7 +133,7 @@ func ownRights() error {
 		Hint: fault.Message{Key: "control.own_rights_hint", Text: "Ask another administrator."}}
 }
 
-func dataRights() error {
+func dataRights() *fault.Error {
 	return &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.data_rights", Text: "Who may not export user data cannot let others do so."},
 		Hint: fault.Message{Key: "control.data_rights_hint", Text: "Ask a member who may, or an installation administrator."}}
 }

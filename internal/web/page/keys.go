@@ -38,17 +38,22 @@ var scopeGroups = []struct {
 		{"kpi.new_users.data_series", "page.scope_new_users"}, {"kpi.uninstalls.data_series", "page.scope_uninstalls"}}},
 }
 
-// scopeTree offers the scopes; chosen are on.
+// scopeTree offers the scopes that the visitor may give; chosen are on.
 func (v *visit) scopeTree(chosen []string, wrong string) *tree {
 	t := &tree{Name: "scopes", Legend: v.t("page.scopes"), Search: v.t("page.scope_search"), Error: wrong}
 	for i, g := range scopeGroups {
 		branch := treeGroup{Label: v.t(g.key), Open: i == 0}
 		for _, s := range g.scopes {
+			if control.Scope(s.name).PersonalData() && !v.place.ExportUserData {
+				continue
+			}
 			c := check{Name: "scopes", Value: s.name, Label: s.name, Hint: v.t(s.explained), On: slices.Contains(chosen, s.name), Mono: true}
 			branch.Open = branch.Open || c.On
 			branch.Items = append(branch.Items, c)
 		}
-		t.Groups = append(t.Groups, branch)
+		if len(branch.Items) > 0 {
+			t.Groups = append(t.Groups, branch)
+		}
 	}
 	return t
 }
@@ -125,6 +130,9 @@ func (v *visit) keyAgain(typed client.APIKeyCreate, wrong error) error {
 		{Tree: v.scopeTree(typed.Scopes, gathered(problems, "scopes"))},
 		{Field: &field{Name: "networks", Label: v.t("page.networks"), Hint: v.t("page.networks_hint"), Value: v.form("networks"), Error: gathered(problems, "networks"), Lines: 3, Mono: true}},
 		{Field: &field{Name: "expires_at", Label: v.t("page.ends"), Hint: v.t("page.ends_hint"), Type: "date", Value: v.form("expires_at"), Error: problems["expires_at"]}},
+	}
+	if !v.place.ExportUserData {
+		f.Parts = slices.Insert(f.Parts, 2, part{Text: v.t("page.scopes_without_export")})
 	}
 	f.unplaced(problems)
 	v.show(statusOf(wrong), "form", formPage{v.setting("/keys", v.t("page.create_key")), f})

@@ -73,6 +73,22 @@ func TestWhatIsWrongWithANewKeyStandsBesideItsField(t *testing.T) {
 	}
 }
 
+// What a visitor may not give is not offered, and refused beside the scopes when it is asked for all the same.
+func TestScopesOfPersonalDataAreOfferedToWhoMayExportThem(t *testing.T) {
+	w := newWorld(t)
+	at := w.at("/settings/keys/new")
+	for _, l := range text.Languages() {
+		b := w.signedIn(string(l))
+		b.get(at).has(t, http.StatusOK, `value="users.track"`, say(l, "page.scopes_without_export")).lacks(t, "users.export.", say(l, "page.scopes_export"))
+		b.post(at, "name", "crm", "scopes", "users.export.ids").has(t, http.StatusForbidden, say(l, "control.data_rights"), `id="scopes"`)
+	}
+	_, _, err := w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "ada@acme.example", Workspace: w.acme.Number, ExportUserData: true})
+	must(t, err)
+	b := w.signedIn("en")
+	b.get(at).has(t, http.StatusOK, `value="users.export.ids"`, `value="users.export.segment"`).lacks(t, say(text.English, "page.scopes_without_export"))
+	b.post(at, "name", "crm", "scopes", "users.export.ids").has(t, http.StatusCreated, say(text.English, "page.key_made"))
+}
+
 func TestRejectedEventsSayWhatToMend(t *testing.T) {
 	w := newWorld(t)
 	w.signedIn("en").post(w.at("/settings/keys/new"), "name", "producer", "scopes", "events.write").has(t, http.StatusCreated)
