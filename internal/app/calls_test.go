@@ -101,7 +101,7 @@ func TestRequestsAboutPeopleMakePeople(t *testing.T) {
 	call("/users/track", `{"attributes":[{"external_id":"ana","email":"Ana@Example.com","country":"pt","visits":{"inc":3},"tags":["a","b"],"address":{"street":"x"}},
 			{"external_id":"ana","tags":{"add":["c"],"remove":["a"]},"address":{"town":"y"},"_merge_objects":true,
 			 "push_tokens":[{"app_id":"app","token":"tok","device_id":"d"}],"email_subscribe":"opted_in","current_location":{"longitude":-9,"latitude":38}}],
-		"purchases":[{"external_id":"ana","product_id":"hat","currency":"EUR","price":2.5,"quantity":4,"time":"2026-11-20T10:00:00Z"}],
+		"purchases":[{"external_id":"ana","product_id":"hat","currency":"EUR","price":19.99,"quantity":3,"time":"2026-11-20T10:00:00Z"}],
 		"events":[{"external_id":"bo","name":"saw","time":"2026-11-20"}]}`, 201)
 	call("/users/track", `{"events":[{"email":"ana@example.com","_update_existing_only":false,"name":"wrote","time":"2026-11-21"}]}`, 201)
 	call("/users/identify", `{"aliases_to_identify":[{"external_id":"ana","user_alias":{"alias_label":"crm","alias_name":"4711"}}]}`, 201)
@@ -124,7 +124,7 @@ func TestRequestsAboutPeopleMakePeople(t *testing.T) {
 	if want := `{"address":{"street":"x","town":"y"},"tags":["b","c"],"visits":3}`; string(text) != want {
 		t.Errorf("custom attributes are %s, want %s", text, want)
 	}
-	if ana.ExternalID != "ana-2" || ana.Email != "ana@example.com" || ana.Country != "PT" || ana.HomeCity != "Lisboa" || ana.Purchases != 4 || ana.Revenue != 10 ||
+	if ana.ExternalID != "ana-2" || ana.Email != "ana@example.com" || ana.Country != "PT" || ana.HomeCity != "Lisboa" || ana.Purchases != 3 || control.Money(ana.Revenue) != 59.97 ||
 		ana.EmailSubscribe != control.OptedIn || rest.Coordinates == nil || *rest.Coordinates != [2]float64{-9, 38} ||
 		!slices.Equal(rest.PushTokens, []control.PushToken{{App: "app", Token: "tok", Device: "d"}}) || !slices.Equal(rest.Aliases, []control.Alias{{Label: "crm", Name: "4711"}}) {
 		t.Errorf("she is %+v\n%s", ana, ana.Rest)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -25,6 +26,17 @@ func TestDaysAndHoursAreCountedFrom1970(t *testing.T) {
 
 // Somebody counts once on each day on which they were there, and once in each 30 days that hold such a day, in whatever
 // order the days are told.
+func TestWhatAddingUpLeavesIsNoMoney(t *testing.T) {
+	for _, c := range []struct{ of, want float64 }{{0.1 + 0.2 + 1e-15, 0.3}, {59.96999931349, 59.969999}, {59.97 - 1e-13, 59.97}, {-12.5, -12.5}, {1e300, 1e300}, {0, 0}} {
+		if got := Money(c.of); got != c.want {
+			t.Errorf("%v is %v, want %v", c.of, got, c.want)
+		}
+	}
+	if math.Signbit(Money(-1e-9)) {
+		t.Error("nothing has a sign")
+	}
+}
+
 func TestActiveDaysCountOnceInAnyOrder(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -249,7 +249,7 @@ func (f *Field) Text(span []byte) ([]byte, bool) {
 	return span[n:], true
 }
 
-// Number gives the number of a field likewise: of Int, Long, Float, Double, or 0 and 1 of Boolean.
+// Number gives the number of a field likewise: of Int, Long, Double, the shortest decimal of Float, or 0 and 1 of Boolean.
 func (f *Field) Number(span []byte) (float64, bool) {
 	span, ok := f.value(span)
 	if !ok {
@@ -260,13 +260,22 @@ func (f *Field) Number(span []byte) (float64, bool) {
 		v, _ := binary.Varint(span)
 		return float64(v), true
 	case Float:
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(span))), true
+		return shortest(math.Float32frombits(binary.LittleEndian.Uint32(span))), true
 	case Double:
 		return math.Float64frombits(binary.LittleEndian.Uint64(span)), true
 	case Boolean:
 		return float64(span[0]), true
 	}
 	return 0, false
+}
+
+// shortest is the shortest decimal that f stands for: of the price 19.99 a schema's 32 bits keep 19.989999771118164.
+func shortest(f float32) float64 {
+	x, err := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', -1, 32), 64)
+	if err != nil {
+		panic("event: a number was not read back: " + err.Error()) // none fails
+	}
+	return x
 }
 
 // value is span without the number of a union's branch; false if it is null.

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strings"
@@ -106,6 +107,16 @@ func TestAFloatThatIsNoNumberIsNotMadeIntoJSON(t *testing.T) {
 	copy(bad[at:], []byte{byte(inf), byte(inf >> 8), byte(inf >> 16), byte(inf >> 24)})
 	if b, err := s.AppendJSON(nil, bad); !fault.Is(err, fault.Corrupt) || b != nil {
 		t.Errorf("%s %v", b, err)
+	}
+}
+
+func TestAFloatIsTheShortestDecimalThatItStandsFor(t *testing.T) {
+	f := Field{Kind: Float, Nullable: true}
+	for _, want := range []float64{19.99, 1.10, 0.1, -2.5, 123456.78, 1e30, 0} {
+		span := binary.LittleEndian.AppendUint32([]byte{2}, math.Float32bits(float32(want)))
+		if got, ok := f.Number(span); !ok || got != want {
+			t.Errorf("%v is read as %v, %v", want, got, ok)
+		}
 	}
 }
 

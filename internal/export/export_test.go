@@ -30,7 +30,7 @@ func ana() control.Profile {
 			Row: 1, Workspace: 7, ID: "5f0c", ExternalID: "ana-1", Bucket: 4711, CreatedAt: now.Add(-400 * day), FirstName: "=Ana", LastName: "Núñez; \"A\"",
 			Email: "ana@acme.example", Phone: "+551199", Gender: "F", Birth: "1990-02-28", Country: "BR", Language: "pt", TimeZone: "America/Sao_Paulo", HomeCity: "São Paulo",
 			EmailSubscribe: control.Unsubscribed, PushSubscribe: control.OptedIn, FirstSession: now.Add(-300 * day), LastSession: now.Add(-day), UninstalledAt: now.Add(-time.Hour),
-			Sessions: 12, Revenue: 99.5, Custom: []byte(`{"city":"a<b","n":3,"tags":["x"]}`),
+			Sessions: 12, Revenue: 20.09 + 1e-12, Custom: []byte(`{"city":"a<b","n":3,"tags":["x"]}`),
 			Rest: []byte(`{"aliases":[{"alias_label":"crm","alias_name":"77"}],"devices":[{"id":"d1","model":"Pixel","os":"15","ad_id":"g-1","ad_id_type":"google_ad_id","ad_tracking":true}],
 				"apps":[{"id":"app","platform":"android","version":"1.2","sessions":12,"first_used":1700000000000,"last_used":1760000000000}],
 				"push_tokens":[{"app":"app","token":"t-1","device":"d1"}],"coordinates":[-46.6,-23.5],"subscribed_at":{"email":1760000000000,"push":1750000000000}}`),
@@ -65,7 +65,7 @@ func TestAUserIsWrittenAsTheVendorsObject(t *testing.T) {
 		"apps":[{"name":"app","platform":"android","version":"1.2","sessions":12,"first_used":"2023-11-14T22:13:20.000Z","last_used":"2025-10-09T08:53:20.000Z"}],
 		"braze_id":"5f0c","external_id":"ana-1","random_bucket":4711,"created_at":"2025-10-18 10:30:00.000 UTC","first_name":"=Ana","last_name":"Núñez; \"A\"",
 		"email":"ana@acme.example","phone":"+551199","gender":"F","dob":"1990-02-28","country":"BR","language":"pt","time_zone":"America/Sao_Paulo","home_city":"São Paulo",
-		"email_subscribe":"unsubscribed","push_subscribe":"opted_in","uninstalled_at":"2026-11-22T09:30:00.000Z","total_revenue":99.5,"last_coordinates":[-46.6,-23.5],
+		"email_subscribe":"unsubscribed","push_subscribe":"opted_in","uninstalled_at":"2026-11-22T09:30:00.000Z","total_revenue":20.09,"last_coordinates":[-46.6,-23.5],
 		"custom_attributes":{"city":"a<b","n":3,"tags":["x"]},
 		"custom_events":[{"name":"viewed","first":"2026-05-06T10:30:00.000Z","last":"2026-11-21T10:30:00.000Z","count":3}],
 		"purchases":[{"name":"sku","first":"2026-11-21T10:30:00.000Z","last":"2026-11-21T10:30:00.000Z","count":1}],
@@ -178,7 +178,7 @@ func TestATableHasTheVendorsColumns(t *testing.T) {
 	values := []string{"5f0c", "BR", "2025-10-18T10:30:00Z", "Pixel", "1990-02-28", "ana@acme.example", "2025-10-09T08:53:20Z", "ana-1", "'=Ana", "2026-01-26T10:30:00Z", "F",
 		"g-1", "São Paulo", "", "", "pt", "1.2", `Núñez; "A"`, "2026-11-21T10:30:00Z", "1", "0", "0",
 		"1", "0", "0", "'+551199", "2025-06-15T15:06:40Z", "", "4711", "",
-		"12", "America/Sao_Paulo", "99.5", "crm:77", "", "3", "0", "a<b", "3", `["x"]`}
+		"12", "America/Sao_Paulo", "20.09", "crm:77", "", "3", "0", "a<b", "3", `["x"]`}
 	if !slices.Equal(line, values) {
 		t.Errorf("the line is\n%q and not\n%q", line, values)
 	}

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -489,5 +488,5 @@ func (f figure) append(dst []byte, n number) []byte {
 	case f.Per != nil:
 		return strconv.AppendFloat(dst, n.of/n.per, 'f', 4, 64)
 	}
-	return strconv.AppendFloat(dst, math.Round(n.of*1e6)/1e6+0, 'f', -1, 64) // what adding prices up leaves is cut off
+	return addNumber(dst, control.Money(n.of))
 }

@@ -174,7 +174,7 @@ var (
 		{"roku_ad_ids", func(r *row) string { return r.ads("roku_ad_id") }},
 		{"session_count", func(r *row) string { return strconv.FormatInt(r.Sessions, 10) }},
 		{"timezone", func(r *row) string { return r.TimeZone }},
-		{"in_app_purchase_total", func(r *row) string { return strconv.FormatFloat(r.Revenue, 'f', -1, 64) }},
+		{"in_app_purchase_total", func(r *row) string { return string(addNumber(nil, control.Money(r.Revenue))) }},
 		{"user_aliases", aliases},
 		{"windows_ad_ids", func(r *row) string { return r.ads("windows_ad_id") }},
 	}

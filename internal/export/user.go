@@ -155,7 +155,7 @@ var fields = []field{
 	}},
 	{"random_bucket", func(dst []byte, s *subject) []byte { return strconv.AppendInt(dst, int64(s.Bucket), 10) }},
 	{"time_zone", func(dst []byte, s *subject) []byte { return addText(dst, s.TimeZone) }},
-	{"total_revenue", func(dst []byte, s *subject) []byte { return addNumber(dst, s.Revenue) }},
+	{"total_revenue", func(dst []byte, s *subject) []byte { return addNumber(dst, control.Money(s.Revenue)) }},
 	{"uninstalled_at", func(dst []byte, s *subject) []byte { return addInstant(dst, s.UninstalledAt) }},
 	{"user_aliases", func(dst []byte, s *subject) []byte {
 		return addEach(dst, s.rest.Aliases, func(dst []byte, a control.Alias) []byte {

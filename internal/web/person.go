@@ -142,7 +142,7 @@ func (a *api) getProfile(c *call, in personIn) (out client.Profile, err error) {
 	}
 	out = client.Profile{ProfileHead: headOf(p), RandomBucket: p.Bucket, Gender: p.Gender, Birth: p.Birth, TimeZone: p.TimeZone, HomeCity: p.HomeCity,
 		EmailSubscribe: string(p.EmailSubscribe), PushSubscribe: string(p.PushSubscribe),
-		FirstSession: maybe(p.FirstSession), LastSession: maybe(p.LastSession), Sessions: p.Sessions, Purchases: p.Purchases, Revenue: p.Revenue,
+		FirstSession: maybe(p.FirstSession), LastSession: maybe(p.LastSession), Sessions: p.Sessions, Purchases: p.Purchases, Revenue: control.Money(p.Revenue),
 		LastPurchase: maybe(p.LastPurchase), UninstalledAt: maybe(p.UninstalledAt)}
 	if err := showKept(p, &out); err != nil {
 		return out, err
@@ -264,7 +264,7 @@ func masked(token string) string {
 func showDeeds(all []control.Deed, kind control.NameKind) (out []client.ProfileDeed) {
 	for _, d := range all {
 		if d.Kind == kind {
-			out = append(out, client.ProfileDeed{Name: d.Name, First: d.First, Last: d.Last, Count: d.Count, Revenue: d.Revenue})
+			out = append(out, client.ProfileDeed{Name: d.Name, First: d.First, Last: d.Last, Count: d.Count, Revenue: control.Money(d.Revenue)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b client.ProfileDeed) int { return b.Last.Compare(a.Last) })

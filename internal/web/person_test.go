@@ -100,7 +100,7 @@ func TestPeopleAreFoundByWhatNamesThem(t *testing.T) {
 func TestAProfileShowsWhatIsKept(t *testing.T) {
 	w := newWorld(t, nil)
 	ada := w.knows(w.acme.Number, "u-1", func(p *control.Person) {
-		p.FirstName, p.EmailSubscribe, p.Sessions, p.LastSession, p.Purchases, p.Revenue = "Ada", control.OptedIn, 2, learned, 1, 12.5
+		p.FirstName, p.EmailSubscribe, p.Sessions, p.LastSession, p.Purchases, p.Revenue = "Ada", control.OptedIn, 2, learned, 1, 12.5+1e-12
 		p.Custom = []byte(`{"plan":"gold","n":{"a":[1,2.50]}}`)
 		p.Channels = []byte(`{"email":{"r":1000,"c":2000}}`)
 		p.Rest = []byte(`{"aliases":[{"alias_label":"crm","alias_name":"7"}],"devices":[{"id":"d1","model":"Pixel"}],"apps":[{"id":"shop","sessions":2,"first_used":1000,"last_used":2000}],
@@ -113,7 +113,7 @@ func TestAProfileShowsWhatIsKept(t *testing.T) {
 	w.learns(control.PeopleBatch{
 		Names: []control.Name{name(1, control.NameEvent, "signed up", "", 0), name(2, control.NameEvent, "read", "", 0), name(3, control.NameProduct, "hat", "", 0), name(4, control.NameCampaign, "c-1", "Spring", 0),
 			name(5, control.NameCanvas, "v-1", "Welcome", 0), name(6, control.NameStep, "s-1", "First", 5), name(7, control.NameGroup, "g-1", "", 0)},
-		Events: []control.PersonEvents{{Name: 1, Person: ada.Row, First: at(1), Last: at(1), Count: 1}, {Name: 2, Person: ada.Row, First: at(1), Last: at(3), Count: 4}, {Name: 3, Person: ada.Row, First: at(2), Last: at(2), Count: 1, Revenue: 12.5}},
+		Events: []control.PersonEvents{{Name: 1, Person: ada.Row, First: at(1), Last: at(1), Count: 1}, {Name: 2, Person: ada.Row, First: at(1), Last: at(3), Count: 4}, {Name: 3, Person: ada.Row, First: at(2), Last: at(2), Count: 1, Revenue: 12.5 + 1e-12}},
 		Messages: []control.PersonMessage{{Name: 4, Person: ada.Row, Variation: "a", Flags: control.Converted, Received: at(1), Opened: at(2)},
 			{Name: 5, Person: ada.Row, Entered: at(1)}, {Name: 6, Person: ada.Row, Received: at(1)}},
 		Groups: []control.PersonGroup{{Name: 7, Person: ada.Row, Subscribed: true, At: at(1)}},

@@ -118,7 +118,7 @@ func (q *request) series(name int64, under string, value func(control.Stat) floa
 		if q.hours {
 			form = time.RFC3339
 		}
-		data = append(data, answer{"time": at.Format(form), under: n})
+		data = append(data, answer{"time": at.Format(form), under: control.Money(n)})
 	}
 	return answer{"data": data}, err
 }

@@ -118,7 +118,7 @@ func TestTheWorkspaceIsCountedByDayAndHour(t *testing.T) {
 		Names: []control.Name{named(1, acme, control.NameEvent, "saw", "", 0), named(2, acme, control.NameEvent, "bought", "", 0), named(3, acme, control.NameProduct, "hat", "", 0)},
 		Stats: []control.Stat{
 			{Name: 1, Hour: h, Count: control.CountEvents, N: 2}, {Name: 1, Hour: h - 1, Count: control.CountEvents, Part: "ios", N: 3}, {Name: 1, Hour: day - 1, Count: control.CountEvents, N: 4},
-			{Name: 3, Hour: h, Count: control.CountPurchases, N: 2, Revenue: 5.5}, {Name: all, Hour: h, Count: control.CountPurchases, N: 3, Revenue: 7},
+			{Name: 3, Hour: h, Count: control.CountPurchases, N: 2, Revenue: 5.3 + 1e-12}, {Name: 3, Hour: h, Count: control.CountPurchases, Part: "ios", N: 1, Revenue: 0.2}, {Name: all, Hour: h, Count: control.CountPurchases, N: 3, Revenue: 7},
 			{Name: all, Hour: h, Count: control.CountSessions, Part: "ios", N: 4}, {Name: all, Hour: h, Count: control.CountSessions, N: 1}, {Name: theirs, Hour: h, Count: control.CountSessions, N: 9},
 			{Name: all, Hour: day, Count: control.CountUninstalls, Part: "ios", N: 6},
 			{Name: all, Hour: day, Count: control.CountActive, N: 8}, {Name: all, Hour: day, Count: control.CountActive, Part: "ios", N: 7},
@@ -150,7 +150,7 @@ func TestTheWorkspaceIsCountedByDayAndHour(t *testing.T) {
 	w.want("/events/data_series?event=saw&length=1&unit=week", 400, `"|unit: This has to be day or hour."`)
 	w.want("/purchases/revenue_series?length=1", 200, series("revenue", d, 7))
 	w.want("/purchases/revenue_series?length=1&product=hat", 200, series("revenue", d, 5.5))
-	w.want("/purchases/quantity_series?length=1&product=hat", 200, series("purchase_quantity", d, 2))
+	w.want("/purchases/quantity_series?length=1&product=hat", 200, series("purchase_quantity", d, 3))
 	w.want("/sessions/data_series?length=1", 200, series("sessions", d, 5))
 	w.want("/sessions/data_series?length=1&app_id=ios", 200, series("sessions", d, 4))
 	w.want("/kpi/uninstalls/data_series?length=2", 200, series("uninstalls", y, 0, d, 6))
