@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/export"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/vfs/vfstest"
@@ -33,6 +35,35 @@ type press struct {
 	labels labels
 	bucket *buckettest.Memory
 	disk   *vfstest.Disk
+}
+
+// manifested gives the sizes of the files that a manifest names by their names.
+func manifested(t *testing.T, put buckettest.Call, key string, lines int64) map[string]int {
+	t.Helper()
+	var m struct {
+		People int64
+		Files  []struct {
+			Name   string
+			People int64
+			Bytes  int
+			SHA256 string
+		}
+	}
+	if put.Op != buckettest.OpPut || put.Key != key {
+		t.Fatalf("last is %s of %s, and not of %s", put.Op, put.Key, key)
+	}
+	must(t, json.Unmarshal(put.Body, &m))
+	sizes, sum := map[string]int{}, int64(0)
+	for _, f := range m.Files {
+		sizes[f.Name] = f.Bytes
+		if sum += f.People; len(f.SHA256) != 64 {
+			t.Errorf("of %s it says %q", f.Name, f.SHA256)
+		}
+	}
+	if m.People != lines || sum != lines {
+		t.Errorf("it says %d lines, and %d in the files, of %d", m.People, sum, lines)
+	}
+	return sizes
 }
 
 func newPress(t *testing.T) *press {
@@ -51,6 +82,16 @@ func newPress(t *testing.T) *press {
 // run makes an export, and gives it as it ended.
 func (p *press) run(e control.Export) control.Export {
 	p.t.Helper()
+	e = p.make(e, nil)
+	if e.State != control.ExportDone {
+		p.t.Fatalf("it is %s: %v", e.State, e.Failure)
+	}
+	return e
+}
+
+// make makes an export, and gives it as it ended; atEnd is called before that is written down.
+func (p *press) make(e control.Export, atEnd func(control.Export)) control.Export {
+	p.t.Helper()
 	e.ID, e.Workspace, e.CreatedAt, e.Source = control.NewExportID(now), acme, now, control.ExportByDashboard
 	n, err := p.books.AddExport(p.t.Context(), e)
 	must(p.t, err)
@@ -63,22 +104,34 @@ func (p *press) run(e control.Export) control.Export {
 			b, err := p.people.Bulk(ctx, e.Workspace, e.Spec.Filter, e.CreatedAt, needs)
 			return b, 0, err
 		},
-		Bucket:  func(context.Context, control.Export) (bucket.Bucket, error) { return p.bucket.Open(bucket.Access{}) },
-		May:     func(context.Context, control.Export) error { return nil },
+		Bucket: func(context.Context, control.Export) (bucket.Bucket, error) { return p.bucket.Open(bucket.Access{}) },
+		May:    func(context.Context, control.Export) error { return nil },
+		Notices: func(e control.Export) []control.Notice {
+			if atEnd != nil {
+				atEnd(e)
+			}
+			return nil
+		},
 		OnEnded: func(e control.Export) { ended <- e },
 	}, 1)
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	select {
-	case e = <-ended:
-	case <-time.After(time.Minute):
-		p.t.Fatal("it does not end")
+	late := time.After(time.Minute)
+	for open := true; open; {
+		select {
+		case e = <-ended:
+			open = false
+		case <-time.After(time.Millisecond): // of one that is cancelled nobody is told: its files go last
+			e, err = p.books.Export(p.t.Context(), e.Workspace, e.ID)
+			must(p.t, err)
+			_, err = p.disk.List(string(e.ID))
+			open = e.State != control.ExportCancelled || !fault.Is(err, fault.NotFound)
+		case <-late:
+			p.t.Fatal("it does not end")
+		}
 	}
 	cancel()
 	<-done // its error is that ctx ended
-	if e.State != control.ExportDone {
-		p.t.Fatalf("it is %s: %v", e.State, e.Failure)
-	}
 	return e
 }
 
@@ -130,10 +183,22 @@ func TestEachReportIsMadeByTheRunnerInEachPacking(t *testing.T) {
 				if got := unzipped(t, own); !maps.Equal(got, want) || e.People != lines {
 					t.Errorf("what can be downloaded has %d lines and is %v", e.People, got)
 				}
+				calls := p.bucket.Calls()
+				last := calls[len(calls)-1]
+				said := map[string]int{} // the files that the manifest names, with their sizes
+				if packing != "" && len(c.files) > 1 {
+					said = manifested(t, last, c.folder+strings.TrimSuffix(e.File, ".zip")+"-manifest.json", lines)
+				}
 				got := map[string]string{}
 				for _, key := range p.bucket.Keys() {
 					b, _, _ := p.bucket.Object(key)
+					if len(said) > 0 && key == last.Key {
+						continue
+					}
 					name, inside := strings.CutPrefix(key, c.folder)
+					if size, is := said[name]; len(said) > 0 && (!is || size != len(b)) {
+						t.Errorf("the manifest does not say %s of %d bytes: %v", name, len(b), said)
+					}
 					if !inside {
 						t.Errorf("%s stands outside %s", key, c.folder)
 					}
@@ -162,6 +227,24 @@ func TestEachReportIsMadeByTheRunnerInEachPacking(t *testing.T) {
 					t.Errorf("%v are left, %v", names, err)
 				}
 			})
+		}
+	}
+}
+
+func TestAReportThatIsCancelledInTheLastMomentDoesNotLookWhole(t *testing.T) {
+	for _, packing := range []string{"zip", "gzip"} {
+		for _, campaigns := range []control.ReportSpec{{Tags: []string{"a"}}, {Campaigns: []string{"c-1"}}} {
+			p := newPress(t)
+			e := p.make(control.Export{Kind: control.ExportEngagement, Subject: "weekly", Place: control.ExportPlace{Bucket: "memory"}, Spec: control.ExportSpec{Report: campaigns, Packing: packing}},
+				func(e control.Export) {
+					e.State = control.ExportCancelled
+					must(t, p.books.EndExport(t.Context(), e))
+				})
+			left, calls := p.bucket.Keys(), p.bucket.Calls()
+			if e.State != control.ExportCancelled || calls[len(calls)-1].Op != buckettest.OpDelete || packing == "zip" && len(left) > 0 || packing == "gzip" && len(campaigns.Campaigns) == 1 && len(left) > 0 ||
+				slices.ContainsFunc(left, func(key string) bool { return strings.HasSuffix(key, "manifest.json") }) {
+				t.Errorf("%s: it is %s, and there are %v", packing, e.State, left)
+			}
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ func (r *Runner) make(ctx context.Context, e *control.Export) (made, error) {
 		return made{}, err
 	}
 	if !e.Kind.OfPeople() {
-		return made{}, r.report(ctx, e, to)
+		return r.report(ctx, e, to)
 	}
 	parts, err := r.people(ctx, e, to)
 	if err != nil {
@@ -301,7 +300,7 @@ func (r *Runner) putPart(ctx context.Context, e control.Export, to bucket.Bucket
 // finish makes the whole of parts, and last what says that it is whole.
 func (r *Runner) finish(ctx context.Context, e *control.Export, to bucket.Bucket, parts []control.ExportPart) (made, error) {
 	if loose(*e) {
-		return r.manifest(ctx, *e, to, parts)
+		return r.finishParts(ctx, *e, to, parts)
 	}
 	if err := r.archive(e, parts); err != nil {
 		return made{}, err
@@ -309,17 +308,26 @@ func (r *Runner) finish(ctx context.Context, e *control.Export, to bucket.Bucket
 	if to == nil {
 		return made{}, nil
 	}
-	if err := r.open(ctx, *e); err != nil {
+	return r.putOnly(ctx, *e, to, e.File, contentTypes[Zip])
+}
+
+// putOnly puts the one object of an export, which is whole by itself.
+func (r *Runner) putOnly(ctx context.Context, e control.Export, to bucket.Bucket, name, kind string) (made, error) {
+	if err := r.open(ctx, e); err != nil {
 		return made{}, err
 	}
-	key := e.Folder() + e.File // one object is whole by itself
-	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}, r.put(ctx, to, key, inFolder(*e, e.File), contentTypes[Zip])
+	return undoing(to, e.Folder()+name), r.put(ctx, to, e.Folder()+name, inFolder(e, name), kind)
+}
+
+// undoing is what came of an export that is whole by an object.
+func undoing(to bucket.Bucket, key string) made {
+	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}
 }
 
 // archive puts the pieces together in one archive of the own store, which is e.File then: nothing is packed again.
 func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
 	name := "users-" + hashName(string(e.ID))[:16]
-	_, err := r.whole(e, name+".zip", func(z *zip.Writer) error {
+	return r.whole(e, name+".zip", func(z *zip.Writer) error {
 		if !e.Kind.Lines() {
 			return r.addFile(z, *e, name+".csv", parts)
 		}
@@ -330,19 +338,18 @@ func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
 		}
 		return nil
 	})
-	return err
 }
 
-// whole writes an archive of the own store, which is e.File then, and gives its size. What a crash leaves of it has another
+// whole writes an archive of the own store, which is e.File and has e.Bytes then. What a crash leaves of it has another
 // name.
-func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer) error) (size int64, err error) {
+func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer) error) error {
 	if err := r.room(); err != nil {
-		return 0, err
+		return err
 	}
 	at := inFolder(*e, "whole"+vfs.TempSuffix)
 	f, err := r.anew(at)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = func() error {
 		buffer := bufio.NewWriterSize(f, 256<<10)
@@ -354,13 +361,13 @@ func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer)
 	}()
 	size, failed := f.Size()
 	if err = errors.Join(err, failed, f.Close()); err != nil {
-		return 0, err
+		return err
 	}
-	e.File = name
+	e.File, e.Bytes = name, size
 	if err := r.Files.Rename(at, inFolder(*e, name)); err != nil {
-		return 0, err
+		return err
 	}
-	return size, r.Files.SyncDir(string(e.ID))
+	return r.Files.SyncDir(string(e.ID))
 }
 
 // anew makes a file of the own store in place of what an earlier try may have left.
@@ -395,7 +402,8 @@ func (r *Runner) addFile(z *zip.Writer, e control.Export, name string, parts []c
 	return err
 }
 
-// manifestName is the object that says that an export is whole: it is written last.
+// manifestName is the object that says that an export of several is whole: it is written last. In a folder of several exports
+// the export's own name stands before it.
 const manifestName = "manifest.json"
 
 // manifest is what manifestName holds. Source: FORMAT.md.
@@ -406,7 +414,7 @@ type manifest struct {
 	Fields    []string       `json:"fields"`
 	Custom    []string       `json:"custom_attributes,omitempty"`
 	CreatedAt time.Time      `json:"created_at"`
-	People    int64          `json:"people"`
+	People    int64          `json:"people"` // of a report its lines, here and below
 	Bytes     int64          `json:"bytes"`
 	Files     []manifestFile `json:"files"`
 }
@@ -418,16 +426,11 @@ type manifestFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-// manifest writes the manifest of parts that stand in the bucket.
-func (r *Runner) manifest(ctx context.Context, e control.Export, to bucket.Bucket, parts []control.ExportPart) (made, error) {
-	m := manifest{Export: string(e.ID), Kind: string(e.Kind), Subject: e.Subject, Fields: append([]string{}, e.Spec.Fields...), Custom: e.Spec.Attributes,
-		CreatedAt: e.CreatedAt, People: e.People, Bytes: e.Bytes, Files: []manifestFile{}}
+// finishParts writes the manifest of parts that stand in the bucket.
+func (r *Runner) finishParts(ctx context.Context, e control.Export, to bucket.Bucket, parts []control.ExportPart) (made, error) {
+	var files []manifestFile
 	for _, p := range parts {
-		m.Files = append(m.Files, manifestFile{p.Name + packing(e).Suffix(), p.People, p.Bytes, hex.EncodeToString(p.Hash)})
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return made{}, fault.From(err, fault.Internal, "write manifest")
+		files = append(files, manifestFile{p.Name + packing(e).Suffix(), p.People, p.Bytes, hex.EncodeToString(p.Hash)})
 	}
 	// A process that was killed may have put one more part than it wrote down. If those who were in it are gone since, no
 	// part has taken its place.
@@ -437,16 +440,30 @@ func (r *Runner) manifest(ctx context.Context, e control.Export, to bucket.Bucke
 	} else if bucket.ProblemOf(err) == bucket.NotFound {
 		err = nil
 	}
-	if err == nil {
-		err = r.open(ctx, e)
-	}
 	if err != nil {
 		return made{}, err
 	}
-	key := e.Folder() + manifestName
+	return r.manifest(ctx, e, to, manifestName, files)
+}
+
+// manifest writes the manifest of files that stand in the bucket.
+func (r *Runner) manifest(ctx context.Context, e control.Export, to bucket.Bucket, name string, files []manifestFile) (made, error) {
+	m := manifest{Export: string(e.ID), Kind: string(e.Kind), Subject: e.Subject, Fields: append([]string{}, e.Spec.Fields...), Custom: e.Spec.Attributes,
+		CreatedAt: e.CreatedAt, People: e.People, Files: append([]manifestFile{}, files...)}
+	for _, f := range files {
+		m.Bytes += f.Bytes
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return made{}, fault.From(err, fault.Internal, "write manifest")
+	}
+	if err := r.open(ctx, e); err != nil {
+		return made{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, attemptFor)
 	defer cancel()
-	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}, to.Put(ctx, key, bucket.Body{append(b, '\n')}, bucket.PutOptions{ContentType: "application/json"})
+	key := e.Folder() + name
+	return undoing(to, key), to.Put(ctx, key, bucket.Body{append(b, '\n')}, bucket.PutOptions{ContentType: "application/json"})
 }
 
 // open refuses to go on with an export that has ended.
@@ -464,17 +481,18 @@ func errNoProfiles() error {
 }
 
 // report makes the files of an export that is not of people: an archive of all in the own store, and in the bucket too.
-func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket) error {
+func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket) (made, error) {
 	if r.Counts == nil {
-		return errNoProfiles()
+		return made{}, errNoProfiles()
 	}
 	if err := ended(r.Books.StartExport(ctx, *e, 0, time.Now())); err != nil {
-		return err
+		return made{}, err
 	}
 	report := Report{Counts: r.Counts, Labels: r.Labels, Workspace: e.Workspace, Kind: e.Kind, Spec: e.Spec.Report, Form: formOf(*e), Now: e.CreatedAt}
-	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16] + ".zip"
+	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16]
+	var files []manifestFile
 	e.People = 0
-	size, err := r.whole(e, name, func(z *zip.Writer) error {
+	err := r.whole(e, name+".zip", func(z *zip.Writer) error {
 		for _, name := range report.Files() {
 			to, err := z.Create(name)
 			if err != nil {
@@ -485,56 +503,64 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 				return err
 			}
 			e.People += lines
+			files = append(files, manifestFile{Name: name, People: lines})
 		}
 		return nil
 	})
-	e.Bytes = size
 	if err != nil || to == nil {
-		return err
-	}
-	if err := r.open(ctx, *e); err != nil {
-		return err
+		return made{}, err
 	}
 	if packing(*e) == Zip {
-		return r.put(ctx, to, e.Folder()+name, inFolder(*e, name), contentTypes[Zip])
+		return r.putOnly(ctx, *e, to, e.File, contentTypes[Zip])
 	}
-	return r.putEach(ctx, *e, to, strings.TrimSuffix(name, ".zip"))
+	return r.putEach(ctx, *e, to, name, files)
 }
 
-// putEach puts the files of a report's archive into the bucket one by one, packed as was asked for.
-func (r *Runner) putEach(ctx context.Context, e control.Export, to bucket.Bucket, report string) error {
+// putEach puts the files of a report's archive into the bucket one by one, packed as was asked for, and then what says that
+// they are whole, if it is not the one of them.
+func (r *Runner) putEach(ctx context.Context, e control.Export, to bucket.Bucket, report string, files []manifestFile) (made, error) {
 	archive, err := r.Files.Open(inFolder(e, e.File))
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	defer archive.Close() // read only
 	z, err := zip.NewReader(archive, e.Bytes)
 	if err != nil {
-		return fault.From(err, fault.Corrupt, "read "+e.File)
+		return made{}, fault.From(err, fault.Corrupt, "read "+e.File)
 	}
-	for _, one := range z.File {
-		name := report + "-" + one.Name + packing(e).Suffix()
-		if err := r.repack(e, one, name); err != nil {
-			return err
+	for i, one := range z.File {
+		f := &files[i]
+		f.Name = report + "-" + one.Name + packing(e).Suffix()
+		if err := r.repack(e, one, f); err != nil {
+			return made{}, err
 		}
-		if err := r.put(ctx, to, e.Folder()+name, inFolder(e, name), contentTypes[packing(e)]); err != nil {
-			return err
+		if len(files) == 1 {
+			return r.putOnly(ctx, e, to, f.Name, contentTypes[packing(e)])
+		}
+		if err := r.open(ctx, e); err != nil {
+			return made{}, err
+		}
+		if err := r.put(ctx, to, e.Folder()+f.Name, inFolder(e, f.Name), contentTypes[packing(e)]); err != nil {
+			return made{}, err
 		}
 	}
-	return nil
+	return r.manifest(ctx, e, to, report+"-"+manifestName, files)
 }
 
-// repack writes a file of an archive into the own store, packed as was asked for.
-func (r *Runner) repack(e control.Export, one *zip.File, name string) error {
+// repack writes a file of an archive into the own store as f, packed as was asked for, and says in f how that is.
+func (r *Runner) repack(e control.Export, one *zip.File, f *manifestFile) error {
 	from, err := one.Open()
 	if err != nil {
 		return fault.From(err, fault.Corrupt, "read "+one.Name)
 	}
 	defer from.Close() // read only
-	f, err := r.anew(inFolder(e, name))
+	to, err := r.anew(inFolder(e, f.Name))
 	if err != nil {
 		return err
 	}
-	buffer := bufio.NewWriterSize(f, 256<<10)
-	return errors.Join(Pack(buffer, packing(e), one.Name, from), buffer.Flush(), f.Close())
+	hash, packed := sha256.New(), counter{}
+	buffer := bufio.NewWriterSize(io.MultiWriter(to, hash, &packed), 256<<10)
+	err = errors.Join(Pack(buffer, packing(e), one.Name, from), buffer.Flush(), to.Close())
+	f.Bytes, f.SHA256 = packed.n, hex.EncodeToString(hash.Sum(nil))
+	return err
 }

@@ -294,6 +294,9 @@ func TestATableIsOneFileInBothPlaces(t *testing.T) {
 	if keys := m.keys(); e.State != control.ExportDone || len(files) != 1 || len(keys) != 1 || keys[0] != "segment-export/s1/2026-11-22/"+e.File || !bytes.Equal(m.object(keys[0]), m.disk.Bytes(inFolder(e, e.File))) {
 		t.Fatalf("it is %+v with %d files; in the bucket %v", e, len(files), keys)
 	}
+	if size := len(m.disk.Bytes(inFolder(e, e.File))); e.Bytes != int64(size) {
+		t.Errorf("the archive has %d bytes and not %d", size, e.Bytes)
+	}
 	text := files[strings.TrimSuffix(e.File, ".zip")+".csv"]
 	if !strings.HasPrefix(text, "\xef\xbb\xbfAppboy ID,") || strings.Count(text, "Appboy ID") != 1 || !strings.Contains(text, ",7,gold\r\n") {
 		t.Errorf("the table begins with %.200q", text)

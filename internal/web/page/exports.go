@@ -290,7 +290,7 @@ func (v *visit) exportPlaces(e client.Export) section {
 	s.Pairs = pairs{{Name: v.t("page.export_where_here"), Text: ours}}
 	if e.Bucket != "" {
 		place, stays := "s3://"+e.Bucket+"/"+e.Folder, v.t("page.export_where_stays")
-		if control.ExportKind(e.Kind).Lines() { // several files
+		if k := control.ExportKind(e.Kind); k.Lines() || k == control.ExportEngagement && e.Packing != control.ExportPackings()[0] { // several files
 			stays += " " + v.t("page.export_where_whole")
 		}
 		s.Pairs = append(s.Pairs, pairItem{Name: v.t("page.export_where_bucket"), Copy: &line{"folder", v.t("page.export_where_bucket"), place}, Small: stays})
