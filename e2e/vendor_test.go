@@ -15,7 +15,7 @@ import (
 )
 
 // A client library of Braze's REST API as it is kept by others (braze-api, by braze-community, MIT) works against ours:
-// tracking, identity, segments, campaigns and Canvases. What it is to find stands in testdata/vendor.cjs.
+// tracking, identity, exports of users, segments, campaigns and Canvases. What it is to find stands in testdata/vendor.cjs.
 func TestAnUnmodifiedClientOfTheVendorsAPIWorks(t *testing.T) {
 	if !long() {
 		return // it needs Node.js and the network; make soak
@@ -35,7 +35,7 @@ func TestAnUnmodifiedClientOfTheVendorsAPIWorks(t *testing.T) {
 	store := startStore(t)
 	manifest, env := store.manifestOf([]tenant{{name: "acme", key: key}})
 	const scopes = "events.write, users.track, users.alias.new, users.alias.update, users.identify, users.merge, users.delete, users.external_ids.rename, users.external_ids.remove, " +
-		"segments.list, segments.details, segments.data_series, campaigns.list, campaigns.details, canvas.list"
+		"users.export.ids, users.export.segment, users.export.global_control_group, segments.list, segments.details, segments.data_series, campaigns.list, campaigns.details, canvas.list"
 	manifest = strings.Replace(manifest, "[events.write]", "["+scopes+"]", 1)
 	s := newServer(t, filepath.Join(dir, "data"), append(quick, "MILLRACE_PROFILES=true")...)
 	must(t, append(s.env, env...), "apply", "-f", write(t, "apply.yaml", manifest))
@@ -60,6 +60,9 @@ func TestAnUnmodifiedClientOfTheVendorsAPIWorks(t *testing.T) {
 	segment, err := c.CreateSegment(t.Context(), "acme", client.SegmentEdit{Name: new("Portugal"), Tags: &[]string{"eu"}, Analytics: new(true),
 		Filter: &client.Filter{Attribute: &client.FilterCondition{Name: "country", OneOf: []string{"PT"}}}})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.UpdateWorkspace(t.Context(), "acme", client.WorkspaceEdit{ControlGroup: &[]client.BucketRange{{First: 0, Last: 9999}}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	events := `{"event_type":"users.messages.email.Send","user_id":"x","external_user_id":"x","email_address":"x@y.example","campaign_id":"c1","campaign_name":"Welcome","message_variation_id":"v1"}

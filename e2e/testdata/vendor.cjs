@@ -1,6 +1,7 @@
 // An unmodified client of Braze's REST API against ours: node vendor.cjs URL KEY SEGMENT. It ends with an error at the first
 // answer that is not what the vendor's would be.
 const assert = require('node:assert')
+const zlib = require('node:zlib')
 const { Braze } = require('braze-api')
 
 const [url, key, segment] = process.argv.slice(2)
@@ -14,6 +15,18 @@ async function until(ask, good) {
     assert.ok(left > 0, 'still ' + JSON.stringify(answer))
     await new Promise(done => setTimeout(done, 100))
   }
+}
+
+// lines gives the objects in the files of an archive, in their order.
+function lines(zip) {
+  const found = []
+  for (let at = zip.readUInt32LE(zip.lastIndexOf('PK\u0005\u0006') + 16); zip.readUInt32LE(at) === 0x02014b50;) {
+    const [packed, name, extra, comment, begins] = [zip.readUInt32LE(at + 20), zip.readUInt16LE(at + 28), zip.readUInt16LE(at + 30), zip.readUInt16LE(at + 32), zip.readUInt32LE(at + 42)]
+    const from = begins + 30 + zip.readUInt16LE(begins + 26) + zip.readUInt16LE(begins + 28)
+    found.push(...zlib.inflateRawSync(zip.subarray(from, from + packed)).toString().trim().split('\n').map(line => JSON.parse(line)))
+    at += 46 + name + extra + comment
+  }
+  return found
 }
 
 async function refused(call, status, message) {
@@ -33,6 +46,22 @@ async function main() {
   const partly = await braze.users.track({ events: [{ external_id: 'ana', name: 'saw', time }, { external_id: 'ana', time }] })
   assert.equal(partly.message, 'success')
   assert.equal(partly.errors.length, 1)
+
+  // Exports.
+  const fields = ['external_id', 'country', 'custom_attributes', 'custom_events', 'purchases']
+  const { users } = await until(() => braze.users.export.ids({ external_ids: ['ana', 'nobody'], fields_to_export: fields }), a => a.users.length === 1 && a.users[0].custom_events?.[0].count === 2)
+  const [ana] = users
+  assert.deepEqual([ana.external_id, ana.country, ana.custom_attributes, ana.custom_events[0].name, ana.purchases[0].name], ['ana', 'PT', { shoe: 38 }, 'saw', 'hat'])
+  for (const [ask, want] of [
+    [() => braze.users.export.segment({ segment_id: segment, fields_to_export: ['external_id', 'country'] }), [{ country: 'PT', external_id: 'ana' }]],
+    [() => braze.users.export.global_control_group({ fields_to_export: ['external_id'] }), [{ external_id: 'ana' }, { external_id: 'bo' }, { external_id: 'x' }]],
+  ]) {
+    const asked = await ask()
+    assert.equal(asked.message, 'success')
+    assert.match(asked.object_prefix, /^[0-9a-f-]{36}-[0-9]{10}$/)
+    const file = await until(() => fetch(asked.url), a => a.status === 200)
+    assert.deepEqual(lines(Buffer.from(await file.arrayBuffer())).sort((a, b) => a.external_id < b.external_id ? -1 : 1), want)
+  }
 
   // Identity.
   assert.deepEqual(await braze.users.alias.new({ user_aliases: [alias] }), { message: 'success', aliases_processed: 1 })
