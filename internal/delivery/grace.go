@@ -106,7 +106,7 @@ func (l *lane) watchPatience(ctx context.Context, p patience) error {
 		l.watchBy(l.now.Add(every))
 	}
 	l.tellEpisode(p, spent)
-	if !l.counting || p.reason == control.DropPause && !l.row.Paused {
+	if !l.counting {
 		return nil
 	}
 	if spent < p.limit {

@@ -324,7 +324,7 @@ func (l *lane) load(ctx context.Context) error {
 	l.stale.Store(false)
 	// Whether the customer still refuses is known with the first answer only, unless it was the last word of the round
 	// before; a pause goes on, unless it ended while nobody looked.
-	l.counting = l.health.State == control.LanePaused && l.row.Paused
+	l.counting = l.health.State == control.LanePaused
 	if refused && l.health.State == control.LaneFailing && l.health.Episode.Equal(episode) {
 		l.counting, l.health.Failing = true, max(l.health.Failing, spent)
 	}
