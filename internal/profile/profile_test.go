@@ -18,7 +18,6 @@ import (
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/eventlog/segment"
 	"github.com/millrace/millrace/internal/profile"
-	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/store/storetest"
 	"github.com/millrace/millrace/internal/vfs/vfstest"
 )
@@ -49,10 +48,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 // over runs a test with people in each database.
 func over(t *testing.T, f func(t *testing.T, w *world)) {
-	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) { f(t, newWorld(t, p)) })
+	storetest.Profiles(t, func(t *testing.T, p *storetest.People) { f(t, newWorld(t, p)) })
 }
 
-func newWorld(t testing.TB, p *store.Profiles) *world {
+func newWorld(t testing.TB, p *storetest.People) *world {
 	t.Helper()
 	types, err := event.NewCatalogue(nil)
 	must(t, err)

@@ -27,6 +27,9 @@ func Open(t testing.TB, onStatement ...func(sql string)) *store.Store {
 	return s
 }
 
+// People are the profiles of a database, for tests of rooms that do not know store.
+type People = store.Profiles
+
 // Profiles runs a test with the tables of people in each database, where nobody is known yet.
 func Profiles(t *testing.T, f func(t *testing.T, p *store.Profiles)) {
 	t.Run("SQLite", func(t *testing.T) { f(t, OpenProfiles(t)) })
