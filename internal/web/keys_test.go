@@ -16,7 +16,9 @@ import (
 // A key that takes out personal data would give its maker what they may not see, by whichever way it is made or changed.
 func TestWhoMayNotExportUserDataMakesNoKeyThatDoes(t *testing.T) {
 	w := newWorld(t, nil)
-	create := func(scope string) client.APIKeyCreate { return client.APIKeyCreate{Name: scope, Scopes: []string{"events.write", scope}} }
+	create := func(scope string) client.APIKeyCreate {
+		return client.APIKeyCreate{Name: scope, Scopes: []string{"events.write", scope}}
+	}
 	export := slices.DeleteFunc(control.Scopes(), func(s control.Scope) bool { return !s.PersonalData() })
 	if len(export) != 3 {
 		t.Errorf("personal data come by %v", export)
