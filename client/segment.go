@@ -111,6 +111,8 @@ type FilterChoice struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Type  string `json:"type,omitempty" doc:"Whose operators ask for it; absent where that is said of something else."`
+	// Of an attribute.
+	Identifies bool `json:"identifies,omitempty" doc:"To compare it with a value takes the right to export user data; whether it is known may be asked without."`
 }
 
 // FilterType is a type of values, with the operators that ask for them.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,33 +162,35 @@ type StandardAttribute struct {
 	Name string
 	Kind AttributeKind
 	Key  string // of its name in the catalogues
+	// Identifies says that it tells one person from others: see Filter.Identifies.
+	Identifies bool
 }
 
 // Attributes lists the standard attributes that filters know, in the order in which they are shown.
 func Attributes() []StandardAttribute {
 	return []StandardAttribute{
-		{"external_id", KindText, "filter.external_id"},
-		{"first_name", KindText, "filter.first_name"},
-		{"last_name", KindText, "filter.last_name"},
-		{"email", KindText, "filter.email"},
-		{"phone", KindText, "filter.phone"},
-		{"gender", KindText, "filter.gender"},
-		{"dob", KindDay, "filter.dob"},
-		{"country", KindText, "filter.country"},
-		{"language", KindText, "filter.language"},
-		{"time_zone", KindText, "filter.time_zone"},
-		{"home_city", KindText, "filter.home_city"},
-		{"email_subscribe", KindState, "filter.email_subscribe"},
-		{"push_subscribe", KindState, "filter.push_subscribe"},
-		{"created_at", KindTime, "filter.created_at"},
-		{"first_session", KindTime, "filter.first_session"},
-		{"last_session", KindTime, "filter.last_session"},
-		{"sessions", KindNumber, "filter.sessions"},
-		{"last_purchase", KindTime, "filter.last_purchase"},
-		{"purchases", KindNumber, "filter.purchases"},
-		{"revenue", KindNumber, "filter.revenue"},
-		{"uninstalled_at", KindTime, "filter.uninstalled_at"},
-		{"random_bucket", KindNumber, "filter.random_bucket"},
+		{"external_id", KindText, "filter.external_id", true},
+		{"first_name", KindText, "filter.first_name", true},
+		{"last_name", KindText, "filter.last_name", true},
+		{"email", KindText, "filter.email", true},
+		{"phone", KindText, "filter.phone", true},
+		{"gender", KindText, "filter.gender", false},
+		{"dob", KindDay, "filter.dob", true},
+		{"country", KindText, "filter.country", false},
+		{"language", KindText, "filter.language", false},
+		{"time_zone", KindText, "filter.time_zone", false},
+		{"home_city", KindText, "filter.home_city", false},
+		{"email_subscribe", KindState, "filter.email_subscribe", false},
+		{"push_subscribe", KindState, "filter.push_subscribe", false},
+		{"created_at", KindTime, "filter.created_at", false},
+		{"first_session", KindTime, "filter.first_session", false},
+		{"last_session", KindTime, "filter.last_session", false},
+		{"sessions", KindNumber, "filter.sessions", false},
+		{"last_purchase", KindTime, "filter.last_purchase", false},
+		{"purchases", KindNumber, "filter.purchases", false},
+		{"revenue", KindNumber, "filter.revenue", false},
+		{"uninstalled_at", KindTime, "filter.uninstalled_at", false},
+		{"random_bucket", KindNumber, "filter.random_bucket", false},
 	}
 }
 
@@ -262,6 +265,31 @@ func (f Filter) leaves(yield func(Filter) bool) bool {
 		}
 	}
 	return len(below) > 0 || yield(f)
+}
+
+// Identifies reports whether f compares what identifies people with a value. Then how many it holds tells, asked often enough,
+// that value of one person. That it is known of somebody, or is not, tells nobody's.
+func (f Filter) Identifies() bool {
+	for leaf := range f.Leaves() {
+		x := leaf.Attribute
+		if x == nil || reflect.DeepEqual(*x, Condition{Name: x.Name}) {
+			continue
+		}
+		if a, _ := AttributeNamed(x.Name); a.Identifies {
+			return true
+		}
+	}
+	return false
+}
+
+// lettingOut holds who has people counted by f to the right to export user data, if f identifies them. Errors: forbidden.
+func (f Filter) lettingOut(ctx context.Context, workspace uint32) (context.Context, error) {
+	if !f.Identifies() {
+		return ctx, nil
+	}
+	return takingData(ctx, workspace, (&fault.Error{Code: fault.Forbidden,
+		Msg:  fault.Message{Key: "control.identifying", Text: "Only who may export user data has people counted by what identifies them: their external id, name, e-mail address, phone number or date of birth."},
+		Hint: fault.Message{Key: "control.identifying_hint", Text: "Ask a member who may, or only whether it is known."}}).At("filter", "forbidden"))
 }
 
 // Names gives what a leaf names of what events have named; kind is 0 if it names no such thing.

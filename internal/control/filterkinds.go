@@ -17,6 +17,8 @@ type FilterName struct {
 	Name string
 	Key  string // of its title in the catalogues
 	Type string // by which FilterTypes has the operators; empty: the kind has one
+	// Identifies says that it is an attribute of that nature.
+	Identifies bool
 }
 
 // FilterType are the operators by which values of one type are asked for.
@@ -79,7 +81,7 @@ var deedKeys = map[string]string{
 func FilterKinds() []FilterKind {
 	var attributes, media []FilterName
 	for _, a := range Attributes() {
-		attributes = append(attributes, FilterName{a.Name, a.Key, string(a.Kind)})
+		attributes = append(attributes, FilterName{a.Name, a.Key, string(a.Kind), a.Identifies})
 	}
 	for _, m := range Media() {
 		media = append(media, FilterName{Name: string(m), Key: mediaKeys[m]})
@@ -90,7 +92,7 @@ func FilterKinds() []FilterKind {
 			if d == DidConvert {
 				t = "conversion"
 			}
-			all = append(all, FilterName{d, deedKeys[d], t})
+			all = append(all, FilterName{Name: d, Key: deedKeys[d], Type: t})
 		}
 		return all
 	}

@@ -43,8 +43,18 @@ func (s Segment) Validate() []fault.Problem {
 	return append(ps, s.Filter.Validate("filter")...)
 }
 
-// CreateSegment makes a segment, and gives it as it is then. Errors: invalid with every problem; conflict if the workspace
-// has one of that name.
+// LookAtFilter says whether who asks may have people counted by a filter that is not saved. Errors: invalid with every problem;
+// forbidden if it identifies people, see Filter.Identifies, and they may not export user data.
+func (p *Plane) LookAtFilter(ctx context.Context, workspace uint32, f Filter) error {
+	if err := invalid("", f.Validate("filter")); err != nil {
+		return err
+	}
+	_, err := f.lettingOut(ctx, workspace)
+	return err
+}
+
+// CreateSegment makes a segment, and gives it as it is then. Errors: invalid with every problem; forbidden as LookAtFilter, for
+// everybody sees how many a segment holds; conflict if the workspace has one of that name.
 func (p *Plane) CreateSegment(ctx context.Context, workspace uint32, e SegmentEdit) (Segment, error) {
 	const op = "create segment"
 	now := p.now()
@@ -52,7 +62,11 @@ func (p *Plane) CreateSegment(ctx context.Context, workspace uint32, e SegmentEd
 	if err := invalid(op, s.Validate()); err != nil {
 		return s, err
 	}
-	err := p.Store.CreateSegment(p.logged(ctx, "segment.create", subjectSegment(s), nil, viewSegment(s)), s)
+	ctx, err := s.Filter.lettingOut(ctx, workspace)
+	if err != nil {
+		return s, fault.Wrap(err, op)
+	}
+	err = p.Store.CreateSegment(p.logged(ctx, "segment.create", subjectSegment(s), nil, viewSegment(s)), s)
 	return s, fault.Wrap(segmentTaken(err, s.Name), op)
 }
 
@@ -78,6 +92,11 @@ func (p *Plane) updateSegment(ctx context.Context, workspace uint32, id SegmentI
 	}
 	if err := sameRev(e.Rev, had.Rev); err != nil {
 		return had, err
+	}
+	if was["filter"] != becomes["filter"] {
+		if ctx, err = next.Filter.lettingOut(ctx, workspace); err != nil {
+			return had, err
+		}
 	}
 	next.UpdatedAt = p.now()
 	err = p.Store.UpdateSegment(p.logged(ctx, "segment.update", subjectSegment(next), was, becomes), next)

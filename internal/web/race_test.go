@@ -93,6 +93,7 @@ func TestAFurtherRightThatIsLostMeanwhileIsLost(t *testing.T) {
 		{"lets somebody see personal data", installer, "PATCH", func() string { return stays(w.newcomer()) }, client.MemberEdit{ExportUserData: new(true)}},
 		{"lets somebody see personal data", admin, "PATCH", func() string { return stays(w.newcomer()) }, client.MemberEdit{ExportUserData: new(true)}},
 		{"makes a key for personal data", admin, "POST", func() string { return acme + "/api-keys" }, client.APIKeyCreate{Name: "crm", Scopes: []string{"users.export.ids"}}},
+		{"saves a segment by what identifies people", admin, "POST", func() string { return acmesSegments }, client.SegmentEdit{Name: new("s"), Filter: &identifying}},
 		{"changes the place of who is above them", installer, "PATCH", func() string { return stays(root) }, client.MemberEdit{Role: new("editor")}},
 		{"takes the place of who is above them", installer, "DELETE", func() string { return stays(root) }, nil},
 		{"names the workspace", installer, "PATCH", func() string { return acme }, client.WorkspaceEdit{Name: new("other")}},

@@ -38,7 +38,7 @@ func (a *api) segmentRoutes() []route {
 		{name: "previewSegment", method: http.MethodGet, path: atSegment + "/people", right: control.RightExportUserData, group: group, status: http.StatusOK,
 			summary: "Gives the first ten people whom a segment holds. The log of changes keeps who looked.", op: op(a.previewSegment)},
 		{name: "sizeFilter", method: http.MethodPost, path: "/workspaces/{workspace}/filters/size", right: control.RightView, group: group, status: http.StatusOK,
-			summary: "Gives how many people a filter holds that need not be saved.", op: op(a.sizeFilter)},
+			summary: "Gives how many people a filter holds that need not be saved. One that compares what identifies people takes the right to export user data.", op: op(a.sizeFilter)},
 		{name: "previewFilter", method: http.MethodPost, path: "/workspaces/{workspace}/filters/people", right: control.RightExportUserData, group: group, status: http.StatusOK,
 			summary: "Gives the first ten people whom a filter holds that need not be saved. The log of changes keeps who looked.", op: op(a.previewFilter)},
 		{name: "listFilterNames", method: http.MethodGet, path: "/workspaces/{workspace}/filter-names", right: control.RightView, group: group, status: http.StatusOK,
@@ -279,7 +279,7 @@ type sizeFilterIn struct {
 
 func (a *api) sizeFilter(c *call, in sizeFilterIn) (client.SegmentSize, error) {
 	f := readFilter(in.Body.Filter)
-	if err := refused(f.Validate("filter")); err != nil {
+	if err := a.deps.Plane.LookAtFilter(c, c.workspace.Number, f); err != nil {
 		return client.SegmentSize{}, err
 	}
 	return a.size(c, f, in.Body.Exact)
@@ -324,7 +324,7 @@ func (a *api) getVocabulary(c *call, _ spoken) (out client.FilterVocabulary, err
 	l := c.reader()
 	choices := func(names []control.FilterName) (all []client.FilterChoice) {
 		for _, n := range names {
-			all = append(all, client.FilterChoice{Name: n.Name, Title: text.T(l, n.Key, nil), Type: n.Type})
+			all = append(all, client.FilterChoice{Name: n.Name, Title: text.T(l, n.Key, nil), Type: n.Type, Identifies: n.Identifies})
 		}
 		return all
 	}

@@ -69,12 +69,64 @@ func (w *world) segmentExamples() map[string]func(who string) example {
 		"sizeFilter": func(string) example {
 			return example{path: "/workspaces/acme/filters/size", body: client.SegmentQuery{}}
 		},
+		"sizeFilter by what identifies": func(string) example {
+			return example{path: "/workspaces/acme/filters/size", body: client.SegmentQuery{Filter: identifying}, refused: []string{viewer, editor, scripted, admin, installer}}
+		},
+		"createSegment by what identifies": func(string) example {
+			return example{path: acmesSegments, body: client.SegmentEdit{Name: new(fresh()), Filter: &identifying}, refused: []string{editor, scripted, admin, installer}}
+		},
+		"updateSegment by what identifies": func(string) example {
+			x := one("", client.SegmentEdit{Filter: &identifying})("")
+			x.refused = []string{editor, scripted, admin, installer}
+			return x
+		},
 		"previewFilter": func(string) example {
 			return example{path: "/workspaces/acme/filters/people", body: client.FilterQuery{}}
 		},
 		"listFilterNames":     at("/workspaces/acme/filter-names?kind=event"),
 		"getFilterVocabulary": at("/filter-vocabulary"),
 	}
+}
+
+// identifying is a filter whose size would tell whether a person's e-mail address has a letter.
+var identifying = client.Filter{All: []client.Filter{{Attribute: &client.FilterCondition{Name: "country", OneOf: []string{"ES"}}},
+	{Not: &client.Filter{Attribute: &client.FilterCondition{Name: "email", Contains: new("a@")}}}}}
+
+// How many people a filter holds tells nobody's data to who may not see them, and a saved filter is not made to tell them.
+func TestPeopleAreCountedByWhatIdentifiesThemForWhoMayExportUserData(t *testing.T) {
+	w := newWorld(t, nil)
+	w.crowd()
+	const size = "/workspaces/acme/filters/size"
+	for _, a := range control.Attributes() {
+		known := client.SegmentQuery{Filter: client.Filter{Attribute: &client.FilterCondition{Name: a.Name}}}
+		if a.Kind != control.KindNumber {
+			w.as(viewer, "POST", size, known).read(200, nil)
+		}
+		compared := client.FilterCondition{Name: a.Name}
+		switch a.Kind {
+		case control.KindText:
+			compared.OneOf = []string{"x"}
+		case control.KindState:
+			compared.OneOf = []string{"opted_in"}
+		case control.KindNumber:
+			compared.AtLeast = new(1.0)
+		default:
+			compared.Before = "-1d"
+		}
+		q := client.SegmentQuery{Filter: client.Filter{Not: &client.Filter{Attribute: &compared}}}
+		w.as(exporter, "POST", size, q).read(200, nil)
+		if !slices.Contains([]string{"external_id", "first_name", "last_name", "email", "phone", "dob"}, a.Name) {
+			w.as(viewer, "POST", size, q).read(200, nil)
+		} else if e := w.as(viewer, "POST", size, q).refused(403); len(e.Fields) != 1 || e.Fields[0].Field != "filter" {
+			t.Errorf("%s: %+v", a.Name, e)
+		}
+	}
+	// One that who may has saved is everybody's to see, and to change elsewhere.
+	s := w.segment("s", `{"attribute":{"name":"email","contains":"acme"}}`)
+	w.as(viewer, "GET", acmesSegments+"/"+string(s.ID)+"/size", nil).read(200, nil)
+	same := client.Filter{Attribute: &client.FilterCondition{Name: "email", Contains: new("acme")}}
+	w.as(editor, "PATCH", acmesSegments+"/"+string(s.ID), client.SegmentEdit{Description: new("x"), Filter: &same}).read(200, nil)
+	w.as(editor, "PATCH", acmesSegments+"/"+string(s.ID), client.SegmentEdit{Filter: &client.Filter{}}).read(200, nil)
 }
 
 func TestASegmentIsMadeChangedAndRemoved(t *testing.T) {

@@ -155,11 +155,34 @@ func (v *visit) vocabulary() (vocabulary, error) {
 	return vocabulary{w}, v.said(err)
 }
 
+// offered gives the vocabulary that the visitor is offered: who may not export user data asks of what identifies people only
+// whether it is known. What was typed is read by the whole of it, so that nothing else is saved: the API refuses it.
+func (v *visit) offered(w vocabulary) vocabulary {
+	if v.place.ExportUserData {
+		return w
+	}
+	for _, k := range w.Kinds {
+		for i, n := range k.Names {
+			if n.Identifies {
+				k.Names[i].Type = knownOnly
+			}
+		}
+	}
+	texts := chosen(w.Types, "text", func(t client.FilterType) string { return t.Name })
+	known := slices.DeleteFunc(slices.Clone(texts.Operators), func(o client.FilterOperator) bool { return len(o.Takes) > 0 })
+	w.Types = append(w.Types, client.FilterType{Name: knownOnly, Operators: known})
+	return w
+}
+
+// knownOnly is the type of values that are not compared.
+const knownOnly = "known"
+
 func newSegment(v *visit) error {
 	w, err := v.vocabulary()
 	if err != nil {
 		return err
 	}
+	w = v.offered(w)
 	f := segmentForm{analytics: true, rows: filterRows{join: "all"}, fresh: -1}
 	f.redrawn(w, conditionsPart+".group")
 	f.fresh = -1
@@ -173,6 +196,7 @@ func editSegment(v *visit) error {
 	if err != nil {
 		return err
 	}
+	w = v.offered(w)
 	s, err := v.api.GetSegment(v, v.place.Workspace, v.r.PathValue("segment"))
 	if err != nil {
 		return v.said(err)
@@ -208,8 +232,12 @@ func (v *visit) sentSegment(had *client.Segment) error {
 	if err != nil {
 		return err
 	}
+	part := v.form("part")
+	if part != "" {
+		w = v.offered(w)
+	}
 	f := v.typedSegment(w)
-	if part := v.form("part"); part != "" {
+	if part != "" {
 		f.redrawn(w, part)
 		return v.showSegmentForm(http.StatusOK, w, f, had, nil, nil)
 	}
@@ -241,7 +269,7 @@ func (v *visit) showSegmentForm(status int, w vocabulary, f segmentForm, had *cl
 	if had != nil {
 		title, back = v.t("page.segment_edit"), v.path("/segments/"+had.ID)
 	}
-	who := part{Field: &field{Name: "filter_json", Label: v.t("page.segment_who"), Hint: v.t("page.segment_json_hint"), Value: f.json, Error: problems["filter_json"], Lines: min(24, strings.Count(f.json, "\n")+2), Mono: true}}
+	who := part{Field: &field{Name: "filter_json", Label: v.t("page.segment_who"), Hint: v.t("page.segment_json_hint") + v.identityHint(), Value: f.json, Error: problems["filter_json"], Lines: min(24, strings.Count(f.json, "\n")+2), Mono: true}}
 	if !f.asJSON {
 		c, err := v.conditions(w, f, problems)
 		if err != nil {
@@ -269,12 +297,21 @@ func (v *visit) showSegmentForm(status int, w vocabulary, f segmentForm, had *cl
 	return nil
 }
 
+// identityHint says why some conditions are not offered; empty: all are.
+func (v *visit) identityHint() string {
+	if v.place.ExportUserData {
+		return ""
+	}
+	return " " + v.t("page.segment_identity_hint")
+}
+
 // conditions draws the rows of a filter, and how many people it means.
 func (v *visit) conditions(w vocabulary, f segmentForm, problems map[string]string) (*conditions, error) {
 	c := &conditions{Legend: v.t("page.segment_who"), Hint: v.t("page.segment_who_hint"), Add: v.t("page.segment_add_group"), Refresh: v.t("page.segment_redraw"), Error: problems[conditionsPart]}
 	if len(f.rows.groups) == 0 {
 		c.Hint, c.Add = v.t("page.segment_everybody"), v.t("page.segment_add_row")
 	}
+	c.Hint += v.identityHint()
 	joins := func(name, join, all, some string) *field {
 		return &field{Name: name, Label: v.t("page.segment_join"), Options: []option{{"all", v.t(all), join != "any"}, {"any", v.t(some), join == "any"}}}
 	}
@@ -414,7 +451,7 @@ func (v *visit) people(w vocabulary, f segmentForm) (headcount, error) {
 	case len(problems) > 0 || fault.Is(err, fault.Invalid):
 		c.Text, c.Small = "–", v.t("page.segment_unfinished")
 		return c, nil
-	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Unavailable):
+	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Unavailable), fault.Is(err, fault.Forbidden):
 		c.Text, c.Small = "–", v.message(err)
 		return c, nil
 	case err != nil:

@@ -209,6 +209,33 @@ func TestWhoMayDoWhatWithSegments(t *testing.T) {
 	editor.post(w.at("/segments/new"), "part", "count.people").has(t, http.StatusOK, "&lt;b&gt;ES", w.at("/people/pES"))
 }
 
+// What identifies people is compared by who may export user data. The others are offered whether it is known, and told why; a filter
+// that they may not make is shown as JSON, and stays as it is when something else is changed.
+func TestWhatIdentifiesPeopleIsComparedByWhoMayExportThem(t *testing.T) {
+	w := newWorld(t)
+	w.peopled()
+	email := []string{"kind-0", "attribute", "name-0", "email", "operator-0", "is", "value-0", "es@acme.example", "group-0", "0"}
+	f := control.Filter{Attribute: &control.Condition{Name: "email", Contains: new("acme")}}
+	s, err := w.plane.CreateSegment(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.SegmentEdit{Name: new("ours"), Filter: &f})
+	must(t, err)
+	edit := w.at("/segments/" + string(s.ID) + "/edit")
+	for _, l := range text.Languages() {
+		b := w.joined(control.Editor, string(l))
+		b.post(w.at("/segments/new"), append(email, "part", "conditions")...).
+			has(t, http.StatusOK, say(l, "page.segment_identity_hint"), `<option value="known" selected`).lacks(t, `<option value="is"`, `name="value-0"`)
+		b.post(w.at("/segments/new"), "kind-0", "attribute", "name-0", "country", "operator-0", "is", "value-0", "ES", "group-0", "0", "part", "conditions").
+			has(t, http.StatusOK, `<option value="is" selected`)
+		b.post(w.at("/segments/new"), append(email, "name", "theirs")...).has(t, http.StatusForbidden, say(l, "control.identifying"), "es@acme.example")
+		b.get(edit).has(t, http.StatusOK, `name="filter_json"`, say(l, "page.segment_identity_hint"))
+		b.post(edit, "name", "ours "+string(l), "filter_json", `{"attribute":{"name":"email","contains":"acme"}}`).has(t, http.StatusOK, "ours "+string(l))
+	}
+	_, _, err = w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "editor@acme.example", Workspace: w.acme.Number, Role: control.Editor, ExportUserData: true})
+	must(t, err)
+	b := w.joined(control.Editor, "en")
+	b.post(w.at("/segments/new"), append(email, "part", "conditions")...).has(t, http.StatusOK, `<option value="is" selected`).lacks(t, say(text.English, "page.segment_identity_hint"))
+	b.post(w.at("/segments/new"), append(email, "name", "theirs")...).has(t, http.StatusOK, "theirs")
+}
+
 func TestSizesOfDaysAreDrawn(t *testing.T) {
 	w := newWorld(t)
 	s, err := w.plane.CreateSegment(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.SegmentEdit{Name: new("everybody"), Analytics: new(true)})
