@@ -88,9 +88,16 @@ func TestAProgramExportsASegment(t *testing.T) {
 		fmt.Sprintf(`{"segment_id":%q}`, segment.ID):                                                            http.StatusBadRequest,
 		fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["email"],"output_format":"none"}`, segment.ID):        http.StatusBadRequest,
 		fmt.Sprintf(`{"segment_id":%q,"fields_to_export":["email"],"callback_endpoint":"ftp://x"}`, segment.ID): http.StatusBadRequest,
-		`{"segment_id":"018c0000-0000-7000-8000-000000000000","fields_to_export":["email"]}`:                    http.StatusNotFound,
 	} {
 		call("/users/export/segment", body, want)
+	}
+	for _, path := range []string{"/users/export/segment", "/export/segment/cancel"} {
+		if got := call(path, `{"segment_id":"018c0000-0000-7000-8000-000000000000","fields_to_export":["email"]}`, http.StatusBadRequest); !strings.Contains(string(got), "Invalid Segment ID") {
+			t.Errorf("%s answers %s", path, got)
+		}
+		if got := call(path, `{}`, http.StatusBadRequest); !strings.Contains(string(got), `"segment_id","code":"required","message":"Say which segment is meant."`) {
+			t.Errorf("%s answers %s", path, got)
+		}
 	}
 	call("/users/export/global_control_group", `{"fields_to_export":["email"]}`, http.StatusUnprocessableEntity)
 

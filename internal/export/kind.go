@@ -88,7 +88,7 @@ func (u *Users) needs() (n control.ProfileNeeds) {
 }
 
 // ofRest are the fields that need what is long of a person.
-var ofRest = []string{customField, "apps", "devices", "last_coordinates", "push_tokens", "user_aliases"}
+var ofRest = []string{customField, "apps", "devices", "last_coordinates", "push_opted_in_at", "push_tokens", "user_aliases"}
 
 // partName is the name of a part's file: 32 hex digits.
 func partName(e control.Export, number int) string {

@@ -109,6 +109,9 @@ type field struct {
 	add  func(dst []byte, s *subject) []byte
 }
 
+// unknown is of what no event tells: it is taken, and never there.
+func unknown(dst []byte, _ *subject) []byte { return dst }
+
 // fields are the object, sorted by name.
 var fields = []field{
 	{"apps", func(dst []byte, s *subject) []byte {
@@ -119,9 +122,14 @@ var fields = []field{
 			return append(addInstant(append(dst, `,"last_used":`...), time.UnixMilli(a.LastUsed)), '}')
 		})
 	}},
+	{"attributed_ad", unknown},
+	{"attributed_adgroup", unknown},
+	{"attributed_campaign", unknown},
+	{"attributed_source", unknown},
 	{"braze_id", func(dst []byte, s *subject) []byte { return addText(dst, string(s.ID)) }},
 	{"campaigns_received", addCampaigns},
 	{"canvases_received", addCanvases},
+	{"cards_clicked", unknown},
 	{"country", func(dst []byte, s *subject) []byte { return addText(dst, s.Country) }},
 	{"created_at", func(dst []byte, s *subject) []byte {
 		return s.CreatedAt.UTC().AppendFormat(dst, `"2006-01-02 15:04:05.000 UTC"`)
@@ -147,6 +155,12 @@ var fields = []field{
 	{"last_name", func(dst []byte, s *subject) []byte { return addText(dst, s.LastName) }},
 	{"phone", func(dst []byte, s *subject) []byte { return addText(dst, s.Phone) }},
 	{"purchases", func(dst []byte, s *subject) []byte { return addDeeds(dst, s, control.NameProduct) }},
+	{"push_opted_in_at", func(dst []byte, s *subject) []byte {
+		if s.PushSubscribe != control.OptedIn || s.rest.SubscribedAt["push"] == 0 {
+			return dst
+		}
+		return addInstant(dst, time.UnixMilli(s.rest.SubscribedAt["push"]))
+	}},
 	{"push_subscribe", func(dst []byte, s *subject) []byte { return addText(dst, string(s.PushSubscribe)) }},
 	{"push_tokens", func(dst []byte, s *subject) []byte {
 		return addEach(dst, s.rest.PushTokens, func(dst []byte, t control.PushToken) []byte {

@@ -41,10 +41,20 @@ func exportSegment(q *request) (answer, error) {
 	if err := q.body(&in); err != nil {
 		return nil, err
 	}
-	if in.Segment == "" {
-		return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("segment_id", "required", "field.segment_needed", "Say which segment to export.")}}
+	if err := q.exported(in.Segment); err != nil {
+		return nil, err
 	}
 	return q.export(control.ExportSegmentUsers, in)
+}
+
+// exported looks for the segment that a body names.
+func (q *request) exported(id string) error {
+	if id == "" {
+		return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("segment_id", "required", "field.segment_needed", "Say which segment is meant.")}}
+	}
+	q.id = id
+	_, err := q.segment()
+	return err
 }
 
 // exportControlGroup does so of the global control group, of which single attributes cannot be chosen.
@@ -58,11 +68,6 @@ func exportControlGroup(q *request) (answer, error) {
 }
 
 func (q *request) export(kind control.ExportKind, in askedExport) (answer, error) {
-	switch in.Format {
-	case "", "zip", "gzip":
-	default: // the others are of reports
-		return nil, &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field("output_format", "unknown", "field.none_of", `"{value}" is none of {valid}.`, "value", fault.Escaped(in.Format), "valid", "zip, gzip")}}
-	}
 	ctx, err := q.asKey()
 	if err != nil {
 		return nil, err
@@ -85,11 +90,11 @@ func cancelExports(q *request) (answer, error) {
 	if err := q.body(&in); err != nil {
 		return nil, err
 	}
-	ctx, err := q.asKey()
-	if err != nil {
+	if err := q.exported(in.Segment); err != nil {
 		return nil, err
 	}
-	if _, err := q.Store.Segment(q, q.workspace, control.SegmentID(in.Segment)); err != nil {
+	ctx, err := q.asKey()
+	if err != nil {
 		return nil, err
 	}
 	_, err = q.Exports.CancelExportsOf(ctx, q.workspace, control.SegmentID(in.Segment))
