@@ -65,7 +65,7 @@ func TestAUserIsWrittenAsTheVendorsObject(t *testing.T) {
 		"apps":[{"name":"app","platform":"android","version":"1.2","sessions":12,"first_used":"2023-11-14T22:13:20.000Z","last_used":"2025-10-09T08:53:20.000Z"}],
 		"braze_id":"5f0c","external_id":"ana-1","random_bucket":4711,"created_at":"2025-10-18 10:30:00.000 UTC","first_name":"=Ana","last_name":"Núñez; \"A\"",
 		"email":"ana@acme.example","phone":"+551199","gender":"F","dob":"1990-02-28","country":"BR","language":"pt","time_zone":"America/Sao_Paulo","home_city":"São Paulo",
-		"email_subscribe":"unsubscribed","push_subscribe":"opted_in","uninstalled_at":"2026-11-22T09:30:00.000Z","total_revenue":20.09,"last_coordinates":[-46.6,-23.5],
+		"email_subscribe":"unsubscribed","push_subscribe":"opted_in","push_opted_in_at":"2025-06-15T15:06:40.000Z","uninstalled_at":"2026-11-22T09:30:00.000Z","total_revenue":20.09,"last_coordinates":[-46.6,-23.5],
 		"custom_attributes":{"city":"a<b","n":3,"tags":["x"]},
 		"custom_events":[{"name":"viewed","first":"2026-05-06T10:30:00.000Z","last":"2026-11-21T10:30:00.000Z","count":3}],
 		"purchases":[{"name":"sku","first":"2026-11-21T10:30:00.000Z","last":"2026-11-21T10:30:00.000Z","count":1}],
@@ -113,6 +113,8 @@ func TestFieldsAndAttributesAreChosen(t *testing.T) {
 	}{
 		{[]string{"email", "country"}, nil, `{"country":"BR","email":"ana@acme.example"}`},
 		{[]string{"email"}, []string{"n", "nothing"}, `{"custom_attributes":{"n":3},"email":"ana@acme.example"}`},
+		{[]string{"attributed_campaign", "attributed_source", "attributed_adgroup", "attributed_ad", "cards_clicked", "email"}, nil, `{"email":"ana@acme.example"}`},
+		{[]string{"push_opted_in_at"}, nil, `{"push_opted_in_at":"2025-06-15T15:06:40.000Z"}`},
 		{[]string{"email"}, []string{"nothing"}, `{"email":"ana@acme.example"}`},
 		{[]string{"custom_attributes"}, []string{"n"}, `{"custom_attributes":{"city":"a<b","n":3,"tags":["x"]}}`},
 	} {
@@ -130,6 +132,19 @@ func TestFieldsAndAttributesAreChosen(t *testing.T) {
 	}
 	if !slices.IsSorted(Fields()) {
 		t.Error("the fields are not sorted by name")
+	}
+}
+
+func TestACellIsOneCellInAnySpreadsheet(t *testing.T) {
+	for v, want := range map[string]string{
+		"plain": "plain", "a;=1+2": `"a;=1+2"`, "a\t=1+2": "\"a\t=1+2\"", "a,=1+2": `"a,=1+2"`, "a:b": `"a:b"`, "a|=1": `"a|=1"`, `a"b`: `"a""b"`, "a\r=1": "\"a\r=1\"",
+		"\n=1+2": "\"'\n=1+2\"", "\r=1+2": "\"'\r=1+2\"", "\t=1+2": "\"'\t=1+2\"", "=1+2": "'=1+2", "-1": "'-1", "+1;": `"'+1;"`, "@a": "'@a", "": "",
+	} {
+		for _, delimiter := range []byte(",;:|") {
+			if got := string(Form{Delimiter: delimiter}.table(nil).cell(nil, 0, v)); got != want {
+				t.Errorf("%q becomes %q and not %q with %c", v, got, want, delimiter)
+			}
+		}
 	}
 }
 

@@ -110,10 +110,11 @@ func (t *Table) cell(dst []byte, i int, v string) []byte {
 		dst = append(dst, t.delimiter)
 	}
 	// A spreadsheet runs what begins so. Source: OWASP, "CSV Injection"; the apostrophe is Braze's.
-	if v != "" && strings.IndexByte("=+-@\t\r", v[0]) >= 0 {
+	if v != "" && strings.IndexByte("=+-@\t\r\n", v[0]) >= 0 {
 		v = "'" + v
 	}
-	if !strings.ContainsAny(v, "\"\r\n") && strings.IndexByte(v, t.delimiter) < 0 {
+	// A spreadsheet may split a line elsewhere than it was told to here: what it could take for an end is quoted.
+	if !strings.ContainsAny(v, "\"\r\n\t,;:|") {
 		return append(dst, v...)
 	}
 	dst = append(dst, '"')
