@@ -41,8 +41,8 @@ type ExportForm struct {
 	Fields     []string `json:"fields_to_export,omitempty" doc:"Of JSON lines: names of the user export object."`
 	Attributes []string `json:"custom_attributes_to_export,omitempty" doc:"Custom attributes: columns of a CSV, or in JSON lines those that are written in place of all."`
 	Events     []string `json:"custom_events_to_export,omitempty" doc:"Custom events: columns of a CSV."`
-	Packing    string   `json:"output_format,omitempty" enum:",zip,gzip,none" doc:"zip if it is left out."`
-	Delimiter  string   `json:"delimiter,omitempty" doc:"Of a CSV: a comma, a semicolon, a colon or |. A comma if it is left out."`
+	Packing    string   `json:"output_format,omitempty" enum:",zip,gzip,none" doc:"zip if it is left out. JSON lines have zip and gzip, which is of files in a linked bucket; a CSV of people has zip; a report has all three."`
+	Delimiter  string   `json:"delimiter,omitempty" doc:"Of a CSV or report: a comma, a semicolon, a colon or |. A comma if it is left out."`
 	BOM        bool     `json:"bom,omitempty" doc:"Of a CSV: it begins with a byte order mark, by which spreadsheets know UTF-8."`
 	Report     *Report  `json:"report,omitempty" doc:"What a report is about; of kinds that are none there is none."`
 	Language   string   `json:"language,omitempty" enum:",en,pt-BR,es" doc:"Of mails about it; that of who asks if it is left out."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (p *Plane) planExportOf(ctx context.Context, e Export) (Export, error) {
 	if err := p.whomExport(ctx, &e); err != nil {
 		return e, err
 	}
-	problems := e.Spec.validate()
+	problems := e.Spec.validate(e.Kind)
 	if !slices.Contains(ExportKinds(), e.Kind) {
 		problems = append(problems, oneOf("kind", string(e.Kind), texts(ExportKinds())...))
 	}
@@ -127,10 +128,31 @@ func (p *Plane) whomExport(ctx context.Context, e *Export) error {
 	return nil
 }
 
-// validate gives the problems of what a spec says whatever the kind; names of fields are the room export's to know.
-func (s ExportSpec) validate() (ps []fault.Problem) {
-	if s.Packing != "" && !slices.Contains(ExportPackings(), s.Packing) {
-		ps = append(ps, oneOf("output_format", s.Packing, ExportPackings()...))
+// validate gives the problems of what a spec says of an export of a kind: what that would not heed is refused. Names of
+// fields are the room export's to know.
+func (s ExportSpec) validate(kind ExportKind) (ps []fault.Problem) {
+	lines, counts := kind.Lines(), kind.Counts()
+	columns := kind.OfPeople() && !lines && kind != ExportEmailsCSV
+	for _, x := range []struct {
+		field     string
+		is, known bool
+	}{
+		{"fields_to_export", len(s.Fields) > 0, lines}, {"custom_attributes_to_export", len(s.Attributes) > 0, lines || columns}, {"custom_events_to_export", len(s.Events) > 0, columns},
+		{"delimiter", s.Delimiter != "", !lines}, {"bom", s.BOM, !lines}, {"report", !reflect.ValueOf(s.Report).IsZero(), counts},
+	} {
+		if x.is && !x.known && slices.Contains(ExportKinds(), kind) {
+			ps = append(ps, fault.Field(x.field, "invalid", "field.export_not_so", "Exports of this kind do not have this."))
+		}
+	}
+	packings := ExportPackings()
+	switch {
+	case lines:
+		packings = []string{"zip", "gzip"} // Source: Braze, "Export user profiles by segment"
+	case columns || kind == ExportEmailsCSV:
+		packings = []string{"zip"}
+	}
+	if s.Packing != "" && !slices.Contains(packings, s.Packing) {
+		ps = append(ps, oneOf("output_format", s.Packing, packings...))
 	}
 	if s.Delimiter != "" && !slices.Contains(ExportDelimiters(), s.Delimiter) {
 		ps = append(ps, oneOf("delimiter", s.Delimiter, ExportDelimiters()...))

@@ -135,7 +135,7 @@ func (e ScheduleEdit) apply(s ReportSchedule, now time.Time) ReportSchedule {
 
 // validate gives every problem of what a person decides about a schedule; seats are those of its workspace.
 func (s ReportSchedule) validate(seats []Seat) []fault.Problem {
-	ps := append(validatePerson("name", s.Name), s.Spec.validate()...)
+	ps := append(validatePerson("name", s.Name), s.Spec.validate(s.Kind)...)
 	if s.Kind.Counts() {
 		ps = append(ps, s.Spec.Report.Validate("report", s.Kind)...)
 	} else {

@@ -47,7 +47,7 @@ func (a *api) showExport(l text.Language, e control.Export) client.Export {
 		Downloadable: e.State == control.ExportDone && e.File != "" && e.ExpiresAt.After(time.Now()),
 		CreatedAt:    e.CreatedAt, StartedAt: maybe(e.StartedAt), DoneAt: maybe(e.DoneAt), ExpiresAt: maybe(e.ExpiresAt)}
 	if !e.Kind.Lines() {
-		out.Delimiter, out.BOM = cmp.Or(s.Delimiter, control.ExportDelimiters()[0]), s.BOM
+		out.Delimiter, out.BOM = s.Delimiter, s.BOM
 	}
 	if e.Kind.Counts() {
 		out.Report = new(client.Report)

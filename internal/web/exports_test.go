@@ -95,6 +95,18 @@ func TestEachProblemOfAnExportIsSaidAtOnce(t *testing.T) {
 			t.Errorf("%s is not among %q", p, got)
 		}
 	}
+	for body, want := range map[string]string{
+		`{"kind":"users_csv","output_format":"gzip"}`:                                  "output_format unknown_value",
+		`{"kind":"segment_users","fields_to_export":["email"],"output_format":"none"}`: "output_format unknown_value",
+		`{"kind":"users_csv","fields_to_export":["email"]}`:                            "fields_to_export invalid",
+		`{"kind":"emails_csv","custom_attributes_to_export":["plan"]}`:                 "custom_attributes_to_export invalid",
+		`{"kind":"revenue","custom_events_to_export":["saw"],"report":{}}`:             "custom_events_to_export invalid",
+		`{"kind":"segment_users","fields_to_export":["email"],"delimiter":";"}`:        "delimiter invalid",
+		`{"kind":"segment_users","fields_to_export":["email"],"bom":true}`:             "bom invalid",
+		`{"kind":"users_csv","report":{"names":["hat"]}}`:                              "report invalid",
+	} {
+		same(t, body, problems(w.as(exporter, "POST", acmesExports, body).refused(422)), []string{want})
+	}
 	w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "users_csv", Subject: "none"}).refused(404)
 	w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "campaign_users_csv", Subject: "none"}).refused(404)
 	w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "control_group"}).refused(409)
@@ -105,7 +117,7 @@ func TestAnExportOfACampaignIsCalledAsItIs(t *testing.T) {
 	w.sends()
 	var made client.Export
 	w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "campaign_users_csv", Subject: "c-7a"}).read(201, &made)
-	same(t, "its name", []string{made.Name, made.Subject}, []string{"Welcome", "c-7a"})
+	same(t, "its name, and the delimiter that nobody chose", []string{made.Name, made.Subject, made.Delimiter}, []string{"Welcome", "c-7a", ""})
 }
 
 func TestExportsAreFilteredByWhatTheyAre(t *testing.T) {

@@ -321,8 +321,8 @@ func (v *visit) exportFacts(e client.Export) section {
 	add("page.word_custom_attributes", strings.Join(e.Attributes, ", "))
 	add("page.word_custom_events", strings.Join(e.Events, ", "))
 	add("page.word_recipients", strings.Join(e.Recipients, ", "))
-	if e.Delimiter != "" {
-		form := v.delimiter(e.Delimiter)
+	if !control.ExportKind(e.Kind).Lines() {
+		form := v.delimiter(cmp.Or(e.Delimiter, control.ExportDelimiters()[0]))
 		if e.BOM {
 			form += ", " + v.t("page.export_bom_short")
 		}
