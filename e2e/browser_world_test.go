@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 )
@@ -86,6 +88,48 @@ func (d *dashboard) furnish() {
 	must(d.t, d.env, "member", "add", "--email", longest[:60]+"@acme.example", "--name", hostile, "--workspace", longest[:60])
 	d.sends(producer, 30)
 	d.post(producer, "", []byte(fmt.Sprintf("{%q:1}\n", hostile)))
+	d.exports(d.odd, producer, hostile)
+}
+
+// exports tells of a campaign and a Canvas in a workspace, and exports a segment, the campaign's people and a report, which two
+// schedules make too.
+func (d *dashboard) exports(workspace, producer, name string) {
+	d.t.Helper()
+	var lines strings.Builder
+	now := time.Now().Unix()
+	for i := range 5 {
+		for _, e := range []jsonObject{
+			{"event_type": "users.messages.email.Send", "email_address": "ana@people.example", "campaign_id": "spring", "campaign_name": name, "message_variation_id": "v1", "message_variation_name": name},
+			{"event_type": "users.messages.email.Open", "email_address": "ana@people.example", "campaign_id": "spring", "campaign_name": name, "message_variation_id": "v1"},
+			{"event_type": "users.canvas.Entry", "canvas_id": "welcome", "canvas_name": name, "canvas_variation_id": "v2", "in_control_group": false},
+			{"event_type": "users.messages.email.Send", "email_address": "ana@people.example", "canvas_id": "welcome", "canvas_name": name, "canvas_variation_id": "v2", "canvas_step_id": "s1", "canvas_step_name": name},
+		} {
+			e["user_id"], e["external_user_id"], e["time"] = fmt.Sprint("p", i), fmt.Sprint("u", i), now
+			b, err := json.Marshal(e)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			lines.Write(append(b, '\n'))
+		}
+	}
+	if status, accepted, answer, err := d.post(producer, "", []byte(lines.String())); err != nil || status != 200 || accepted != 20 {
+		d.t.Fatalf("status %d: %s %v", status, answer, err)
+	}
+	d.api.until(api(workspace)+"/campaigns", func(x told) bool { return x.at("items.0.sent_7_days") == 5.0 })
+	email := "eva@" + strings.TrimPrefix(workspace, "/w/") + ".example"
+	eva := d.asks(email, "--name", name, "--workspace", d.api.want(200, "GET", api(workspace), nil).at("name").(string), "--role", "viewer", "--export-user-data")
+	segment := d.api.want(200, "GET", api(workspace)+"/segments", nil).at("items.0.id").(string)
+	for _, e := range []jsonObject{
+		{"kind": "users_csv", "subject": segment, "delimiter": ";", "bom": true}, {"kind": "campaign_users_csv", "subject": "spring"}, {"kind": "segment_users", "subject": segment, "fields_to_export": []string{"email"}},
+		{"kind": "engagement", "report": jsonObject{"campaigns": []string{"spring"}, "canvases": []string{"welcome"}, "last_days": 7}, "recipients": []string{email}},
+	} {
+		at := api(workspace) + "/exports/" + eva.want(201, "POST", api(workspace)+"/exports", e).at("id").(string)
+		eva.until(at, func(x told) bool { return x.at("state") == "done" })
+	}
+	for _, unit := range []string{"week", "month"} {
+		eva.want(201, "POST", api(workspace)+"/report-schedules", jsonObject{"name": name + " " + unit, "kind": "engagement", "report": jsonObject{"campaigns": []string{"spring"}, "last_days": 7, "per": "day"},
+			"every": 1, "unit": unit, "hour": 6, "zone": "America/Sao_Paulo", "recipients": []string{email}})
+	}
 }
 
 // workspace makes one, and gives the path of its pages.
