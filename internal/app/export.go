@@ -94,18 +94,32 @@ type erasing struct {
 	note func(ctx context.Context, workspace uint32, at time.Time) error
 }
 
-// Apply notes before it applies: of a crash between the two comes a second note, and no file that stays.
+// applyMost is longer than a batch takes.
+const applyMost = time.Minute
+
+// Apply notes before it applies, and ahead of time: an export that begins meanwhile may still read them. Afterwards it notes
+// the time; of a crash between the two, exports that begin in the next minute wait or begin anew, and no file stays.
 func (e erasing) Apply(ctx context.Context, b *control.PeopleBatch) error {
+	if err := e.noteAll(ctx, b, time.Now().Add(applyMost)); err != nil {
+		return err
+	}
+	if err := e.Profiles.Apply(ctx, b); err != nil {
+		return err
+	}
+	return e.noteAll(ctx, b, time.Now())
+}
+
+func (e erasing) noteAll(ctx context.Context, b *control.PeopleBatch, at time.Time) error {
 	of := map[uint32]bool{}
 	for _, m := range b.Moves {
 		if m.Into == 0 && !of[m.Workspace] {
 			of[m.Workspace] = true
-			if err := e.note(ctx, m.Workspace, time.Now()); err != nil && !fault.Is(err, fault.NotFound) {
+			if err := e.note(ctx, m.Workspace, at); err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 		}
 	}
-	return e.Profiles.Apply(ctx, b)
+	return nil
 }
 
 // exportFile opens the file of an export in the installation's own store.

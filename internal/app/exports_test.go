@@ -3,6 +3,7 @@ package app
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -15,7 +16,9 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/store/storetest"
 )
 
 // A program has a segment exported through the server: it gets the file by the link alone, once it is ready, and not after
@@ -168,5 +171,42 @@ func TestAProgramExportsASegment(t *testing.T) {
 	})
 	if status, b := ask(http.MethodGet, out.URL, ""); status != http.StatusGone {
 		t.Errorf("after a deletion the link gives %d %s", status, b)
+	}
+}
+
+// A deletion is noted ahead of the time while it is applied, since who begins to read meanwhile may still find them, and at
+// its time afterwards.
+func TestADeletionIsNotedBeforeAndAfterItIsApplied(t *testing.T) {
+	p := storetest.OpenProfiles(t)
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	first := &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1, People: []*control.Person{{Row: 1, New: true, Workspace: 7, ID: "000000000000000000000001", ExternalID: "ana", CreatedAt: at, UpdatedAt: at}}}
+	if err := p.Apply(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	var before, after time.Time
+	there := func() bool {
+		n, err := p.Size(t.Context(), 7, control.Filter{}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	}
+	e := erasing{p, func(_ context.Context, workspace uint32, at time.Time) error {
+		if workspace != 7 {
+			t.Errorf("it is noted of workspace %d", workspace)
+		}
+		if there() {
+			before = at
+		} else {
+			after = at
+		}
+		return nil
+	}}
+	gone := &control.PeopleBatch{Log: first.Log, From: 1, Next: 2, Moves: []control.PersonMove{{Person: 1, Workspace: 7, ID: first.People[0].ID}}}
+	if err := e.Apply(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if now := time.Now(); before.Before(now.Add(applyMost/2)) || after.IsZero() || after.After(now) {
+		t.Errorf("at %v it is noted for %v and then for %v", now, before, after)
 	}
 }

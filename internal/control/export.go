@@ -40,9 +40,10 @@ type Export struct {
 	File      string        // of the installation's own store, which can be downloaded once it is done; empty: none
 	Failure   *fault.Error  // as Job.Failure
 	CreatedAt time.Time     // when it was asked for
-	StartedAt time.Time     // zero: it waits
+	StartedAt time.Time     // when the making of what it holds began; zero: it waits
 	DoneAt    time.Time     // when it was done, failed or was cancelled; zero: not yet
 	ExpiresAt time.Time     // until when File can be downloaded; zero: not known yet
+	ErasedAt  time.Time     // when somebody of the workspace was last deleted on demand; zero: nobody was
 	Call      ExportCalling // of Spec.Callback
 }
 
@@ -222,6 +223,17 @@ func ExportDelimiters() []string { return []string{",", ";", ":", "|"} }
 
 // ExportPackings are how files may be packed, in the order in which they are offered.
 func ExportPackings() []string { return []string{"zip", "gzip", "none"} }
+
+// Outdated reports whether somebody of the workspace was deleted on demand since the making of an export of people began.
+// Files are not searched for whom they hold: what is made may not be given any more, and what is being made begins anew.
+func (e Export) Outdated() bool {
+	return e.Kind.OfPeople() && !e.ErasedAt.IsZero() && !e.ErasedAt.Before(cmp.Or(e.StartedAt, e.CreatedAt))
+}
+
+// Downloadable reports whether the file of an export can be downloaded at now.
+func (e Export) Downloadable(now time.Time) bool {
+	return e.State == ExportDone && e.File != "" && e.ExpiresAt.After(now) && !e.Outdated()
+}
 
 // Prefix tells exports apart in a bucket: the vendor's object_prefix, the id and when it was asked for.
 func (e Export) Prefix() string {

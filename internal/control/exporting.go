@@ -269,15 +269,9 @@ func (p *Plane) DownloadExport(ctx context.Context, workspace uint32, id ExportI
 	case e.State != ExportDone || e.File == "":
 		err = &fault.Error{Code: fault.NotFound, Msg: fault.Message{Key: "control.export_no_file", Text: "There is no file of this export."},
 			Hint: fault.Message{Key: "control.export_no_file_hint", Text: "It failed, was cancelled, or wrote to the linked bucket alone. Ask for a new one."}}
+	case !e.Downloadable(p.now()): // before its file is removed, too
+		err = ErrExportGone()
 	default:
-		var kept map[ExportID]bool
-		if kept, err = p.Store.KeptExports(ctx, p.now()); err != nil {
-			break
-		}
-		if !kept[e.ID] { // before its file is removed, too
-			err = ErrExportGone()
-			break
-		}
 		err = p.Store.Note(p.logged(ctx, "export.download", subjectOfExport(e), nil, view{"file": e.File}))
 	}
 	return e, fault.Wrap(err, op)

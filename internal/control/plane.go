@@ -64,7 +64,6 @@ type Store interface {
 	Export(ctx context.Context, workspace uint32, id ExportID) (Export, error)
 	Exports(ctx context.Context, workspace uint32, f ExportFilter, before int64, limit int) ([]Export, error)
 	AddExport(ctx context.Context, e Export) (number int64, err error)
-	KeptExports(ctx context.Context, now time.Time) (map[ExportID]bool, error)
 	EndExport(ctx context.Context, e Export, notices ...Notice) error
 
 	Schedule(ctx context.Context, workspace uint32, id ScheduleID) (ReportSchedule, error)

@@ -41,6 +41,11 @@ func (r *Runner) make(ctx context.Context, e *control.Export) (made, error) {
 		}
 		defer to.Close()
 	}
+	if e.Outdated() && !e.StartedAt.IsZero() {
+		if err := r.discard(ctx, e, to); err != nil {
+			return made{}, err
+		}
+	}
 	if err := r.Files.MkdirAll(string(e.ID)); err != nil {
 		return made{}, err
 	}
@@ -62,6 +67,7 @@ func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket
 	if r.People == nil {
 		return nil, errNoProfiles()
 	}
+	began := time.Now() // before anybody is read
 	titles, err := r.variations(ctx, *e)
 	if err != nil {
 		return nil, err
@@ -78,6 +84,9 @@ func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket
 	if err != nil {
 		return nil, err
 	}
+	if e.Outdated() {
+		parts = nil
+	}
 	if parts, err = r.stillThere(*e, parts); err != nil {
 		return nil, err
 	}
@@ -85,7 +94,7 @@ func (r *Runner) people(ctx context.Context, e *control.Export, to bucket.Bucket
 	for _, p := range parts {
 		e.Add(p)
 	}
-	if err := ended(r.Books.StartExport(ctx, *e, total, time.Now())); err != nil {
+	if err := ended(r.Books.StartExport(ctx, *e, total, began)); err != nil {
 		return nil, err
 	}
 
@@ -324,9 +333,20 @@ func undoing(to bucket.Bucket, key string) made {
 	return made{func(ctx context.Context) error { return to.Delete(ctx, key) }}
 }
 
+// wholeName is what the file of an export of people is called, without its suffix.
+func wholeName(e control.Export) string { return "users-" + hashName(string(e.ID))[:16] }
+
+// wholeKey is the object of the bucket by which an export of people is whole: the manifest of its parts, or all in one.
+func wholeKey(e control.Export) string {
+	if loose(e) {
+		return e.Folder() + manifestName
+	}
+	return e.Folder() + wholeName(e) + ".zip"
+}
+
 // archive puts the pieces together in one archive of the own store, which is e.File then: nothing is packed again.
 func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
-	name := "users-" + hashName(string(e.ID))[:16]
+	name := wholeName(*e)
 	return r.whole(e, name+".zip", func(z *zip.Writer) error {
 		if !e.Kind.Lines() {
 			return r.addFile(z, *e, name+".csv", parts)
@@ -466,11 +486,14 @@ func (r *Runner) manifest(ctx context.Context, e control.Export, to bucket.Bucke
 	return undoing(to, key), to.Put(ctx, key, bucket.Body{append(b, '\n')}, bucket.PutOptions{ContentType: "application/json"})
 }
 
-// open refuses to go on with an export that has ended.
+// open refuses to go on with an export that has ended, or is outdated.
 func (r *Runner) open(ctx context.Context, e control.Export) error {
 	now, err := r.Books.Export(ctx, e.Workspace, e.ID)
-	if err == nil && !now.State.Open() {
+	switch {
+	case err == nil && !now.State.Open():
 		err = errEnded
+	case err == nil && now.Outdated():
+		err = errOutdated
 	}
 	return err
 }

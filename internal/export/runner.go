@@ -23,6 +23,7 @@ const (
 	tidyEvery = time.Minute      // files whose time is over
 	giveUp    = 10 * time.Minute // without a part that came through
 	retryMost = time.Minute
+	mostAnew  = 10 // times that an export begins anew because somebody was deleted
 	// keepFree is what an export leaves of the disk: below the half of it ingest takes nothing any more.
 	keepFree = 512 << 20
 	// An attempt to put may take so long, and a second more for each so many bytes.
@@ -74,7 +75,8 @@ type Deps struct {
 // the one goes first whose last began longest ago. Each is done in parts whose bytes depend on their people and the spec alone;
 // a part and the progress are one commit, so that whoever goes on after a crash begins at the last finished part, and
 // each person is in exactly one. What fails in a bucket or on a full disk is tried again for ten minutes after the last part
-// that came through; meanwhile others have its place.
+// that came through; meanwhile others have its place. One of people during which somebody of the workspace is deleted begins
+// anew: no file that is told of holds them.
 type Runner struct {
 	Deps
 	workers chan struct{}
@@ -85,6 +87,7 @@ type Runner struct {
 	began   map[uint32]int // of each workspace the turn in which its last began
 	turn    int
 	failing map[control.ExportID]*failing
+	anewed  map[control.ExportID]int // times that each began anew
 }
 
 // failing is an export that waits for its next try.
@@ -98,7 +101,7 @@ type failing struct {
 // NewRunner makes a runner; workers is how many parts are made at once, of all exports.
 func NewRunner(d Deps, workers int) *Runner {
 	return &Runner{Deps: d, workers: make(chan struct{}, max(workers, 1)), bell: make(chan struct{}, 1),
-		running: map[control.ExportID]control.Export{}, began: map[uint32]int{}, failing: map[control.ExportID]*failing{}}
+		running: map[control.ExportID]control.Export{}, began: map[uint32]int{}, failing: map[control.ExportID]*failing{}, anewed: map[control.ExportID]int{}}
 }
 
 // Ring says that an export waits.
@@ -184,6 +187,9 @@ func (r *Runner) leave(e control.Export) {
 // errEnded says that an export has ended meanwhile, by whoever cancelled it.
 var errEnded = errors.New("the export has ended")
 
+// errOutdated says that somebody was deleted meanwhile, who may be in what the export holds.
+var errOutdated = errors.New("somebody of the workspace was deleted")
+
 // do does an export, as far as it comes, and writes down what came of it.
 func (r *Runner) do(ctx context.Context, e control.Export) {
 	// The list may be older than the export's end.
@@ -202,30 +208,39 @@ func (r *Runner) do(ctx context.Context, e control.Export) {
 		return
 	case ctx.Err() != nil:
 		return
+	case errors.Is(err, errOutdated):
+		r.startAnew(e, time.Now())
+		return
 	case err != nil && passing(err) && r.again(e, began, time.Now()):
 		r.Logger.Warn("an export is held up and tried again", "export", e.ID, "error", err)
 		return
 	}
-	r.mu.Lock()
-	delete(r.failing, e.ID)
-	r.mu.Unlock()
 	e = e.Ended(time.Now().UTC().Truncate(time.Millisecond), err)
 	var notices []control.Notice
 	if r.Notices != nil {
 		notices = r.Notices(e)
 	}
 	if saved := r.Books.EndExport(ctx, e, notices...); saved != nil {
-		if fault.Is(saved, fault.Stale) { // cancelled in the last moment
+		if fault.Is(saved, fault.Stale) { // in the last moment it was cancelled, or somebody deleted
+			saved = nil
 			if done.undo != nil {
 				saved = done.undo(ctx)
 			}
-			r.forget(e)
+			if errors.Is(r.open(ctx, e), errOutdated) {
+				r.startAnew(e, time.Now())
+			} else {
+				r.forget(e)
+			}
 		}
-		if saved != nil && !fault.Is(saved, fault.Stale) && ctx.Err() == nil {
+		if saved != nil && ctx.Err() == nil {
 			r.Logger.Error("what came of an export could not be written; it is done again", "export", e.ID, "error", saved)
 		}
 		return
 	}
+	r.mu.Lock()
+	delete(r.failing, e.ID)
+	delete(r.anewed, e.ID)
+	r.mu.Unlock()
 	if err != nil {
 		level := slog.LevelInfo
 		if code := fault.CodeOf(err); code == fault.Internal || code == fault.Corrupt {
@@ -266,6 +281,36 @@ func (r *Runner) again(e control.Export, began int, now time.Time) bool {
 	f.next = now.Add(min(time.Second<<min(f.tries, 10), retryMost, giveUp-now.Sub(f.since)))
 	f.tries++
 	return true
+}
+
+// startAnew says when an export begins anew in which somebody may be who was deleted.
+func (r *Runner) startAnew(e control.Export, now time.Time) {
+	r.forget(e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.anewed[e.ID]
+	r.anewed[e.ID]++
+	r.failing[e.ID] = &failing{since: now, next: now.Add(min(time.Second<<n, retryMost))}
+	r.Logger.Info("an export begins anew: somebody of the workspace was deleted", "export", e.ID, "times", n+1)
+}
+
+// discard throws away what was made of an export in which somebody may be who was deleted: without a part it begins anew.
+func (r *Runner) discard(ctx context.Context, e *control.Export, to bucket.Bucket) error {
+	r.mu.Lock()
+	n := r.anewed[e.ID]
+	r.mu.Unlock()
+	if n > mostAnew {
+		return &fault.Error{Code: fault.Conflict, Params: fault.Params{"n": n},
+			Msg:  fault.Message{Key: "control.export_erased", Text: "While the export was made, somebody of the workspace was deleted, {n} times in a row: each time it began anew."},
+			Hint: fault.Message{Key: "control.export_erased_hint", Text: "Ask for it again when the deletions are through."}}
+	}
+	e.ExportProgress = control.ExportProgress{}
+	if to != nil { // a process that was killed may have put what makes it whole
+		if err := to.Delete(ctx, wholeKey(*e)); err != nil && bucket.ProblemOf(err) != bucket.NotFound {
+			return err
+		}
+	}
+	return r.remove(string(e.ID), func(string) bool { return false })
 }
 
 // File opens the file of an export that is done, in the installation's own store. Errors: stale if it is not there any more.

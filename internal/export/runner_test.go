@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 type mill struct {
 	t      *testing.T
 	store  books
+	erase  func(row int64) // deletes a person of acme on demand
 	people func(ctx context.Context, e control.Export, needs control.ProfileNeeds) (People, int64, error)
 	bucket *buckettest.Memory
 	disk   *vfstest.Disk
@@ -42,6 +44,7 @@ type books interface {
 	Books
 	CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error
 	AddExport(ctx context.Context, e control.Export) (int64, error)
+	NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
 }
 
 const crowd = 11_003
@@ -70,6 +73,11 @@ func newMill(t *testing.T) *mill {
 		b.Events = append(b.Events, control.PersonEvents{Name: int64(p.Workspace), Person: row, First: now, Last: now, Count: row})
 	}
 	must(t, people.Apply(t.Context(), b))
+	m.erase = func(row int64) {
+		b = &control.PeopleBatch{Log: b.Log, From: b.Next, Next: b.Next + 1, Moves: []control.PersonMove{{Person: row, Workspace: 1, ID: control.PersonID(fmt.Sprintf("%024x", row))}}}
+		must(t, people.Apply(context.Background(), b))
+		must(t, m.store.NoteErasure(context.Background(), 1, time.Now()))
+	}
 	m.people = func(ctx context.Context, e control.Export, needs control.ProfileNeeds) (People, int64, error) {
 		b, err := people.Bulk(ctx, e.Workspace, e.Spec.Filter, e.CreatedAt, needs)
 		return b, 12_000, err
@@ -480,6 +488,99 @@ func TestWhatIsCancelledLeavesNothingThatLooksWhole(t *testing.T) {
 		if left := m.disk.Names(); len(left) > 0 {
 			t.Errorf("files are left: %v", left)
 		}
+	}
+}
+
+// Whoever is deleted while an export runs is in nothing that is told of: neither in the file, nor in a bucket with what makes
+// it whole. The last moment is that at which this is put.
+func TestWhoIsDeletedWhileAnExportRunsIsInNoFile(t *testing.T) {
+	for _, kind := range []control.ExportKind{control.ExportSegmentUsers, control.ExportUsersCSV} {
+		for _, linked := range []bool{true, false} {
+			for _, late := range []bool{false, true} {
+				if late && !linked {
+					continue
+				}
+				t.Run(fmt.Sprint(kind, linked, late), func(t *testing.T) {
+					m := newMill(t)
+					e, once := m.ask(kind, linked), sync.Once{}
+					if late {
+						m.bucket.Script(func(c buckettest.Call) buckettest.Fault {
+							if c.Op == buckettest.OpPut && c.Key == wholeKey(e) {
+								once.Do(func() { m.erase(7) })
+							}
+							return buckettest.Fault{}
+						})
+					} else {
+						m.onPart = func(n int) {
+							if n == 2 {
+								m.erase(7)
+							}
+						}
+					}
+					got := m.run(t.Context(), e)
+					if got.State != control.ExportDone || got.People != ofAcme-1 || got.Parts != 3 || m.parts < 5 || got.Outdated() {
+						t.Fatalf("after %d parts it is %+v", m.parts, got)
+					}
+					var files [][]byte
+					for _, key := range m.keys() {
+						if strings.HasSuffix(key, ".zip") {
+							files = append(files, m.object(key))
+						}
+					}
+					if !linked {
+						files = [][]byte{m.disk.Bytes(inFolder(got, got.File))}
+					}
+					if linked && !m.has(wholeKey(e)) {
+						t.Error("it is not whole")
+					}
+					for _, b := range files {
+						for name, text := range unpack(t, b) {
+							if strings.Contains(text, `"user-7"`) || strings.Contains(text, ",user-7,") {
+								t.Errorf("%s holds who was deleted", name)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestAnExportBeginsAnewOnlyTenTimes(t *testing.T) {
+	m := newMill(t)
+	e := m.ask(control.ExportSegmentUsers, true)
+	row := int64(0)
+	m.onPart = func(int) { row++; m.erase(row) }
+	r := m.runner()
+	for range mostAnew + 1 {
+		r.do(t.Context(), e)
+		if got := m.export(e); got.State != control.ExportRunning || m.has(wholeKey(e)) {
+			t.Fatalf("it is %+v", got)
+		}
+		if wait := time.Until(r.failing[e.ID].next); wait > retryMost {
+			t.Errorf("it waits for %v", wait)
+		}
+	}
+	r.do(t.Context(), e)
+	if got := m.export(e); got.State != control.ExportFailed || got.Failure.Msg.Key != "control.export_erased" || m.has(wholeKey(e)) || len(m.disk.Names()) > 0 {
+		t.Errorf("it is %+v", got)
+	}
+}
+
+// What makes an export whole may have been put right before a process was killed.
+func TestWhatWasWholeAtACrashIsTakenAwayBeforeItIsMadeAnew(t *testing.T) {
+	m := newMill(t)
+	e := m.ask(control.ExportSegmentUsers, true)
+	must(t, m.store.StartExport(t.Context(), e, 1, time.Now()))
+	m.bucket.Set(wholeKey(e), []byte("{}"), nil)
+	m.erase(7)
+	m.onPart = func(int) {
+		if m.has(wholeKey(e)) {
+			t.Error("half of it looks whole")
+		}
+	}
+	if got := m.run(t.Context(), e); got.State != control.ExportDone || got.People != ofAcme-1 {
+		t.Errorf("it is %+v", got)
 	}
 }
 

@@ -16,20 +16,20 @@ import (
 const (
 	exportColumns = "number, id, workspace, kind, source, actor, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row, file, error, " +
 		"created_at, started_at, done_at, expires_at, call_at, calls"
-	exportQuery = "SELECT " + exportColumns + " FROM exports "
+	exportQuery = "SELECT " + exportColumns + ", (SELECT w.erased_at FROM workspaces w WHERE w.number = exports.workspace) FROM exports "
 	exportOpen  = "state IN ('waiting', 'running')"
 )
 
 func scanExport(r scanner) (e control.Export, err error) {
 	var actor, spec, failure string
 	var created int64
-	var started, done, expires, call sql.NullInt64
+	var started, done, expires, call, erased sql.NullInt64
 	if err = r.Scan(&e.Number, &e.ID, &e.Workspace, &e.Kind, &e.Source, &actor, &e.Key, &e.Subject, &e.Title, &spec, &e.Place.Bucket, &e.Place.Endpoint, &e.State,
-		&e.People, &e.Total, &e.Parts, &e.Bytes, &e.After, &e.File, &failure, &created, &started, &done, &expires, &call, &e.Call.Tries); err != nil {
+		&e.People, &e.Total, &e.Parts, &e.Bytes, &e.After, &e.File, &failure, &created, &started, &done, &expires, &call, &e.Call.Tries, &erased); err != nil {
 		return e, err
 	}
 	e.CreatedAt, e.StartedAt, e.DoneAt = fromMillis(created), fromOptMillis(started), fromOptMillis(done)
-	e.ExpiresAt, e.Call.Next = fromOptMillis(expires), fromOptMillis(call)
+	e.ExpiresAt, e.Call.Next, e.ErasedAt = fromOptMillis(expires), fromOptMillis(call), fromOptMillis(erased)
 	d := json.NewDecoder(strings.NewReader(spec))
 	d.DisallowUnknownFields() // of a filter of which something is passed over, other people would be exported
 	if err = d.Decode(&e.Spec); err == nil {
@@ -171,11 +171,16 @@ func (s *Store) OpenExports(ctx context.Context) (open []control.Export, err err
 	return open, s.fail(why, op)
 }
 
-// StartExport says that an export runs from at on, and how many people there may be. One that runs goes on from the progress
-// of e, which is where it is, or the beginning: parts above that are forgotten. Errors: stale if it has ended.
+// StartExport says that an export runs, and how many people there may be. One that runs goes on from the progress of e, which
+// is where it is, or the beginning: parts above that are forgotten. Without a part, what it will hold is read from at on.
+// Errors: stale if it has ended.
 func (s *Store) StartExport(ctx context.Context, e control.Export, total int64, at time.Time) error {
 	return s.inTx(ctx, "start export", func(c conn) error {
-		if err := met(c.exec("UPDATE exports SET state = 'running', total = ?, started_at = COALESCE(started_at, ?), people = ?, parts = ?, bytes = ?, after_row = ? WHERE number = ? AND workspace = ? AND "+exportOpen,
+		started := "COALESCE(started_at, ?)"
+		if e.Parts == 0 {
+			started = "?"
+		}
+		if err := met(c.exec("UPDATE exports SET state = 'running', total = ?, started_at = "+started+", people = ?, parts = ?, bytes = ?, after_row = ? WHERE number = ? AND workspace = ? AND "+exportOpen,
 			total, millis(at), e.People, e.Parts, e.Bytes, e.After, e.Number, e.Workspace)); err != nil {
 			return err
 		}
@@ -211,10 +216,15 @@ func (s *Store) ExportParts(ctx context.Context, e control.Export) ([]control.Ex
 }
 
 // EndExport writes what came of an export that waits or runs: State, Failure, File, DoneAt, ExpiresAt, Call, and of a report
-// People and Bytes. Its parts are forgotten. notices are written in the same commit. Errors: stale if it has ended already.
+// People and Bytes. Its parts are forgotten. notices are written in the same commit. Errors: stale if it has ended already, or
+// is not done after all: see control.Export.Outdated.
 func (s *Store) EndExport(ctx context.Context, e control.Export, notices ...control.Notice) error {
+	open := exportOpen
+	if e.State == control.ExportDone && e.Kind.OfPeople() {
+		open += " AND NOT EXISTS (SELECT 1 FROM workspaces w WHERE w.number = exports.workspace AND w.erased_at >= COALESCE(exports.started_at, exports.created_at))"
+	}
 	return s.inTx(ctx, "end export", func(c conn) error {
-		if err := met(c.exec("UPDATE exports SET state = ?, error = ?, file = ?, people = ?, bytes = ?, done_at = ?, expires_at = ?, call_at = ?, calls = ? WHERE number = ? AND workspace = ? AND "+exportOpen,
+		if err := met(c.exec("UPDATE exports SET state = ?, error = ?, file = ?, people = ?, bytes = ?, done_at = ?, expires_at = ?, call_at = ?, calls = ? WHERE number = ? AND workspace = ? AND "+open,
 			string(e.State), failureText(e.Failure), e.File, e.People, e.Bytes, millis(e.DoneAt), optMillis(e.ExpiresAt), optMillis(e.Call.Next), e.Call.Tries, e.Number, e.Workspace)); err != nil {
 			return err
 		}
@@ -271,27 +281,25 @@ func (s *Store) readExports(ctx context.Context, query string) (good, broken []c
 }
 
 // KeptExports gives the exports of all workspaces whose files may lie in the installation's own store at now: of those that
-// wait or run, and of those that can be downloaded. If somebody was deleted from a workspace after an export of its people
-// was asked for, its files may not lie there.
+// wait or run, and of those that can be downloaded.
 func (s *Store) KeptExports(ctx context.Context, now time.Time) (map[control.ExportID]bool, error) {
 	kept := map[control.ExportID]bool{}
 	_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
-		var id control.ExportID
-		var kind control.ExportKind
-		var open bool
-		var created int64
+		var e control.Export
+		var began int64
 		var erased sql.NullInt64
-		err = r.Scan(&id, &kind, &open, &created, &erased)
-		if open || !kind.OfPeople() || !erased.Valid || erased.Int64 < created {
-			kept[id] = true
+		err = r.Scan(&e.ID, &e.Kind, &e.State, &began, &erased)
+		e.StartedAt, e.ErasedAt = fromMillis(began), fromOptMillis(erased)
+		if e.State.Open() || !e.Outdated() {
+			kept[e.ID] = true
 		}
 		return none, err
-	}, "SELECT e.id, e.kind, CASE WHEN e."+exportOpen+" THEN 1 ELSE 0 END, e.created_at, w.erased_at FROM exports e JOIN workspaces w ON w.number = e.workspace "+
+	}, "SELECT e.id, e.kind, e.state, COALESCE(e.started_at, e.created_at), w.erased_at FROM exports e JOIN workspaces w ON w.number = e.workspace "+
 		"WHERE e."+exportOpen+" OR e.state = 'done' AND e.expires_at > ?", millis(now))
 	return kept, s.fail(err, "list kept exports")
 }
 
-// NoteErasure says that somebody of a workspace was deleted on demand: see KeptExports.
+// NoteErasure says that somebody of a workspace was deleted on demand: see control.Export.Outdated.
 func (s *Store) NoteErasure(ctx context.Context, workspace uint32, at time.Time) error {
 	return s.inTx(ctx, "note a deletion", func(c conn) error {
 		return must(c.exec("UPDATE workspaces SET erased_at = ? WHERE number = ?", millis(at), workspace))

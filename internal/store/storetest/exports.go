@@ -121,7 +121,7 @@ func exports(run runner) {
 		got, err := e.Export(ctx, w.Number, x.ID)
 		ok(t, err)
 		ok(t, e.StartExport(ctx, got, 7001, e.now)) // by the next process
-		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt
+		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt // what it holds is of then
 		x.ExportProgress = control.ExportProgress{People: 5001, Total: 7001, Parts: 2, Bytes: 10, After: 90}
 		got, err = e.Export(ctx, w.Number, x.ID)
 		ok(t, err)
@@ -133,6 +133,7 @@ func exports(run runner) {
 		fresh := x
 		fresh.ExportProgress = control.ExportProgress{}
 		ok(t, e.StartExport(ctx, fresh, 7001, e.now)) // by a process without its files
+		x.StartedAt = e.now
 		if parts, err = e.ExportParts(ctx, x); err != nil || len(parts) > 0 {
 			t.Errorf("from the beginning its parts are %v, %v", parts, err)
 		}
@@ -151,7 +152,7 @@ func exports(run runner) {
 		}
 	})
 
-	run("files are kept while an export is open or can be downloaded, and nobody in them was deleted", func(t *testing.T, e *env) {
+	run("files are kept while an export is open or can be downloaded, and nobody of the workspace was deleted", func(t *testing.T, e *env) {
 		ctx := t.Context()
 		w := e.workspace("acme")
 		open := e.exported(w, nil)
@@ -176,6 +177,32 @@ func exports(run runner) {
 		ok(t, e.NoteErasure(ctx, w.Number, e.now))
 		kept("after a deletion", e.now, open, report)
 		want(t, e.NoteErasure(ctx, w.Number+1, e.now), fault.NotFound)
+	})
+
+	run("an export of people during which somebody was deleted is not done", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		x := e.exported(w, nil)
+		report := e.exported(w, func(x *control.Export) { x.Kind, x.Source = control.ExportRevenue, control.ExportByDashboard })
+		ok(t, e.NoteErasure(ctx, w.Number, e.now)) // while it waits
+		e.now = e.now.Add(time.Minute)
+		ok(t, e.StartExport(ctx, x, 1, e.now))
+		x.StartedAt, x.ErasedAt = e.now, e.now.Add(-time.Minute)
+		outdated := func(is bool) {
+			t.Helper()
+			got, err := e.Export(ctx, w.Number, x.ID)
+			ok(t, err)
+			equal(t, "outdated", got.Outdated(), is)
+		}
+		outdated(false)
+		ok(t, e.NoteErasure(ctx, w.Number, e.now))
+		outdated(true)
+		want(t, e.EndExport(ctx, x.Ended(e.now, nil)), fault.Stale)
+		ok(t, e.EndExport(ctx, report.Ended(e.now, nil))) // which names nobody
+		e.now = e.now.Add(time.Minute)
+		ok(t, e.StartExport(ctx, x, 1, e.now)) // anew
+		outdated(false)
+		ok(t, e.EndExport(ctx, x.Ended(e.now, nil)))
 	})
 
 	run("the call of a program is repeated until it is done", func(t *testing.T, e *env) {
