@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"reflect"
 	"slices"
@@ -178,6 +179,24 @@ func TestTheFileOfAnExportIsDownloadedWhileItIsThere(t *testing.T) {
 	w.plane.Now = nil
 	w.seat(control.Membership{Workspace: w.acme.Number, Member: w.member(exporter).ID, Role: control.Viewer, CreatedAt: time.Now()})
 	w.ask("GET", at, nil, h).refused(http.StatusForbidden)
+}
+
+func TestAnExportWhoseFileADeletionRemovedIsNotDownloadable(t *testing.T) {
+	w := newWorld(t, nil)
+	e := w.ended(w.export(), nil)
+	must(t, w.api.deps.Store.(interface {
+		NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
+	}).NoteErasure(t.Context(), e.Workspace, time.Now()))
+	h := w.session(exporter)
+	var p client.Page[client.Export]
+	w.ask("GET", acmesExports, nil, h).read(200, &p)
+	var shown client.Export
+	w.ask("GET", acmesExports+"/"+string(e.ID), nil, h).read(200, &shown)
+	for _, x := range append(p.Items, shown) {
+		if x.Downloadable || !x.Removed || x.State != "done" {
+			t.Errorf("got %+v", x)
+		}
+	}
 }
 
 // The kinds that can be asked for and listed are those that there are.

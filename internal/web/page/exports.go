@@ -179,6 +179,9 @@ func (v *visit) exportRow(e client.Export) row {
 		size.Text = v.lang.Bytes(e.Bytes)
 	}
 	status := cell{Pill: v.exportState(e.State), Bar: v.exportBar(e)}
+	if e.Removed {
+		status.Small = v.t("page.export_removed")
+	}
 	act := cell{}
 	switch {
 	case e.Downloadable:
@@ -252,6 +255,8 @@ func (v *visit) exportSays(e client.Export) *says {
 		s.Text = v.t("page.export_says_running", "part", v.howMuch(e))
 	case e.Downloadable:
 		s.Text = v.t("page.export_says_ready", "content", v.howMuch(e), "size", v.lang.Bytes(e.Bytes), "time", v.lang.Time(*e.ExpiresAt, v.zone))
+	case e.Removed && e.Bucket == "":
+		s.Text = v.t("page.export_says_removed", "content", v.howMuch(e))
 	case e.State == "done" && e.Bucket != "":
 		s.Text = v.t("page.export_says_bucket", "content", v.howMuch(e), "bucket", e.Bucket)
 	case e.State == "done":
@@ -284,6 +289,8 @@ func (v *visit) exportPlaces(e client.Export) section {
 	switch {
 	case e.Downloadable:
 		ours = v.t("page.export_where_until", "time", v.lang.Time(*e.ExpiresAt, v.zone))
+	case e.Removed:
+		ours = v.t("page.export_removed")
 	case !isOpen(e):
 		ours = v.t("page.export_where_none")
 	}
