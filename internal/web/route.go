@@ -21,6 +21,7 @@ type route struct {
 	summary string        // one sentence
 	status  int           // of the answer when all is well; 204: without a body
 	op      operation
+	asks    bool // it only shows, though its method says otherwise: open to tokens that only read
 
 	// rules are those that the operation holds its input to, without doing it, and may be nil. They are asked where the input
 	// could not be read whole, so that all that is wrong with it is said at once. They give invalid, or whatever else.

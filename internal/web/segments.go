@@ -37,7 +37,7 @@ func (a *api) segmentRoutes() []route {
 			summary: "Gives how many people a segment held on each day on which it was counted, oldest first.", op: op(a.listSegmentDays)},
 		{name: "previewSegment", method: http.MethodGet, path: atSegment + "/people", right: control.RightExportUserData, group: group, status: http.StatusOK,
 			summary: "Gives the first ten people whom a segment holds. The log of changes keeps who looked.", op: op(a.previewSegment)},
-		{name: "sizeFilter", method: http.MethodPost, path: "/workspaces/{workspace}/filters/size", right: control.RightView, group: group, status: http.StatusOK,
+		{name: "sizeFilter", method: http.MethodPost, asks: true, path: "/workspaces/{workspace}/filters/size", right: control.RightView, group: group, status: http.StatusOK,
 			summary: "Gives how many people a filter holds that need not be saved. One that compares what identifies people takes the right to export user data.", op: op(a.sizeFilter)},
 		{name: "previewFilter", method: http.MethodPost, path: "/workspaces/{workspace}/filters/people", right: control.RightExportUserData, group: group, status: http.StatusOK,
 			summary: "Gives the first ten people whom a filter holds that need not be saved. The log of changes keeps who looked.", op: op(a.previewFilter)},

@@ -70,7 +70,7 @@ func (w *world) segmentExamples() map[string]func(who string) example {
 			return example{path: "/workspaces/acme/filters/size", body: client.SegmentQuery{}}
 		},
 		"sizeFilter by what identifies": func(string) example {
-			return example{path: "/workspaces/acme/filters/size", body: client.SegmentQuery{Filter: identifying}, refused: []string{viewer, editor, scripted, admin, installer}}
+			return example{path: "/workspaces/acme/filters/size", body: client.SegmentQuery{Filter: identifying}, refused: []string{viewer, editor, scripted, reading, admin, installer}}
 		},
 		"createSegment by what identifies": func(string) example {
 			return example{path: acmesSegments, body: client.SegmentEdit{Name: new(fresh()), Filter: &identifying}, refused: []string{editor, scripted, admin, installer}}

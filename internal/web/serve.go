@@ -357,7 +357,7 @@ func (a *api) allow(c *call) error {
 		}
 		c.workspace = w
 	}
-	changesBy := c.actor.ReadOnly && c.row.changes() && right != control.RightAnyone
+	changesBy := c.actor.ReadOnly && c.row.changes() && !c.row.asks && right != control.RightAnyone
 	if c.actor.May(right, c.workspace.Number) && !changesBy {
 		return nil
 	}
