@@ -124,7 +124,7 @@ func pagesOfTheTable(t *testing.T) kinds {
 
 // hidden are pages that no link leads to: one is sent them, or has to do something first. The journeys pass by them.
 var hidden = []string{"/", "/start/{}", "/invitations/{}", "/password/{}", "/sign-in", "/password", "/_components", "/w/{}/checks/{}", "/w/{}/jobs/{}", "/me/two-factor",
-	"/me/two-factor/off", "/installation/people/{}/two-factor", "/installation/invitations/{}/revoke", "/w/{}/partners/s3/unlink", "/w/{}/currents/{}/upgrade", "/w/{}/people/{}", "/w/{}/people/{}/erase", "/w/{}/exports/{}/download", "/w/{}/set-aside", "/auth/oidc", "/auth/oidc/callback"}
+	"/me/two-factor/off", "/installation/people/{}/two-factor", "/installation/invitations/{}/revoke", "/w/{}/currents/{}/upgrade", "/w/{}/people/{}", "/w/{}/people/{}/erase", "/w/{}/exports/{}/download", "/w/{}/set-aside", "/auth/oidc", "/auth/oidc/callback"}
 
 // foreignTo gives parts of sentences of the English catalogue that no page in the language may have: at least four words in a
 // row that its own catalogue does not have too.

@@ -64,6 +64,7 @@ func (d *dashboard) furnish() {
 	d.sends(producer, 60)
 	d.api.until(warehouse+"/files", func(x told) bool { return x.at("items.0.key") != nil })
 	d.post(producer, "", []byte(`{"event_type":"users.messages.email.Open","user_id":7}`+"\n"+`{"event_type":"users.nothing"}`+"\n"))
+	d.exports(d.usual, producer, "Spring sale", true)
 
 	producer = d.key(d.failing, "producer")
 	v := d.store.versity
@@ -88,12 +89,12 @@ func (d *dashboard) furnish() {
 	must(d.t, d.env, "member", "add", "--email", longest[:60]+"@acme.example", "--name", hostile, "--workspace", longest[:60])
 	d.sends(producer, 30)
 	d.post(producer, "", []byte(fmt.Sprintf("{%q:1}\n", hostile)))
-	d.exports(d.odd, producer, hostile)
+	d.exports(d.odd, producer, hostile, false)
 }
 
 // exports tells of a campaign and a Canvas in a workspace, and exports a segment, the campaign's people and a report, which two
-// schedules make too.
-func (d *dashboard) exports(workspace, producer, name string) {
+// schedules make too. With linked, files go into a bucket of the workspace's too.
+func (d *dashboard) exports(workspace, producer, name string, linked bool) {
 	d.t.Helper()
 	var lines strings.Builder
 	now := time.Now().Unix()
@@ -116,6 +117,13 @@ func (d *dashboard) exports(workspace, producer, name string) {
 		d.t.Fatalf("status %d: %s %v", status, answer, err)
 	}
 	d.api.until(api(workspace)+"/campaigns", func(x told) bool { return x.at("items.0.sent_7_days") == 5.0 })
+	if linked {
+		v := d.store.versity
+		v.CreateBucket(d.t, "acme-exports", false)
+		u := v.CreateUser(d.t, "exports", must(d.t, nil, "policy", "exports", "--method", "key", "--bucket", "acme-exports", "--strict"))
+		d.api.passed(d.api.want(202, "PUT", api(workspace)+"/data-export", jsonObject{"bucket": "acme-exports", "region": "us-east-1", "endpoint": d.store.endpoint, "path_style": true,
+			"access_key_id": u.AccessKeyID, "secret_access_key": u.SecretAccessKey.Reveal()}))
+	}
 	email := "eva@" + strings.TrimPrefix(workspace, "/w/") + ".example"
 	eva := d.asks(email, "--name", name, "--workspace", d.api.want(200, "GET", api(workspace), nil).at("name").(string), "--role", "viewer", "--export-user-data")
 	segment := d.api.want(200, "GET", api(workspace)+"/segments", nil).at("items.0.id").(string)

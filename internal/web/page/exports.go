@@ -149,7 +149,7 @@ func listExports(v *visit) error {
 		p.Table.Empty = &empty{v.t("page.filter_none"), v.t("page.filter_none_text"), nil}
 	}
 	open := 0
-	p.Table.Columns = []column{{v.t("page.export_what"), false}, {v.t("page.status"), false}, {v.t("page.export_content"), true}, {v.t("page.size"), true}, {v.t("page.who"), false}, {v.t("page.export_asked_at"), false}, {"", false}}
+	p.Table.Columns = []column{{v.t("page.export_what"), false}, {v.t("page.status"), false}, {v.t("page.export_content"), true}, {v.t("page.size"), true}, {v.t("page.export_asked_at"), false}, {"", false}}
 	for _, e := range all {
 		p.Table.Rows = append(p.Table.Rows, v.exportRow(e))
 		if isOpen(e) {
@@ -190,7 +190,7 @@ func (v *visit) exportRow(e client.Export) row {
 		act.Button = &button{Text: v.t("page.export_cancel"), Small: true, Post: true, Href: v.exportPath(e.ID) + "/cancel"}
 	}
 	return row{[]cell{{Text: v.exportKind(e.Kind), Href: v.exportPath(e.ID), Small: e.Name}, status, content, size,
-		{Text: e.By, Small: v.exportSource(e.Source)}, {Time: v.moment(e.CreatedAt)}, act}}
+		{Time: v.moment(e.CreatedAt), Small: e.By + ", " + v.exportSource(e.Source)}, act}}
 }
 
 // exported gives the export of the address.

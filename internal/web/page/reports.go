@@ -266,7 +266,7 @@ func listSchedules(v *visit) error {
 	f.Tabs = v.exportTabs("/reports")
 	create := button{Text: v.t("page.report_new"), Kind: "primary", Icon: "plus", Href: v.path("/reports/new")}
 	p := listPage{Frame: f, Table: table{Empty: &empty{v.t("page.reports_none"), v.t("page.reports_none_text"), &create},
-		Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.report_next"), false}, {v.t("page.report_ran"), false}, {v.t("page.word_recipients"), false}, {"", false}, {"", false}}}}
+		Columns: []column{{v.t("page.name"), false}, {v.t("page.status"), false}, {v.t("page.report_next"), false}, {v.t("page.report_ran"), false}, {"", false}, {"", false}}}}
 	if len(all) > 0 {
 		p.Frame.Actions = []button{create}
 	}
@@ -280,8 +280,8 @@ func listSchedules(v *visit) error {
 		if s.Error != nil {
 			state.Small = s.Error.Message
 		}
-		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Text: s.Name, Href: at + "/edit", Small: v.exportKind(s.Kind)}, state, v.maybeTime(s.NextAt), v.maybeTime(s.RanAt),
-			{Text: cmp.Or(strings.Join(s.Recipients, ", "), "–")}, {Button: &button{Text: v.t("page.report_run"), Small: true, Post: true, Href: at + "/run"}}, {Button: &pause}}})
+		p.Table.Rows = append(p.Table.Rows, row{[]cell{{Text: s.Name, Href: at + "/edit", Small: strings.Join(append([]string{v.exportKind(s.Kind)}, s.Recipients...), ", ")}, state, v.maybeTime(s.NextAt), v.maybeTime(s.RanAt),
+			{Button: &button{Text: v.t("page.report_run"), Small: true, Post: true, Href: at + "/run"}}, {Button: &pause}}})
 	}
 	v.show(http.StatusOK, "list", p)
 	return nil
