@@ -120,7 +120,7 @@ func exports(run runner) {
 		e.now = e.now.Add(time.Hour)
 		got, err := e.Export(ctx, w.Number, x.ID)
 		ok(t, err)
-		ok(t, e.StartExport(ctx, got, 7001, e.now)) // by the next process
+		ok(t, e.StartExport(ctx, got, 7001, e.now))               // by the next process
 		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt // what it holds is of then
 		x.ExportProgress = control.ExportProgress{People: 5001, Total: 7001, Parts: 2, Bytes: 10, After: 90}
 		got, err = e.Export(ctx, w.Number, x.ID)
