@@ -213,6 +213,10 @@ func (p *Plane) MayExport(ctx context.Context, e Export) (context.Context, error
 	if err == nil && e.Actor.Member != "" {
 		_, _, err = need(ctx, RightExportUserData, e.Workspace) // how far it is can be written down after that as well
 	}
+	if fault.Is(err, fault.Forbidden) { // read later, and by others than who asked
+		err = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "control.export_member_gone", Text: "Whoever asked for it may not export user data of this workspace any more."},
+			Hint: fault.Message{Key: "control.export_member_gone_hint", Text: "An administrator gives them the right back, or somebody who has it asks for the export again."}}
+	}
 	return ctx, err
 }
 

@@ -254,3 +254,12 @@ func routeOf(t *testing.T, name string) route {
 	t.Fatalf("there is no row %s", name)
 	return route{}
 }
+
+// A mail and a page tell it to others than who asked, who are to know of what right it is.
+func TestAnExportOfWhoLostTheRightSaysWhich(t *testing.T) {
+	w := newWorld(t, nil)
+	_, err := w.plane.MayExport(t.Context(), control.Export{Workspace: w.acme.Number, Kind: control.ExportRevenue, Actor: control.Actor{Member: "gone", Name: "gone@acme.example"}})
+	if f := control.FailureOf(err); f.Code != fault.Forbidden || f.Msg.Key != "control.export_member_gone" || f.Hint.Key == "" {
+		t.Errorf("it is refused with %+v", f)
+	}
+}
