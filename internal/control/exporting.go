@@ -70,6 +70,13 @@ func (p *Plane) planExportOf(ctx context.Context, e Export) (Export, error) {
 	if e.Kind.Counts() {
 		problems = append(problems, e.Spec.Report.Validate("report", e.Kind)...)
 	}
+	if len(e.Spec.Recipients) > 0 {
+		seats, err := p.Store.Seats(ctx, e.Workspace)
+		if err != nil {
+			return e, err
+		}
+		problems = append(problems, validateRecipients(e.Spec.Recipients, seats)...)
+	}
 	if e.Spec.Callback != "" {
 		problems = append(problems, p.validateCallback(e.Spec.Callback)...)
 	}
@@ -172,9 +179,6 @@ func (s ExportSpec) validate(kind ExportKind) (ps []fault.Problem) {
 		if len(x.names) > x.most {
 			ps = append(ps, fault.Field(x.field, "too_many", "field.too_many_named", "At most {most} can be named.", "most", x.most))
 		}
-	}
-	for i, r := range s.Recipients {
-		ps = append(ps, validateAddress(index("recipients", i), r)...)
 	}
 	return ps
 }

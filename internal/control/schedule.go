@@ -141,12 +141,7 @@ func (s ReportSchedule) validate(seats []Seat) []fault.Problem {
 	} else {
 		ps = append(ps, fault.Field("kind", "invalid", "field.schedule_kind", "Only reports run on a schedule."))
 	}
-	for i, r := range s.Spec.Recipients {
-		if len(mayReceive([]string{r}, seats)) == 0 {
-			ps = append(ps, fault.Field(index("recipients", i), "invalid", "field.schedule_recipient", "{email} is no member of the workspace who may export user data.", "email", r))
-		}
-	}
-	return append(ps, s.ScheduleTimes.validate()...)
+	return append(append(ps, validateRecipients(s.Spec.Recipients, seats)...), s.ScheduleTimes.validate()...)
 }
 
 func (s ScheduleTimes) validate() (ps []fault.Problem) {
@@ -175,6 +170,15 @@ func (s ScheduleTimes) validate() (ps []fault.Problem) {
 		ps = append(ps, fault.Field("last_day", "out_of_range", "field.schedule_last", "The last day is not before the first."))
 	case s.Most > 0:
 		ps = append(ps, fault.Field("most", "ambiguous", "field.schedule_end", "Either a last day is given, or how often it runs."))
+	}
+	return ps
+}
+
+func validateRecipients(addresses []string, seats []Seat) (ps []fault.Problem) {
+	for i, a := range addresses {
+		if len(mayReceive([]string{a}, seats)) == 0 {
+			ps = append(ps, fault.Field(index("recipients", i), "invalid", "field.schedule_recipient", "{email} is no member of the workspace who may export user data.", "email", a))
+		}
 	}
 	return ps
 }

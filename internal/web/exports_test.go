@@ -88,8 +88,8 @@ func TestAnExportIsAskedForWatchedAndCancelled(t *testing.T) {
 
 func TestEachProblemOfAnExportIsSaidAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
-	got := problems(w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "campaign_users_csv", ExportForm: client.ExportForm{Delimiter: "#", Recipients: []string{"nobody"}}}).refused(422))
-	same(t, "problems", got, []string{"subject required", "delimiter unknown_value", "recipients[0] invalid"})
+	got := problems(w.as(exporter, "POST", acmesExports, client.ExportCreate{Kind: "campaign_users_csv", ExportForm: client.ExportForm{Delimiter: "#", Recipients: []string{"nobody", "evil@elsewhere.example"}}}).refused(422))
+	same(t, "problems", got, []string{"subject required", "delimiter unknown_value", "recipients[0] invalid", "recipients[1] invalid"})
 	got = problems(w.as(exporter, "POST", acmesExports, `{"kind":"users_csv","output_format":"rar","delimiter":"#","color":"red"}`).refused(422))
 	for _, p := range []string{"output_format unknown_value", "delimiter unknown_value", "color unknown_field"} {
 		if !slices.Contains(got, p) {
