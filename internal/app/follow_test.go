@@ -60,7 +60,7 @@ func TestAServerKeepsPeopleUp(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	w.s.Environ = slices.DeleteFunc(w.s.Environ, func(e string) bool { return e == "MILLRACE_PROFILES=true" })
+	w.s.Environ[slices.Index(w.s.Environ, "MILLRACE_PROFILES=true")] = "MILLRACE_PROFILES=false"
 	sys, stop = w.serve()
 	if err := sys.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)

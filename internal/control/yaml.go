@@ -29,7 +29,7 @@ const (
 	maxMerges           = 16   // one within the other
 	// The parser makes a path of names for every node, and copies lists of them for every key of a block and every value that
 	// is missing: what nests deeper, has longer names or more of all that than any manifest, is refused before it.
-	maxManifestTokens    = 50_000 // words and signs; some 600 connectors that say everything, or 2,000 that say little
+	maxManifestTokens    = 100_000 // words and signs; some 1,200 connectors that say everything, or 4,000 that say little
 	maxManifestDepth     = 32
 	maxManifestColumn    = 128  // where a block of lines may begin
 	maxManifestKey       = 128  // bytes
