@@ -54,7 +54,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	deps := web.Deps{
 		People: s.people, Plane: s.rules, Store: s.plane.store, Catalogue: s.plane.catalogue, IDs: ids, Logger: s.logger, Open: s.plane.opener.Open,
 		Rejected: s.rejected, Wake: s.asked.ring, Account: s.plane.opener.Account, Waiting: s.held, Machine: s.machine, Stopping: s.stopping,
-		ExportFile: func(e control.Export) (web.File, error) { return s.exportFile(e) },
+		ExportFile: s.exportFile,
 		Call:       s.notifier.Try, Example: s.example, Say: func(l text.Language, n control.Notice) (title, words string) { return notify.Say(l, n, time.Now()) },
 	}
 	if s.profiles != nil {

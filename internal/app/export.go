@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/store"
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/web"
 	"github.com/millrace/millrace/internal/web/compat"
 )
 
@@ -123,13 +124,13 @@ func (e erasing) noteAll(ctx context.Context, b *control.PeopleBatch, at time.Ti
 }
 
 // exportFile opens the file of an export in the installation's own store.
-func (s *system) exportFile(e control.Export) (vfs.File, error) {
+func (s *system) exportFile(e control.Export) (web.File, error) {
 	return export.File(s.exportFiles(), e)
 }
 
 // openLinks makes the links of exports.
 func (s *system) openLinks(ctx context.Context) error {
 	key, err := s.plane.store.InstallationKey(ctx, "export links")
-	s.links = compat.Links{Key: key, Base: s.URL, Download: s.rules.DownloadExport, Open: func(e control.Export) (compat.File, error) { return s.exportFile(e) }}
+	s.links = compat.Links{Key: key, Base: s.URL, Download: s.rules.DownloadExport, Open: s.exportFile}
 	return err
 }

@@ -146,13 +146,8 @@ func (p *Plane) remember(ctx context.Context, t trial, workspace string, report 
 		n.Kind = NoticeCheckFailed
 		for _, s := range report.Steps {
 			if s.State == bucket.Failed {
-				said := &fault.Error{Msg: s.Finding.Message, Hint: s.Finding.Hint, Params: s.Finding.Params}
-				n.Params["problem"], n.Params["message"], n.Params["hint"] = string(s.Problem), said.Message(), said.HintText()
-				b, err := json.Marshal(Said{s.Finding.Message, s.Finding.Hint, s.Finding.Params})
-				if err != nil {
-					return fault.From(err, fault.Internal, "encode what a check found")
-				}
-				n.Params[ParamSaid] = string(b)
+				n.Params["problem"] = string(s.Problem)
+				n.say(&fault.Error{Msg: s.Finding.Message, Hint: s.Finding.Hint, Params: s.Finding.Params})
 				break
 			}
 		}

@@ -199,7 +199,7 @@ func (p *Plane) validateCallback(at string) (ps []fault.Problem) {
 
 // MayExport gives a context in which whoever asked for an export acts, with the rights that they have now.
 //
-// Errors: forbidden or unauthorized if a member lost the right to export, or the key is revoked, ended, or allows it no more.
+// Errors: forbidden if a member is gone or lost the right to export, or the key is revoked, ended, or allows it no more.
 func (p *Plane) MayExport(ctx context.Context, e Export) (context.Context, error) {
 	if e.Key != "" {
 		keys, err := p.Store.Keys(ctx, e.Workspace)

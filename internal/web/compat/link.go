@@ -13,12 +13,14 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/internal/web"
 )
 
-// LinkPath is where Links are served.
 const (
 	linkFolder = "/users/export/file/"
-	LinkPath   = linkFolder + "{workspace}/{export}/{signature}"
+
+	// LinkPath is where Links are served.
+	LinkPath = linkFolder + "{workspace}/{export}/{signature}"
 )
 
 // Links are the addresses at which programs get the files of exports. One stands for itself: whoever has it may read the
@@ -29,14 +31,7 @@ type Links struct {
 
 	// Download writes down that the file of an export is read, and gives the export. Errors: as control.Plane.DownloadExport.
 	Download func(ctx context.Context, workspace uint32, id control.ExportID, link bool) (control.Export, error)
-	Open     func(control.Export) (File, error)
-}
-
-// File is the file of an export.
-type File interface {
-	io.ReaderAt
-	io.Closer
-	Size() (int64, error) // in bytes
+	Open     func(control.Export) (web.File, error)
 }
 
 // Of is the link of an export.
@@ -74,7 +69,7 @@ func (l Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, e.File, e.DoneAt, io.NewSectionReader(f, 0, size))
 }
 
-func (l Links) read(ctx context.Context, workspace uint32, id control.ExportID) (e control.Export, f File, size int64, err error) {
+func (l Links) read(ctx context.Context, workspace uint32, id control.ExportID) (e control.Export, f web.File, size int64, err error) {
 	if e, err = l.Download(ctx, workspace, id, true); err != nil {
 		return e, nil, 0, err
 	}
