@@ -110,7 +110,7 @@ func TestEachCheckIsRememberedAndTold(t *testing.T) {
 	b.now = b.now.Add(time.Second)
 	b.applied(smallFile(launch...))
 	c := b.only("acme")
-	failed := "check_failed map[bucket:bbb connector:w hint: message:s3:PutObject is not allowed. problem:access_denied said:{\"message\":{\"Key\":\"\",\"Text\":\"s3:PutObject is not allowed.\"},\"hint\":{\"Key\":\"\",\"Text\":\"\"}} trigger:schedule workspace:acme]"
+	failed := "check_failed map[bucket:bbb connector:w hint: message:s3:PutObject is not allowed. problem:access_denied said:{\"message\":{\"Key\":\"check.access_denied\",\"Text\":\"s3:PutObject is not allowed.\"},\"hint\":{\"Key\":\"\",\"Text\":\"\"}} trigger:schedule workspace:acme]"
 	passed := "check_passed map[bucket:bbb connector:w trigger:schedule workspace:acme]"
 	// At the launch nothing is stored that would say whom to mail.
 	launched := func(notice string) string {

@@ -33,7 +33,7 @@ type bench struct {
 // refused is the report of a check that fails at an action, with words of its own.
 func refused(action string, p bucket.Problem, words string) bucket.Report {
 	return bucket.Report{Heading: fault.Message{Text: "S3 credentials are invalid"},
-		Steps: []bucket.Step{{Action: action, State: bucket.Failed, Problem: p, Finding: bucket.Finding{Message: fault.Message{Text: words}}}}}
+		Steps: []bucket.Step{{Action: action, State: bucket.Failed, Problem: p, Finding: bucket.Finding{Message: fault.Message{Key: "check." + string(p), Text: words}}}}}
 }
 
 func newBench(t *testing.T) *bench {
