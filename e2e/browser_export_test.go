@@ -73,11 +73,7 @@ func (x *exporting) comes(t *testing.T, email string, as screen, rights ...strin
 	t.Helper()
 	link := must(t, x.env, append([]string{"member", "add", "--email", email, "--workspace", "acme", "--role", "editor", "--export-user-data"}, rights...)...)
 	w := x.open(t, as)
-	w.visit(strings.TrimSpace(link[strings.LastIndex(link, "/password/"):]))
-	w.fill("password", adaPassword)
-	w.press(w.says("page.set_password"))
-	w.press(w.says("page.sign_in"))
-	w.signIn(email)
+	w.comesBy(link, email)
 	return w
 }
 

@@ -45,11 +45,7 @@ func TestAPersonIsFoundSeenAndDeleted(t *testing.T) {
 	comes := func(t *testing.T, email string, as screen, rights ...string) *window {
 		link := must(t, s.env, append([]string{"member", "add", "--email", email, "--workspace", "acme"}, rights...)...)
 		in := s.open(t, as)
-		in.visit(strings.TrimSpace(link[strings.LastIndex(link, "/password/"):]))
-		in.fill("password", adaPassword)
-		in.press(in.says("page.set_password"))
-		in.press(in.says("page.sign_in"))
-		in.signIn(email)
+		in.comesBy(link, email)
 		return in
 	}
 	for l, as := range screens {

@@ -193,13 +193,19 @@ func (d *dashboard) member(t *testing.T, email string, as screen) *window {
 	}
 	must(t, d.env, "member", "token", "--email", email, "--name", "script")
 	in := d.open(t, as)
-	in.visit(strings.TrimSpace(link[strings.LastIndex(link, "/password/"):]))
-	in.sound()
-	in.fill("password", adaPassword)
-	in.press(in.says("page.set_password"))
-	in.press(in.says("page.sign_in"))
-	in.signIn(email)
+	in.comesBy(link, email)
 	return in
+}
+
+// comesBy sets a password by the link that a command has printed, and signs in with it.
+func (w *window) comesBy(printed, email string) {
+	w.t.Helper()
+	w.visit(strings.TrimSpace(printed[strings.LastIndex(printed, "/password/"):]))
+	w.sound()
+	w.fill("password", adaPassword)
+	w.press(w.says("page.set_password"))
+	w.press(w.says("page.sign_in"))
+	w.signIn(email)
 }
 
 // signIn fills the form that is there.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -210,6 +211,18 @@ func (s *server) kill() {
 	}
 	c.Process.Kill()
 	<-done
+}
+
+// dies kills the server, now and then also before it is ready again, and starts it.
+func (s *server) dies(r *rand.Rand) {
+	s.t.Helper()
+	s.kill()
+	for r.IntN(4) == 0 {
+		s.spawn()
+		time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+		s.kill()
+	}
+	s.start()
 }
 
 // stop is SIGTERM, and waits for the ordered end.

@@ -57,13 +57,7 @@ func TestKilledUnderLoadWithAFailingStoreEachEventIsInTheBucketOnce(t *testing.T
 		load := startLoad(t, srv, s, round)
 		for range min(killsAround, n-round*killsAround) {
 			time.Sleep(time.Duration(100+r.IntN(1500)) * time.Millisecond)
-			srv.kill()
-			for r.IntN(4) == 0 { // before it is ready, too
-				srv.spawn()
-				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
-				srv.kill()
-			}
-			srv.start()
+			srv.dies(r)
 			shelf.look(t)
 		}
 		time.Sleep(time.Second)

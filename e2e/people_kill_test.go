@@ -77,13 +77,7 @@ func peopleOutliveKills(t *testing.T, database string) {
 					t.Error("nobody is merged, renamed or deleted any more")
 				}
 			}
-			srv.kill()
-			for r.IntN(4) == 0 { // before it is ready, too
-				srv.spawn()
-				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
-				srv.kill()
-			}
-			srv.start()
+			srv.dies(r)
 			c.shelf.look(t)
 		}
 		end()
