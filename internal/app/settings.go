@@ -119,7 +119,7 @@ func Sentence(err error) string {
 		}
 		b.WriteString(p.Message)
 	}
-	return b.String()
+	return fault.Visible(b.String())
 }
 
 // Hint says what to do about err; empty if nobody knows.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Error is a failure a caller can act on.
@@ -64,10 +65,33 @@ func Field(field, code, key, message string, pairs ...any) Problem {
 }
 
 // Escaped gives what somebody wrote as %q does, without the quotation marks: those are the sentence's, for languages
-// have their own.
+// have their own. Characters that leave nothing to be seen are written out too.
 func Escaped(s string) string {
 	q := strconv.Quote(s)
-	return q[1 : len(q)-1]
+	return Visible(q[1 : len(q)-1])
+}
+
+// Visible writes the characters of s out that are printable and show nothing, as %q does with those that are not: two texts
+// that look alike are then two.
+// Source: Unicode Standard Annex 44, Default_Ignorable_Code_Point; what else has that property is not printable.
+func Visible(s string) string {
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool {
+	return r > unicode.MaxASCII && unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // At returns e, told as the problem of a field too: so that a form can say it there.
@@ -117,7 +141,8 @@ func (e *Error) WithCause(err error) *Error {
 	return e
 }
 
-// Error gives operation, sentence, field problems and cause on one line. It is for logs and terminals.
+// Error gives operation, sentence, field problems and cause on one line. It is for logs and terminals, so that what shows
+// nothing is written out in it.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Op != "" {
@@ -144,7 +169,7 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(e.Cause.Error())
 	}
-	return b.String()
+	return Visible(b.String())
 }
 
 // Unwrap gives the cause.

@@ -84,6 +84,27 @@ func TestAProblemSaysInEnglishWhatACatalogueCanSay(t *testing.T) {
 	}
 }
 
+func TestWhatShowsNothingIsWrittenOut(t *testing.T) {
+	for _, x := range []struct{ name, in, want string }{
+		{"a joiner of graphemes", "a\u034fb", `a\u034fb`},
+		{"a variation selector", "a\ufe0fb", `a\ufe0fb`},
+		{"one of the others", "a\U000e0101b", `a\U000e0101b`},
+		{"a filler, which is a letter", "a\u3164b", `a\u3164b`},
+		{"a vowel that nobody sees", "a\u17b4b", `a\u17b4b`},
+		{"what is not printable", "a\u200bb\u2064", `a\u200bb\u2064`},
+		{"no characters at all", "a\xffb", `a\xffb`},
+		{"what is seen", "é e\u0301 日本 \"x\"", `é e` + "\u0301" + ` 日本 \"x\"`},
+	} {
+		if got := fault.Escaped(x.in); got != x.want {
+			t.Errorf("%s: got %+q, want %+q", x.name, got, x.want)
+		}
+		e := fault.New(fault.NotFound, "find", "there is no %q", x.in)
+		if want := `find: there is no "` + x.want + `"`; e.Error() != want {
+			t.Errorf("%s, in an error: got %+q, want %+q", x.name, e.Error(), want)
+		}
+	}
+}
+
 func TestEveryCodeHasARow(t *testing.T) {
 	seen := map[fault.Code]bool{}
 	for _, r := range fault.Table {

@@ -145,7 +145,7 @@ type decoder struct{ problems []fault.Problem }
 
 func (d *decoder) problem(at, code, format string, args ...any) {
 	if len(d.problems) < maxProblems {
-		d.problems = append(d.problems, fault.Problem{Field: at, Code: code, Message: fmt.Sprintf(format, args...)})
+		d.problems = append(d.problems, fault.Problem{Field: at, Code: code, Message: fault.Visible(fmt.Sprintf(format, args...))})
 	}
 }
 
