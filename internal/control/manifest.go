@@ -116,7 +116,7 @@ func parseManifest(name string, data []byte, find lookUp) (Manifest, error) {
 		if root, ok := root.(*ast.MappingNode); ok {
 			for _, pair := range root.Values {
 				if key := scalar(pair.Key); strings.HasPrefix(key, "x-") {
-					known[key] = func(path string, n ast.Node) { r.value(path, n) }
+					known[key] = func(_ string, n ast.Node) { ast.Walk(anchorsOf(r.anchors), n) }
 				}
 			}
 		}

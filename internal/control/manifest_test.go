@@ -84,6 +84,7 @@ func TestSecretsComeInlineOrFromEnvironmentOrFile(t *testing.T) {
 
 func TestAliasesAndMergesAreFollowed(t *testing.T) {
 	m, err := parse(`
+x-more: {list: [&events [all]]}
 x-bucket: &bucket {bucket: b, access_key_id: AKIA, secret_access_key: s, folder: other}
 workspaces:
   - name: acme
@@ -91,7 +92,7 @@ workspaces:
       - &one
         name: one
         destination: {<<: *bucket, folder: one}
-        events: &events [all]
+        events: *events
       - <<: *one
         name: two
         destination: {folder: two, <<: *bucket}
@@ -143,6 +144,8 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"an unknown scope", "workspaces:\n- name: a\n  api_keys: [{name: k, scopes: [events.write, events.wirte]}]\n", "apply.yaml:3:47: workspaces[0].api_keys[0].scopes[1]", "unknown_value", `Did you mean "events.write"?`},
 		{"an unknown scope alone", "workspaces:\n- name: a\n  api_keys: [{name: k, scopes: all}]\n", "apply.yaml:3:32: workspaces[0].api_keys[0].scopes", "unknown_value", `no scope "all"`},
 		{"an unknown kind of notice", "workspaces:\n- name: a\n  webhooks: [{url: u, kinds: [failign]}]\n", "apply.yaml:3:31: workspaces[0].webhooks[0].kinds[0]", "unknown_value", `"failign" is none of`},
+		{"an anchor below an unknown key", connector("enc: &e {deep: [&codec deflate]}\ncodec: *codec"), "apply.yaml:5:5: " + path + "enc", "unknown_key", "the keys are codec"},
+		{"an anchor below an unknown key at the top", "common: {one: &w {name: acme}}\nworkspaces: [*w]\n", "apply.yaml:1:1: common", "unknown_key", `no key "common"`},
 		{"an unknown alias", connector("codec: *x"), "apply.yaml:5", "", ""},
 	} {
 		_, err := parse(row.text)

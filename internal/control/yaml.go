@@ -216,6 +216,17 @@ func located(place, path string) string {
 	return place + ": " + path
 }
 
+// anchorsOf keeps the anchors of what it is walked through.
+type anchorsOf map[string]ast.Node
+
+// Visit keeps n if it is an anchor.
+func (a anchorsOf) Visit(n ast.Node) ast.Visitor {
+	if v, ok := n.(*ast.AnchorNode); ok {
+		a[v.Name.String()] = v.Value
+	}
+	return a
+}
+
 // value looks through anchors, aliases and tags.
 func (r *yamlReader) value(path string, n ast.Node) ast.Node {
 	for range maxMerges {
@@ -288,6 +299,7 @@ func (r *yamlReader) mergeInto(path string, n ast.Node, known fields, seen map[s
 				hint = fmt.Sprintf(" Did you mean %q?", near)
 			}
 			r.problem(at, pair.Key, "unknown_key", "There is no key %q here; the keys are %s.%s", key, strings.Join(names, ", "), hint)
+			ast.Walk(anchorsOf(r.anchors), pair.Value) // else what leads there would be a mistake too
 		case seen[key] && depth == 0:
 			r.problem(at, pair.Key, "duplicate_key", "This key stands here twice.")
 		case seen[key]: // what stands in the mapping itself wins
