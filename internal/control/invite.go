@@ -104,9 +104,9 @@ func (p *People) joined(ctx context.Context, in Invite) error {
 		there = slices.ContainsFunc(seats, func(s Seat) bool { return s.Email == in.Email && (s.Installation || !in.Installation) })
 	}
 	if there {
-		return &fault.Error{Code: fault.Conflict, Params: fault.Params{"email": in.Email},
+		return (&fault.Error{Code: fault.Conflict, Params: fault.Params{"email": in.Email},
 			Msg:  fault.Message{Key: "control.joined", Text: "{email} is a member already."},
-			Hint: fault.Message{Key: "control.joined_hint", Text: "Change what they may do on the list of members."}}
+			Hint: fault.Message{Key: "control.joined_hint", Text: "Change what they may do on the list of members."}}).At("email", "duplicate")
 	}
 	return nil
 }

@@ -216,9 +216,9 @@ func (p *Plane) CreateKey(ctx context.Context, k APIKey, brought secret.Value) (
 		return APIKey{}, secret.Value{}, err
 	}
 	if slices.ContainsFunc(had, func(o APIKey) bool { return o.Name == k.Name }) {
-		return APIKey{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": k.Name},
+		return APIKey{}, secret.Value{}, (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": k.Name},
 			Msg:  fault.Message{Key: "control.key_name_taken", Text: `The workspace has an API key "{name}" already.`},
-			Hint: fault.Message{Key: "control.key_name_taken_hint", Text: "Give this one another name."}}
+			Hint: fault.Message{Key: "control.key_name_taken_hint", Text: "Give this one another name."}}).At("name", "duplicate")
 	}
 	ctx = p.logged(ctx, "api_key.create", subjectKey(k), nil, viewKey(k))
 	return k, brought, p.Store.CreateKey(ctx, k, HashKey(brought.Reveal()))

@@ -406,8 +406,8 @@ func scheduleTaken(err error, name string) error {
 	if e := fault.As(err); e == nil || e.Code != fault.Conflict || e.Msg.Key != "" {
 		return err
 	}
-	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
-		Msg: fault.Message{Key: "control.schedule_taken", Text: `The workspace has a schedule "{name}" already.`}}
+	return (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
+		Msg: fault.Message{Key: "control.schedule_taken", Text: `The workspace has a schedule "{name}" already.`}}).At("name", "duplicate")
 }
 
 func subjectSchedule(s ReportSchedule) subject { return subject{s.Workspace, string(s.ID), s.Name} }

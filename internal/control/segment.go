@@ -143,8 +143,8 @@ func segmentTaken(err error, name string) error {
 	if !fault.Is(err, fault.Conflict) {
 		return err
 	}
-	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
-		Msg: fault.Message{Key: "control.segment_taken", Text: `The workspace has a segment "{name}" already.`}}
+	return (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name}, Cause: err,
+		Msg: fault.Message{Key: "control.segment_taken", Text: `The workspace has a segment "{name}" already.`}}).At("name", "duplicate")
 }
 
 func subjectSegment(s Segment) subject { return subject{s.Workspace, string(s.ID), s.Name} }

@@ -57,9 +57,9 @@ func (p *People) createToken(ctx context.Context, m Member, name string, readOnl
 		return Token{}, secret.Value{}, err
 	}
 	if slices.ContainsFunc(had, func(o Token) bool { return o.Name == name }) {
-		return Token{}, secret.Value{}, &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+		return Token{}, secret.Value{}, (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
 			Msg:  fault.Message{Key: "control.token_name_taken", Text: `You have a token "{name}" already.`},
-			Hint: fault.Message{Key: "control.token_name_taken_hint", Text: "Give this one another name, or revoke that one."}}
+			Hint: fault.Message{Key: "control.token_name_taken_hint", Text: "Give this one another name, or revoke that one."}}).At("name", "duplicate")
 	}
 	value := newToken(tokenPrefix)
 	ctx = p.logged(ctx, "token.create", subject{0, string(t.ID), m.Email + ": " + name}, nil, viewToken(t))

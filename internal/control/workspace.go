@@ -65,6 +65,6 @@ func (w Workspace) Validate() []fault.Problem {
 
 // ErrWorkspaceTaken says that a workspace has that name, or one that differs from it in case alone: conflict.
 func ErrWorkspaceTaken(name string) error {
-	return &fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
-		Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}
+	return (&fault.Error{Code: fault.Conflict, Params: fault.Params{"name": name},
+		Msg: fault.Message{Key: "control.workspace_taken", Text: `There is a workspace "{name}" already.`}}).At("name", "duplicate")
 }

@@ -75,6 +75,34 @@ func TestWhoseNamesThereAreIsNotTold(t *testing.T) {
 	rename(installer, "acme-2").read(200, nil)
 }
 
+// A name that somebody else has is a problem of its field, whatever it names.
+func TestANameThatIsTakenIsToldAtItsField(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, row := range map[string]struct {
+		who, method, path, field string
+		body                     any
+	}{
+		"workspace":           {installer, "POST", "/workspaces", "name", client.WorkspaceCreate{Name: "Globex"}},
+		"a workspace renamed": {installer, "PATCH", "/workspaces/acme", "name", client.WorkspaceEdit{Name: new("globex")}},
+		"API key":             {admin, "POST", "/workspaces/acme/api-keys", "name", client.APIKeyCreate{Name: "p", Scopes: []string{"events.write"}}},
+		"token":               {viewer, "POST", "/me/tokens", "name", client.TokenCreate{Name: "deploy"}},
+		"segment":             {editor, "POST", acmesSegments, "name", client.SegmentEdit{Name: new("Spain"), Filter: new(client.Filter)}},
+		"member":              {admin, "POST", "/workspaces/acme/invitations", "email", client.Invite{Email: mailOf(viewer)}},
+		"webhook":             {editor, "POST", "/workspaces/acme/webhooks", "url", client.WebhookCreate{URL: "https://acme.example/hook"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if row.method == "POST" && row.field != "email" && name != "workspace" {
+				w.as(row.who, row.method, row.path, row.body).read(http.StatusCreated, nil)
+			}
+			e := w.as(row.who, row.method, row.path, row.body).refused(http.StatusConflict)
+			same(t, "problems", problems(e), []string{row.field + " duplicate"})
+			if len(e.Fields) == 1 && e.Fields[0].Message != e.Message {
+				t.Errorf("the field says %q, the whole %q", e.Fields[0].Message, e.Message)
+			}
+		})
+	}
+}
+
 // A name stands in addresses, where some mean a step.
 func TestANameIsNoStepInAnAddress(t *testing.T) {
 	w := newWorld(t, nil)

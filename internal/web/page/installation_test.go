@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html"
 	"net/http"
 	"regexp"
 	"strings"
@@ -38,7 +39,7 @@ func TestAWorkspaceIsMade(t *testing.T) {
 		b := w.signedIn(string(l))
 		b.get("/installation/workspaces/new").has(t, http.StatusOK, `<option value="`+string(l)+`" selected>`)
 		b.post("/installation/workspaces/new", "name", "a/b <i>", "language", "es").has(t, http.StatusUnprocessableEntity, `value="a/b &lt;i&gt;"`, `id="name-error"`, `<option value="es" selected>`)
-		b.post("/installation/workspaces/new", "name", "acme", "language", "es").has(t, http.StatusConflict, `role="alert"`)
+		b.post("/installation/workspaces/new", "name", "acme", "language", "es").has(t, http.StatusConflict, `role="alert"`, `id="name-error"`, html.EscapeString(say(l, "control.workspace_taken", "name", "acme")))
 		b.post("/installation/workspaces/new", "name", "of "+string(l), "language", "es").has(t, http.StatusOK, say(l, "page.spaces_made", "name", "of "+string(l)), say(l, "page.currents_none"))
 		b.get("/workspaces").has(t, http.StatusOK, "of "+string(l), say(l, "page.role_administrator")).lacks(t, say(l, "page.spaces_no_seat")) // who made it administers it
 		b.get("/workspaces?q=OF").has(t, http.StatusOK, "of "+string(l), `value="OF"`).lacks(t, ">acme</a></div></td>")

@@ -119,7 +119,7 @@ func TestATokenIsShownOnce(t *testing.T) {
 		secret := regexp.MustCompile(`<code id="token">([^<]+)</code>`).FindStringSubmatch(p.body)[1]
 		list := b.get("/me/tokens")
 		list.has(t, http.StatusOK, "cron &lt;i&gt;", say(l, "page.me_token_reads")).lacks(t, secret)
-		b.post("/me/tokens/new", "name", "cron <i>", "days", "0").has(t, http.StatusConflict, `role="alert"`, `value="cron &lt;i&gt;"`)
+		b.post("/me/tokens/new", "name", "cron <i>", "days", "0").has(t, http.StatusConflict, `role="alert"`, `id="name-error"`, `value="cron &lt;i&gt;"`)
 		revoke := regexp.MustCompile(`/me/tokens/[^/"]+/revoke`).FindString(list.body)
 		b.get(revoke).has(t, http.StatusOK, say(l, "page.confirm_label", "name", "cron &lt;i&gt;"))
 		b.post(revoke, "confirm", "cron").has(t, http.StatusUnprocessableEntity, `id="confirm-error"`)
