@@ -154,14 +154,13 @@ func gathered(problems map[string]string, list string) string {
 
 func createKey(v *visit) error {
 	in := client.APIKeyCreate{Name: v.form("name"), Scopes: v.chosenScopes(), Networks: strings.FieldsFunc(v.form("networks"), func(r rune) bool { return strings.ContainsRune(" ,;\r\n\t", r) })}
-	ends, err := v.endOfDay("expires_at")
-	if err != nil {
-		return v.keyAgain(in, err)
+	ends, noDay := v.endOfDay("expires_at")
+	if in.ExpiresAt = ends; noDay != nil {
+		in.ExpiresAt = new(time.Unix(0, 0)) // no key ends then
 	}
-	in.ExpiresAt = ends
 	made, err := v.api.CreateAPIKey(v, v.place.Workspace, in)
 	if err != nil {
-		if err = v.said(err); !isInput(err) {
+		if err = instead(v.said(err), noDay); !isInput(err) {
 			return err
 		}
 		return v.keyAgain(in, err)
@@ -196,6 +195,21 @@ func (v *visit) endOfDay(name string) (*time.Time, error) {
 // wrongField is the error of a field that only the form has, or that says more there than in the API.
 func wrongField(name, key, message string) error {
 	return &fault.Error{Code: fault.Invalid, Fields: []fault.Problem{fault.Field(name, "invalid", key, message)}}
+}
+
+// instead gives what the API said of an input with what the form says of a field in place of what the API does. What only
+// a form can see goes to the API as what it refuses as well: so all that is wrong is said at once.
+func instead(said, wrong error) error {
+	all, of := fault.As(said), fault.As(wrong)
+	if of == nil || all == nil || all.Code != fault.Invalid {
+		return said
+	}
+	e := *all
+	e.Fields = slices.DeleteFunc(slices.Clone(all.Fields), func(p fault.Problem) bool {
+		return slices.ContainsFunc(of.Fields, func(w fault.Problem) bool { return p.Field == w.Field || strings.HasPrefix(p.Field, w.Field+"[") })
+	})
+	e.Fields = append(e.Fields, of.Fields...)
+	return &e
 }
 
 // tryKey shows how a program sends a first event with a key; secret is what stands for it. nil if its scopes do not let it.

@@ -70,6 +70,9 @@ func TestWhatIsWrongWithANewKeyStandsBesideItsField(t *testing.T) {
 			has(t, http.StatusUnprocessableEntity, say(l, "field.name_needed"), say(l, "field.scopes_needed"), `id="networks-error"`, "home", "away", say(l, "field.past"), `value="2001-01-01"`, "203.0.113.0/24, home, away</textarea>")
 		b.post(w.at("/settings/keys/new"), "name", "producer", "scopes", "users.track", "expires_at", "soon").
 			has(t, http.StatusUnprocessableEntity, `id="expires_at-error"`, say(l, "page.no_day"), `value="producer"`, `value="users.track" checked`)
+		b.post(w.at("/settings/keys/new"), "name", "", "networks", "home", "expires_at", "soon").
+			has(t, http.StatusUnprocessableEntity, say(l, "field.name_needed"), say(l, "field.scopes_needed"), `id="networks-error"`, `id="expires_at-error"`, say(l, "page.no_day"), `value="soon"`).
+			lacks(t, say(l, "field.past"))
 	}
 }
 

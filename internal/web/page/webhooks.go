@@ -108,15 +108,18 @@ func createWebhook(v *visit) error {
 	in := client.WebhookCreate{URL: v.form("url")}
 	all := v.form("all") != ""
 	chosen := v.r.PostForm["kinds"]
-	if !all {
+	var noKind error
+	switch {
+	case all:
+	case len(chosen) == 0:
+		noKind = wrongField("kinds", "page.no_kind", "Choose at least one notice, or all.")
+		in.Kinds = []string{""} // to the API no kinds are all, and this is none
+	default:
 		in.Kinds = chosen
-	}
-	if !all && len(chosen) == 0 {
-		return v.webhookAgain(in, all, wrongField("kinds", "page.no_kind", "Choose at least one notice, or all."))
 	}
 	made, err := v.api.CreateWebhook(v, v.place.Workspace, in)
 	if err != nil {
-		if err = v.said(err); !isInput(err) {
+		if err = instead(v.said(err), noKind); !isInput(err) {
 			return err
 		}
 		in.Kinds = chosen

@@ -42,6 +42,7 @@ func TestAWebhookIsMadeTriedAndDeleted(t *testing.T) {
 		b.post(w.at("/settings/webhooks/new"), "url", `ftp://"x`, "kinds", "failing").
 			has(t, http.StatusUnprocessableEntity, `id="url-error"`, say(l, "field.webhook_form"), `value="ftp://&#34;x"`, `value="failing" checked`)
 		b.post(w.at("/settings/webhooks/new"), "url", url).has(t, http.StatusUnprocessableEntity, say(l, "page.no_kind"))
+		b.post(w.at("/settings/webhooks/new"), "url", "").has(t, http.StatusUnprocessableEntity, `id="url-error"`, say(l, "field.webhook_needed"), say(l, "page.no_kind"))
 		made := b.post(w.at("/settings/webhooks/new"), "url", url, "kinds", "failing", "kinds", "dropped").
 			has(t, http.StatusCreated, say(l, "page.webhook_made_text"), "hmac.new(secret")
 		if !secret.MatchString(made.body) {
