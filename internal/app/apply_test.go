@@ -130,6 +130,26 @@ func TestAFileOfApplyIsMendedInOneRound(t *testing.T) {
 	}
 }
 
+// Another spelling of an address makes no second webhook.
+func TestAWebhookStaysTheSameHoweverItsAddressIsWritten(t *testing.T) {
+	w := newWorld(t)
+	file := func(url string) string {
+		return "workspaces: [{name: acme, webhooks: [{url: '" + url + "', secret: a-secret-of-many-characters, kinds: [failing]}]}]"
+	}
+	if _, err := w.apply(file("https://hooks.acme.example/In")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.apply(file("HTTPS://Hooks.acme.example:443/In")); err != nil || out != "nothing to change\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := w.apply(strings.Replace(file("HTTPS://hooks.acme.example/In"), "failing", "dropped", 1)); err != nil || !strings.Contains(out, "kinds") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := w.apply(file("https://hooks.acme.example/in")); err != nil || out == "nothing to change\n" {
+		t.Errorf("a path in another case: %v\n%s", err, out)
+	}
+}
+
 func TestWhatIsToBeGoneMakesNoWorkspace(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {

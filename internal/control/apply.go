@@ -358,7 +358,7 @@ func (a *applier) applyWebhook(ctx context.Context, ws Workspace, spec WebhookSp
 		if err != nil {
 			return nil, false, err
 		}
-		if i := slices.IndexFunc(had, func(w Webhook) bool { return w.URL == spec.URL }); i >= 0 {
+		if i := slices.IndexFunc(had, func(w Webhook) bool { return SameWebhook(w.URL, spec.URL) }); i >= 0 {
 			next, made = had[i], false
 		}
 	}

@@ -122,11 +122,11 @@ func parseManifest(name string, data []byte, find lookUp) (Manifest, error) {
 		}
 		r.mapping("", root, known)
 	}
-	unique(&r.yamlReader, m.Workspaces, func(w WorkspaceSpec) (string, string) { return w.path, w.Name })
+	unique(&r.yamlReader, m.Workspaces, func(w WorkspaceSpec) (path, name, as string) { return w.path, w.Name, w.Name })
 	for _, w := range m.Workspaces {
-		unique(&r.yamlReader, w.Keys, func(k KeySpec) (string, string) { return k.path, k.Name })
-		unique(&r.yamlReader, w.Webhooks, func(h WebhookSpec) (string, string) { return h.path, h.URL })
-		unique(&r.yamlReader, w.Connectors, func(c ConnectorSpec) (string, string) { return c.path, *c.Name })
+		unique(&r.yamlReader, w.Keys, func(k KeySpec) (path, name, as string) { return k.path, k.Name, k.Name })
+		unique(&r.yamlReader, w.Webhooks, func(h WebhookSpec) (path, name, as string) { return h.path, h.URL, receiver(h.URL) })
+		unique(&r.yamlReader, w.Connectors, func(c ConnectorSpec) (path, name, as string) { return c.path, *c.Name, *c.Name })
 	}
 	if len(r.problems) > 0 {
 		slices.SortStableFunc(r.problems, ByPlace)
@@ -169,14 +169,15 @@ func (m Manifest) locate(path string, problems []fault.Problem) []fault.Problem 
 	return out
 }
 
-func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
+// unique refuses things of a list that are the same: as is what their names stand for.
+func unique[T any](r *yamlReader, list []T, of func(T) (path, name, as string)) {
 	seen := map[string]bool{}
 	for _, v := range list {
 		if r.over {
 			return
 		}
-		path, name := of(v)
-		if name != "" && seen[name] {
+		path, name, as := of(v)
+		if name != "" && seen[as] {
 			at := path + ".name"
 			if _, ok := r.places[at]; !ok {
 				at = path + ".url"
@@ -184,7 +185,7 @@ func unique[T any](r *yamlReader, list []T, of func(T) (path, name string)) {
 			r.note(fault.Problem{Field: located(r.places[at], at), Code: "duplicate",
 				Message: fmt.Sprintf("%q stands in the file twice.", name)})
 		}
-		seen[name] = true
+		seen[as] = true
 	}
 }
 

@@ -120,13 +120,19 @@ func storeOf(endpoint string) string {
 	if err != nil || u.Host == "" {
 		return strings.ToLower(endpoint)
 	}
-	host, port := strings.TrimSuffix(strings.ToLower(bucket.AskedFor(u.Hostname())), "."), u.Port()
+	host, port := connectedTo(u)
 	if (strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-")) &&
 		(strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")) {
 		return ""
 	}
+	return net.JoinHostPort(host, port) + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// connectedTo gives host and port of an address in one form, however they are written.
+func connectedTo(u *url.URL) (host, port string) {
+	host, port = strings.TrimSuffix(strings.ToLower(bucket.AskedFor(u.Hostname())), "."), u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
 	}
-	return net.JoinHostPort(host, port) + strings.TrimSuffix(u.EscapedPath(), "/")
+	return host, port
 }

@@ -52,7 +52,7 @@ func TestMistakesInTheNewKeysAreAllNamedWithTheirPlaces(t *testing.T) {
   webhooks:
   - {url: "https://x.example", secret: a, secret_env: ACME_S3_SECRET}
   - {uri: "https://y.example"}
-  - {url: "https://x.example"}
+  - {url: "HTTPS://X.example/"}
   data_export: {bucket: b, folder: f}
   connectors: [{name: w, deleted: maybe, destination: {sameas: v}}]
 `)

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/rand"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -72,6 +73,25 @@ func (w Webhook) Validate() (ps []fault.Problem) {
 	return ps
 }
 
+// SameWebhook reports whether two addresses lead to the same receiver: scheme and host in any case, a port that is the
+// scheme's own or left out, and no path as /. All else of an address is the receiver's to tell apart, as is http from https.
+// Source: RFC 9110 §4.2.3.
+func SameWebhook(a, b string) bool { return receiver(a) == receiver(b) }
+
+// receiver gives the address of a webhook in the one form in which two that lead to the same are equal.
+func receiver(at string) string {
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" {
+		return at
+	}
+	host, port := connectedTo(u)
+	u.Host = net.JoinHostPort(host, port)
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u.String() // the scheme in lower case, as Parse gives it
+}
+
 func oneOfKinds(field string, got NoticeKind) fault.Problem {
 	names := make([]string, len(NoticeKinds()))
 	for i, k := range NoticeKinds() {
@@ -120,7 +140,8 @@ func (p *Plane) SaveWebhook(ctx context.Context, w Webhook) error {
 	}
 	var before any
 	var secrets []string
-	if i := slices.IndexFunc(all, func(o Webhook) bool { return o.URL == w.URL }); i >= 0 {
+	if i := slices.IndexFunc(all, func(o Webhook) bool { return SameWebhook(o.URL, w.URL) }); i >= 0 {
+		w.URL = all[i].URL // it is called, and its secret sealed, as it was first written
 		before = viewWebhook(all[i])
 		if all[i].Secret.Reveal() != w.Secret.Reveal() {
 			secrets = []string{"secret"}

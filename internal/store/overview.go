@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -47,14 +48,15 @@ func (s *Store) SeenNotices(ctx context.Context, workspace uint32, id control.Me
 	return upTo, fromMillis(from), s.fail(err, "look up to where notices were read")
 }
 
-// CreateWebhook adds a webhook and gives its ID. Errors: conflict if the workspace has one of that URL.
+// CreateWebhook adds a webhook and gives its ID. Errors: conflict if the workspace has one that leads to the same, see
+// control.SameWebhook.
 func (s *Store) CreateWebhook(ctx context.Context, w control.Webhook) (id int64, err error) {
 	err = s.inTx(ctx, "create webhook", func(c conn) error {
-		var had int
-		if err := c.one("SELECT COUNT(*) FROM webhooks WHERE workspace = ? AND url = ?", []any{w.Workspace, w.URL}, &had); err != nil {
+		had, err := list(c, func(r scanner) (url string, err error) { return url, r.Scan(&url) }, "SELECT url FROM webhooks WHERE workspace = ?", w.Workspace)
+		if err != nil {
 			return err
 		}
-		if had > 0 {
+		if slices.ContainsFunc(had, func(url string) bool { return control.SameWebhook(url, w.URL) }) {
 			taken := fault.Field("url", "duplicate", "field.webhook_taken", "The workspace has a webhook to this address already.")
 			return &fault.Error{Code: fault.Conflict, Msg: fault.Message{Key: taken.Key, Text: taken.Message}, Fields: []fault.Problem{taken}}
 		}

@@ -663,7 +663,7 @@ func TestAWebhookShowsItsSecretOnce(t *testing.T) {
 	if made.Secret == "" || strings.Contains(a.body, made.Secret) || len(list.Items) != 1 || list.Items[0].ID != made.ID || list.Items[0].Kinds[0] != "failing" {
 		t.Errorf("%s", a.body)
 	}
-	w.as(editor, "POST", at, client.WebhookCreate{URL: "https://acme.example/hook"}).refused(409)
+	w.as(editor, "POST", at, client.WebhookCreate{URL: "https://Acme.example:443/hook"}).refused(409)
 	w.as(editor, "POST", at, client.WebhookCreate{URL: "nowhere", Secret: "short", Kinds: []string{"x"}}).refused(422)
 	var tried client.WebhookTest
 	w.as(editor, "POST", at+"/"+made.ID+"/test", nil).read(200, &tried)

@@ -286,6 +286,10 @@ func notices(run runner) {
 		equal(t, "number", len(got), 1)
 		hook.ID = got[0].ID
 		equal(t, "webhook", got[0], hook)
+		again := hook
+		again.URL = "HTTPS://X.example:443?a=1"
+		_, err = e.CreateWebhook(t.Context(), again)
+		want(t, err, fault.Conflict)
 		equal(t, "secret", got[0].Secret.Reveal(), "one-long-secret")
 		hook.Secret, hook.Kinds = secret.New("another-secret"), nil
 		ok(t, e.SaveWebhook(t.Context(), hook))
