@@ -87,16 +87,12 @@ func (t *Table) Head(dst []byte) []byte {
 // Append adds the line of p to dst. Errors: corrupt, as Users.Append.
 func (t *Table) Append(dst []byte, p control.Profile) ([]byte, error) {
 	r := row{Profile: p}
-	for _, part := range []struct {
-		from []byte
-		to   any
-	}{{p.Rest, &r.rest}, {p.Custom, &r.custom}} {
-		if len(part.from) == 0 || part.to == any(&r.custom) && !t.custom {
-			continue
-		}
-		if err := json.Unmarshal(part.from, part.to); err != nil {
-			return dst, fault.From(err, fault.Corrupt, "read what is stored of person "+string(p.ID))
-		}
+	var err error
+	if r.rest, err = control.ParsePersonRest(p.Rest); err == nil && t.custom && len(p.Custom) > 0 {
+		err = json.Unmarshal(p.Custom, &r.custom)
+	}
+	if err != nil {
+		return dst, fault.From(err, fault.Corrupt, "read what is stored of person "+string(p.ID))
 	}
 	for i, c := range t.columns {
 		dst = t.cell(dst, i, c.of(&r))

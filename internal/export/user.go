@@ -69,10 +69,9 @@ func NewUsers(names, custom []string, now time.Time) (*Users, error) {
 // is then as it was.
 func (u *Users) Append(dst []byte, p control.Profile) ([]byte, error) {
 	s := subject{Profile: p, in: u}
-	if len(p.Rest) > 0 {
-		if err := json.Unmarshal(p.Rest, &s.rest); err != nil {
-			return dst, fault.From(err, fault.Corrupt, "read what is stored of person "+string(p.ID))
-		}
+	var err error
+	if s.rest, err = control.ParsePersonRest(p.Rest); err != nil {
+		return dst, fault.From(err, fault.Corrupt, "read what is stored of person "+string(p.ID))
 	}
 	began := len(dst)
 	dst = append(dst, '{')

@@ -166,8 +166,8 @@ func (p *person) readRest() *control.PersonRest {
 		panic("the person was not read whole")
 	}
 	if p.rest == nil {
-		p.rest = &control.PersonRest{}
-		decode(p.Rest, p.rest)
+		rest, _ := control.ParsePersonRest(p.Rest) // as decode: if it cannot be read there is nothing in it
+		p.rest = &rest
 	}
 	return p.rest
 }
