@@ -294,7 +294,8 @@ type Profile struct {
 
 // ProfileNeeds are the parts of profiles that whoever reads many of them needs beside who people are.
 type ProfileNeeds struct {
-	More      bool       // Custom and Rest
+	Custom    bool       // what is Custom
+	Rest      bool       // what is Rest
 	Events    bool       // custom events among Deeds
 	Purchases bool       // products among Deeds
 	Only      []string   // names of the custom events; nil: all

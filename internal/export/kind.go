@@ -33,9 +33,9 @@ func wholeOf(e control.Export, titles map[string]string) (w whole, err error) {
 		return whole{writer: u, needs: u.needs()}, nil
 	case control.ExportEmailsCSV:
 		t := EmailTable(form)
-		return whole{t, control.ProfileNeeds{More: true}, t.Head(nil)}, nil
+		return whole{t, control.ProfileNeeds{Rest: true}, t.Head(nil)}, nil
 	case control.ExportUsersCSV, control.ExportCampaignUsers, control.ExportCanvasUsers:
-		needs := control.ProfileNeeds{More: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}
+		needs := control.ProfileNeeds{Custom: len(e.Spec.Attributes) > 0, Rest: true, Events: len(e.Spec.Events) > 0, Only: e.Spec.Events}
 		t := UserTable(form, e.Spec.Events, e.Spec.Attributes)
 		if kind := recipients[e.Kind]; kind != 0 {
 			t = RecipientTable(form, e.Spec.Events, e.Spec.Attributes, kind, e.Subject, titles)
@@ -80,15 +80,17 @@ func (u *Users) needs() (n control.ProfileNeeds) {
 			n.Had = append(n.Had, control.NameCampaign)
 		case "canvases_received":
 			n.Had = append(n.Had, control.NameCanvas, control.NameStep)
+		case customField:
+			n.Custom = true
 		default:
-			n.More = n.More || slices.Contains(ofRest, f.name)
+			n.Rest = n.Rest || slices.Contains(ofRest, f.name)
 		}
 	}
 	return n
 }
 
-// ofRest are the fields that need what is long of a person.
-var ofRest = []string{customField, "apps", "devices", "last_coordinates", "push_opted_in_at", "push_tokens", "user_aliases"}
+// ofRest are the fields that need control.PersonRest.
+var ofRest = []string{"apps", "devices", "last_coordinates", "push_opted_in_at", "push_tokens", "user_aliases"}
 
 // partName is the name of a part's file: 32 hex digits.
 func partName(e control.Export, number int) string {

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +15,8 @@ import (
 )
 
 // Bulk reads the people of a filter for an export, in the order of their rows and part by part: what it holds of a part is
-// its rows and what their people did, and nothing of the people. Safe for concurrent use.
+// its rows and what their people did, and nothing of the people. Of people it gives what exports have a use for, and of what they
+// did not the revenue. Safe for concurrent use.
 type Bulk struct {
 	p         *Profiles
 	workspace uint32
@@ -106,14 +110,20 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 	if err != nil {
 		return b.p.s.fail(err, op)
 	}
-	columns := personColumns
-	if !b.needs.More {
-		columns = strings.Replace(columns, "m.custom, m.rest", "'', ''", 1)
+	columns := bulkColumns
+	for _, m := range []struct {
+		of     string
+		needed bool
+	}{{"m.custom", b.needs.Custom}, {"m.rest", b.needs.Rest}} {
+		if !m.needed {
+			m.of = "''"
+		}
+		columns += ", " + m.of
 	}
-	next, x := 0, control.Profile{} // the place in rows of who comes next
+	next, who := 0, &control.Person{Workspace: b.workspace} // the place in rows of who comes next
+	x := control.Profile{Person: who}
 	each := func(r scanner) error {
-		who, err := scanPerson(r)
-		if err != nil {
+		if err := scanBulk(r, who); err != nil {
 			return err
 		}
 		for next < len(rows) && rows[next] < who.Row {
@@ -122,7 +132,7 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 		if next == len(rows) || rows[next] != who.Row {
 			return nil
 		}
-		x.Person, x.Deeds, x.Had = who, x.Deeds[:0], x.Had[:0]
+		x.Deeds, x.Had = x.Deeds[:0], x.Had[:0]
 		for ; len(deeds) > 0 && deeds[0].person <= who.Row; deeds = deeds[1:] {
 			if deeds[0].person == who.Row {
 				x.Deeds = append(x.Deeds, deeds[0].of)
@@ -139,24 +149,31 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 		where, args := inRows("p.id", part, near)
 		within, args := rowRange{part[0] - 1, part[len(part)-1]}, append([]any{b.workspace}, args...)
 		from := peopleWithin
-		if args = within.doneWithin(args); b.needs.More {
+		if args = within.doneWithin(args); b.needs.Custom || b.needs.Rest {
 			args = within.doneWithin(args)
 		} else {
 			from = " FROM people p CROSS JOIN people_done d WHERE " + doneWithin
 		}
-		if err := forEach(b.reader(ctx), each, "SELECT "+columns+from+"+p.workspace = ? AND "+where+" ORDER BY p.id", args...); err != nil {
+		if err := b.forEach(ctx, each, "SELECT "+columns+from+"+p.workspace = ? AND "+where+" ORDER BY p.id", args...); err != nil {
 			return b.p.s.fail(err, op)
 		}
 	}
 	return nil
 }
 
-// reader is Store.reader, for the rows of a part. SQLite would watch ctx at each of them; between parts is soon enough.
-func (b *Bulk) reader(ctx context.Context) conn {
-	if !b.p.s.d.far() {
-		ctx = context.WithoutCancel(ctx)
-	}
-	return b.p.s.reader(ctx)
+// bulkColumns are those of people that exports have a use for, but for what is long.
+const bulkColumns = `p.id, p.person, p.external_id, p.bucket, p.created_at, p.first_name, p.last_name, p.email, p.phone, p.gender, p.dob, p.country, p.language,
+	p.time_zone, p.home_city, p.email_subscribe, p.push_subscribe, d.sessions, d.revenue, d.first_session, d.last_session, d.uninstalled_at`
+
+// scanBulk makes p who stands in a row of bulkColumns, custom and rest.
+func scanBulk(r scanner, p *control.Person) error {
+	var created int64
+	var first, last, uninstalled sql.NullInt64
+	err := r.Scan(&p.Row, (*string)(&p.ID), (*orNone)(&p.ExternalID), &p.Bucket, &created, (*orNone)(&p.FirstName), (*orNone)(&p.LastName), (*orNone)(&p.Email), (*orNone)(&p.Phone),
+		(*orNone)(&p.Gender), (*orNone)(&p.Birth), (*orNone)(&p.Country), (*orNone)(&p.Language), (*orNone)(&p.TimeZone), (*orNone)(&p.HomeCity), (*orNone)(&p.EmailSubscribe),
+		(*orNone)(&p.PushSubscribe), &p.Sessions, &p.Revenue, &first, &last, &uninstalled, &p.Custom, &p.Rest)
+	p.CreatedAt, p.FirstSession, p.LastSession, p.UninstalledAt = fromMillis(created), fromOptMillis(first), fromOptMillis(last), fromOptMillis(uninstalled)
+	return err
 }
 
 // of is something of a person.
@@ -167,10 +184,10 @@ type ofPerson[T any] struct {
 }
 
 func (b *Bulk) deedsOf(ctx context.Context, rows []int64, near bool) ([]ofPerson[control.Deed], error) {
-	return ofPeople(ctx, b, "people_events", "first_at, last_at, count, revenue", " AND last_at >= ?", b.deeds, rows, near,
+	return ofPeople(ctx, b, "people_events", "first_at, last_at, count", " AND last_at >= ?", b.deeds, rows, near,
 		func(r scanner, name, person *int64) (d control.Deed, err error) {
 			var first, last int64
-			err = r.Scan(name, person, &first, &last, &d.Count, &d.Revenue)
+			err = r.Scan(name, person, &first, &last, &d.Count)
 			n := b.deeds[*name]
 			d.Kind, d.Name, d.First, d.Last = n.Kind, n.Name.Name, fromMillis(first), fromMillis(last)
 			return d, err
@@ -210,7 +227,7 @@ func ofPeople[T any](ctx context.Context, b *Bulk, table, columns, since string,
 			for _, id := range some {
 				all = append(all, id)
 			}
-			return forEach(b.reader(ctx), func(r scanner) error {
+			return b.forEach(ctx, func(r scanner) error {
 				var name, person int64
 				v, err := scan(r, &name, &person)
 				out = append(out, ofPerson[T]{person, names[name].rank, v})
@@ -247,8 +264,88 @@ func inRows(column string, rows []int64, near bool) (where string, args []any) {
 	return column + " IN (" + strings.Repeat(", ?", len(rows))[2:] + ")", args
 }
 
-// forEach runs a query and calls f with each row, until one fails.
-func forEach(c conn, f func(row scanner) error, query string, args ...any) error {
-	_, err := list(c, func(r scanner) (struct{}, error) { return struct{}{}, f(r) }, query, args...) // of nothing a list takes nothing
-	return err
+// forEach runs a query and calls f with each row, until one fails. SQLite's rows come as its driver gives them: for rows as many
+// and as wide as these, what database/sql does to each value costs a third of reading it. SQLite would also watch ctx at each of them:
+// between queries is soon enough.
+func (b *Bulk) forEach(ctx context.Context, f func(row scanner) error, query string, args ...any) error {
+	s := b.p.s
+	if s.d.far() {
+		_, err := list(s.reader(ctx), func(r scanner) (struct{}, error) { return struct{}{}, f(r) }, query, args...) // of nothing a list takes nothing
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.onStmt(query)
+	ctx = context.WithoutCancel(ctx)
+	on, err := s.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer on.Close() // gives it back
+	return on.Raw(func(c any) error {
+		values := make([]driver.NamedValue, len(args))
+		for i, v := range args {
+			plain, err := driver.DefaultParameterConverter.ConvertValue(v)
+			if err != nil {
+				return err
+			}
+			values[i] = driver.NamedValue{Ordinal: i + 1, Value: plain}
+		}
+		rows, err := c.(driver.QueryerContext).QueryContext(ctx, query, values)
+		if err != nil {
+			return err
+		}
+		row := make(bareRow, len(rows.Columns()))
+		for err == nil {
+			if err = rows.Next(row); err == nil {
+				err = f(row)
+			}
+		}
+		if end := rows.Close(); err == io.EOF {
+			err = end
+		}
+		return err
+	})
+}
+
+// bareRow is a row as SQLite's driver gives it: integers are int64, texts string, NULL nil.
+type bareRow []driver.Value
+
+// Scan puts the values where to says, for the types of which there are columns in a Bulk.
+func (r bareRow) Scan(to ...any) error {
+	for i, v := range r {
+		is := true
+		switch t := to[i].(type) {
+		case *int64:
+			*t, is = v.(int64)
+		case *int:
+			var n int64
+			n, is = v.(int64)
+			*t = int(n)
+		case *control.Flags:
+			var n int64
+			n, is = v.(int64)
+			*t = control.Flags(n)
+		case *float64:
+			*t, is = v.(float64)
+		case *sql.NullInt64:
+			t.Int64, t.Valid = v.(int64)
+			is = t.Valid || v == nil
+		case *string:
+			*t, is = v.(string)
+		case *orNone:
+			s, text := v.(string)
+			*t, is = orNone(s), text || v == nil
+		case *[]byte:
+			s, text := v.(string)
+			*t, is = append((*t)[:0], s...), text || v == nil
+		default:
+			is = false
+		}
+		if !is {
+			return fmt.Errorf("column %d: %T is no %T", i, v, to[i])
+		}
+	}
+	return nil
 }
