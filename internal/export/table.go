@@ -33,11 +33,11 @@ type Form struct {
 func UserTable(f Form, events, attributes []string) *Table {
 	t := f.table(userColumns)
 	for _, name := range events {
-		t.columns = append(t.columns, column{"custom_events." + name, func(r *row) string { return r.times(name) }})
+		t.columns = append(t.columns, column{"custom_events." + name, func(dst []byte, r *row) []byte { return r.times(dst, name) }})
 	}
 	t.custom = len(attributes) > 0
 	for _, name := range attributes {
-		t.columns = append(t.columns, column{"custom_attributes." + name, func(r *row) string { return r.attribute(name) }})
+		t.columns = append(t.columns, column{"custom_attributes." + name, func(dst []byte, r *row) []byte { return append(dst, r.attribute(name)...) }})
 	}
 	return t
 }
@@ -56,9 +56,9 @@ func RecipientTable(f Form, events, attributes []string, of control.NameKind, id
 		return control.PersonMessage{}
 	}
 	t.columns = append(t.columns,
-		column{"variation_name", func(r *row) string { v := had(r).Variation; return cmp.Or(titles[v], v) }},
-		column{"variation_id", func(r *row) string { return had(r).Variation }},
-		column{"in_control", func(r *row) string { return strconv.FormatBool(had(r).Flags&control.InControl != 0) }})
+		column{"variation_name", func(dst []byte, r *row) []byte { v := had(r).Variation; return append(dst, cmp.Or(titles[v], v)...) }},
+		column{"variation_id", func(dst []byte, r *row) []byte { return append(dst, had(r).Variation...) }},
+		column{"in_control", func(dst []byte, r *row) []byte { return strconv.AppendBool(dst, had(r).Flags&control.InControl != 0) }})
 	return t
 }
 
@@ -95,33 +95,56 @@ func (t *Table) Append(dst []byte, p control.Profile) ([]byte, error) {
 		return dst, fault.From(err, fault.Corrupt, "read what is stored of person "+string(p.ID))
 	}
 	for i, c := range t.columns {
-		dst = t.cell(dst, i, c.of(&r))
+		dst = t.next(dst, i)
+		dst = asCell(c.add(dst, &r), len(dst))
 	}
 	return append(dst, "\r\n"...), nil
 }
 
 // cell adds the i-th cell of a line.
 func (t *Table) cell(dst []byte, i int, v string) []byte {
-	if i > 0 {
-		dst = append(dst, t.delimiter)
+	dst = t.next(dst, i)
+	return asCell(append(dst, v...), len(dst))
+}
+
+// next begins the i-th cell of a line.
+func (t *Table) next(dst []byte, i int) []byte {
+	if i == 0 {
+		return dst
+	}
+	return append(dst, t.delimiter)
+}
+
+// asCell makes a cell of the value that stands in dst from began on.
+func asCell(dst []byte, began int) []byte {
+	if began == len(dst) {
+		return dst
 	}
 	// A spreadsheet runs what begins so. Source: OWASP, "CSV Injection"; the apostrophe is Braze's.
-	if v != "" && strings.IndexByte("=+-@\t\r\n", v[0]) >= 0 {
-		v = "'" + v
-	}
+	formula := strings.IndexByte("=+-@\t\r\n", dst[began]) >= 0
 	// A spreadsheet may split a line elsewhere than it was told to here: what it could take for an end is quoted.
-	if !strings.ContainsAny(v, "\"\r\n\t,;:|") {
+	quoted := false
+	for _, c := range dst[began:] {
+		quoted = quoted || ends[c]
+	}
+	if !formula && !quoted {
+		return dst
+	}
+	v := string(dst[began:])
+	if dst = dst[:began]; quoted {
+		dst = append(dst, '"')
+	}
+	if formula {
+		dst = append(dst, '\'')
+	}
+	if !quoted {
 		return append(dst, v...)
 	}
-	dst = append(dst, '"')
-	for i := range len(v) {
-		if v[i] == '"' {
-			dst = append(dst, '"')
-		}
-		dst = append(dst, v[i])
-	}
-	return append(dst, '"')
+	return append(append(dst, strings.ReplaceAll(v, `"`, `""`)...), '"')
 }
+
+// ends are the bytes that some spreadsheet could take for the end of a cell, and the quote.
+var ends = [256]bool{'"': true, '\r': true, '\n': true, '\t': true, ',': true, ';': true, ':': true, '|': true}
 
 // row is a person whose line is being written.
 type row struct {
@@ -130,77 +153,79 @@ type row struct {
 	custom map[string]json.RawMessage
 }
 
-// column is a column and what it has of a person.
+// column is a column. add appends what it has of a person.
 type column struct {
 	name string
-	of   func(r *row) string
+	add  func(dst []byte, r *row) []byte
 }
 
 // The columns, in the order in which the vendor lists them.
 var (
 	userColumns = []column{
-		{"Appboy ID", func(r *row) string { return string(r.ID) }},
-		{"country", func(r *row) string { return r.Country }},
-		{"created_at", func(r *row) string { return when(r.CreatedAt) }},
-		{"devices", func(r *row) string { return list(r.rest.Devices, func(d control.Device) string { return d.Model }) }},
-		{"date_of_birth", func(r *row) string { return r.Birth }},
-		{"email", func(r *row) string { return r.Email }},
-		{"unsubscribed_from_emails_at", func(r *row) string { return r.since("email", control.Unsubscribed, r.EmailSubscribe) }},
-		{"user_id", func(r *row) string { return r.ExternalID }},
-		{"first_name", func(r *row) string { return r.FirstName }},
-		{"first_session", func(r *row) string { return when(r.FirstSession) }},
-		{"gender", func(r *row) string { return r.Gender }},
-		{"google_ad_ids", func(r *row) string { return r.ads("google_ad_id") }},
-		{"city", func(r *row) string { return r.HomeCity }},
-		{"IDFAs", func(r *row) string { return r.ads("idfa") }},
-		{"IDFVs", func(r *row) string { return r.ads("idfv") }},
-		{"language", func(r *row) string { return r.Language }},
-		{"last_app_version_used", func(r *row) string { return r.lastVersion() }},
-		{"last_name", func(r *row) string { return r.LastName }},
-		{"last_session", func(r *row) string { return when(r.LastSession) }},
-		{"number_of_google_ad_ids", func(r *row) string { return r.countAds("google_ad_id") }},
-		{"number_of_IDFAs", func(r *row) string { return r.countAds("idfa") }},
-		{"number_of_IDFVs", func(r *row) string { return r.countAds("idfv") }},
-		{"number_of_push_tokens", func(r *row) string { return strconv.Itoa(len(r.rest.PushTokens)) }},
-		{"number_of_roku_ad_ids", func(r *row) string { return r.countAds("roku_ad_id") }},
-		{"number_of_windows_ad_ids", func(r *row) string { return r.countAds("windows_ad_id") }},
-		{"phone_number", func(r *row) string { return r.Phone }},
-		{"opted_into_push_at", func(r *row) string { return r.since("push", control.OptedIn, r.PushSubscribe) }},
-		{"unsubscribed_from_push_at", func(r *row) string { return r.since("push", control.Unsubscribed, r.PushSubscribe) }},
-		{"random_bucket", func(r *row) string { return strconv.Itoa(r.Bucket) }},
-		{"roku_ad_ids", func(r *row) string { return r.ads("roku_ad_id") }},
-		{"session_count", func(r *row) string { return strconv.FormatInt(r.Sessions, 10) }},
-		{"timezone", func(r *row) string { return r.TimeZone }},
-		{"in_app_purchase_total", func(r *row) string { return string(addNumber(nil, control.Money(r.Revenue))) }},
+		{"Appboy ID", func(dst []byte, r *row) []byte { return append(dst, string(r.ID)...) }},
+		{"country", func(dst []byte, r *row) []byte { return append(dst, r.Country...) }},
+		{"created_at", func(dst []byte, r *row) []byte { return addWhen(dst, r.CreatedAt) }},
+		{"devices", func(dst []byte, r *row) []byte {
+			return addList(dst, r.rest.Devices, func(d control.Device) string { return d.Model })
+		}},
+		{"date_of_birth", func(dst []byte, r *row) []byte { return append(dst, r.Birth...) }},
+		{"email", func(dst []byte, r *row) []byte { return append(dst, r.Email...) }},
+		{"unsubscribed_from_emails_at", func(dst []byte, r *row) []byte { return r.since(dst, "email", control.Unsubscribed, r.EmailSubscribe) }},
+		{"user_id", func(dst []byte, r *row) []byte { return append(dst, r.ExternalID...) }},
+		{"first_name", func(dst []byte, r *row) []byte { return append(dst, r.FirstName...) }},
+		{"first_session", func(dst []byte, r *row) []byte { return addWhen(dst, r.FirstSession) }},
+		{"gender", func(dst []byte, r *row) []byte { return append(dst, r.Gender...) }},
+		{"google_ad_ids", func(dst []byte, r *row) []byte { return r.ads(dst, "google_ad_id") }},
+		{"city", func(dst []byte, r *row) []byte { return append(dst, r.HomeCity...) }},
+		{"IDFAs", func(dst []byte, r *row) []byte { return r.ads(dst, "idfa") }},
+		{"IDFVs", func(dst []byte, r *row) []byte { return r.ads(dst, "idfv") }},
+		{"language", func(dst []byte, r *row) []byte { return append(dst, r.Language...) }},
+		{"last_app_version_used", func(dst []byte, r *row) []byte { return append(dst, r.lastVersion()...) }},
+		{"last_name", func(dst []byte, r *row) []byte { return append(dst, r.LastName...) }},
+		{"last_session", func(dst []byte, r *row) []byte { return addWhen(dst, r.LastSession) }},
+		{"number_of_google_ad_ids", func(dst []byte, r *row) []byte { return r.countAds(dst, "google_ad_id") }},
+		{"number_of_IDFAs", func(dst []byte, r *row) []byte { return r.countAds(dst, "idfa") }},
+		{"number_of_IDFVs", func(dst []byte, r *row) []byte { return r.countAds(dst, "idfv") }},
+		{"number_of_push_tokens", func(dst []byte, r *row) []byte { return strconv.AppendInt(dst, int64(len(r.rest.PushTokens)), 10) }},
+		{"number_of_roku_ad_ids", func(dst []byte, r *row) []byte { return r.countAds(dst, "roku_ad_id") }},
+		{"number_of_windows_ad_ids", func(dst []byte, r *row) []byte { return r.countAds(dst, "windows_ad_id") }},
+		{"phone_number", func(dst []byte, r *row) []byte { return append(dst, r.Phone...) }},
+		{"opted_into_push_at", func(dst []byte, r *row) []byte { return r.since(dst, "push", control.OptedIn, r.PushSubscribe) }},
+		{"unsubscribed_from_push_at", func(dst []byte, r *row) []byte { return r.since(dst, "push", control.Unsubscribed, r.PushSubscribe) }},
+		{"random_bucket", func(dst []byte, r *row) []byte { return strconv.AppendInt(dst, int64(r.Bucket), 10) }},
+		{"roku_ad_ids", func(dst []byte, r *row) []byte { return r.ads(dst, "roku_ad_id") }},
+		{"session_count", func(dst []byte, r *row) []byte { return strconv.AppendInt(dst, r.Sessions, 10) }},
+		{"timezone", func(dst []byte, r *row) []byte { return append(dst, r.TimeZone...) }},
+		{"in_app_purchase_total", func(dst []byte, r *row) []byte { return addNumber(dst, control.Money(r.Revenue)) }},
 		{"user_aliases", aliases},
-		{"windows_ad_ids", func(r *row) string { return r.ads("windows_ad_id") }},
+		{"windows_ad_ids", func(dst []byte, r *row) []byte { return r.ads(dst, "windows_ad_id") }},
 	}
 	emailColumns = []column{
-		{"user_id", func(r *row) string { return r.ExternalID }},
-		{"first_name", func(r *row) string { return r.FirstName }},
-		{"last_name", func(r *row) string { return r.LastName }},
-		{"email", func(r *row) string { return r.Email }},
-		{"unsubscribed_from_emails_at", func(r *row) string { return r.since("email", control.Unsubscribed, r.EmailSubscribe) }},
-		{"opted_in_to_emails_at", func(r *row) string { return r.since("email", control.OptedIn, r.EmailSubscribe) }},
+		{"user_id", func(dst []byte, r *row) []byte { return append(dst, r.ExternalID...) }},
+		{"first_name", func(dst []byte, r *row) []byte { return append(dst, r.FirstName...) }},
+		{"last_name", func(dst []byte, r *row) []byte { return append(dst, r.LastName...) }},
+		{"email", func(dst []byte, r *row) []byte { return append(dst, r.Email...) }},
+		{"unsubscribed_from_emails_at", func(dst []byte, r *row) []byte { return r.since(dst, "email", control.Unsubscribed, r.EmailSubscribe) }},
+		{"opted_in_to_emails_at", func(dst []byte, r *row) []byte { return r.since(dst, "email", control.OptedIn, r.EmailSubscribe) }},
 		{"user_aliases", aliases},
 	}
 )
 
-func aliases(r *row) string {
-	return list(r.rest.Aliases, func(a control.Alias) string { return a.Label + ":" + a.Name })
+func aliases(dst []byte, r *row) []byte {
+	return addList(dst, r.rest.Aliases, func(a control.Alias) string { return a.Label + ":" + a.Name })
 }
 
-// since is when a person's state of a channel became what it is, if it is that one.
-func (r *row) since(channel string, state, is control.Subscription) string {
+// since adds when a person's state of a channel became what it is, if it is that one.
+func (r *row) since(dst []byte, channel string, state, is control.Subscription) []byte {
 	if state != is || r.rest.SubscribedAt[channel] == 0 {
-		return ""
+		return dst
 	}
-	return when(time.UnixMilli(r.rest.SubscribedAt[channel]))
+	return addWhen(dst, time.UnixMilli(r.rest.SubscribedAt[channel]))
 }
 
-// ads are the advertising ids under a key of adIDs.
-func (r *row) ads(key string) string {
-	return list(r.rest.Devices, func(d control.Device) string {
+// ads adds the advertising ids under a key of adIDs.
+func (r *row) ads(dst []byte, key string) []byte {
+	return addList(dst, r.rest.Devices, func(d control.Device) string {
 		if adIDs[d.AdIDType] != key {
 			return ""
 		}
@@ -208,14 +233,14 @@ func (r *row) ads(key string) string {
 	})
 }
 
-func (r *row) countAds(key string) string {
+func (r *row) countAds(dst []byte, key string) []byte {
 	n := 0
 	for _, d := range r.rest.Devices {
 		if d.AdID != "" && adIDs[d.AdIDType] == key {
 			n++
 		}
 	}
-	return strconv.Itoa(n)
+	return strconv.AppendInt(dst, int64(n), 10)
 }
 
 // lastVersion is that of the app used last.
@@ -229,14 +254,15 @@ func (r *row) lastVersion() string {
 	return last.Version
 }
 
-// times is how often a person did a custom event.
-func (r *row) times(name string) string {
+// times adds how often a person did a custom event.
+func (r *row) times(dst []byte, name string) []byte {
+	var n int64
 	for _, d := range r.Deeds {
 		if d.Kind == control.NameEvent && d.Name == name {
-			return strconv.FormatInt(d.Count, 10)
+			n = d.Count
 		}
 	}
-	return "0"
+	return strconv.AppendInt(dst, n, 10)
 }
 
 // attribute is a custom attribute: a text as it is, all else as JSON.
@@ -249,21 +275,24 @@ func (r *row) attribute(name string) string {
 	return string(v)
 }
 
-// list is several values in a cell: those that are not empty, with commas between them.
-func list[T any](all []T, of func(T) string) string {
-	var some []string
+// addList adds several values in a cell: those that are not empty, with commas between them.
+func addList[T any](dst []byte, all []T, of func(T) string) []byte {
+	began := len(dst)
 	for _, x := range all {
 		if v := of(x); v != "" {
-			some = append(some, v)
+			if len(dst) > began {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, v...)
 		}
 	}
-	return strings.Join(some, ",")
+	return dst
 }
 
-// when is a time in a cell; empty: none.
-func when(t time.Time) string {
+// addWhen adds a time in a cell; nothing, if there is none.
+func addWhen(dst []byte, t time.Time) []byte {
 	if t.IsZero() {
-		return ""
+		return dst
 	}
-	return t.UTC().Format(time.RFC3339)
+	return t.UTC().AppendFormat(dst, time.RFC3339)
 }

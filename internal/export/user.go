@@ -131,7 +131,12 @@ var fields = []field{
 	{"cards_clicked", unknown},
 	{"country", func(dst []byte, s *subject) []byte { return addText(dst, s.Country) }},
 	{"created_at", func(dst []byte, s *subject) []byte {
-		return s.CreatedAt.UTC().AppendFormat(dst, `"2006-01-02 15:04:05.000 UTC"`)
+		began := len(dst)
+		if dst = addInstant(dst, s.CreatedAt); len(dst) > began {
+			dst[began+len(`"2006-01-02`)] = ' '
+			dst = append(dst[:len(dst)-len(`Z"`)], ` UTC"`...)
+		}
+		return dst
 	}},
 	{customField, addCustom},
 	{"custom_events", func(dst []byte, s *subject) []byte { return addDeeds(dst, s, control.NameEvent) }},
@@ -381,7 +386,10 @@ func addInstant(dst []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return dst
 	}
-	return t.UTC().AppendFormat(dst, `"2006-01-02T15:04:05.000Z"`)
+	// Package time writes this layout several times quicker than one with milliseconds.
+	dst = t.UTC().AppendFormat(append(dst, '"'), time.RFC3339)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(dst[:len(dst)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z', '"')
 }
 
 func addNumber(dst []byte, v float64) []byte { return strconv.AppendFloat(dst, v, 'f', -1, 64) }
