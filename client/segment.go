@@ -14,7 +14,7 @@ type Segment struct {
 	Name        string       `json:"name"`
 	Description string       `json:"description"`
 	Tags        []string     `json:"tags"`
-	Filter      Filter       `json:"filter"`
+	Filter      Filter       `json:"filter" doc:"To who may not export user data the values with which it compares what identifies people are [REDACTED]; sent back so, the filter stays as it is."`
 	Words       string       `json:"filter_words" doc:"The filter as a sentence."`
 	Analytics   bool         `json:"analytics" doc:"Its size is kept each day."`
 	Size        *SegmentSize `json:"size,omitempty" doc:"As it was last counted for a day; absent: it has not been."`

@@ -271,15 +271,60 @@ func (f Filter) leaves(yield func(Filter) bool) bool {
 // that value of one person. That it is known of somebody, or is not, tells nobody's.
 func (f Filter) Identifies() bool {
 	for leaf := range f.Leaves() {
-		x := leaf.Attribute
-		if x == nil || reflect.DeepEqual(*x, Condition{Name: x.Name}) {
-			continue
-		}
-		if a, _ := AttributeNamed(x.Name); a.Identifies {
+		if x := leaf.Attribute; x != nil && x.identifies() {
 			return true
 		}
 	}
 	return false
+}
+
+func (c Condition) identifies() bool {
+	a, _ := AttributeNamed(c.Name)
+	return a.Identifies && !reflect.DeepEqual(c, Condition{Name: c.Name})
+}
+
+// masked stands in a filter for a value that is not everybody's to see.
+const masked = "[REDACTED]"
+
+// Masked gives f with what identifies people compared with nothing that can be read: which attributes there are and how they
+// are compared stays, how many values there are does not. Where there are times it is for the eye alone, and not valid.
+func (f Filter) Masked() Filter {
+	each := func(fs []Filter) []Filter {
+		fs = slices.Clone(fs)
+		for i := range fs {
+			fs[i] = fs[i].Masked()
+		}
+		return fs
+	}
+	f.All, f.Any = each(f.All), each(f.Any)
+	if f.Not != nil {
+		f.Not = new(f.Not.Masked())
+	}
+	if f.Attribute != nil && f.Attribute.identifies() {
+		c := Condition{Name: f.Attribute.Name}
+		if len(f.Attribute.OneOf) > 0 {
+			c.OneOf = []string{masked}
+		}
+		if f.Attribute.Contains != nil {
+			c.Contains = new(masked)
+		}
+		if f.Attribute.After != "" {
+			c.After = masked
+		}
+		if f.Attribute.Before != "" {
+			c.Before = masked
+		}
+		f.Attribute = &c
+	}
+	return f
+}
+
+// ShownTo gives f as the actor of ctx may see it: masked to who may not export the workspace's user data.
+func (f Filter) ShownTo(ctx context.Context, workspace uint32) Filter {
+	if _, err := f.lettingOut(ctx, workspace); err != nil {
+		return f.Masked()
+	}
+	return f
 }
 
 // lettingOut holds who has people counted by f to the right to export user data, if f identifies them. Errors: forbidden.
@@ -332,6 +377,8 @@ func (f Filter) Encode() []byte {
 	}
 	return bytes.TrimSpace(b.Bytes())
 }
+
+func (f Filter) equal(o Filter) bool { return bytes.Equal(f.Encode(), o.Encode()) }
 
 // filterCheck gathers the problems of a filter.
 type filterCheck struct {

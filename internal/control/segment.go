@@ -85,21 +85,30 @@ func (p *Plane) updateSegment(ctx context.Context, workspace uint32, id SegmentI
 	if err != nil {
 		return had, err
 	}
+	e = e.asShown(ctx, had)
 	next := e.apply(had)
-	was, becomes := viewSegment(had), viewSegment(next)
-	if err := invalid("", next.Validate()); err != nil || fmt.Sprint(was) == fmt.Sprint(becomes) {
+	if err := invalid("", next.Validate()); err != nil {
 		return had, err
 	}
-	if err := sameRev(e.Rev, had.Rev); err != nil {
-		return had, err
-	}
-	if was["filter"] != becomes["filter"] {
+	if e.Filter != nil { // also if it stays: else who guesses a value would learn that it is right
 		if ctx, err = next.Filter.lettingOut(ctx, workspace); err != nil {
 			return had, err
 		}
 	}
+	refilters := !had.Filter.equal(next.Filter)
+	was, becomes := viewSegment(had), viewSegment(next)
+	if !refilters && fmt.Sprint(was) == fmt.Sprint(becomes) {
+		return had, nil
+	}
+	if err := sameRev(e.Rev, had.Rev); err != nil {
+		return had, err
+	}
+	var unsaid []string
+	if refilters && was["filter"] == becomes["filter"] {
+		unsaid = []string{"filter"}
+	}
 	next.UpdatedAt = p.now()
-	err = p.Store.UpdateSegment(p.logged(ctx, "segment.update", subjectSegment(next), was, becomes), next)
+	err = p.Store.UpdateSegment(p.logged(ctx, "segment.update", subjectSegment(next), was, becomes, unsaid...), next)
 	next.Rev++
 	return next, segmentTaken(err, next.Name)
 }
@@ -123,13 +132,21 @@ func (p *Plane) LookAtSegmentEdit(ctx context.Context, workspace uint32, id Segm
 	if err != nil {
 		return err
 	}
-	return invalid("", e.apply(had).Validate())
+	return invalid("", e.asShown(ctx, had).apply(had).Validate())
 }
 
 // LookAtPeople writes down that somebody is going to look at people whom a filter holds: a segment's, or one that is not
 // saved.
 func (p *Plane) LookAtPeople(ctx context.Context, s Segment) error {
-	return fault.Wrap(p.Store.Note(p.logged(ctx, "segment.look", subjectSegment(s), nil, view{"filter": string(s.Filter.Encode())})), "look at people of a segment")
+	return fault.Wrap(p.Store.Note(p.logged(ctx, "segment.look", subjectSegment(s), nil, view{"filter": string(s.Filter.Masked().Encode())})), "look at people of a segment")
+}
+
+// asShown gives e without a filter that is the one of had as the actor of ctx sees it: what comes back masked stays as it is.
+func (e SegmentEdit) asShown(ctx context.Context, had Segment) SegmentEdit {
+	if shown := had.Filter.ShownTo(ctx, had.Workspace); e.Filter != nil && e.Filter.equal(shown) && !shown.equal(had.Filter) {
+		e.Filter = nil
+	}
+	return e
 }
 
 func (e SegmentEdit) apply(s Segment) Segment {
@@ -150,5 +167,5 @@ func segmentTaken(err error, name string) error {
 func subjectSegment(s Segment) subject { return subject{s.Workspace, string(s.ID), s.Name} }
 
 func viewSegment(s Segment) view {
-	return view{"name": s.Name, "description": s.Description, "tags": append([]string{}, s.Tags...), "filter": string(s.Filter.Encode()), "analytics": s.Analytics}
+	return view{"name": s.Name, "description": s.Description, "tags": append([]string{}, s.Tags...), "filter": string(s.Filter.Masked().Encode()), "analytics": s.Analytics}
 }

@@ -71,9 +71,11 @@ func carry(from, to any) {
 	}
 }
 
-func showSegment(l text.Language, s control.Segment, sizes map[control.SegmentID]control.DaySize) client.Segment {
+// showSegment gives a segment as who asks may see it, see control.Filter.ShownTo.
+func showSegment(c *call, s control.Segment, sizes map[control.SegmentID]control.DaySize) client.Segment {
+	s.Filter = s.Filter.ShownTo(c, s.Workspace)
 	out := client.Segment{ID: string(s.ID), Name: s.Name, Description: s.Description, Tags: append([]string{}, s.Tags...), Filter: showFilter(s.Filter),
-		Words:     s.Filter.Words(func(key string, params map[string]any) string { return text.T(l, key, params) }),
+		Words:     s.Filter.Words(func(key string, params map[string]any) string { return text.T(c.reader(), key, params) }),
 		Analytics: s.Analytics, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
 	if d, ok := sizes[s.ID]; ok {
 		out.Size = &client.SegmentSize{People: d.Size, Exact: true, At: d.At}
@@ -109,7 +111,7 @@ func (a *api) listSegments(c *call, in listSegmentsIn) (client.Page[client.Segme
 		return client.Page[client.Segment]{}, err
 	}
 	return pageOf(c, in.paged, all, func(s control.Segment) int64 { return idNumber(s.ID) },
-		func(s control.Segment) client.Segment { return showSegment(c.reader(), s, sizes) })
+		func(s control.Segment) client.Segment { return showSegment(c, s, sizes) })
 }
 
 // holds reports whether one of texts has part in it, whatever the case.
@@ -137,7 +139,7 @@ func (a *api) createSegment(c *call, in createSegmentIn) (client.Segment, error)
 		return client.Segment{}, err
 	}
 	c.location("/workspaces/%s/segments/%s", workspaceID(s.Workspace), s.ID)
-	return showSegment(c.reader(), s, nil), nil
+	return showSegment(c, s, nil), nil
 }
 
 type segmentIn struct {
@@ -156,7 +158,7 @@ func (a *api) getSegment(c *call, in tellSegmentIn) (client.Segment, error) {
 	}
 	sizes, err := a.sizes(c)
 	c.versioned(s.Rev)
-	return showSegment(c.reader(), s, sizes), err
+	return showSegment(c, s, sizes), err
 }
 
 type updateSegmentIn struct {
@@ -175,7 +177,7 @@ func (a *api) updateSegment(c *call, in updateSegmentIn) (client.Segment, error)
 	}
 	sizes, err := a.sizes(c)
 	c.versioned(s.Rev)
-	return showSegment(c.reader(), s, sizes), err
+	return showSegment(c, s, sizes), err
 }
 
 func (a *api) deleteSegment(c *call, in segmentIn) (none, error) {

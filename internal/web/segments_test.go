@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -121,12 +122,66 @@ func TestPeopleAreCountedByWhatIdentifiesThemForWhoMayExportUserData(t *testing.
 			t.Errorf("%s: %+v", a.Name, e)
 		}
 	}
-	// One that who may has saved is everybody's to see, and to change elsewhere.
+	// How many hold one that who may has saved is everybody's to see.
 	s := w.segment("s", `{"attribute":{"name":"email","contains":"acme"}}`)
 	w.as(viewer, "GET", acmesSegments+"/"+string(s.ID)+"/size", nil).read(200, nil)
-	same := client.Filter{Attribute: &client.FilterCondition{Name: "email", Contains: new("acme")}}
-	w.as(editor, "PATCH", acmesSegments+"/"+string(s.ID), client.SegmentEdit{Description: new("x"), Filter: &same}).read(200, nil)
-	w.as(editor, "PATCH", acmesSegments+"/"+string(s.ID), client.SegmentEdit{Filter: &client.Filter{}}).read(200, nil)
+}
+
+// What a saved filter compares with identifying attributes is seen by who may export user data; the others change the segment
+// around it, and lose or guess nothing.
+func TestWhatASavedFilterComparesIsMaskedToWhoMayNotExportUserData(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.segment("s", `{"any":[{"not":{"attribute":{"name":"email","contains":"ana@"}}},{"attribute":{"name":"phone","one_of":["+5511","+5521"]}},
+		{"attribute":{"name":"dob","after":"1990-05-17T00:00:00Z","before":"-1d"}},{"attribute":{"name":"country","one_of":["ES"]}},{"attribute":{"name":"last_name"}}]}`)
+	at := acmesSegments + "/" + string(s.ID)
+	const hidden = `{"any":[{"not":{"attribute":{"name":"email","contains":"[REDACTED]"}}},{"attribute":{"name":"phone","one_of":["[REDACTED]"]}},` +
+		`{"attribute":{"name":"dob","after":"[REDACTED]","before":"[REDACTED]"}},{"attribute":{"name":"country","one_of":["ES"]}},{"attribute":{"name":"last_name"}}]}`
+	tells := func(a answer) bool {
+		return strings.Contains(a.body, "ana@") || strings.Contains(a.body, "5511") || strings.Contains(a.body, "1990")
+	}
+	var list client.Page[client.Segment]
+	for _, who := range []string{viewer, editor, admin, installer} {
+		var got client.Segment
+		a := w.as(who, "GET", at, nil).read(200, &got)
+		if shown, err := json.Marshal(got.Filter); err != nil || string(shown) != hidden || tells(a) {
+			t.Errorf("%s: %s", who, a.body)
+		}
+		if a := w.as(who, "GET", acmesSegments, nil).read(200, &list); tells(a) || len(list.Items) != 1 {
+			t.Errorf("%s: %s", who, a.body)
+		}
+	}
+	if a := w.as(exporter, "GET", at, nil).read(200, nil); !tells(a) {
+		t.Errorf("%s", a.body)
+	}
+	as := func(filter string) string { return `{"description":"` + rand.Text() + `","filter":` + filter + `}` }
+	stays := func(what string) {
+		t.Helper()
+		now, err := w.api.deps.Store.Segment(t.Context(), w.acme.Number, s.ID)
+		if must(t, err); !reflect.DeepEqual(now.Filter, s.Filter) {
+			t.Errorf("%s: the filter became %s", what, now.Filter.Encode())
+		}
+	}
+	a := w.as(editor, "PATCH", at, as(hidden)).read(200, nil)
+	if stays("as it was shown"); tells(a) {
+		t.Errorf("%s", a.body)
+	}
+	w.as(editor, "PATCH", at, `{"name":"t"}`).read(200, nil)
+	w.as(editor, "PATCH", at, as(string(s.Filter.Encode()))).refused(403) // right or wrong, a guess is answered alike
+	w.as(editor, "PATCH", at, as(`{"attribute":{"name":"email","contains":"bob@"}}`)).refused(403)
+	w.as(editor, "PATCH", at, as(strings.Replace(hidden, "ES", "PT", 1))).refused(422) // of its times none is valid
+	w.as(editor, "PATCH", at, as(`{"attribute":{"name":"email","contains":"[REDACTED]"}}`)).refused(403)
+	w.as(editor, "POST", acmesSegments, `{"name":"copy","filter":{"attribute":{"name":"email","contains":"[REDACTED]"}}}`).refused(403)
+	stays("what was refused")
+	other := control.Filter{Attribute: &control.Condition{Name: "email", Contains: new("ana@")}}
+	for range 2 { // from one value to another
+		_, err := w.plane.UpdateSegment(w.root(), w.acme.Number, s.ID, control.SegmentEdit{Filter: &other})
+		must(t, err)
+		*other.Attribute.Contains = "ana@acme"
+	}
+	w.as(editor, "PATCH", at, as(`{}`)).read(200, nil)
+	if a := w.as(admin, "GET", "/workspaces/acme/changes?kind=segment", nil).read(200, nil); tells(a) || !strings.Contains(a.body, "[REDACTED]") || !strings.Contains(a.body, `"filter":"[redacted]"`) {
+		t.Errorf("%s", a.body)
+	}
 }
 
 func TestASegmentIsMadeChangedAndRemoved(t *testing.T) {

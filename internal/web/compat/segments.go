@@ -70,7 +70,7 @@ func segmentDetails(q *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := s.Filter.Words(func(key string, params map[string]any) string { return words.T(words.English, key, params) })
+	filter := s.Filter.Masked().Words(func(key string, params map[string]any) string { return words.T(words.English, key, params) })
 	return answer{"name": s.Name, "description": filter, "text_description": s.Description, "tags": tags(s.Tags), "teams": []string{},
 		"created_at": s.CreatedAt.Format(time.RFC3339), "updated_at": s.UpdatedAt.Format(time.RFC3339)}, nil
 }

@@ -226,8 +226,10 @@ func TestWhatIdentifiesPeopleIsComparedByWhoMayExportThem(t *testing.T) {
 		b.post(w.at("/segments/new"), "kind-0", "attribute", "name-0", "country", "operator-0", "is", "value-0", "ES", "group-0", "0", "part", "conditions").
 			has(t, http.StatusOK, `<option value="is" selected`)
 		b.post(w.at("/segments/new"), append(email, "name", "theirs")...).has(t, http.StatusForbidden, say(l, "control.identifying"), "es@acme.example")
-		b.get(edit).has(t, http.StatusOK, `name="filter_json"`, say(l, "page.segment_identity_hint"))
-		b.post(edit, "name", "ours "+string(l), "filter_json", `{"attribute":{"name":"email","contains":"acme"}}`).has(t, http.StatusOK, "ours "+string(l))
+		b.get(edit).has(t, http.StatusOK, `name="filter_json"`, say(l, "page.segment_identity_hint"), "[REDACTED]").lacks(t, "acme&#34;\n")
+		b.get(w.at("/segments/"+string(s.ID))).has(t, http.StatusOK, "[REDACTED]").lacks(t, "“acme”", `&#34;acme&#34;`)
+		b.post(edit, "name", "ours "+string(l), "filter_json", `{"attribute":{"name":"email","contains":"[REDACTED]"}}`).has(t, http.StatusOK, "ours "+string(l))
+		b.post(edit, "name", "ours", "filter_json", `{"attribute":{"name":"email","contains":"acme"}}`).has(t, http.StatusForbidden, say(l, "control.identifying"))
 	}
 	_, _, err = w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "editor@acme.example", Workspace: w.acme.Number, Role: control.Editor, ExportUserData: true})
 	must(t, err)
