@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -131,7 +133,7 @@ func moment(v json.RawMessage) (any, *problem) {
 }
 
 func anyObject(v json.RawMessage) (any, *problem) {
-	if v[0] != '{' || !storable(v) {
+	if v[0] != '{' {
 		return nil, wrong("", event.CodeWrongType, "must be an object")
 	}
 	return v, nil
@@ -179,7 +181,7 @@ func subscriptionGroups(v json.RawMessage) (any, *problem) {
 		return nil, bad
 	}
 	for _, g := range given {
-		if g.ID == "" || len(g.ID) > maxAttributeText || strings.ContainsRune(g.ID, 0) || g.State != "subscribed" && g.State != "unsubscribed" {
+		if g.ID == "" || len(g.ID) > maxAttributeText || g.State != "subscribed" && g.State != "unsubscribed" {
 			return nil, bad
 		}
 	}
@@ -255,7 +257,7 @@ const (
 
 // goodName reports whether s may name a custom attribute or a property.
 func goodName(s string) bool {
-	return s != "" && s[0] != '$' && utf8.RuneCountInString(s) <= maxName && !strings.ContainsRune(s, 0)
+	return s != "" && s[0] != '$' && utf8.RuneCountInString(s) <= maxName
 }
 
 // customChange reads what a request does to a custom attribute. nil without a problem: it does nothing, because a value
@@ -264,8 +266,8 @@ func customChange(name string, v json.RawMessage, merge bool) ([]control.CustomC
 	if !goodName(name) {
 		return nil, wrong(name, event.CodeOutOfRange, "the name of a custom attribute must have 1 to 255 characters, and none begins with '$'")
 	}
-	if len(v) > maxValue || !storable(v) {
-		return nil, wrong(name, event.CodeTooLarge, "the value of a custom attribute must have at most 100 KB, and no character U+0000")
+	if len(v) > maxValue {
+		return nil, wrong(name, event.CodeTooLarge, "the value of a custom attribute must have at most 100 KB")
 	}
 	one := func(do control.CustomDo, v json.RawMessage) []control.CustomChange {
 		return []control.CustomChange{{Name: name, Do: do, Value: v}}
@@ -367,15 +369,6 @@ func finite(v json.RawMessage) bool {
 	return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9') && json.Unmarshal(v, &n) == nil
 }
 
-// storable reports whether every text in v is one that databases hold.
-func storable(v json.RawMessage) bool {
-	if !strings.Contains(string(v), `\u0000`) {
-		return true
-	}
-	var x any
-	return json.Unmarshal(v, &x) == nil && !strings.Contains(strings.ReplaceAll(string(encode(x)), `\\`, ""), `\u0000`)
-}
-
 // datedText gives a text, a time in its normal form.
 func datedText(v json.RawMessage) json.RawMessage {
 	s, _ := text(v)
@@ -403,7 +396,7 @@ func arrayOf(v json.RawMessage) (json.RawMessage, bool) {
 		case '[', 'n':
 			return nil, false
 		}
-		if !seen[string(i)] {
+		if i = normal(i); !seen[string(i)] {
 			seen[string(i)] = true
 			items = append(items, i)
 		}
@@ -414,6 +407,17 @@ func arrayOf(v json.RawMessage) (json.RawMessage, bool) {
 	items = items[:min(len(items), maxItems)]
 	slices.Reverse(items)
 	return encode(items), true
+}
+
+// normal gives a text or a number of an array in the one form that all its equals have.
+func normal(v json.RawMessage) json.RawMessage {
+	if s, ok := text(v); ok {
+		return encode(s)
+	}
+	if n, err := strconv.ParseFloat(string(v), 64); err == nil && bytes.ContainsAny(v, ".eE") {
+		return encode(n)
+	}
+	return v
 }
 
 // nested gives an object with the times in it, {"$time": …}, in their normal form.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -333,6 +332,10 @@ func (t *task) parse(c call) (job, error) {
 		broken.err = fault.New(fault.Invalid, "read body", "The body must be a JSON object; nothing was appended.")
 		return nil, broken
 	}
+	if p := flaw(body, 1); p != nil { // what is deeper concerns its object alone
+		broken.err = fault.New(fault.Invalid, "read body", "In the body %s; nothing was appended.", p.text)
+		return nil, broken
+	}
 	return c.read(t)
 }
 
@@ -396,11 +399,7 @@ func (t *task) change(c control.PersonChange) {
 	}
 }
 
-// text reads a JSON text; false for anything else, and for what no database holds.
-func text(raw json.RawMessage) (string, bool) {
-	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil || strings.ContainsRune(s, 0) {
-		return "", false
-	}
-	return s, true
+// text reads a JSON text; false for anything else.
+func text(raw json.RawMessage) (s string, _ bool) {
+	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 }

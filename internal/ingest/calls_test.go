@@ -246,6 +246,7 @@ func TestAttributesInEachForm(t *testing.T) {
 		"incremented":                   {`"n":{"inc":-2}`, `"custom":[{"name":"n","do":"inc","value":-2}]`},
 		"items added and removed":       {`"n":{"add":["a","b","a"],"remove":["c"]}`, `"custom":[{"name":"n","do":"remove","value":["c"]},{"name":"n","do":"add","value":["b","a"]}]`},
 		"an array has each item once":   {`"n":["a","b","a",1]`, `"custom":[{"name":"n","do":"set","value":["b","a",1]}]`},
+		"equal numbers are one item":    {`"n":[1,2,2.0,10e-1,0.5,9007199254740993,9007199254740992,"\u0061","a","2"]`, `"custom":[{"name":"n","do":"set","value":[2,1,0.5,9007199254740993,9007199254740992,"a","2"]}]`},
 		"an object":                     {`"n":{"a":{"b":1}}`, `"custom":[{"name":"n","do":"set","value":{"a":{"b":1}}}]`},
 		"an object is merged":           {`"n":{"a":1},"_merge_objects":true`, `"custom":[{"name":"n","do":"merge","value":{"a":1}}]`},
 		"a time in an object":           {`"n":{"a":{"$time":"2026-11-22"}}`, `"custom":[{"name":"n","do":"set","value":{"a":"2026-11-22T00:00:00Z"}}]`},
@@ -287,7 +288,16 @@ func TestWhatIsWrongWithAnObjectIsSaid(t *testing.T) {
 		{"attributes", `7`, "each of 'attributes' must be an object"},
 		{"attributes", `{"shoe":1}`, anIdentifier},
 		{"attributes", `{"external_id":7}`, "'external_id' must be a string"},
-		{"attributes", `{"external_id":"a\u0000b"}`, "'external_id' must be a string"},
+		{"attributes", `{"external_id":"a\u0000b"}`, "'external_id' has the character U+0000, which cannot be stored"},
+		{"attributes", `{"external_id":"\ud800q"}`, "'external_id' has half of a surrogate pair, which is no character"},
+		{"attributes", `{"external_id":"\udc01q"}`, "'external_id' has half of a surrogate pair, which is no character"},
+		{"attributes", `{` + who + `"first_name":"\ud83d\ud83d\ude00"}`, "'first_name' has half of a surrogate pair, which is no character"},
+		{"attributes", `{` + who + `"nested":{"in":[{"x":"\ud800"}]}}`, "'nested' has half of a surrogate pair, which is no character"},
+		{"attributes", `{` + who + `"\ud800":1}`, "a name has half of a surrogate pair, which is no character"},
+		{"attributes", `{` + who + `"external_id":"bo"}`, "'external_id' is there twice"},
+		{"attributes", `{` + who + `"nested":{"x":1,"y":{"x":1}, "\u0078" : 2}}`, "'x' is there twice"},
+		{"events", `{` + who + at + `"name":"saw","properties":{"a":"\u0000"}}`, "'properties' has the character U+0000, which cannot be stored"},
+		{"events", `{` + who + at + `"name":"saw","properties":{"a":"\udfff"}}`, "'properties' has half of a surrogate pair, which is no character"},
 		{"attributes", `{"external_id":"` + strings.Repeat("x", 998) + `"}`, "'external_id' must have 1 to 997 bytes"},
 		{"attributes", `{"user_alias":{"alias_name":"a"}}`, "'alias_name' and 'alias_label' must be strings of 1 to 997 bytes"},
 		{"attributes", `{"email":"nobody"}`, "'email' must be an e-mail address"},
@@ -295,7 +305,7 @@ func TestWhatIsWrongWithAnObjectIsSaid(t *testing.T) {
 		{"attributes", `{` + who + `"email":"nobody"}`, "'email' must be an e-mail address"},
 		{"attributes", `{` + who + `"phone":"x"}`, "'phone' must be a telephone number, best as in E.164"},
 		{"attributes", `{` + who + `"first_name":"` + long + `"}`, "'first_name' must be a string of at most 255 characters"},
-		{"attributes", `{` + who + `"first_name":"a\u0000"}`, "'first_name' must be a string of at most 255 characters"},
+		{"attributes", `{` + who + `"first_name":"a\u0000"}`, "'first_name' has the character U+0000, which cannot be stored"},
 		{"attributes", `{` + who + `"gender":"X"}`, "'gender' must be one of: M, F, O, N, P"},
 		{"attributes", `{` + who + `"dob":"yesterday"}`, "'dob' must be a date as YYYY-MM-DD"},
 		{"attributes", `{` + who + `"email_subscribe":"maybe"}`, "'email_subscribe' must be one of: opted_in, subscribed, unsubscribed"},
@@ -314,10 +324,13 @@ func TestWhatIsWrongWithAnObjectIsSaid(t *testing.T) {
 		{"events", `{` + who + at + `"name":"saw","properties":{"time":1}}`, "'time' is reserved and cannot be the name of a property"},
 		{"events", `{` + who + at + `"name":"saw","properties":{"event_name":1}}`, "'event_name' is reserved and cannot be the name of a property"},
 		{"events", `{` + who + at + `"name":"saw","properties":{"a":"` + long + `"}}`, "a property that is a string must have at most 255 characters"},
-		{"events", `{` + who + at + `"name":"saw","properties":{"a":["` + strings.Repeat("x", 100<<10) + `"]}}`, "'properties' must be no larger than the limit, and have no character U+0000"},
+		{"events", `{` + who + at + `"name":"saw","properties":{"a":["` + strings.Repeat("x", 100<<10) + `"]}}`, "'properties' must have at most 100 KB"},
 		{"purchases", `{` + who + at + `"currency":"USD","price":1}`, "'product_id' is required: a string of 1 to 255 characters"},
 		{"purchases", `{` + who + at + `"product_id":"p","currency":"US","price":1}`, "'currency' is required: a code of ISO 4217 such as USD"},
-		{"purchases", `{` + who + at + `"product_id":"p","currency":"USD","price":"1"}`, "'price' is required: a number"},
+		{"events", `{` + who + `"time":"0001-01-01","name":"saw"}`, "'time' must be a time as in ISO 8601, from the year 1902 to 3000"},
+		{"purchases", `{` + who + at + `"product_id":"p","currency":"USD"}`, "'price' is required: a number"},
+		{"purchases", `{` + who + at + `"product_id":"p","currency":"USD","price":"1"}`, "'price' must be a number, at most 3.4e38"},
+		{"purchases", `{` + who + at + `"product_id":"p","currency":"USD","price":1e300}`, "'price' must be a number, at most 3.4e38"},
 		{"purchases", `{` + who + at + `"product_id":"p","currency":"USD","price":1,"quantity":101}`, "'quantity' must be a whole number from 1 to 100"},
 	} {
 		o := openOffice(t)
@@ -333,6 +346,65 @@ func TestWhatIsWrongWithAnObjectIsSaid(t *testing.T) {
 		if o.log.records() != 0 {
 			t.Errorf("%.100s: something was appended", row.object)
 		}
+	}
+}
+
+// Whoever an escape of half a character names would be one with whoever another names.
+func TestWhatIsNoCharacterStopsItsObjectOnly(t *testing.T) {
+	o := openOffice(t)
+	o.want(TrackPath, `{"attributes":[{"external_id":"\ud800q"},{"external_id":"\ud83d\ude00 \\ud800"}]}`, http.StatusCreated,
+		`{"attributes_processed":1,"errors":[{"type":"'external_id' has half of a surrogate pair, which is no character","input_array":"attributes","index":0}],"message":"success"}`)
+	if got := o.appended(0); !strings.Contains(got, `"external_id":"😀 \\ud800"`) {
+		t.Errorf("the log has\n%s", got)
+	}
+}
+
+// One bad object of a request about who people are does not stop the others.
+func TestABadObjectOfALifecycleRequestIsLeftOutAlone(t *testing.T) {
+	for name, row := range map[string]struct{ path, body, answer, log string }{
+		"a new alias": {NewAliasPath, `{"user_aliases":[{"alias_label":"l"},{"external_id":"known","alias_label":"l","alias_name":"n"},7]}`,
+			`{"aliases_processed":1,"errors":[{"type":"'alias_name' and 'alias_label' must be strings of 1 to 997 bytes","input_array":"user_aliases","index":0},{"type":"each of 'user_aliases' must be an object","input_array":"user_aliases","index":2}],"message":"success"}`,
+			`{"kind":"update","person":"k","alias":{"alias_label":"l","alias_name":"n"}}`},
+		"an alias that is updated": {UpdateAliasPath, `{"alias_updates":[{"alias_label":"a"},{"alias_label":"a","old_alias_name":"b","new_alias_name":"n"}]}`,
+			`{"errors":[{"type":"'alias_label', 'old_alias_name' and 'new_alias_name' must be strings of 1 to 997 bytes","input_array":"alias_updates","index":0}],"message":"success"}`,
+			`{"kind":"update","person":"u","alias":{"alias_label":"a","alias_name":"n"},"old":"b"}`},
+		"somebody who is identified": {IdentifyPath, `{"aliases_to_identify":[{"external_id":"x"},{"external_id":"x","user_alias":{"alias_label":"a","alias_name":"b"}}],"emails_to_identify":[{"email":"nobody","external_id":"x"}]}`,
+			`{"aliases_processed":1,"errors":[{"type":"'user_alias' must be an object with 'alias_name' and 'alias_label'","input_array":"aliases_to_identify","index":0},{"type":"'email' must be an e-mail address","input_array":"emails_to_identify","index":0}],"message":"success"}`,
+			`{"kind":"update","person":"u","external_id":"x"}`},
+		"somebody who is deleted": {DeletePath, `{"external_ids":[5,"known","\ud800"],"email_addresses":["a@b.example"]}`,
+			`{"deleted":1,"errors":[{"type":"each of 'external_ids' must be a string","input_array":"external_ids","index":0},{"type":"a text has half of a surrogate pair, which is no character","input_array":"external_ids","index":2},{"type":"each of 'email_addresses' must be an object with 'email'","input_array":"email_addresses","index":0}],"message":"success"}`,
+			"UserDeleteRequest {\"id\":\"e1\",\"user_id\":\"k\",\"time\":0}\n" + `{"kind":"delete","person":"k","event":"e1"}`},
+		"an external id that is renamed": {RenameExternalIDsPath, `{"external_id_renames":[{"current_external_id":"known"},{"current_external_id":"known","new_external_id":"b"}]}`,
+			`{"external_ids":["b"],"message":"success","rename_errors":["'new_external_id' must be a string (item 0)"]}`,
+			`{"kind":"rename","person":"k","external_id":"b","old":"known"}`},
+		"an external id that is removed": {RemoveExternalIDsPath, `{"external_ids":[5,"old"]}`,
+			`{"message":"success","removal_errors":["each of 'external_ids' must be a string (item 0)"],"removed_ids":["old"]}`,
+			`{"kind":"forget_id","person":"k","old":"old"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := openOffice(t)
+			o.know(control.Person{ID: "k", ExternalID: "known"}, externalID("known"), control.Identifier{Kind: control.ByFormerID, Value: "old"})
+			o.know(control.Person{ID: "u"}, control.ByNameOf(control.Alias{Label: "a", Name: "b"}))
+			a, again := o.send(row.path, row.body, IdempotencyHeader, "once"), o.send(row.path, row.body, IdempotencyHeader, "once")
+			if a.status != http.StatusCreated || a.body != row.answer || again.body != a.body {
+				t.Errorf("got %d %s\nthen %s\nwant 201 %s", a.status, a.body, again.body, row.answer)
+			}
+			if got := o.appended(0); got != row.log {
+				t.Errorf("the log has\n%s\nwant\n%s", got, row.log)
+			}
+			if total, _ := o.in.Rejected("every"); total == 0 {
+				t.Error("the key does not know of what was left out")
+			}
+		})
+	}
+}
+
+// A merge has the vendor's texts for a request that is refused whole: none of it is done.
+func TestAMergeIsTakenWholeOrNotAtAll(t *testing.T) {
+	o := openOffice(t)
+	a := o.send(MergePath, `{"merge_updates":[{"identifier_to_merge":{"external_id":"a"},"identifier_to_keep":{"external_id":"b"}},{}]}`)
+	if a.status != http.StatusBadRequest || !strings.HasPrefix(a.body, `{"message":"'merge_updates' must only have 'identifier_to_merge' and 'identifier_to_keep'","errors":[{`) || !strings.Contains(a.body, `"index":1`) {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 
@@ -352,6 +424,7 @@ func TestARequestIsRefusedWholeByName(t *testing.T) {
 		"another kind":        {TrackPath, `{}`, []string{"Content-Type", "text/plain"}, 415, "Unsupported Media Type"},
 		"not JSON":            {TrackPath, `{"events":[}`, nil, 400, "Error while parsing request body. Please check your syntax."},
 		"no object":           {TrackPath, `[]`, nil, 400, "Error while parsing request body. Please check your syntax."},
+		"two of a name":       {TrackPath, `{"events":[` + event + `],"events":[]}`, nil, 400, "Error while parsing request body. Please check your syntax."},
 		"two values":          {TrackPath, `{}{}`, nil, 400, "Error while parsing request body. Please check your syntax."},
 		"nothing":             {TrackPath, `{}`, nil, 400, noValidData},
 		"no array":            {TrackPath, `{"events":{}}`, nil, 400, "'events' must be an array of objects"},
@@ -461,7 +534,8 @@ func TestPeopleAreJoinedRenamedAndEnded(t *testing.T) {
 				`{"external_ids":["b"],"message":"success","rename_errors":["there is no user with the current_external_id (item 1)"]}`,
 				`{"kind":"rename","person":"p1","external_id":"b","old":"a"}`},
 			is(track(`"external_id":"a"`), `CustomEvent {"id":"e2","user_id":"p1","external_user_id":"b","time":0,"name":"n","properties":"{}"}`),
-			{RemoveExternalIDsPath, `{"external_ids":["a","b"]}`, 201, `{"message":"success","removal_errors":["the external id is not one that was renamed (item 1)"],"removed_ids":["a"]}`,
+			{RemoveExternalIDsPath, `{"external_ids":["a",5,"b"]}`, 201,
+				`{"message":"success","removal_errors":["each of 'external_ids' must be a string (item 1)","the external id is not one that was renamed (item 2)"],"removed_ids":["a"]}`,
 				`{"kind":"forget_id","person":"p1","old":"a"}`},
 			is(track(`"external_id":"a"`), `CustomEvent {"id":"e3","user_id":"p2","external_user_id":"a","time":0,"name":"n","properties":"{}"}`),
 		},

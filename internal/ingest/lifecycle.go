@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -26,7 +27,7 @@ const (
 type errand struct {
 	names  [][]named // of each step
 	step   func(t *task, names []named) error
-	answer func(t *task, prior *eventlog.Answer) (int, any)
+	answer func(t *task) (int, map[string]any)
 }
 
 // run takes the steps one after the other: each sees what those before it did. An identifier is fixed before the log
@@ -48,18 +49,30 @@ func (e *errand) reply(t *task, prior *eventlog.Answer) (int, any) {
 	if prior != nil {
 		t.done = int(prior.Accepted)
 	}
-	return e.answer(t, prior)
+	status, body := e.answer(t)
+	if len(t.errors) > 0 {
+		body["errors"] = t.errors
+	}
+	return status, body
 }
 
 // answered is an answer that says how many things were taken, whatever came of them.
-func answered(count string, n int) func(*task, *eventlog.Answer) (int, any) {
-	return func(*task, *eventlog.Answer) (int, any) {
+func answered(count string, n int) func(*task) (int, map[string]any) {
+	return func(*task) (int, map[string]any) {
 		return http.StatusCreated, map[string]any{"message": "success", count: n}
 	}
 }
 
-// items reads an array of at most maxLifecycle objects. It refuses the request for the first that read finds wrong.
-func (t *task) items(array, tooMany string, read func(object) *problem) error {
+// readObject reads an object that stands in array.
+func readObject(array string, raw json.RawMessage) (o object, _ *problem) {
+	if json.Unmarshal(raw, &o) != nil || o == nil {
+		return nil, wrong("", event.CodeWrongType, "each of '"+array+"' must be an object")
+	}
+	return o, nil
+}
+
+// items reads an array of at most maxLifecycle things. What read finds wrong is left out, with all that it says.
+func (t *task) items(array, tooMany string, read func(i int, raw json.RawMessage) *problem) error {
 	list, err := t.list(array)
 	if err != nil {
 		return err
@@ -67,24 +80,45 @@ func (t *task) items(array, tooMany string, read func(object) *problem) error {
 	if len(list) > maxLifecycle {
 		return refusal(tooMany)
 	}
-	for _, raw := range list {
-		var o object
-		if json.Unmarshal(raw, &o) != nil || o == nil {
-			return refusal("'" + array + "' must be an array of objects")
+	for i, raw := range list {
+		p := flaw(raw, math.MaxInt)
+		if p == nil {
+			p = read(i, raw)
 		}
-		if p := read(o); p != nil {
-			return refusal(p.text)
+		if p != nil {
+			t.reject(array, i, raw, p)
 		}
 	}
 	return nil
 }
 
-// needOne refuses a request that asks for nothing.
-func needOne(n int, what string) error {
-	if n == 0 {
-		return refusal(what)
+// objects reads an array of at most maxLifecycle objects, as items.
+func (t *task) objects(array, tooMany string, read func(i int, o object) *problem) error {
+	return t.items(array, tooMany, func(i int, raw json.RawMessage) *problem {
+		o, p := readObject(array, raw)
+		if p != nil {
+			return p
+		}
+		return read(i, o)
+	})
+}
+
+// needOne refuses a request of which nothing is left: with what is wrong with the first, if it asked for anything.
+func (t *task) needOne(n int, what string) error {
+	if n > 0 {
+		return nil
 	}
-	return nil
+	if len(t.errors) > 0 {
+		return t.refusal()
+	}
+	return refusal(what)
+}
+
+// refusal refuses a request for what is wrong with its objects.
+func (t *task) refusal() error {
+	f := refusal(t.errors[0].Type).(*fatal)
+	f.errors = t.errors
+	return f
 }
 
 // aliases gives the aliases of somebody by label, and whether there is an external id among the identifiers.
@@ -101,7 +135,7 @@ func (t *task) aliases(id control.PersonID) (map[string]bool, error) {
 
 func readNewAliases(t *task) (job, error) {
 	e := &errand{step: newAlias}
-	err := t.items("user_aliases", tooManyAliases, func(o object) *problem {
+	err := t.objects("user_aliases", tooManyAliases, func(_ int, o object) *problem {
 		n, p := readAlias("user_aliases", encode(o))
 		if p != nil {
 			return p
@@ -118,7 +152,7 @@ func readNewAliases(t *task) (job, error) {
 		return nil
 	})
 	e.answer = answered("aliases_processed", len(e.names))
-	return e, first(err, needOne(len(e.names), "'user_aliases' must be an array of objects"))
+	return e, first(err, t.needOne(len(e.names), "'user_aliases' must be an array of objects"))
 }
 
 func first(errs ...error) error {
@@ -158,7 +192,7 @@ func newAlias(t *task, names []named) error {
 
 func readAliasUpdates(t *task) (job, error) {
 	e := &errand{step: updateAlias}
-	err := t.items("alias_updates", tooManyAliases, func(o object) *problem {
+	err := t.objects("alias_updates", tooManyAliases, func(_ int, o object) *problem {
 		var names []named
 		for _, field := range []string{"old_alias_name", "new_alias_name"} {
 			n, p := readAlias("alias_updates", encode(object{"alias_label": o["alias_label"], "alias_name": o[field]}))
@@ -171,10 +205,10 @@ func readAliasUpdates(t *task) (job, error) {
 		e.names = append(e.names, names)
 		return nil
 	})
-	e.answer = func(*task, *eventlog.Answer) (int, any) {
+	e.answer = func(*task) (int, map[string]any) {
 		return http.StatusCreated, map[string]any{"message": "success"}
 	}
-	return e, first(err, needOne(len(e.names), "'alias_updates' must be an array of objects"))
+	return e, first(err, t.needOne(len(e.names), "'alias_updates' must be an array of objects"))
 }
 
 // updateAlias gives an alias another name, unless that is somebody's.
@@ -259,7 +293,7 @@ func readIdentify(t *task) (job, error) {
 			return n.ruled(o, p)
 		}},
 	} {
-		err := t.items(x.array, tooManyAliases, func(o object) *problem {
+		err := t.objects(x.array, tooManyAliases, func(_ int, o object) *problem {
 			external, p := named{}.of(control.ByExternalID, "external_id", o["external_id"])
 			if p != nil {
 				return p
@@ -278,7 +312,7 @@ func readIdentify(t *task) (job, error) {
 	if len(e.names) > maxLifecycle {
 		return nil, refusal(tooManyAliases)
 	}
-	e.answer = func(*task, *eventlog.Answer) (int, any) {
+	e.answer = func(*task) (int, map[string]any) {
 		body := map[string]any{"message": "success", "aliases_processed": counts["aliases_to_identify"]}
 		if n := counts["emails_to_identify"]; n > 0 {
 			body["emails_processed"] = n
@@ -288,7 +322,7 @@ func readIdentify(t *task) (job, error) {
 		}
 		return http.StatusCreated, body
 	}
-	return e, needOne(len(e.names), "'aliases_to_identify', 'emails_to_identify' or 'phone_numbers_to_identify' must be an array of objects")
+	return e, t.needOne(len(e.names), "'aliases_to_identify', 'emails_to_identify' or 'phone_numbers_to_identify' must be an array of objects")
 }
 
 // identifyOne gives somebody without an external id one, or lets them go up in whoever has it.
@@ -334,7 +368,7 @@ func readMerge(t *task) (job, error) {
 		}
 		return t.mergeInto(from, into)
 	}}
-	err := t.items("merge_updates", mergeTooMany, func(o object) *problem {
+	err := t.objects("merge_updates", mergeTooMany, func(_ int, o object) *problem {
 		if !only(o, "identifier_to_merge", "identifier_to_keep") || len(o) != 2 {
 			return wrong("", event.CodeUnknownField, mergeOnly)
 		}
@@ -356,10 +390,13 @@ func readMerge(t *task) (job, error) {
 		e.names = append(e.names, names)
 		return nil
 	})
-	e.answer = func(*task, *eventlog.Answer) (int, any) {
+	e.answer = func(*task) (int, map[string]any) {
 		return http.StatusAccepted, map[string]any{"message": "success"}
 	}
-	return e, first(err, needOne(len(e.names), mergeNotArray))
+	if len(t.errors) > 0 { // the vendor's texts are of requests that are refused whole
+		return nil, t.refusal()
+	}
+	return e, first(err, t.needOne(len(e.names), mergeNotArray))
 }
 
 // deleteOne deletes somebody.
@@ -404,39 +441,51 @@ func readDelete(t *task) (job, error) {
 		read  func(json.RawMessage) (named, *problem)
 	}{
 		{"external_ids", func(v json.RawMessage) (named, *problem) {
-			return named{}.of(control.ByExternalID, "external_ids", v)
+			return one("external_ids", control.ByExternalID, v)
 		}},
 		{"user_aliases", func(v json.RawMessage) (named, *problem) { return readAlias("user_aliases", v) }},
-		{"braze_ids", func(v json.RawMessage) (named, *problem) { return named{}.of(control.ByPerson, "braze_ids", v) }},
-		{"email_addresses", func(v json.RawMessage) (named, *problem) { return readAddress("email", control.ByEmail, v) }},
-		{"phone_numbers", func(v json.RawMessage) (named, *problem) { return readAddress("phone", control.ByPhone, v) }},
+		{"braze_ids", func(v json.RawMessage) (named, *problem) { return one("braze_ids", control.ByPerson, v) }},
+		{"email_addresses", func(v json.RawMessage) (named, *problem) {
+			return readAddress("email_addresses", "email", control.ByEmail, v)
+		}},
+		{"phone_numbers", func(v json.RawMessage) (named, *problem) {
+			return readAddress("phone_numbers", "phone", control.ByPhone, v)
+		}},
 	} {
-		list, err := t.list(x.array)
-		if err != nil {
-			return nil, refusal("'" + x.array + "' must be an array")
-		}
-		for _, raw := range list {
+		err := t.items(x.array, tooManyIDs, func(_ int, raw json.RawMessage) *problem {
 			n, p := x.read(raw)
-			if p != nil {
-				return nil, refusal(p.text)
+			if p == nil {
+				e.names = append(e.names, []named{n})
 			}
-			e.names = append(e.names, []named{n})
+			return p
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	if len(e.names) > maxLifecycle {
 		return nil, refusal(tooManyIDs)
 	}
-	e.answer = func(t *task, _ *eventlog.Answer) (int, any) {
+	e.answer = func(t *task) (int, map[string]any) {
 		return http.StatusCreated, map[string]any{"message": "success", "deleted": t.done}
 	}
-	return e, needOne(len(e.names), "one of 'external_ids', 'user_aliases', 'braze_ids', 'email_addresses' or 'phone_numbers' is required")
+	return e, t.needOne(len(e.names), "one of 'external_ids', 'user_aliases', 'braze_ids', 'email_addresses' or 'phone_numbers' is required")
+}
+
+// one reads an identifier that stands in array by itself.
+func one(array string, kind control.IdentifierKind, v json.RawMessage) (named, *problem) {
+	n, p := named{}.of(kind, array, v)
+	if p != nil {
+		p.text = "each of " + p.text
+	}
+	return n, p
 }
 
 // readAddress reads {"email": …, "prioritization": […]}, or the same of a telephone number.
-func readAddress(field string, kind control.IdentifierKind, v json.RawMessage) (named, *problem) {
+func readAddress(array, field string, kind control.IdentifierKind, v json.RawMessage) (named, *problem) {
 	var o object
 	if json.Unmarshal(v, &o) != nil || o == nil {
-		return named{}, wrong(field, event.CodeWrongType, "must be an array of objects with '"+field+"'")
+		return named{}, wrong("", event.CodeWrongType, "each of '"+array+"' must be an object with '"+field+"'")
 	}
 	n, p := named{}.of(kind, field, o[field])
 	return n.ruled(o, p)
@@ -445,40 +494,48 @@ func readAddress(field string, kind control.IdentifierKind, v json.RawMessage) (
 // renaming is the state of a request about external ids: what was done, and why the rest was not.
 type renaming struct {
 	errand
+	named  [2]string // what the answer calls what was done and what failed
+	items  []int     // which of the request each step is
 	done   []string
-	errors []string
+	undone []objectError
 }
 
-// outcome answers with what was done, of a repetition only as far as that is known: all, if nothing failed.
-func (r *renaming) outcome(done, failed string) func(*task, *eventlog.Answer) (int, any) {
-	return func(t *task, prior *eventlog.Answer) (int, any) {
-		body := map[string]any{"message": "success"}
-		if prior != nil && int(prior.Accepted) < len(r.names) {
-			body["errors_truncated"] = true
-			return http.StatusCreated, body
-		}
-		if prior != nil {
-			for _, n := range r.names {
-				r.done = append(r.done, n[len(n)-1].Value)
-			}
-		}
-		body[done], body[failed] = append([]string{}, r.done...), append([]string{}, r.errors...)
+// reply answers with what was done, of a repetition only as far as that is known: all, if nothing failed.
+func (r *renaming) reply(t *task, prior *eventlog.Answer) (int, any) {
+	body := map[string]any{"message": "success"}
+	if prior != nil && int(prior.Accepted) < len(r.names) {
+		body["errors_truncated"] = true
 		return http.StatusCreated, body
 	}
+	if prior != nil {
+		for _, n := range r.names {
+			r.done = append(r.done, n[len(n)-1].Value)
+		}
+	}
+	failed := []string{}
+	for _, e := range slices.Concat(t.errors, r.undone) {
+		failed = append(failed, fmt.Sprintf("%s (item %d)", e.Type, e.Index))
+	}
+	body[r.named[0]], body[r.named[1]] = append([]string{}, r.done...), failed
+	return http.StatusCreated, body
+}
+
+// fail says why the step that is under way is not done.
+func (r *renaming) fail(what string) {
+	r.undone = append(r.undone, objectError{Type: what, Index: r.items[len(r.done)+len(r.undone)]})
 }
 
 func readRenames(t *task) (job, error) {
-	r := &renaming{}
-	r.answer = r.outcome("external_ids", "rename_errors")
+	r := &renaming{named: [2]string{"external_ids", "rename_errors"}}
 	r.step = func(t *task, names []named) error {
 		old, now := names[0], names[1]
 		k, there := t.one(old)
 		if !there || k.ExternalID != old.Value {
-			r.errors = append(r.errors, r.at("there is no user with the current_external_id"))
+			r.fail("there is no user with the current_external_id")
 			return nil
 		}
 		if other, taken := t.one(now); taken && other.Person != k.Person || now.Value == old.Value {
-			r.errors = append(r.errors, r.at("the new_external_id is in use already"))
+			r.fail("the new_external_id is in use already")
 			return nil
 		}
 		if err := t.identify([]control.NewIdentity{{Identifier: now.Identifier, Candidates: []control.PersonID{k.Person}}}); err != nil {
@@ -490,7 +547,7 @@ func readRenames(t *task) (job, error) {
 		t.memory[old.Identifier] = t.memory[now.Identifier]
 		return nil
 	}
-	err := t.items("external_id_renames", tooManyIDs, func(o object) *problem {
+	err := t.objects("external_id_renames", tooManyIDs, func(i int, o object) *problem {
 		var names []named
 		for _, field := range []string{"current_external_id", "new_external_id"} {
 			n, p := named{}.of(control.ByExternalID, field, o[field])
@@ -499,20 +556,19 @@ func readRenames(t *task) (job, error) {
 			}
 			names = append(names, n)
 		}
-		r.names = append(r.names, names)
+		r.names, r.items = append(r.names, names), append(r.items, i)
 		return nil
 	})
-	return r, first(err, needOne(len(r.names), "'external_id_renames' must be an array of objects"))
+	return r, first(err, t.needOne(len(r.names), "'external_id_renames' must be an array of objects"))
 }
 
 func readRemovals(t *task) (job, error) {
-	r := &renaming{}
-	r.answer = r.outcome("removed_ids", "removal_errors")
+	r := &renaming{named: [2]string{"removed_ids", "removal_errors"}}
 	r.step = func(t *task, names []named) error {
 		old := names[0]
 		k, there := t.one(old)
 		if !there {
-			r.errors = append(r.errors, r.at("the external id is not one that was renamed"))
+			r.fail("the external id is not one that was renamed")
 			return nil
 		}
 		r.done = append(r.done, old.Value)
@@ -520,24 +576,12 @@ func readRemovals(t *task) (job, error) {
 		t.change(control.PersonChange{Kind: control.PersonForgetID, Person: k.Person, Old: old.Value})
 		return nil
 	}
-	list, err := t.list("external_ids")
-	if err != nil || len(list) == 0 {
-		return nil, refusal("'external_ids' must be an array of strings")
-	}
-	if len(list) > maxLifecycle {
-		return nil, refusal(tooManyIDs)
-	}
-	for _, raw := range list {
-		n, p := named{}.of(control.ByFormerID, "external_ids", raw)
-		if p != nil {
-			return nil, refusal(p.text)
+	err := t.items("external_ids", tooManyIDs, func(i int, raw json.RawMessage) *problem {
+		n, p := one("external_ids", control.ByFormerID, raw)
+		if p == nil {
+			r.names, r.items = append(r.names, []named{n}), append(r.items, i)
 		}
-		r.names = append(r.names, []named{n})
-	}
-	return r, nil
-}
-
-// at says of which item of the request an error is.
-func (r *renaming) at(what string) string {
-	return fmt.Sprintf("%s (item %d)", what, len(r.done)+len(r.errors))
+		return p
+	})
+	return r, first(err, t.needOne(len(r.names), "'external_ids' must be an array of strings"))
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -81,9 +82,12 @@ func readTrack(t *task, most, each int) (job, error) {
 }
 
 func readTracked(array string, raw json.RawMessage) (x tracked, p *problem) {
-	var o object
-	if json.Unmarshal(raw, &o) != nil || o == nil {
-		return x, wrong("", event.CodeWrongType, "each of '"+array+"' must be an object")
+	if p = flaw(raw, math.MaxInt); p != nil {
+		return x, p
+	}
+	o, p := readObject(array, raw)
+	if p != nil {
+		return x, p
 	}
 	imported := false
 	for _, f := range []struct {
@@ -156,10 +160,13 @@ func readOccurred(o object, eventType string, largest int, reserved ...string) (
 		}
 		e["app_id"] = app
 	}
+	if o.null("time") {
+		return nil, wrong("time", event.CodeRequired, "'time' is required: a time as in ISO 8601")
+	}
 	s, _ := text(o["time"])
 	at, ok := parseTime(s)
 	if !ok || at.Unix() < math.MinInt32 {
-		return nil, wrong("time", event.CodeInvalidTime, "'time' is required: a time as in ISO 8601")
+		return nil, wrong("time", event.CodeInvalidTime, "'time' must be a time as in ISO 8601, from the year 1902 to 3000")
 	}
 	if now := time.Now(); at.After(now) {
 		at = now
@@ -173,8 +180,8 @@ func readOccurred(o object, eventType string, largest int, reserved ...string) (
 	if json.Unmarshal(raw, &properties) != nil {
 		return nil, wrong("properties", event.CodeWrongType, "'properties' must be an object")
 	}
-	if len(raw) > largest || !storable(raw) {
-		return nil, wrong("properties", event.CodeTooLarge, "'properties' must be no larger than the limit, and have no character U+0000")
+	if len(raw) > largest {
+		return nil, wrong("properties", event.CodeTooLarge, fmt.Sprintf("'properties' must have at most %d KB", largest>>10))
 	}
 	for name, v := range properties {
 		if !goodName(name) {
@@ -224,9 +231,12 @@ func readPurchase(o object) (e map[string]any, quantity int, _ *problem) {
 	if err != nil {
 		return nil, 0, wrong("currency", event.CodeOutOfRange, "'currency' is required: a code of ISO 4217 such as USD")
 	}
+	if o.null("price") {
+		return nil, 0, wrong("price", event.CodeRequired, "'price' is required: a number")
+	}
 	var price float64
 	if !finite(o["price"]) || json.Unmarshal(o["price"], &price) != nil || math.Abs(price) > math.MaxFloat32 {
-		return nil, 0, wrong("price", event.CodeWrongType, "'price' is required: a number")
+		return nil, 0, wrong("price", event.CodeWrongType, "'price' must be a number, at most 3.4e38")
 	}
 	quantity = 1
 	if !o.null("quantity") && (json.Unmarshal(o["quantity"], &quantity) != nil || quantity < 1 || quantity > maxQuantity) {
