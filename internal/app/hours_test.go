@@ -113,9 +113,10 @@ func marked(t *testing.T, log eventlog.Log) (hours []eventlog.Hour) {
 // memoryOpener opens one bucket in memory, whatever is asked for.
 type memoryOpener struct{ b bucket.Bucket }
 
-func (o memoryOpener) Open(bucket.Access) (bucket.Bucket, error) { return o.b, nil }
-func (memoryOpener) Assume(context.Context, bucket.Access) error { return nil }
-func (memoryOpener) Account(context.Context) (string, error)     { return "111122223333", nil }
+func (o memoryOpener) Open(bucket.Access) (bucket.Bucket, error)    { return o.b, nil }
+func (o memoryOpener) OpenOwn(bucket.Access) (bucket.Bucket, error) { return o.b, nil }
+func (memoryOpener) Assume(context.Context, bucket.Access) error    { return nil }
+func (memoryOpener) Account(context.Context) (string, error)        { return "111122223333", nil }
 
 // TestAnHourIsCompleteOnceItHasEndedAndIsDelivered lets an hour end under the real parts, but for disk and bucket.
 func TestAnHourIsCompleteOnceItHasEndedAndIsDelivered(t *testing.T) {

@@ -35,6 +35,9 @@ type Bucket interface {
 	// Get reads a whole object; the caller closes it. A body cut short surfaces as io.ErrUnexpectedEOF.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
 
+	// GetFrom is Get of the bytes of an object from an offset on, which lies within it; Size is that of the whole.
+	GetFrom(ctx context.Context, key string, offset int64) (io.ReadCloser, Info, error)
+
 	// List gives keys that begin with prefix, in byte order, page by page. Infos carry key, size, ETag and time
 	// only. It ends after the first error.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
@@ -132,6 +135,10 @@ type Opener interface {
 // Assumer is an Opener that takes on the roles of customers with the installation's own credentials.
 type Assumer interface {
 	Opener
+
+	// OpenOwn is Open for a bucket of the operator's, with the installation's own credentials in place of a's. It may lie
+	// in networks that customers' endpoints may not.
+	OpenOwn(a Access) (Bucket, error)
 
 	// Assume takes on the role of a with exactly a.ExternalID, or without any if it is empty. It asks anew each time,
 	// and touches no bucket.

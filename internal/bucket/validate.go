@@ -169,14 +169,20 @@ func ValidateHost(field string, u *url.URL) []fault.Problem {
 	return []fault.Problem{fault.Field(field, "invalid", "field.host", `There can be no host "{host}".`, "host", fault.Escaped(host))}
 }
 
-// ValidateAccess gives every problem of a, with fields named as in the file of apply. That a role has its external id
-// is left to who opens the bucket: a form is checked before there is one.
-func ValidateAccess(a Access) []fault.Problem {
+// ValidatePlace gives the problems of where a bucket is: its name, endpoint and region.
+func ValidatePlace(a Access) []fault.Problem {
 	problems := ValidateName("bucket", a.Bucket)
 	problems = append(problems, ValidateEndpoint("endpoint", a.Endpoint)...)
 	if a.Region != "" && !regionName.MatchString(a.Region) {
 		problems = append(problems, fault.Field("region", "invalid", "field.region", "A region looks like us-east-1."))
 	}
+	return problems
+}
+
+// ValidateAccess gives every problem of a, with fields named as in the file of apply. That a role has its external id
+// is left to who opens the bucket: a form is checked before there is one.
+func ValidateAccess(a Access) []fault.Problem {
+	problems := ValidatePlace(a)
 	if a.ByRole() {
 		return append(problems, validateRole(a)...)
 	}

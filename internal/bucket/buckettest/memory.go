@@ -165,6 +165,9 @@ func (m *Memory) Open(a bucket.Access) (bucket.Bucket, error) {
 	return m, nil
 }
 
+// OpenOwn gives m itself.
+func (m *Memory) OpenOwn(a bucket.Access) (bucket.Bucket, error) { return m.Open(a) }
+
 // Account is the installation's account, as Memory tells it.
 const Account = "123456789012"
 
@@ -241,7 +244,12 @@ func (m *Memory) Head(ctx context.Context, key string) (info bucket.Info, err er
 }
 
 // Get reads an object.
-func (m *Memory) Get(ctx context.Context, key string) (rc io.ReadCloser, info bucket.Info, err error) {
+func (m *Memory) Get(ctx context.Context, key string) (io.ReadCloser, bucket.Info, error) {
+	return m.GetFrom(ctx, key, 0)
+}
+
+// GetFrom reads an object from an offset on.
+func (m *Memory) GetFrom(ctx context.Context, key string, offset int64) (rc io.ReadCloser, info bucket.Info, err error) {
 	err = m.call(ctx, Call{Op: OpGet, Key: key}, func(f Fault) error {
 		o, ok := m.objects[key]
 		if !ok {
@@ -249,9 +257,10 @@ func (m *Memory) Get(ctx context.Context, key string) (rc io.ReadCloser, info bu
 		}
 		info = o.info
 		info.Metadata = maps.Clone(o.info.Metadata)
-		var r io.Reader = bytes.NewReader(o.data)
-		if f.CutAt > 0 && f.CutAt < int64(len(o.data)) {
-			r = io.MultiReader(bytes.NewReader(o.data[:f.CutAt]), broken{})
+		data := o.data[offset:]
+		var r io.Reader = bytes.NewReader(data)
+		if f.CutAt > 0 && f.CutAt < int64(len(data)) {
+			r = io.MultiReader(bytes.NewReader(data[:f.CutAt]), broken{})
 		}
 		rc = io.NopCloser(r)
 		return nil
@@ -439,6 +448,9 @@ func (s *Store) Open(a bucket.Access) (bucket.Bucket, error) {
 	defer s.mu.Unlock()
 	return s.get(a.Bucket).Open(a)
 }
+
+// OpenOwn gives the bucket of the access.
+func (s *Store) OpenOwn(a bucket.Access) (bucket.Bucket, error) { return s.Open(a) }
 
 // Assume takes on the role of the access, in its bucket.
 func (s *Store) Assume(ctx context.Context, a bucket.Access) error {

@@ -88,6 +88,25 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 				}
 			}
 		},
+		"what is put can be read from any byte on": func(t *testing.T, b bucket.Bucket) {
+			data := bytes.Repeat([]byte("0123456789"), 10_000)
+			if err := b.Put(t.Context(), "k", bucket.Body{data}, bucket.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			for _, from := range []int64{0, 1, 65_537, int64(len(data)) - 1} {
+				rc, info, err := b.GetFrom(t.Context(), "k", from)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(rc)
+				if err = errors.Join(err, rc.Close()); err != nil || !bytes.Equal(got, data[from:]) || info.Size != int64(len(data)) {
+					t.Errorf("from byte %d on there are %d bytes of %d, %v", from, len(got), info.Size, err)
+				}
+			}
+			if _, _, err := b.GetFrom(t.Context(), "none", 7); bucket.ProblemOf(err) != bucket.NotFound {
+				t.Errorf("of what is not there: %v", err)
+			}
+		},
 		"an empty object is put and read": func(t *testing.T, b bucket.Bucket) {
 			if err := b.Put(t.Context(), "empty", nil, createOnly); err != nil {
 				t.Fatal(err)

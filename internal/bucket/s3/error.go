@@ -140,6 +140,9 @@ func problem(e *bucket.Error, err error) bucket.Problem {
 		if _, ok := errors.AsType[*dial.Forbidden](err); ok {
 			return bucket.AddressForbidden
 		}
+		if _, ok := errors.AsType[*noBase](err); ok {
+			return bucket.OwnCredentials
+		}
 		// Whatever kept an answer away (refused, reset, cut off, timed out, name not found, certificate) may pass.
 		return bucket.Network
 	}

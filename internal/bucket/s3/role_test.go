@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/bucketserver"
 	"github.com/millrace/millrace/internal/bucket/s3"
+	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/secret"
 )
@@ -564,5 +565,30 @@ func TestTheCheckWaitsForARoleMadeLate(t *testing.T) {
 	})
 	if err != nil || !r.OK || !made {
 		t.Errorf("waited %t: %+v %v", made, r, err)
+	}
+}
+
+// A bucket of the operator's is opened with the installation's own key, where customers' endpoints may not lie, and never
+// with what an access holds.
+func TestABucketOfTheOperatorsIsOpenedWithTheirOwnKey(t *testing.T) {
+	t.Parallel()
+	_, _, a := startServer(t, bucketserver.Config{})
+	of := func(own s3.Key) error {
+		b, err := s3.NewOpener(s3.Config{Dial: dial.New(nil).DialContext, Base: own}).OpenOwn(bucket.Access{Bucket: a.Bucket, Endpoint: a.Endpoint, PathStyle: true,
+			AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close() // idle connections
+		return put(t, b, "millrace-exports/k")
+	}
+	if err := of(s3.Key{}); bucket.ProblemOf(err) != bucket.OwnCredentials {
+		t.Errorf("without a key: %v", err)
+	}
+	if err := of(s3.Key{ID: a.AccessKeyID, Secret: a.SecretAccessKey}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s3.NewOpener(s3.Config{Dial: dial.New(nil).DialContext}).OpenOwn(bucket.Access{Bucket: "NO"}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a name that no bucket has: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"crypto/md5"
 	"crypto/tls"
 	"encoding/base64"
+	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
@@ -101,6 +102,20 @@ func (o *Opener) Open(a bucket.Access) (bucket.Bucket, error) {
 	if a.Endpoint != "" {
 		dial = o.cfg.Dial
 	}
+	return o.open(a, o.credentials(a), dial), nil
+}
+
+// OpenOwn gives a bucket of the operator's. It connects to nothing.
+//
+// Errors: invalid, with field problems.
+func (o *Opener) OpenOwn(a bucket.Access) (bucket.Bucket, error) {
+	if problems := bucket.ValidatePlace(a); len(problems) > 0 {
+		return nil, &fault.Error{Code: fault.Invalid, Op: "open own bucket", Fields: problems}
+	}
+	return o.open(a, o.tokens.own(), ownDial()), nil
+}
+
+func (o *Opener) open(a bucket.Access, who aws.CredentialsProvider, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Bucket {
 	transport := o.transport(dial)
 	b := &Bucket{
 		access: a,
@@ -110,7 +125,7 @@ func (o *Opener) Open(a bucket.Access) (bucket.Bucket, error) {
 	}
 	b.options = sdk.Options{
 		AppID:                      "millrace",
-		Credentials:                o.credentials(a),
+		Credentials:                who,
 		HTTPClient:                 b.door,
 		Retryer:                    aws.NopRetryer{},
 		UsePathStyle:               a.PathStyle,
@@ -133,7 +148,7 @@ func (o *Opener) Open(a bucket.Access) (bucket.Bucket, error) {
 	if a.Region != "" {
 		b.client = b.in(a.Region)
 	}
-	return b, nil
+	return b
 }
 
 // credentials gives what signs the calls of a.
@@ -249,9 +264,20 @@ func (b *Bucket) Head(ctx context.Context, key string) (info bucket.Info, err er
 
 // Get reads an object. Where the store keeps a checksum of the whole, a body that differs from it ends in an
 // error instead of io.EOF.
-func (b *Bucket) Get(ctx context.Context, key string) (rc io.ReadCloser, info bucket.Info, err error) {
+func (b *Bucket) Get(ctx context.Context, key string) (io.ReadCloser, bucket.Info, error) {
+	return b.GetFrom(ctx, key, 0)
+}
+
+// GetFrom reads an object from an offset on; of what does not begin at 0 no checksum is compared.
+func (b *Bucket) GetFrom(ctx context.Context, key string, offset int64) (rc io.ReadCloser, info bucket.Info, err error) {
+	in := &sdk.GetObjectInput{Bucket: &b.access.Bucket, Key: &key}
+	var opts []func(*sdk.Options)
+	if offset > 0 {
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
+		opts = append(opts, func(o *sdk.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired })
+	}
 	err = b.call(ctx, "GetObject", key, func(c *sdk.Client) error {
-		out, err := c.GetObject(ctx, &sdk.GetObjectInput{Bucket: &b.access.Bucket, Key: &key})
+		out, err := c.GetObject(ctx, in, opts...)
 		if err != nil {
 			return err
 		}
@@ -259,8 +285,12 @@ func (b *Bucket) Get(ctx context.Context, key string) (rc io.ReadCloser, info bu
 			_ = out.Body.Close() // nothing in it is ours to read
 			return b.stranger("GetObject", key)
 		}
+		if offset > 0 && !strings.HasPrefix(aws.ToString(out.ContentRange), fmt.Sprintf("bytes %d-", offset)) {
+			_ = out.Body.Close() // it begins elsewhere
+			return b.stranger("GetObject", key)
+		}
 		info = bucket.Info{
-			Key: key, Size: aws.ToInt64(out.ContentLength), ETag: etag(out.ETag), Modified: aws.ToTime(out.LastModified),
+			Key: key, Size: offset + aws.ToInt64(out.ContentLength), ETag: etag(out.ETag), Modified: aws.ToTime(out.LastModified),
 			Metadata: out.Metadata, Encryption: string(out.ServerSideEncryption), Lock: string(out.ObjectLockMode),
 		}
 		rc = &download{ReadCloser: out.Body, bucket: b, key: key}
