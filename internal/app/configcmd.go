@@ -5,7 +5,9 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/millrace/millrace/internal/bucket/s3"
 	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/dial"
 )
 
 // ConfigPrint prints the settings that hold.
@@ -33,16 +35,19 @@ func (cmd ConfigPrint) Run(_ context.Context, c *Console, s Settings) error {
 	return cfg.Print(c.Out)
 }
 
-// ConfigCheck checks the settings, and the schema files that they name.
+// ConfigCheck checks the settings, and the schema files and the bucket for exports that they name.
 type ConfigCheck struct{}
 
 // Run checks.
-func (ConfigCheck) Run(_ context.Context, c *Console, s Settings) error {
+func (ConfigCheck) Run(ctx context.Context, c *Console, s Settings) error {
 	cfg, err := s.Load()
 	if err != nil {
 		return err
 	}
 	if _, err := openCatalogue(cfg); err != nil {
+		return err
+	}
+	if err := proveOwnBucket(ctx, cfg, newOpener(cfg, dial.New(cfg.Dial.AllowedNetworks), s3.Key{})); err != nil {
 		return err
 	}
 	given := 0

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/fault"
@@ -27,7 +30,7 @@ func exportWriter(fields, custom []string, now time.Time) (compat.Writer, error)
 // newExports gives what makes exports, in the process that owns the log.
 func (s *system) newExports() *export.Runner {
 	d := export.Deps{
-		Books: s.plane.store, Files: s.exportFiles(), Logger: s.logger, Bucket: s.plane.exportBucket,
+		Books: s.plane.store, Files: s.plane.exportFiles(), Own: s.own, Logger: s.logger, Bucket: s.plane.exportBucket,
 		May: func(ctx context.Context, e control.Export) error {
 			_, err := s.rules.MayExport(ctx, e)
 			return err
@@ -67,7 +70,44 @@ func (s *system) exportNotices(e control.Export) []control.Notice {
 	return []control.Notice{n}
 }
 
-func (s *system) exportFiles() vfs.FS { return vfs.OS(filepath.Join(s.cfg.DataDir, exportsFolder)) }
+// exportFiles is the folder in which exports are made.
+func (p *plane) exportFiles() vfs.FS { return vfs.OS(filepath.Join(p.cfg.DataDir, exportsFolder)) }
+
+// ownStore gives where the files of exports lie that can be downloaded. It connects to nothing.
+func (p *plane) ownStore(ctx context.Context) (export.Own, error) {
+	b, err := openOwnBucket(p.cfg, p.opener)
+	if b == nil || err != nil {
+		return export.InFolder(p.exportFiles()), err
+	}
+	key, err := p.store.InstallationKey(ctx, "export bucket")
+	name := sha256.Sum256([]byte(key.Reveal()))
+	return export.InBucket(p.exportFiles(), b, hex.EncodeToString(name[:8])), err
+}
+
+// openOwnBucket opens the operator's bucket for exports; nil: there is none.
+func openOwnBucket(cfg *config.Config, opener bucket.Assumer) (bucket.Bucket, error) {
+	x := cfg.Exports
+	if x.Bucket == "" {
+		return nil, nil
+	}
+	b, err := opener.OpenOwn(bucket.Access{Bucket: x.Bucket, Region: x.Region, Endpoint: x.Endpoint, PathStyle: x.Endpoint != ""})
+	return b, fault.Wrap(err, "open export_bucket")
+}
+
+// proveOwnBucket finds out whether the operator's bucket, if there is one, can keep exports. Errors: unavailable, which says
+// what failed and which rights it takes.
+func proveOwnBucket(ctx context.Context, cfg *config.Config, opener bucket.Assumer) error {
+	b, err := openOwnBucket(cfg, opener)
+	if b == nil || err != nil {
+		return err
+	}
+	defer b.Close() // idle connections
+	if err = export.Prove(ctx, b); err != nil {
+		err = fault.New(fault.Unavailable, "prove export_bucket", "exports cannot be kept in the bucket %s: %v", cfg.Exports.Bucket, err).WithCause(err).
+			WithHint("The installation's own AWS credentials need s3:PutObject, s3:GetObject and s3:DeleteObject on %s* in it, and s3:ListBucket: see docs/operator.md.", export.OwnFolder)
+	}
+	return err
+}
 
 // exportBucket opens the bucket of a workspace's data export. Errors: conflict if it is not the one that was linked when the
 // export was asked for: half of its files would be in the other.
@@ -124,12 +164,19 @@ func (e erasing) noteAll(ctx context.Context, b *control.PeopleBatch, at time.Ti
 }
 
 // exportFile opens the file of an export in the installation's own store.
-func (s *system) exportFile(e control.Export) (web.File, error) {
-	return export.File(s.exportFiles(), e)
+func (s *system) exportFile(ctx context.Context, e control.Export) (web.File, error) {
+	f, err := s.own.Open(ctx, e)
+	if err != nil && !fault.Is(err, fault.Stale) {
+		s.logger.Error("the file of an export cannot be opened", "export", e.ID, "error", err)
+	}
+	return f, err
 }
 
-// openLinks makes the links of exports.
-func (s *system) openLinks(ctx context.Context) error {
+// openLinks opens the installation's own store, and makes the links to it.
+func (s *system) openLinks(ctx context.Context) (err error) {
+	if s.own, err = s.plane.ownStore(ctx); err != nil {
+		return err
+	}
 	key, err := s.plane.store.InstallationKey(ctx, "export links")
 	s.links = compat.Links{Key: key, Base: s.URL, Download: s.rules.DownloadExport, Open: s.exportFile}
 	return err

@@ -28,6 +28,7 @@ import (
 	"github.com/millrace/millrace/internal/event/sample"
 	"github.com/millrace/millrace/internal/eventlog"
 	"github.com/millrace/millrace/internal/eventlog/segment"
+	"github.com/millrace/millrace/internal/export"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/httpd"
 	"github.com/millrace/millrace/internal/ingest"
@@ -66,7 +67,8 @@ type system struct {
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	profiles *store.Profiles // what is kept of users; nil: nothing is
-	links    compat.Links    // to files of exports
+	own      export.Own      // files of exports
+	links    compat.Links    // to them
 	api      http.Handler
 	pages    http.Handler  // everything else, for people
 	stopping chan struct{} // closed when run begins to stop
@@ -327,6 +329,11 @@ func (s *system) work(ctx context.Context, stopFront func() error) (err error) {
 	errands.Go(func() { s.countSegments(ctx) })
 	exports := s.newExports()
 	errands.Go(func() { _ = exports.Run(ctx) }) // it ends with ctx
+	errands.Go(func() {                         // events are taken whether or not exports can be kept
+		if err := proveOwnBucket(ctx, s.cfg, s.plane.opener); err != nil && ctx.Err() == nil {
+			s.logger.Error("exports are held up until this is mended", "error", err, "hint", fault.HintOf(err))
+		}
+	})
 	errands.Go(func() { s.runSchedules(ctx) })
 	errands.Go(func() { s.markHours(ctx, log, in) })
 	errands.Go(func() { s.runJobs(ctx, w) })

@@ -27,6 +27,7 @@ type Config struct {
 	Log      Log
 	Delivery Delivery
 	AWS      AWS
+	Exports  Exports
 	Mail     Mail
 	Keys     Keys
 	Dial     Dial
@@ -93,6 +94,13 @@ type AWS struct {
 	AccountID   string // 12 digits; empty: not known
 	STSEndpoint string // empty: Amazon's
 	RoleRetry   time.Duration
+}
+
+// Exports is where files of exports lie that can be downloaded.
+type Exports struct {
+	Bucket   string // of the operator's; empty: the data folder
+	Region   string // empty: looked up
+	Endpoint string // empty: Amazon S3
 }
 
 // Mail is for notify.

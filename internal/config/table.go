@@ -201,6 +201,21 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.AWS.STSEndpoint }, httpURL),
 		},
 		{
+			Name: "export_bucket", Kind: Text, Absent: "the data folder",
+			Doc:   "Bucket of your own for the files of exports that can be downloaded, reached with the installation's own AWS credentials: see sts_endpoint. Links to them still lead to this server.",
+			parse: text(func(c *Config) *string { return &c.Exports.Bucket }, plain),
+		},
+		{
+			Name: "export_bucket_region", Kind: Text, Absent: "looked up",
+			Doc:   "Region of export_bucket; without it the store is asked, which takes the right s3:GetBucketLocation.",
+			parse: text(func(c *Config) *string { return &c.Exports.Region }, plain),
+		},
+		{
+			Name: "export_bucket_endpoint", Kind: URL, Absent: "Amazon S3",
+			Doc:   "S3-compatible store that has export_bucket, addressed path-style: https://storage.example.com. It may lie in a private network.",
+			parse: text(func(c *Config) *string { return &c.Exports.Endpoint }, httpURL),
+		},
+		{
 			Name: "role_retry", Kind: Duration, Default: "2m",
 			Doc:   "How long a check tries a role again that cannot be assumed: one that was made seconds ago is not known everywhere yet.",
 			parse: duration(func(c *Config) *time.Duration { return &c.AWS.RoleRetry }, "0s", "1h"),

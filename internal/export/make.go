@@ -59,7 +59,7 @@ func (r *Runner) make(ctx context.Context, e *control.Export) (made, error) {
 	return r.finish(ctx, e, to, parts)
 }
 
-// loose reports whether each part is an object of its own in the bucket; else all are one archive of the own store.
+// loose reports whether each part is an object of its own in the bucket; else all are one archive, which the own store keeps.
 func loose(e control.Export) bool { return e.Kind.Lines() && e.Place.Linked() }
 
 // people writes all parts that are missing, and gives all.
@@ -204,7 +204,7 @@ func spool(e control.Export, p control.ExportPart) string {
 	return inFolder(e, fmt.Sprintf("part-%06d", p.Number))
 }
 
-// writePart makes a part in the own store: a file for the bucket, or a piece of the archive of all.
+// writePart makes a part in its folder: a file for the bucket, or a piece of the archive of all.
 func (r *Runner) writePart(ctx context.Context, e control.Export, who People, w whole, rows []int64, p *control.ExportPart) error {
 	if err := r.room(); err != nil {
 		return err
@@ -267,7 +267,7 @@ func packing(e control.Export) Packing {
 	return Packing(e.Spec.Packing)
 }
 
-// stillThere gives the finished parts up to the first whose piece of the archive is not in the own store as it was: another
+// stillThere gives the finished parts up to the first whose piece of the archive does not lie there as it did: another
 // machine has gone on with the export, or this one lost its power.
 func (r *Runner) stillThere(e control.Export, parts []control.ExportPart) ([]control.ExportPart, error) {
 	if loose(e) {
@@ -300,7 +300,7 @@ func partKey(e control.Export, name string) string { return e.Folder() + name + 
 // putPart puts a part to the bucket, and has no need of its file then.
 func (r *Runner) putPart(ctx context.Context, e control.Export, to bucket.Bucket, p control.ExportPart) error {
 	at := spool(e, p)
-	if err := r.put(ctx, to, partKey(e, p.Name), at, contentTypes[packing(e)]); err != nil {
+	if err := putFile(ctx, to, partKey(e, p.Name), r.Files, at, contentTypes[packing(e)]); err != nil {
 		return err
 	}
 	return r.Files.Remove(at)
@@ -311,7 +311,7 @@ func (r *Runner) finish(ctx context.Context, e *control.Export, to bucket.Bucket
 	if loose(*e) {
 		return r.finishParts(ctx, *e, to, parts)
 	}
-	if err := r.archive(e, parts); err != nil {
+	if err := r.archive(ctx, e, parts); err != nil {
 		return made{}, err
 	}
 	if to == nil {
@@ -325,7 +325,7 @@ func (r *Runner) putOnly(ctx context.Context, e control.Export, to bucket.Bucket
 	if err := r.open(ctx, e); err != nil {
 		return made{}, err
 	}
-	return undoing(to, e.Folder()+name), r.put(ctx, to, e.Folder()+name, inFolder(e, name), kind)
+	return undoing(to, e.Folder()+name), putFile(ctx, to, e.Folder()+name, r.Files, inFolder(e, name), kind)
 }
 
 // undoing is what came of an export that is whole by an object.
@@ -344,10 +344,10 @@ func wholeKey(e control.Export) string {
 	return e.Folder() + wholeName(e) + ".zip"
 }
 
-// archive puts the pieces together in one archive of the own store, which is e.File then: nothing is packed again.
-func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
+// archive puts the pieces together in one archive, which the own store keeps as e.File: nothing is packed again.
+func (r *Runner) archive(ctx context.Context, e *control.Export, parts []control.ExportPart) error {
 	name := wholeName(*e)
-	return r.whole(e, name+".zip", func(z *zip.Writer) error {
+	return r.whole(ctx, e, name+".zip", func(z *zip.Writer) error {
 		if !e.Kind.Lines() {
 			return r.addFile(z, *e, name+".csv", parts)
 		}
@@ -360,9 +360,9 @@ func (r *Runner) archive(e *control.Export, parts []control.ExportPart) error {
 	})
 }
 
-// whole writes an archive of the own store, which is e.File and has e.Bytes then. What a crash leaves of it has another
-// name.
-func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer) error) error {
+// whole writes an archive that the own store keeps, which is e.File and has e.Bytes then. What a crash leaves of it has
+// another name.
+func (r *Runner) whole(ctx context.Context, e *control.Export, name string, write func(z *zip.Writer) error) error {
 	if err := r.room(); err != nil {
 		return err
 	}
@@ -387,10 +387,13 @@ func (r *Runner) whole(e *control.Export, name string, write func(z *zip.Writer)
 	if err := r.Files.Rename(at, inFolder(*e, name)); err != nil {
 		return err
 	}
-	return r.Files.SyncDir(string(e.ID))
+	if err := r.Files.SyncDir(string(e.ID)); err != nil {
+		return err
+	}
+	return r.Own.Keep(ctx, *e)
 }
 
-// anew makes a file of the own store in place of what an earlier try may have left.
+// anew makes a file in place of what an earlier try may have left.
 func (r *Runner) anew(at string) (vfs.File, error) {
 	if err := r.Files.Remove(at); err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
@@ -503,7 +506,7 @@ func errNoProfiles() error {
 		Hint: fault.Message{Key: "control.no_profiles_hint", Text: "The operator turns the setting profiles on."}}
 }
 
-// report makes the files of an export that is not of people: an archive of all in the own store, and in the bucket too.
+// report makes the files of an export that is not of people: an archive of all that the own store keeps, and in the bucket too.
 func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket) (made, error) {
 	if r.Counts == nil {
 		return made{}, errNoProfiles()
@@ -515,7 +518,7 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16]
 	var files []manifestFile
 	e.People = 0
-	err := r.whole(e, name+".zip", func(z *zip.Writer) error {
+	err := r.whole(ctx, e, name+".zip", func(z *zip.Writer) error {
 		for _, name := range report.Files() {
 			to, err := z.Create(name)
 			if err != nil {
@@ -563,14 +566,14 @@ func (r *Runner) putEach(ctx context.Context, e control.Export, to bucket.Bucket
 		if err := r.open(ctx, e); err != nil {
 			return made{}, err
 		}
-		if err := r.put(ctx, to, e.Folder()+f.Name, inFolder(e, f.Name), contentTypes[packing(e)]); err != nil {
+		if err := putFile(ctx, to, e.Folder()+f.Name, r.Files, inFolder(e, f.Name), contentTypes[packing(e)]); err != nil {
 			return made{}, err
 		}
 	}
 	return r.manifest(ctx, e, to, report+"-"+manifestName, files)
 }
 
-// repack writes a file of an archive into the own store as f, packed as was asked for, and says in f how that is.
+// repack writes a file of an archive as f, packed as was asked for, and says in f how that is.
 func (r *Runner) repack(e control.Export, one *zip.File, f *manifestFile) error {
 	from, err := one.Open()
 	if err != nil {

@@ -62,7 +62,8 @@ type Deps struct {
 	Bucket func(ctx context.Context, e control.Export) (bucket.Bucket, error)
 	// May refuses an export whose asker lost the right to it.
 	May    func(ctx context.Context, e control.Export) error
-	Files  vfs.FS // the installation's own store
+	Files  vfs.FS // the folder in which they are made
+	Own    Own    // where what can be downloaded lies then
 	Logger *slog.Logger
 	// Notices gives what is told of an export that has ended, in the commit that says so; nil: nothing is.
 	Notices func(e control.Export) []control.Notice
@@ -116,16 +117,10 @@ func (r *Runner) Ring() {
 func (r *Runner) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	defer under.Wait()
+	under.Go(func() { r.keepTidy(ctx) })
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	tidied := time.Time{}
 	for ctx.Err() == nil {
-		if now := time.Now(); now.Sub(tidied) >= tidyEvery {
-			tidied = now
-			if err := r.tidy(ctx, now); err != nil && ctx.Err() == nil {
-				r.Logger.Error("files of exports whose time is over could not all be removed; it is tried again", "error", err)
-			}
-		}
 		open, err := r.Books.OpenExports(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.Logger.Error("exports wait", "error", err)
@@ -204,12 +199,12 @@ func (r *Runner) do(ctx context.Context, e control.Export) {
 	done, err := r.make(ctx, &e)
 	switch {
 	case errors.Is(err, errEnded):
-		r.forget(e)
+		r.forget(ctx, e)
 		return
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, errOutdated):
-		r.startAnew(e, time.Now())
+		r.startAnew(ctx, e, time.Now())
 		return
 	case err != nil && passing(err) && r.again(e, began, time.Now()):
 		r.Logger.Warn("an export is held up and tried again", "export", e.ID, "error", err)
@@ -227,9 +222,9 @@ func (r *Runner) do(ctx context.Context, e control.Export) {
 				saved = done.undo(ctx)
 			}
 			if errors.Is(r.open(ctx, e), errOutdated) {
-				r.startAnew(e, time.Now())
+				r.startAnew(ctx, e, time.Now())
 			} else {
-				r.forget(e)
+				r.forget(ctx, e)
 			}
 		}
 		if saved != nil && ctx.Err() == nil {
@@ -247,10 +242,10 @@ func (r *Runner) do(ctx context.Context, e control.Export) {
 			level = slog.LevelError
 		}
 		r.Logger.Log(ctx, level, "an export failed", "export", e.ID, "kind", e.Kind, "error", err)
-		r.forget(e)
+		r.forget(ctx, e)
 	} else {
 		r.Logger.Info("export done", "export", e.ID, "kind", e.Kind, "people", e.People, "bytes", e.Bytes)
-		r.keepOnly(e)
+		r.keepOnly(ctx, e)
 	}
 	if r.OnEnded != nil {
 		r.OnEnded(e)
@@ -284,8 +279,8 @@ func (r *Runner) again(e control.Export, began int, now time.Time) bool {
 }
 
 // startAnew says when an export begins anew in which somebody may be who was deleted.
-func (r *Runner) startAnew(e control.Export, now time.Time) {
-	r.forget(e)
+func (r *Runner) startAnew(ctx context.Context, e control.Export, now time.Time) {
+	r.forget(ctx, e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.anewed[e.ID]
@@ -310,73 +305,57 @@ func (r *Runner) discard(ctx context.Context, e *control.Export, to bucket.Bucke
 			return err
 		}
 	}
-	return r.remove(string(e.ID), func(string) bool { return false })
+	return r.Own.Leave(ctx, e.ID, "")
 }
 
-// File opens the file of an export that is done, in the installation's own store. Errors: stale if it is not there any more.
-func File(files vfs.FS, e control.Export) (vfs.File, error) {
-	f, err := files.Open(inFolder(e, e.File))
-	if fault.Is(err, fault.NotFound) {
-		err = control.ErrExportGone()
+// keepTidy tidies now and then, until ctx ends.
+func (r *Runner) keepTidy(ctx context.Context) {
+	t := time.NewTicker(tidyEvery)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		if err := r.tidy(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			r.Logger.Error("files of exports whose time is over could not all be removed; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
 	}
-	return f, err
 }
 
-// tidy removes what may not lie in the own store any more, whoever left it there.
+// tidy removes what may not lie in the own store any more, whoever left it there. What is there is listed before the rows are,
+// so that none is younger than its row.
 func (r *Runner) tidy(ctx context.Context, now time.Time) error {
-	kept, err := r.Books.KeptExports(ctx, now)
-	if err != nil {
-		return err
+	ctx, cancel := context.WithTimeout(ctx, tidyEvery)
+	defer cancel()
+	all, err := r.Own.All(ctx)
+	kept, failed := r.Books.KeptExports(ctx, now)
+	if failed != nil {
+		return errors.Join(err, failed)
 	}
-	all, err := r.Files.List(".")
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	for _, x := range all {
-		if x.Dir && !kept[control.ExportID(x.Name)] {
-			err = errors.Join(err, r.remove(x.Name, func(string) bool { return false }))
+	for _, id := range all {
+		if !kept[id] {
+			err = errors.Join(err, r.Own.Leave(ctx, id, ""))
 		}
 	}
 	return err
 }
 
-// forget removes all files of an export from the own store; what fails is removed by tidy.
-func (r *Runner) forget(e control.Export) {
-	r.tell(e, r.remove(string(e.ID), func(string) bool { return false }))
-}
+// forget removes all files of an export from the own store, and keepOnly all but the one that can be downloaded; what fails is
+// removed by tidy.
+func (r *Runner) forget(ctx context.Context, e control.Export) { r.clean(ctx, e, "") }
 
-// keepOnly removes all but the file that can be downloaded.
-func (r *Runner) keepOnly(e control.Export) {
-	r.tell(e, r.remove(string(e.ID), func(name string) bool { return e.File != "" && name == e.File }))
-}
+func (r *Runner) keepOnly(ctx context.Context, e control.Export) { r.clean(ctx, e, e.File) }
 
-func (r *Runner) tell(e control.Export, err error) {
-	if err != nil {
+func (r *Runner) clean(ctx context.Context, e control.Export, file string) {
+	ctx, cancel := context.WithTimeout(ctx, attemptFor)
+	defer cancel()
+	if err := r.Own.Leave(ctx, e.ID, file); err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		r.Logger.Warn("files of an export are still there; they are removed later", "export", e.ID, "error", err)
 	}
 }
 
-// remove removes the files of a folder of the own store that keep does not name, and the folder if nothing is left.
-func (r *Runner) remove(folder string, keep func(name string) bool) error {
-	all, err := r.Files.List(folder)
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	left := false
-	for _, x := range all {
-		if keep(x.Name) {
-			left = true
-			continue
-		}
-		err = errors.Join(err, r.Files.Remove(folder+"/"+x.Name))
-	}
-	if err == nil && !left {
-		err = r.Files.Remove(folder)
-	}
-	return err
-}
-
-// inFolder is the path of a file of an export in the own store.
+// inFolder is the path of a file of an export where it is made.
 func inFolder(e control.Export, name string) string { return string(e.ID) + "/" + name }
 
 // hashName is a name of 32 hex digits.
@@ -385,9 +364,9 @@ func hashName(of string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// put puts a file of the own store to the linked bucket, in place of what an earlier try may have left under its key.
-func (r *Runner) put(ctx context.Context, to bucket.Bucket, key, path, kind string) error {
-	f, err := r.Files.Open(path)
+// putFile puts a file to a bucket, in place of what an earlier try may have left under its key.
+func putFile(ctx context.Context, to bucket.Bucket, key string, files vfs.FS, path, kind string) error {
+	f, err := files.Open(path)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,7 @@ type mill struct {
 	people func(ctx context.Context, e control.Export, needs control.ProfileNeeds) (People, int64, error)
 	bucket *buckettest.Memory
 	disk   *vfstest.Disk
+	kept   *buckettest.Memory // the operator's bucket; nil: files are kept on the disk
 	may    error
 	onPart func(n int) // after the n-th part of this mill is written down
 	parts  int
@@ -125,10 +127,56 @@ func (w watched) AddExportPart(ctx context.Context, e control.Export, p control.
 	return err
 }
 
+func (m *mill) own() Own {
+	if m.kept != nil {
+		return InBucket(m.disk, m.kept, "mill-1")
+	}
+	return InFolder(m.disk)
+}
+
+// file is the file of an export, as it is downloaded.
+func (m *mill) file(e control.Export) []byte {
+	m.t.Helper()
+	f, err := m.own().Open(m.t.Context(), e)
+	must(m.t, err)
+	defer f.Close() // read only
+	size, err := f.Size()
+	must(m.t, err)
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, size))
+	must(m.t, err)
+	return b
+}
+
+// left gives what lies in the own store and where exports are made.
+func (m *mill) left() []string {
+	all := m.disk.Names()
+	if m.kept != nil {
+		all = append(all, slices.DeleteFunc(m.kept.Keys(), func(key string) bool { return key == ofAnother })...)
+	}
+	return all
+}
+
+// ofAnother is what another installation keeps in the bucket.
+const ofAnother = OwnFolder + "mill-2/0/users.zip"
+
+// inBoth runs a test with each kind of own store.
+func inBoth(t *testing.T, test func(t *testing.T, m *mill)) {
+	t.Run("in the folder", func(t *testing.T) { test(t, newMill(t)) })
+	t.Run("in a bucket", func(t *testing.T) {
+		m := newMill(t)
+		m.kept = buckettest.NewMemory()
+		m.kept.Set(ofAnother, []byte("of another installation"), nil)
+		test(t, m)
+		if _, _, there := m.kept.Object(ofAnother); !there {
+			t.Error("what another installation keeps in the bucket is removed")
+		}
+	})
+}
+
 func (m *mill) runner() *Runner {
 	m.parts = 0
 	return NewRunner(Deps{
-		Books: watched{m.store, m}, Files: m.disk, Logger: slog.New(slog.DiscardHandler),
+		Books: watched{m.store, m}, Files: m.disk, Own: m.own(), Logger: slog.New(slog.DiscardHandler),
 		People: m.people,
 		Bucket: func(context.Context, control.Export) (bucket.Bucket, error) { return m.bucket.Open(bucket.Access{}) },
 		May:    func(context.Context, control.Export) error { return m.may },
@@ -253,70 +301,73 @@ func (m *mill) whole(e control.Export) {
 }
 
 func TestASegmentIsExportedToItsBucketAndTheManifestIsLast(t *testing.T) {
-	m := newMill(t)
-	e := m.ask(control.ExportSegmentUsers, true)
-	var order []string
-	m.bucket.Script(func(c buckettest.Call) buckettest.Fault {
-		if c.Op == buckettest.OpPut {
-			order = append(order, c.Key)
+	inBoth(t, func(t *testing.T, m *mill) {
+		e := m.ask(control.ExportSegmentUsers, true)
+		var order []string
+		m.bucket.Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut {
+				order = append(order, c.Key)
+			}
+			return buckettest.Fault{}
+		})
+		got := m.run(t.Context(), e)
+		if got.State != control.ExportDone || got.People != ofAcme || got.Parts != 3 || got.Total != 12_000 || got.File != "" {
+			t.Fatalf("it is %+v", got)
 		}
-		return buckettest.Fault{}
+		if want := "segment-export/s1/2026-11-22/" + string(e.ID) + "-1795343400/"; e.Folder() != want || order[3] != want+"manifest.json" {
+			t.Errorf("%v are put, in %s", order, want)
+		}
+		m.whole(e)
+		if left := m.left(); len(left) > 1 {
+			t.Errorf("files are left: %v", left)
+		}
 	})
-	got := m.run(t.Context(), e)
-	if got.State != control.ExportDone || got.People != ofAcme || got.Parts != 3 || got.Total != 12_000 || got.File != "" {
-		t.Fatalf("it is %+v", got)
-	}
-	if want := "segment-export/s1/2026-11-22/" + string(e.ID) + "-1795343400/"; e.Folder() != want || order[3] != want+"manifest.json" {
-		t.Errorf("%v are put, in %s", order, want)
-	}
-	m.whole(e)
-	if left := m.disk.Names(); len(left) > 1 {
-		t.Errorf("files are left: %v", left)
-	}
 }
 
 func TestWithoutABucketAllIsOneArchive(t *testing.T) {
-	m := newMill(t)
-	e := m.run(t.Context(), m.ask(control.ExportSegmentUsers, false))
-	files := unpack(t, m.disk.Bytes(inFolder(e, e.File)))
-	if e.State != control.ExportDone || len(files) != 3 || !e.ExpiresAt.Equal(e.DoneAt.Add(4*time.Hour)) {
-		t.Fatalf("it is %+v with %d files", e, len(files))
-	}
-	var texts []string
-	for _, text := range files {
-		texts = append(texts, text)
-	}
-	onceEach(t, texts...)
-	if !strings.Contains(texts[0], `"custom_attributes":{"plan":"gold"},"custom_events":[{"name":"saw",`) {
-		t.Errorf("a line is %.300s", texts[0])
-	}
-	if left := m.disk.Names(); len(left) != 1 {
-		t.Errorf("there are the files %v", left)
-	}
+	inBoth(t, func(t *testing.T, m *mill) {
+		e := m.run(t.Context(), m.ask(control.ExportSegmentUsers, false))
+		files := unpack(t, m.file(e))
+		if e.State != control.ExportDone || len(files) != 3 || !e.ExpiresAt.Equal(e.DoneAt.Add(4*time.Hour)) {
+			t.Fatalf("it is %+v with %d files", e, len(files))
+		}
+		var texts []string
+		for _, text := range files {
+			texts = append(texts, text)
+		}
+		onceEach(t, texts...)
+		if !strings.Contains(texts[0], `"custom_attributes":{"plan":"gold"},"custom_events":[{"name":"saw",`) {
+			t.Errorf("a line is %.300s", texts[0])
+		}
+		if left := m.left(); len(left) != 1 {
+			t.Errorf("there are the files %v", left)
+		}
+	})
 }
 
 func TestATableIsOneFileInBothPlaces(t *testing.T) {
-	m := newMill(t)
-	e := m.run(t.Context(), m.ask(control.ExportUsersCSV, true, func(e *control.Export) { e.Spec.BOM = true }))
-	files := unpack(t, m.disk.Bytes(inFolder(e, e.File)))
-	if keys := m.keys(); e.State != control.ExportDone || len(files) != 1 || len(keys) != 1 || keys[0] != "segment-export/s1/2026-11-22/"+e.File || !bytes.Equal(m.object(keys[0]), m.disk.Bytes(inFolder(e, e.File))) {
-		t.Fatalf("it is %+v with %d files; in the bucket %v", e, len(files), keys)
-	}
-	if size := len(m.disk.Bytes(inFolder(e, e.File))); e.Bytes != int64(size) {
-		t.Errorf("the archive has %d bytes and not %d", size, e.Bytes)
-	}
-	text := files[strings.TrimSuffix(e.File, ".zip")+".csv"]
-	if !strings.HasPrefix(text, "\xef\xbb\xbfAppboy ID,") || strings.Count(text, "Appboy ID") != 1 || !strings.Contains(text, ",7,gold\r\n") {
-		t.Errorf("the table begins with %.200q", text)
-	}
-	onceEach(t, strings.TrimPrefix(text, "\xef\xbb\xbf"))
+	inBoth(t, func(t *testing.T, m *mill) {
+		e := m.run(t.Context(), m.ask(control.ExportUsersCSV, true, func(e *control.Export) { e.Spec.BOM = true }))
+		files := unpack(t, m.file(e))
+		if keys := m.keys(); e.State != control.ExportDone || len(files) != 1 || len(keys) != 1 || keys[0] != "segment-export/s1/2026-11-22/"+e.File || !bytes.Equal(m.object(keys[0]), m.file(e)) {
+			t.Fatalf("it is %+v with %d files; in the bucket %v", e, len(files), keys)
+		}
+		if size := len(m.file(e)); e.Bytes != int64(size) {
+			t.Errorf("the archive has %d bytes and not %d", size, e.Bytes)
+		}
+		text := files[strings.TrimSuffix(e.File, ".zip")+".csv"]
+		if !strings.HasPrefix(text, "\xef\xbb\xbfAppboy ID,") || strings.Count(text, "Appboy ID") != 1 || !strings.Contains(text, ",7,gold\r\n") {
+			t.Errorf("the table begins with %.200q", text)
+		}
+		onceEach(t, strings.TrimPrefix(text, "\xef\xbb\xbf"))
+	})
 }
 
 func TestOfNobodyThereIsATableWithItsHeadAndAWholeExport(t *testing.T) {
 	m := newMill(t)
 	nobody := func(e *control.Export) { e.Spec.Filter = control.Filter{Not: &control.Filter{}} }
 	table := m.run(t.Context(), m.ask(control.ExportUsersCSV, false, nobody))
-	for _, text := range unpack(t, m.disk.Bytes(inFolder(table, table.File))) {
+	for _, text := range unpack(t, m.file(table)) {
 		if !strings.HasPrefix(text, "Appboy ID,") || strings.Count(text, "\r\n") != 1 {
 			t.Errorf("the table is %q", text)
 		}
@@ -336,6 +387,9 @@ func TestWhoGoesOnBeginsAtTheLastFinishedPart(t *testing.T) {
 				}
 				t.Run(fmt.Sprint(kind, linked, powerless), func(t *testing.T) {
 					m := newMill(t)
+					if !kind.Lines() {
+						m.kept = buckettest.NewMemory()
+					}
 					e := m.ask(kind, linked)
 					dies, kill := context.WithCancel(t.Context())
 					m.onPart = func(int) { kill() }
@@ -362,7 +416,7 @@ func TestWhoGoesOnBeginsAtTheLastFinishedPart(t *testing.T) {
 						return
 					}
 					var texts []string
-					for _, text := range unpack(t, m.disk.Bytes(inFolder(got, got.File))) {
+					for _, text := range unpack(t, m.file(got)) {
 						texts = append(texts, text)
 					}
 					onceEach(t, texts...)
@@ -468,6 +522,7 @@ func without(all []control.Export, id control.ExportID) (left []control.Export) 
 func TestWhatIsCancelledLeavesNothingThatLooksWhole(t *testing.T) {
 	for _, kind := range []control.ExportKind{control.ExportSegmentUsers, control.ExportUsersCSV} {
 		m := newMill(t)
+		m.kept = buckettest.NewMemory()
 		e := m.ask(kind, true)
 		m.onPart = func(n int) {
 			if n == 2 {
@@ -485,7 +540,7 @@ func TestWhatIsCancelledLeavesNothingThatLooksWhole(t *testing.T) {
 			}
 		}
 		must(t, m.runner().tidy(t.Context(), now)) // the runner may have ended before it could
-		if left := m.disk.Names(); len(left) > 0 {
+		if left := m.left(); len(left) > 0 {
 			t.Errorf("files are left: %v", left)
 		}
 	}
@@ -502,6 +557,9 @@ func TestWhoIsDeletedWhileAnExportRunsIsInNoFile(t *testing.T) {
 				}
 				t.Run(fmt.Sprint(kind, linked, late), func(t *testing.T) {
 					m := newMill(t)
+					if !kind.Lines() {
+						m.kept = buckettest.NewMemory()
+					}
 					e, once := m.ask(kind, linked), sync.Once{}
 					if late {
 						m.bucket.Script(func(c buckettest.Call) buckettest.Fault {
@@ -528,7 +586,7 @@ func TestWhoIsDeletedWhileAnExportRunsIsInNoFile(t *testing.T) {
 						}
 					}
 					if !linked {
-						files = [][]byte{m.disk.Bytes(inFolder(got, got.File))}
+						files = [][]byte{m.file(got)}
 					}
 					if linked && !m.has(wholeKey(e)) {
 						t.Error("it is not whole")
@@ -562,7 +620,7 @@ func TestAnExportBeginsAnewOnlyTenTimes(t *testing.T) {
 		}
 	}
 	r.do(t.Context(), e)
-	if got := m.export(e); got.State != control.ExportFailed || got.Failure.Msg.Key != "control.export_erased" || m.has(wholeKey(e)) || len(m.disk.Names()) > 0 {
+	if got := m.export(e); got.State != control.ExportFailed || got.Failure.Msg.Key != "control.export_erased" || m.has(wholeKey(e)) || len(m.left()) > 0 {
 		t.Errorf("it is %+v", got)
 	}
 }
@@ -588,7 +646,7 @@ func TestWhoLostTheRightGetsNothing(t *testing.T) {
 	m := newMill(t)
 	m.may = fault.New(fault.Forbidden, "", "You may not do this.")
 	e := m.run(t.Context(), m.ask(control.ExportUsersCSV, true))
-	if e.State != control.ExportFailed || e.Failure.Code != fault.Forbidden || len(m.keys()) > 0 || len(m.disk.Names()) > 0 {
+	if e.State != control.ExportFailed || e.Failure.Code != fault.Forbidden || len(m.keys()) > 0 || len(m.left()) > 0 {
 		t.Errorf("it is %+v", e)
 	}
 }
@@ -609,21 +667,20 @@ func TestAFullDiskHoldsAnExportUpAndLeavesRoom(t *testing.T) {
 }
 
 func TestFilesWhoseTimeIsOverAreRemoved(t *testing.T) {
-	m := newMill(t)
-	e := m.run(t.Context(), m.ask(control.ExportUsersCSV, false))
-	m.disk.Put("01234567-89ab-7def-8123-456789abcdef/part-000001", []byte("of nobody"))
-	r := m.runner()
-	must(t, r.tidy(t.Context(), e.ExpiresAt.Add(-time.Second)))
-	f, err := File(m.disk, e)
-	must(t, err)
-	must(t, f.Close())
-	if left := m.disk.Names(); len(left) != 1 {
-		t.Errorf("there are %v", left)
-	}
-	must(t, r.tidy(t.Context(), e.ExpiresAt))
-	if _, err := File(m.disk, e); !fault.Is(err, fault.Stale) {
-		t.Errorf("its file is %v", err)
-	}
+	inBoth(t, func(t *testing.T, m *mill) {
+		e := m.run(t.Context(), m.ask(control.ExportUsersCSV, false))
+		m.disk.Put("01234567-89ab-7def-8123-456789abcdef/part-000001", []byte("of nobody"))
+		r := m.runner()
+		must(t, r.tidy(t.Context(), e.ExpiresAt.Add(-time.Second)))
+		m.file(e)
+		if left := m.left(); len(left) != 1 {
+			t.Errorf("there are %v", left)
+		}
+		must(t, r.tidy(t.Context(), e.ExpiresAt))
+		if _, err := m.own().Open(t.Context(), e); !fault.Is(err, fault.Stale) {
+			t.Errorf("its file is %v", err)
+		}
+	})
 }
 
 func TestSumsOfPiecesAreTheSumOfTheWhole(t *testing.T) {

@@ -94,7 +94,8 @@ func exported(b *testing.B, rows books, people func(context.Context, control.Exp
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
-	r := NewRunner(Deps{Books: rows, Files: vfs.OS(b.TempDir()), Logger: slog.New(slog.DiscardHandler), May: func(context.Context, control.Export) error { return nil },
+	files := vfs.OS(b.TempDir())
+	r := NewRunner(Deps{Books: rows, Files: files, Own: InFolder(files), Logger: slog.New(slog.DiscardHandler), May: func(context.Context, control.Export) error { return nil },
 		People:  people,
 		OnEnded: func(e control.Export) { got = e; cancel() }}, 2)
 	_ = r.Run(ctx) // which ends with ctx

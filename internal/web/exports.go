@@ -177,7 +177,7 @@ func (a *api) downloadExport(c *call, in exportFileIn) (attachment, error) {
 	if err != nil {
 		return attachment{}, err
 	}
-	f, err := a.deps.ExportFile(e)
+	f, err := a.deps.ExportFile(c, e)
 	return attachment{fileOf(e), e.DoneAt, f}, err
 }
 

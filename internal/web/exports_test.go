@@ -22,7 +22,7 @@ type kept struct{ *strings.Reader }
 func (k kept) Size() (int64, error) { return k.Reader.Size(), nil }
 func (k kept) Close() error         { return nil }
 
-func (w *world) exportFile(control.Export) (File, error) {
+func (w *world) exportFile(context.Context, control.Export) (File, error) {
 	if w.file == "" {
 		return nil, control.ErrExportGone()
 	}

@@ -67,8 +67,8 @@ type Deps struct {
 	// ProfileLag says how far profiles are behind, if this process keeps them up; Erase deletes a person as /users/delete does.
 	ProfileLag func() (client.ProfileLag, bool)
 	Erase      func(ctx context.Context, workspace uint32, who control.PersonID) error
-	// ExportFile opens the file of an export that is done. Errors: not_found.
-	ExportFile func(control.Export) (File, error)
+	// ExportFile opens the file of an export that is done; reading it ends with ctx. Errors: stale; unavailable.
+	ExportFile func(ctx context.Context, e control.Export) (File, error)
 	IDs        IDs
 	Logger     *slog.Logger
 }

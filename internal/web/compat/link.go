@@ -31,7 +31,7 @@ type Links struct {
 
 	// Download writes down that the file of an export is read, and gives the export. Errors: as control.Plane.DownloadExport.
 	Download func(ctx context.Context, workspace uint32, id control.ExportID, link bool) (control.Export, error)
-	Open     func(control.Export) (web.File, error)
+	Open     func(context.Context, control.Export) (web.File, error)
 }
 
 // Of is the link of an export.
@@ -73,7 +73,7 @@ func (l Links) read(ctx context.Context, workspace uint32, id control.ExportID) 
 	if e, err = l.Download(ctx, workspace, id, true); err != nil {
 		return e, nil, 0, err
 	}
-	if f, err = l.Open(e); err != nil {
+	if f, err = l.Open(ctx, e); err != nil {
 		return e, nil, 0, err
 	}
 	if size, err = f.Size(); err != nil {

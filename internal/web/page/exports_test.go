@@ -22,7 +22,7 @@ type keptFile struct{ *strings.Reader }
 func (k keptFile) Size() (int64, error) { return k.Reader.Size(), nil }
 func (k keptFile) Close() error         { return nil }
 
-func (w *world) exportFile(control.Export) (web.File, error) {
+func (w *world) exportFile(context.Context, control.Export) (web.File, error) {
 	if w.file == "" {
 		return nil, control.ErrExportGone()
 	}
