@@ -36,6 +36,8 @@ type part struct {
 	Title string
 	Lines []string // one for each notice, if there are several
 	Says  []says
+	Link  string // label of URL
+	URL   string // of what it is about alone; empty: no link
 }
 
 // says is a paragraph, under a label of its own if it has one.
@@ -82,11 +84,8 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	if baseURL != "" {
 		c.Link, c.URL = text.T(l, "mail.open", nil), baseURL
 	}
-	if at := exportPath(notices); at != "" {
-		c.Footer = text.T(l, "mail.footer_exports", nil)
-		if baseURL != "" {
-			c.Link, c.URL = text.T(l, "mail.open_exports", nil), baseURL+at
-		}
+	if !slices.ContainsFunc(notices, func(n control.Notice) bool { return n.Params["export"] == "" }) { // each part has its own link
+		c.Footer, c.URL = text.T(l, "mail.footer_exports", nil), ""
 	}
 	if at := schedulesPath(notices); at != "" {
 		c.Footer = text.T(l, "mail.footer_schedules", nil)
@@ -96,7 +95,11 @@ func compose(l text.Language, notices []control.Notice, now time.Time, baseURL s
 	}
 	room := maxLines
 	for _, g := range order {
-		c.Parts = append(c.Parts, describe(l, groups[g], now, &room))
+		p := describe(l, groups[g], now, &room)
+		if at := exportPath(groups[g][0]); at != "" && baseURL != "" {
+			p.Link, p.URL = text.T(l, "mail.open_exports", nil), baseURL+at
+		}
+		c.Parts = append(c.Parts, p)
 	}
 	return c
 }
@@ -442,18 +445,13 @@ func schedulesPath(ns []control.Notice) string {
 	return "/w/" + strconv.FormatUint(uint64(ns[0].Workspace), 10) + "/reports"
 }
 
-// exportPath is where notices lead that are all of exports of one workspace: to the export, or the list of them.
-func exportPath(ns []control.Notice) string {
-	at := ""
-	for i, n := range ns {
-		if n.Params["export"] == "" || n.Workspace != ns[0].Workspace {
-			return ""
-		}
-		if at = "/w/" + strconv.FormatUint(uint64(n.Workspace), 10) + "/exports"; i == 0 && len(ns) == 1 {
-			at += "/" + n.Params["export"]
-		}
+// exportPath is where a notice of an export leads; empty: it is of something else. Notices of several are never told of
+// together.
+func exportPath(n control.Notice) string {
+	if n.Params["export"] == "" {
+		return ""
 	}
-	return at
+	return "/w/" + strconv.FormatUint(uint64(n.Workspace), 10) + "/exports/" + n.Params["export"]
 }
 
 // typeCounts writes "type: 12480, type: 7" with the language's numbers.
@@ -531,6 +529,9 @@ func (c content) Plain() string {
 				b.WriteString(s.Label + ": ")
 			}
 			b.WriteString(s.Text + "\n\n")
+		}
+		if p.URL != "" {
+			b.WriteString(p.Link + ": " + p.URL + "\n\n")
 		}
 	}
 	if c.URL != "" {

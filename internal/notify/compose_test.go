@@ -282,3 +282,34 @@ func TestTriesOfOneConnectorAreNotSeveralConnectors(t *testing.T) {
 		t.Errorf("%s\n%s", c.Subject, c.Plain())
 	}
 }
+
+func TestEachExportOfOneMailHasItsLinkItsSizeAndItsTime(t *testing.T) {
+	export := func(id, bytes, until string) control.Notice {
+		return control.Notice{Workspace: 7, Kind: control.NoticeExportReady, Episode: id, At: noon, Params: map[string]string{"workspace": "acme", "export": id,
+			"export_kind": "users_csv", "name": "Buyers " + id, "by": "ana@acme.example", "people": "3", "bytes": bytes, "until": until}}
+	}
+	ns := []control.Notice{export("one", "2097152", "2026-11-22T16:00:00Z"), export("two", "5242880", "2026-11-22T17:30:00Z")}
+	for _, l := range text.Languages() {
+		c := compose(l, ns, noon, "https://millrace.example.test")
+		html, err := c.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, at := range []struct{ id, size, hour string }{{"one", "2", "16"}, {"two", "5", "17"}} {
+			link := "https://millrace.example.test/w/7/exports/" + at.id
+			if p := c.Parts[i]; p.URL != link || !strings.Contains(p.Title, at.id) || !strings.Contains(p.Title, at.size) || len(p.Says) == 0 || !strings.Contains(p.Says[0].Text, at.hour) {
+				t.Errorf("%s: %s is told of as %+v", l, at.id, p)
+			}
+			if strings.Count(c.Plain(), link+"\n") != 1 || strings.Count(html, `href="`+link+`"`) != 1 {
+				t.Errorf("%s: the link of %s is not there once:\n%s", l, at.id, c.Plain())
+			}
+		}
+		if c.URL != "" {
+			t.Errorf("%s: there is another link, %s", l, c.URL)
+		}
+		mixed := compose(l, append(ns[:1:1], failing(1, "warehouse")), noon, "https://millrace.example.test")
+		if plain := mixed.Plain(); mixed.URL != "https://millrace.example.test" || !strings.Contains(plain, "/w/7/exports/one\n") {
+			t.Errorf("%s: among others:\n%s", l, plain)
+		}
+	}
+}
