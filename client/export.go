@@ -22,7 +22,7 @@ type Export struct {
 	Total  int64  `json:"total,omitempty" doc:"About how many there are; absent: not known."`
 	Parts  int    `json:"parts" doc:"Files that are finished."`
 	Bytes  int64  `json:"bytes" doc:"Of what is finished, packed."`
-	Error  *Error `json:"error,omitempty" doc:"Why it failed, and what to do."`
+	Error  *Error `json:"error,omitempty" doc:"Why it failed, and what to do; while it waits or runs: why it is held up, and is tried again by itself."`
 
 	Bucket       string `json:"bucket,omitempty" doc:"Of the workspace's, to which its files go; absent: none was linked."`
 	Endpoint     string `json:"endpoint,omitempty"`

@@ -38,7 +38,7 @@ type Export struct {
 	State     ExportState
 	ExportProgress
 	File      string        // of the installation's own store, which can be downloaded once it is done; empty: none
-	Failure   *fault.Error  // as Job.Failure
+	Failure   *fault.Error  // as Job.Failure; while it waits or runs: why it is held up
 	CreatedAt time.Time     // when it was asked for
 	StartedAt time.Time     // when the making of what it holds began; zero: it waits
 	DoneAt    time.Time     // when it was done, failed or was cancelled; zero: not yet

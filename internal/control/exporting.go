@@ -302,8 +302,9 @@ func viewOfExport(e Export) view {
 // Ended gives e as it has ended at now, by err or well. Of what is ours alone the sentence stays in the log.
 func (e Export) Ended(now time.Time, err error) Export {
 	if err != nil {
+		e = e.over(ExportFailed, now)
 		e.Failure, e.File = FailureOf(err), ""
-		return e.over(ExportFailed, now)
+		return e
 	}
 	e.ExpiresAt = now.Add(e.Kind.Life())
 	return e.over(ExportDone, now)
@@ -312,7 +313,7 @@ func (e Export) Ended(now time.Time, err error) Export {
 // over gives e as it has ended at now, in a state. The address of a program is called however it ended: who waits for it
 // would wait for ever.
 func (e Export) over(state ExportState, now time.Time) Export {
-	e.State, e.DoneAt = state, now
+	e.State, e.DoneAt, e.Failure = state, now, nil
 	if e.Spec.Callback != "" {
 		e.Call.Next = now
 	}

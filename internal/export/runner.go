@@ -36,6 +36,7 @@ type Books interface {
 	OpenExports(ctx context.Context) ([]control.Export, error)
 	Export(ctx context.Context, workspace uint32, id control.ExportID) (control.Export, error)
 	StartExport(ctx context.Context, e control.Export, total int64, at time.Time) error
+	HoldExport(ctx context.Context, e control.Export) error
 	AddExportPart(ctx context.Context, e control.Export, p control.ExportPart) error
 	ExportParts(ctx context.Context, e control.Export) ([]control.ExportPart, error)
 	EndExport(ctx context.Context, e control.Export, notices ...control.Notice) error
@@ -208,6 +209,10 @@ func (r *Runner) do(ctx context.Context, e control.Export) {
 		return
 	case err != nil && passing(err) && r.again(e, began, time.Now()):
 		r.Logger.Warn("an export is held up and tried again", "export", e.ID, "error", err)
+		e.Failure = control.FailureOf(err)
+		if err := r.Books.HoldExport(ctx, e); err != nil && !fault.Is(err, fault.Stale) && ctx.Err() == nil {
+			r.Logger.Error("why an export is held up could not be written", "export", e.ID, "error", err)
+		}
 		return
 	}
 	e = e.Ended(time.Now().UTC().Truncate(time.Millisecond), err)

@@ -459,6 +459,28 @@ func TestABucketThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Why an export is held up stands in its row until something comes through.
+func TestItIsSaidWhyAnExportIsHeldUp(t *testing.T) {
+	m := newMill(t)
+	e := m.ask(control.ExportSegmentUsers, true)
+	m.bucket.Deny(bucket.AccessDenied)
+	r := m.runner()
+	r.do(t.Context(), e)
+	if got := m.export(e); !got.State.Open() || got.Failure == nil || got.Failure.Msg.Key != "bucket.access_denied" {
+		t.Fatalf("it is %+v", got)
+	}
+	m.bucket.Deny("")
+	m.onPart = func(n int) {
+		if got := m.export(e); got.Failure != nil {
+			t.Errorf("after part %d it is held up by %v", n, got.Failure)
+		}
+	}
+	r.do(t.Context(), e)
+	if got := m.export(e); got.State != control.ExportDone || got.Failure != nil {
+		t.Errorf("it is %+v", got)
+	}
+}
+
 func TestAnExportIsGivenUpTenMinutesAfterItsLastPart(t *testing.T) {
 	r := newMill(t).runner()
 	e, tries := control.Export{ID: "e"}, 0

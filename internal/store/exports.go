@@ -189,11 +189,19 @@ func (s *Store) StartExport(ctx context.Context, e control.Export, total int64, 
 	})
 }
 
-// AddExportPart writes a finished part and its export's progress, in one commit. Errors: stale if the export does not run
+// HoldExport writes why an export that waits or runs does not come on for now: e.Failure, which holds until its next part, or
+// its end. Errors: stale if it has ended.
+func (s *Store) HoldExport(ctx context.Context, e control.Export) error {
+	return s.inTx(ctx, "hold export up", func(c conn) error {
+		return met(c.exec("UPDATE exports SET error = ? WHERE number = ? AND workspace = ? AND "+exportOpen, failureText(e.Failure), e.Number, e.Workspace))
+	})
+}
+
+// AddExportPart writes a finished part and its export's progress, in one commit: it is not held up any more. Errors: stale if the export does not run
 // any more, or does not stand right before this part.
 func (s *Store) AddExportPart(ctx context.Context, e control.Export, p control.ExportPart) error {
 	return s.inTx(ctx, "add part of export", func(c conn) error {
-		if err := met(c.exec("UPDATE exports SET people = people + ?, parts = parts + 1, bytes = bytes + ?, after_row = ? WHERE number = ? AND workspace = ? AND state = 'running' AND parts = ? AND after_row = ?",
+		if err := met(c.exec("UPDATE exports SET error = '', people = people + ?, parts = parts + 1, bytes = bytes + ?, after_row = ? WHERE number = ? AND workspace = ? AND state = 'running' AND parts = ? AND after_row = ?",
 			p.People, p.Bytes, p.Last, e.Number, e.Workspace, p.Number-1, p.After)); err != nil {
 			return err
 		}

@@ -116,9 +116,17 @@ func exports(run runner) {
 		two := control.ExportPart{Number: 2, After: 71, Last: 90, People: 1, Name: "b.json", Hash: []byte{3}}
 		want(t, e.AddExportPart(ctx, x, two), fault.Stale) // somebody would be left out
 		two.After = 70
-		ok(t, e.AddExportPart(ctx, x, two))
-		e.now = e.now.Add(time.Hour)
+		held := x
+		held.Failure = control.FailureOf(fault.New(fault.Unavailable, "", "the bucket does not answer"))
+		ok(t, e.HoldExport(ctx, held))
 		got, err := e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		if got.Failure == nil || got.Failure.Message() != "the bucket does not answer" || got.State != control.ExportRunning {
+			t.Errorf("held up it is %+v", got)
+		}
+		ok(t, e.AddExportPart(ctx, x, two)) // and nothing holds it up any more
+		e.now = e.now.Add(time.Hour)
+		got, err = e.Export(ctx, w.Number, x.ID)
 		ok(t, err)
 		ok(t, e.StartExport(ctx, got, 7001, e.now))               // by the next process
 		x.State, x.StartedAt = control.ExportRunning, x.CreatedAt // what it holds is of then
@@ -143,6 +151,7 @@ func exports(run runner) {
 		ok(t, e.EndExport(ctx, x))
 		want(t, e.AddExportPart(ctx, x, control.ExportPart{Number: 3, After: 90, Last: 91}), fault.Stale)
 		want(t, e.StartExport(ctx, x, 1, e.now), fault.Stale)
+		want(t, e.HoldExport(ctx, held), fault.Stale)
 		want(t, e.EndExport(ctx, x), fault.Stale)
 		got, err = e.Export(ctx, w.Number, x.ID)
 		ok(t, err)

@@ -226,8 +226,11 @@ func showExport(v *visit) error {
 	}
 	if e.Error != nil {
 		b := banner{Tone: bad, Icon: "circle-x", Title: e.Error.Message}
+		if isOpen(e) {
+			b = banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.export_held", "why", e.Error.Message), Texts: []string{v.t("page.export_held_text")}}
+		}
 		if e.Error.Hint != "" {
-			b.Texts = []string{e.Error.Hint}
+			b.Texts = append(b.Texts, e.Error.Hint)
 		}
 		for _, x := range e.Error.Fields {
 			b.Texts = append(b.Texts, x.Field+": "+x.Message)

@@ -105,6 +105,7 @@ func TestExportsAreShownAsTheyAre(t *testing.T) {
 		s := w.store.(interface {
 			StartExport(ctx context.Context, e control.Export, total int64, at time.Time) error
 			AddExportPart(ctx context.Context, e control.Export, p control.ExportPart) error
+			HoldExport(ctx context.Context, e control.Export) error
 		})
 		must(t, s.StartExport(t.Context(), runs, 12_000, time.Now()))
 		must(t, s.AddExportPart(t.Context(), runs, control.ExportPart{Number: 1, Last: 7, People: 5000, Bytes: 9, Hash: []byte{1}}))
@@ -113,6 +114,9 @@ func TestExportsAreShownAsTheyAre(t *testing.T) {
 		b.get(w.at("/exports?state=failed")).has(t, http.StatusOK, at+string(failed.ID)).lacks(t, at+string(done.ID))
 		b.get(w.at("/exports?kind=revenue")).has(t, http.StatusOK, say(l, "page.filter_none"))
 		b.get(at+string(runs.ID)).has(t, http.StatusOK, `<progress value="5000" max="12000"`, say(l, "page.export_says_running", "part", say(l, "page.export_of_about", "n", 5000, "all", 12000)), `data-watch="2"`)
+		runs.Failure = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "bucket.access_denied", Text: "denied"}}
+		must(t, s.HoldExport(t.Context(), runs))
+		b.get(at+string(runs.ID)).has(t, http.StatusOK, say(l, "page.export_held", "why", say(l, "bucket.access_denied")), say(l, "page.export_held_text"), "/cancel")
 		b.get(at+string(done.ID)).has(t, http.StatusOK, say(l, "page.export_n_people", "n", 1234), l.Bytes(5_000_000), "/download").lacks(t, "data-watch")
 		b.get(at+string(failed.ID)).has(t, http.StatusOK, say(l, "page.export_says_failed"), say(l, "notify.no_mail")).lacks(t, "/download")
 		b.get(at+"none").has(t, http.StatusNotFound)
