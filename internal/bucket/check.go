@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/millrace/millrace/internal/dial"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -214,7 +213,7 @@ func (c *check) close() {
 // insist repeats do while the store is in trouble.
 func (c *check) insist(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
-		err := c.public(do())
+		err := do()
 		switch ProblemOf(err) {
 		case Network, ServerError, Throttled, Busy:
 		default:
@@ -231,16 +230,6 @@ func (c *check) insist(ctx context.Context, do func() error) error {
 			return err
 		}
 	}
-}
-
-// public gives err, and one and the same error for an endpoint whose name does not exist and for one that may not be connected
-// to: whoever checks one shall not learn which names mean something in the operator's own network.
-func (c *check) public(err error) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Problem != AddressForbidden && (c.access.Endpoint == "" || e.Role != "" || !noSuchHost(e)) {
-		return err
-	}
-	return &Error{Problem: AddressForbidden, Op: e.Op, Bucket: e.Bucket, Key: e.Key, Cause: &dial.Forbidden{}}
 }
 
 // noSuchHost reports whether the name of the store does not exist.
@@ -590,11 +579,11 @@ func (c *check) conclude() {
 			continue
 		}
 		r.OK = false
-		if s.Problem.Owner() != Passing || s.Problem == NotImplemented || s.Problem == BadRequest || s.Problem == NotFound {
+		if s.Problem.Owner() != Passing || s.Problem == AddressForbidden || s.Problem == NotImplemented || s.Problem == BadRequest || s.Problem == NotFound {
 			r.Passing = false
 		}
 		// The clock is ours to mend, yet what the store says is that the signature is not valid.
-		refused = refused || s.Problem != AddressForbidden && s.Problem != OwnCredentials && s.Problem.Owner() != Passing
+		refused = refused || s.Problem != OwnCredentials && s.Problem.Owner() != Passing
 	}
 	if c.allDenied() {
 		c.note("check.all_denied", "Not one right is there on the bucket {bucket}.", fault.Params{"bucket": c.access.Bucket})

@@ -30,7 +30,7 @@ const (
 	Throttled        Problem = "throttled"         // SlowDown, 429
 	ServerError      Problem = "server_error"      // 5xx, or 200 with an error inside
 	Network          Problem = "network"           // no answer: refused, reset, timed out, name not found
-	AddressForbidden Problem = "address_forbidden" // our guard forbids the endpoint's address
+	AddressForbidden Problem = "address_forbidden" // the endpoint has no address, or none that our guard lets through: which, no customer shall learn
 	NotImplemented   Problem = "not_implemented"   // the store does not know the call
 	BadRequest       Problem = "bad_request"       // the store did not understand or accept the call
 	Damaged          Problem = "damaged"           // checksum or length differ from what was sent
@@ -53,7 +53,7 @@ func (p Problem) Owner() Owner {
 	case AccessDenied, UnknownKey, BadSecret, ExpiredToken, NoSuchBucket, WrongRegion, KMSDenied, ObjectLocked,
 		RoleRefused:
 		return Customer
-	case OwnCredentials, ClockSkew, AddressForbidden: // which networks may be reached is the operator's to say
+	case OwnCredentials, ClockSkew:
 		return Ours
 	}
 	return Passing

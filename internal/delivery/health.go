@@ -66,30 +66,19 @@ func (l *lane) failed(err error) {
 	}
 }
 
-// hindrance is a trouble of this installation itself. Its credentials and its clock are those of all lanes, which
-// networks it may reach is the matter of one.
-type hindrance struct {
-	problem bucket.Problem
-	lane    control.Lane // zero: of all
-}
-
 // hinder says in the log that this installation is in the way: one line for an episode, however many lanes and attempts
 // meet it, and another for each hour that it lasts.
 func (l *lane) hinder(problem bucket.Problem, err error) {
-	h := hindrance{problem: problem}
-	if problem == bucket.AddressForbidden {
-		h.lane = l.row.Lane
-	}
-	l.hindrance = h
+	l.hindrance = problem
 	l.m.mu.Lock()
-	said, known := l.m.hindered[h]
+	said, known := l.m.hindered[problem]
 	again := !known || l.now.Sub(said) >= tellAgain
 	if again {
-		l.m.hindered[h] = l.now
+		l.m.hindered[problem] = l.now
 	}
 	l.m.mu.Unlock()
 	if again {
-		l.log.Error("this installation itself is in the way: its credentials, its clock, or MILLRACE_ALLOWED_ENDPOINT_NETWORKS", "problem", problem, "error", err)
+		l.log.Error("this installation itself is in the way: its credentials or its clock", "problem", problem, "error", err)
 	}
 }
 
@@ -98,7 +87,7 @@ func (l *lane) unhinder() {
 	l.m.mu.Lock()
 	delete(l.m.hindered, l.hindrance)
 	l.m.mu.Unlock()
-	l.hindrance = hindrance{}
+	l.hindrance = ""
 }
 
 // ownerOf says who can mend what stops a lane.

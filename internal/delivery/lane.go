@@ -92,9 +92,9 @@ type lane struct {
 	slowAt    time.Time // of the last notice of a slow bucket
 	slowOf    time.Time // which time of passing errors it told of
 	outbox    []control.Notice
-	hindrance hindrance // the installation's own trouble that it met last
-	lastDrop  time.Time // newest of the drops that are not settled
-	settleAt  time.Time // when these may be settled
+	hindrance bucket.Problem // the installation's own trouble that it met last
+	lastDrop  time.Time      // newest of the drops that are not settled
+	settleAt  time.Time      // when these may be settled
 	// lookBelow is where the log ended at the load: of a stream with events below, the bucket is looked at before the
 	// first write.
 	lookBelow eventlog.Offset

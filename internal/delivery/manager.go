@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
@@ -33,7 +34,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	lanes    map[control.Lane]*lane
-	hindered map[hindrance]time.Time // when the log was told of it; see hinder
+	hindered map[bucket.Problem]time.Time // when the log was told of it; see hinder
 }
 
 const (
@@ -71,7 +72,7 @@ func New(cfg Config, deps Deps) *Manager {
 	return &Manager{
 		cfg: d, deps: deps, budget: b, blocks: newBlocks(b, d.Workers),
 		caps: newCaps(d, deps.Store), made: now, wall: now.Round(0), wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), lanes: map[control.Lane]*lane{},
-		hindered: map[hindrance]time.Time{},
+		hindered: map[bucket.Problem]time.Time{},
 	}
 }
 

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -132,7 +133,15 @@ func (b *Bucket) fail(op, key string, err error) *bucket.Error {
 	if e.Problem = problem(e, err); e.Problem != bucket.WrongRegion {
 		e.Region = ""
 	}
+	if e.Problem == bucket.AddressForbidden || e.Problem == bucket.Network && b.access.Endpoint != "" && noSuchHost(err) {
+		e.Problem, e.Cause = bucket.AddressForbidden, &dial.Forbidden{} // nothing of the one tells it from the other
+	}
 	return e
+}
+
+func noSuchHost(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }
 
 func problem(e *bucket.Error, err error) bucket.Problem {

@@ -450,6 +450,30 @@ func TestTheGuardForbidsInnerAddresses(t *testing.T) {
 	}
 }
 
+// Whoever may name an endpoint shall not learn from what comes of it which names mean something inside.
+func TestAnInnerNameIsNotToldFromOneThatDoesNotExist(t *testing.T) {
+	srv := newStore(t, httptest.NewServer, accept)
+	guard := dial.New(nil).DialContext
+	tell := func(endpoint string, dial func(context.Context, string, string) (net.Conn, error)) *bucket.Error {
+		b := open(t, Config{Dial: dial}, access(endpoint))
+		e, ok := errors.AsType[*bucket.Error](b.Put(t.Context(), "k", bucket.Body{[]byte("x")}, bucket.PutOptions{}))
+		if !ok {
+			t.Fatalf("%s: no error of a bucket", endpoint)
+		}
+		return e
+	}
+	missing := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "inner.corp", IsNotFound: true}}
+	}
+	inner, none := tell(srv.URL, guard), tell("http://inner.corp", missing)
+	if inner.Problem != bucket.AddressForbidden || inner.Problem != none.Problem || inner.Error() != none.Error() || fmt.Sprintf("%+v", inner.Cause) != fmt.Sprintf("%+v", none.Cause) {
+		t.Errorf("an inner name: %v\nno name: %v", inner, none)
+	}
+	if amazon := tell("", missing); amazon.Problem != bucket.Network || !strings.Contains(amazon.Error(), "no such host") {
+		t.Errorf("Amazon S3: %v", amazon)
+	}
+}
+
 func TestNoAnswerIsNetwork(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
