@@ -64,6 +64,43 @@ func TestRequestsAboutPeopleMakePeople(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
+	// Who asks for an address that there is not is a program, and reads no page.
+	for _, row := range []struct{ method, path, allow, want string }{
+		{"POST", "/users/track/", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/users", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/campaigns/nope", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/canvas/nope", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/kpi/nope/data_series", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/segments/", "", `404 {"message":"Not Found","error":"`},
+		{"POST", "/export/nope", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/events/", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/purchases/nope", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/sessions/data_series/", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/sends/nope", "", `404 {"message":"Not Found","error":"`},
+		{"GET", "/users/track", "POST", `405 {"message":"Method Not Allowed","error":"`},
+		{"POST", "/segments/list", "GET", `405 {"message":"Method Not Allowed","error":"`},
+		{"GET", "/v1", "", `404 {"error":{"code":"not_found","`},
+		{"POST", "/v1/events/", "", `404 {"error":{"code":"not_found","`},
+		{"GET", "/v1/events", "POST", `405 {"error":{"code":"invalid","`},
+		{"GET", "/api", "", `404 {"error":{"code":"not_found","`},
+		{"GET", "/api/v1/nope", "", `404 {"error":{"code":"not_found","`},
+		{"GET", "/api/v1/workspaces/", "", `404 {"error":{"code":"not_found","`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), row.method, sys.URL()+row.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var said bytes.Buffer
+		said.ReadFrom(res.Body)
+		if got := fmt.Sprint(res.StatusCode, " ", said.String()); !strings.HasPrefix(got, row.want) || res.Header.Get("Allow") != row.allow {
+			t.Errorf("%s %s: %.150s, Allow %q; want %s, Allow %q", row.method, row.path, got, res.Header.Get("Allow"), row.want, row.allow)
+		}
+	}
 	// named waits until what an identifier names is as good says.
 	named := func(i control.Identifier, good func(*control.Person) bool) *control.Person {
 		t.Helper()

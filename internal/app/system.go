@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,7 +154,11 @@ func (s *system) listen() error {
 		}
 		httpd.WriteError(w, r, s.waiting.Load())
 	}))
+	// What is asked for below these is a program's mistake: it reads no page.
+	nothing := map[string]http.HandlerFunc{"/api": httpd.NotFound, "/v1": httpd.NotFound}
 	for _, path := range slices.Concat(ingest.CallPaths(), compat.Paths()) {
+		root, _, _ := strings.Cut(path[1:], "/")
+		nothing["/"+root] = ingest.NotFound
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			switch x := s.working.Load(); {
 			case x == nil:
@@ -167,7 +172,10 @@ func (s *system) listen() error {
 	}
 	mux.HandleFunc("GET "+compat.LinkPath, func(w http.ResponseWriter, r *http.Request) { s.links.ServeHTTP(w, r) })
 	s.probes.Register(mux)
-	mux.HandleFunc("/v1/", httpd.NotFound) // a program's mistake: it reads no page
+	for root, h := range nothing {
+		mux.HandleFunc(root, h)
+		mux.HandleFunc(root+"/", h)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.ServeHTTP(w, r) })
 
 	conf := httpd.Config{Listen: s.cfg.Server.Listen, TrustedProxies: s.cfg.Server.TrustedProxies, AccessLog: s.cfg.Server.AccessLog}

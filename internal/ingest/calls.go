@@ -136,10 +136,21 @@ func (in *Ingest) Refuse(w http.ResponseWriter, r *http.Request, g control.Grant
 	in.refuseBy(w, r, g, err, writeRefusal)
 }
 
+// NotFound answers one of the vendor's addresses that there is not, in the vendor's form.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	writeRefusal(w, r, http.StatusNotFound, fault.New(fault.NotFound, "", "There is nothing at this address."))
+}
+
+// MethodNotAllowed answers one of the vendor's calls, which takes the method allow alone, in the vendor's form.
+func (in *Ingest) MethodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	writeRefusal(w, r, http.StatusMethodNotAllowed, &fatal{err: fault.New(fault.Invalid, "", "This address takes %s only.", allow), text: "Method Not Allowed"})
+}
+
 // serveCall answers one request about people.
 func (in *Ingest) serveCall(w http.ResponseWriter, r *http.Request, c call) {
 	if r.Method != http.MethodPost {
-		httpd.MethodNotAllowed(w, r, http.MethodPost)
+		in.MethodNotAllowed(w, r, http.MethodPost)
 		return
 	}
 	g, err := in.Admit(w, r, c.scope, c.quota)

@@ -31,6 +31,8 @@ type Door interface {
 	Admit(w http.ResponseWriter, r *http.Request, scope control.Scope, q *httpd.Quota) (control.Grant, error)
 	// Refuse answers err in the vendor's form; text is the vendor's for this very mistake, or empty.
 	Refuse(w http.ResponseWriter, r *http.Request, g control.Grant, err error, text string)
+	// MethodNotAllowed answers a request of another method than allow, in the vendor's form.
+	MethodNotAllowed(w http.ResponseWriter, r *http.Request, allow string)
 }
 
 // Deps are what the calls work with.
@@ -153,7 +155,7 @@ func (m *mistake) Unwrap() error { return m.err }
 func (d Deps) serve(c call) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != c.method && (r.Method != http.MethodHead || c.method != http.MethodGet) {
-			httpd.MethodNotAllowed(w, r, c.method)
+			d.Door.MethodNotAllowed(w, r, c.method)
 			return
 		}
 		g, err := d.Door.Admit(w, r, c.allows(), c.quota)

@@ -78,6 +78,10 @@ func (w *world) Refuse(wr http.ResponseWriter, r *http.Request, _ control.Grant,
 	httpd.WriteErrorAs(wr, r, fault.CodeOf(err).HTTP(), err, func(p httpd.Problem) any { return text + "|" + p.Message })
 }
 
+func (w *world) MethodNotAllowed(wr http.ResponseWriter, r *http.Request, allow string) {
+	httpd.MethodNotAllowed(wr, r, allow)
+}
+
 // as asks for an address under a key.
 func (w *world) as(key, method, address string) (status int, body string) {
 	w.t.Helper()
