@@ -136,12 +136,14 @@ func (b *batch) attribute(rec record, p *person, name string, value json.RawMess
 		return nil
 	}
 	if to := times[name]; to != nil {
+		was := p.begun()
 		*to = time.Time{}
 		if !absent {
 			if err := json.Unmarshal(value, to); err != nil {
 				return notLike(name, err)
 			}
 		}
+		b.newcomer(rec, "", was, p.begun())
 		return nil
 	}
 	rest := p.editRest()
@@ -185,6 +187,8 @@ func (b *batch) merge(rec record, from, into *person) error {
 	} {
 		fill(x.to, *x.v)
 	}
+	counted := into.begun() // both are, and stay so: what goes on counting is the first
+	sooner(&counted, from.begun())
 	if !from.FirstSession.IsZero() {
 		sooner(&into.FirstSession, from.FirstSession)
 	}
@@ -194,6 +198,7 @@ func (b *batch) merge(rec record, from, into *person) error {
 		into.CreatedAt = from.CreatedAt
 	}
 	into.Sessions += from.Sessions
+	b.newcomer(rec, "", counted, into.begun())
 	into.Purchases += from.Purchases
 	into.Revenue += from.Revenue
 

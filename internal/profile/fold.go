@@ -237,7 +237,11 @@ func sessionStart(b *batch, p *person, f *facts, at time.Time, rec record) error
 
 // session counts a session, of an app.
 func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
+	if accepted := time.UnixMilli(rec.at).UTC(); at.After(accepted) {
+		at = accepted // a day to come would make all others too old
+	}
 	p.device(f)
+	was := p.begun()
 	p.Sessions++
 	sooner(&p.FirstSession, at)
 	later(&p.LastSession, at)
@@ -246,7 +250,8 @@ func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
 	app := f.text(appID)
 	rest := p.editRest()
 	b.add(rec, at, control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountSessions, Part: clean(app)}, 1, 0)
-	b.present(rec, "", &rest.Active, p.Sessions == 1, at)
+	b.newcomer(rec, "", was, p.begun())
+	b.present(rec, "", &rest.Active, at)
 	if app == "" {
 		return nil
 	}
@@ -260,9 +265,13 @@ func (p *person) session(b *batch, rec record, f *facts, at time.Time) error {
 		i = len(rest.Apps) - 1
 	}
 	a := &rest.Apps[i]
+	if was = time.UnixMilli(a.FirstUsed); a.Sessions == 0 {
+		was = time.Time{}
+	}
 	a.Sessions++
 	a.FirstUsed, a.LastUsed = min(a.FirstUsed, ms), max(a.LastUsed, ms)
-	b.present(rec, app, &a.Active, a.Sessions == 1, at)
+	b.newcomer(rec, app, was, time.UnixMilli(a.FirstUsed))
+	b.present(rec, app, &a.Active, at)
 	return nil
 }
 

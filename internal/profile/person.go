@@ -160,6 +160,14 @@ func (p *person) touch(h had, at time.Time) {
 	p.change(control.PartDone)
 }
 
+// begun is the day on which a person counts as new: that of their first session; zero before they had one.
+func (p *person) begun() time.Time {
+	if p.Sessions == 0 {
+		return time.Time{}
+	}
+	return p.FirstSession
+}
+
 // readRest gives what is seldom asked for.
 func (p *person) readRest() *control.PersonRest {
 	if p.Known&control.PartMore == 0 {

@@ -245,16 +245,27 @@ func (b *batch) deed(rec record, kind control.NameKind, name int64, app string, 
 	b.add(rec, at, s, 1, revenue)
 }
 
-// present counts a session of somebody: with app empty in the workspace, else in that app. first: they had none there before.
-func (b *batch) present(rec record, app string, days *control.Active, first bool, at time.Time) {
+// newcomer counts somebody among those who are new on the day of to, and no more on that of from, on which they were so far;
+// the zero time is no day. With app empty it is in the workspace, else in that app.
+func (b *batch) newcomer(rec record, app string, from, to time.Time) {
+	if from.Equal(to) {
+		return
+	}
+	s := control.Stat{Name: control.WholeWorkspace(rec.workspace), Count: control.CountNewUsers, Part: clean(app)}
+	for _, x := range []struct {
+		at time.Time
+		n  int64
+	}{{from, -1}, {to, 1}} {
+		if !x.at.IsZero() {
+			s.Hour = control.DayHour(control.DayOf(x.at))
+			b.plus(s, x.n, 0)
+		}
+	}
+}
+
+// present counts somebody as there on a day: with app empty in the workspace, else in that app.
+func (b *batch) present(rec record, app string, days *control.Active, at time.Time) {
 	s := control.Stat{Name: control.WholeWorkspace(rec.workspace), Part: clean(app)}
-	if first {
-		s.Count = control.CountNewUsers
-		b.add(rec, at, s, 1, 0)
-	}
-	if accepted := time.UnixMilli(rec.at); at.After(accepted) {
-		at = accepted // a day to come would make all others too old
-	}
 	news, from, until := days.Note(control.DayOf(at))
 	if !news {
 		return

@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -179,7 +180,6 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 						k := person + " " + part
 						if there[k] == nil {
 							there[k] = map[int32]bool{}
-							want[strings.TrimSpace(fmt.Sprintf("all h%d #62  %s", d, part))]++
 						}
 						if day := control.DayOf(at); !there[k][day] {
 							there[k][day] = true
@@ -197,6 +197,10 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 			}
 		}
 		w.follow()
+		for k, days := range there {
+			_, app, _ := strings.Cut(k, " ")
+			want[strings.TrimSpace(fmt.Sprintf("all h%d #62  %s", control.DayHour(slices.Min(slices.Collect(maps.Keys(days)))), app))]++
+		}
 		got := w.counts(control.NameEvent, control.NameProduct)
 		for k, n := range got {
 			if strings.Contains(k, "#61") {
@@ -232,6 +236,51 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// Of whatever tells of a first session, and in whatever order, one holds: the day that the profile says.
+func TestSomebodyIsNewOnTheDayOfTheirFirstSession(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		session := func(kind, who string, day int64) map[string]any {
+			return map[string]any{"event_type": "users.behaviors.app." + kind, "user_id": who, "session_id": "s", "app_id": "ios", "time": day * 86_400}
+		}
+		since := func(who, date string) control.PersonChange {
+			return control.PersonChange{Kind: control.PersonUpdate, Person: control.PersonID(who), Attributes: map[string]json.RawMessage{"date_of_first_session": json.RawMessage(date)}}
+		}
+		news := func(want string) {
+			t.Helper()
+			w.follow()
+			var got []string
+			for k, n := range w.counts() {
+				if day, is := strings.CutSuffix(k, " #62"); is && n != 0 {
+					got = append(got, fmt.Sprint(strings.TrimPrefix(day, "all h"), ":", n))
+				}
+			}
+			slices.Sort(got)
+			if fmt.Sprint(got) != want {
+				t.Errorf("new by hour of the day: %v, want %s", got, want)
+			}
+		}
+		w.accept(session("SessionStart", "p1", 22), session("SessionStart", "p1", 19), session("FirstSession", "p1", 18), session("SessionStart", "p1", 20))
+		news("[432:1]") // the 18th
+		w.accept(session("SessionStart", "p1", 17))
+		news("[408:1]")
+		w.accept(since("p1", `"1970-01-11T00:00:00Z"`)) // an attribute says the 10th
+		news("[240:1]")
+		w.accept(since("p2", `"1970-01-02T00:00:00Z"`)) // nobody is new by an attribute alone
+		w.accept(session("SessionStart", "p3", 5))
+		news("[120:1 240:1]")
+		w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p2", Into: "p3"})
+		news("[240:1 24:1]")
+		w.accept(session("SessionStart", "p3", 0))
+		news("[0:1 240:1]")
+		w.accept(control.PersonChange{Kind: control.PersonMerge, Person: "p3", Into: "p1"}) // what was counted stays
+		news("[0:1 240:1]")
+		w.accept(since("p1", "null"))
+		news("[240:1]")
+		w.accept(session("SessionStart", "p1", 3))
+		news("[240:1 72:1]")
 	})
 }
 
