@@ -61,7 +61,7 @@ type Report struct {
 	Variations bool     `json:"variations,omitempty" doc:"Of performance: a line for each variation."`
 	FirstDay   string   `json:"first_day,omitempty" doc:"As 2026-11-22. That of the oldest number if it is left out."`
 	LastDay    string   `json:"last_day,omitempty" doc:"Today if it is left out."`
-	LastDays   int      `json:"last_days,omitempty" doc:"In place of both: so many whole days before the one on which it is made."`
+	LastDays   int      `json:"last_days,omitempty" doc:"In place of both: so many whole days before the one on which it is made, in UTC."`
 	Every      int      `json:"every,omitempty" doc:"A line is of so many days or weeks; one if it is left out."`
 	Per        string   `json:"per,omitempty" enum:",hour,day,week,range" doc:"What a line is of; a day if it is left out. Only custom events and revenue are counted by the hour."`
 }

@@ -481,7 +481,11 @@ const maxOffered = 500
 // chosenNames is a list of what the workspace's events have named of one kind, to choose from.
 func (v *visit) chosenNames(kind, name, legend string, chosen []string, wrong string) (part, error) {
 	t := &tree{Name: name, Legend: legend, Search: v.t("page.export_search"), Error: wrong}
-	branch := treeGroup{Label: v.t("page.current_any")}
+	all := "page.current_any"
+	if kind == "campaign" { // which has another gender
+		all = "page.campaign_any"
+	}
+	branch := treeGroup{Label: v.t(all)}
 	for n, err := range v.api.ListFilterNames(client.InPart(v, &client.Part{Limit: maxOffered}), v.place.Workspace, kind, "") {
 		if err != nil {
 			return part{}, v.said(err)
