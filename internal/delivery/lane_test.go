@@ -11,9 +11,9 @@ import (
 	"github.com/millrace/millrace/internal/bucket"
 	"github.com/millrace/millrace/internal/bucket/buckettest"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/delivery"
 	"github.com/millrace/millrace/internal/event"
 	"github.com/millrace/millrace/internal/eventlog"
-	"github.com/millrace/millrace/internal/fault"
 )
 
 // scenario runs f in a bubble of its own time.
@@ -557,11 +557,11 @@ func TestAPositionBelowTheLogsStartIsRebuiltFromTheBucket(t *testing.T) {
 func TestNothingIsWrittenWhileAnswersWaitTooLongForTheirSave(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.configure(nil)
+		fails := false // saves alone, as on a full disk: whose position it is can still be read
+		w.wrap = func(s delivery.Store) delivery.Store { return failsSaves{s, &fails} }
 		p := w.start()
 		time.Sleep(time.Second)
-		w.store.mu.Lock()
-		w.store.fail = fault.New(fault.Unavailable, "sql", "disk full")
-		w.store.mu.Unlock()
+		fails = true
 		for range 10 {
 			w.append(someTypes[0], 100)
 			time.Sleep(20 * time.Second)
@@ -569,9 +569,24 @@ func TestNothingIsWrittenWhileAnswersWaitTooLongForTheirSave(t *testing.T) {
 		if n := len(w.buckets["b1"].Keys()); n == 0 || n > 3 {
 			t.Errorf("%d files written without a save, want those of the first 30 s only", n)
 		}
-		w.store.mu.Lock()
-		w.store.fail = nil
-		w.store.mu.Unlock()
+		fails = false
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+// What is answered while a save is under way is not in it: the next one has to bring it.
+func TestWhatComesInDuringASaveWaitsForTheNext(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.wrap = func(s delivery.Store) delivery.Store { return answersLate{s} }
+		p := w.start()
+		time.Sleep(time.Second)
+		for i := range 3 {
+			w.append(someTypes[i], 100)
+			time.Sleep(time.Second)
+		}
 		must(t, w, time.Hour)
 		p.stop()
 		w.check()
