@@ -149,7 +149,7 @@ func model(t *testing.T, seed uint64) (both bool) {
 
 // call lets calls of the store take their time, fail, or lose their answer after the commit; saves also arrive after their
 // caller has given them up.
-func (m *modelRun) call(op string, do func() error) error {
+func (m *modelRun) call(_ context.Context, op string, do func() error) error {
 	r := m.draw(op)
 	if m.calm || r.Float64() > m.faults {
 		return do()

@@ -62,14 +62,15 @@ func (f *swept) lasting() bool {
 
 func (f *swept) hit() bool { return f.calls[f.op] >= f.k }
 
-// storeFault is how a call to the store goes wrong.
+// storeFault is how a call to the store or the log goes wrong.
 type storeFault struct {
-	err  error
-	done bool // all the same
+	err   error
+	done  bool          // all the same
+	after time.Duration // the answer takes so long, unless its caller gives it up
 }
 
-// call lets one call of the store go wrong.
-func (f *swept) call(op string, do func() error) error {
+// call lets one call of the store or the log go wrong.
+func (f *swept) call(ctx context.Context, op string, do func() error) error {
 	if !f.due(op) {
 		return do()
 	}
@@ -78,123 +79,167 @@ func (f *swept) call(op string, do func() error) error {
 			return err
 		}
 	}
+	if f.store.after > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(f.store.after):
+		}
+	}
 	return f.store.err
+}
+
+// faultyLog is a log whose calls go through a function that decides what becomes of them.
+type faultyLog struct {
+	eventlog.Log
+	call func(ctx context.Context, op string, do func() error) error
+}
+
+func (l faultyLog) Reader(from eventlog.Offset, f eventlog.Filter) (r eventlog.Reader, err error) {
+	err = l.call(context.Background(), "Reader", func() error { r, err = l.Log.Reader(from, f); return err })
+	if err != nil {
+		return nil, err
+	}
+	return faultyReader{r, l.call}, nil
+}
+
+func (l faultyLog) Trim(ctx context.Context, floor eventlog.Offset, minAge time.Duration) error {
+	return l.call(ctx, "Trim", func() error { return l.Log.Trim(ctx, floor, minAge) })
+}
+
+func (l faultyLog) OffsetAt(ctx context.Context, t time.Time) (o eventlog.Offset, err error) {
+	err = l.call(ctx, "OffsetAt", func() error { o, err = l.Log.OffsetAt(ctx, t); return err })
+	return o, err
+}
+
+type faultyReader struct {
+	eventlog.Reader
+	call func(ctx context.Context, op string, do func() error) error
+}
+
+func (r faultyReader) Next() (c *eventlog.Commit, err error) {
+	err = r.call(context.Background(), "Next", func() error { c, err = r.Reader.Next(); return err })
+	return c, err
 }
 
 // faultyStore is a store whose calls go through a function that decides what becomes of them.
 type faultyStore struct {
 	delivery.Store
-	call func(op string, do func() error) error
+	call func(ctx context.Context, op string, do func() error) error
 }
 
-// reads and writes are the calls of a store.
+// reads and writes are the calls of a store, logs those of a log and its readers that can fail.
 var (
 	reads = []string{
 		"Lanes", "Position", "Config", "ConfigAt", "Access", "Health", "UnsettledDrops", "FileByKey", "NoticeGone", "UntoldDrops", "CapUsed",
 		"ControlCursor", "CountsCursor", "RetentionFloor",
 	}
 	writes = []string{"Save", "SaveHealth", "FinishLane", "AddNotice", "TellDrops", "CompleteHours", "ApplyControl", "AddCounts"}
-	polled = []string{"Lanes", "RetentionFloor", "Access", "CompleteHours"} // by the clock, also while nothing happens
+	logs   = []string{"Reader", "Next", "Trim", "OffsetAt"}
+	polled = []string{"Lanes", "RetentionFloor", "Access", "CompleteHours", "Next", "Trim"} // by the clock, also while nothing happens
+	// methods are what scripts of a bucket see, as the bucket calls them.
+	methods = map[string]string{buckettest.OpPut: "Put", buckettest.OpHead: "Head", buckettest.OpGet: "Get", buckettest.OpList: "List"}
 )
 
 // ask is call for what gives a value.
-func ask[T any](s faultyStore, op string, do func() (T, error)) (v T, err error) {
-	err = s.call(op, func() error { v, err = do(); return err })
+func ask[T any](ctx context.Context, s faultyStore, op string, do func() (T, error)) (v T, err error) {
+	err = s.call(ctx, op, func() error { v, err = do(); return err })
 	return v, err
 }
 
 func (s faultyStore) Lanes(ctx context.Context) ([]control.LaneRow, error) {
-	return ask(s, "Lanes", func() ([]control.LaneRow, error) { return s.Store.Lanes(ctx) })
+	return ask(ctx, s, "Lanes", func() ([]control.LaneRow, error) { return s.Store.Lanes(ctx) })
 }
 
 func (s faultyStore) Position(ctx context.Context, l control.Lane) (control.Position, error) {
-	return ask(s, "Position", func() (control.Position, error) { return s.Store.Position(ctx, l) })
+	return ask(ctx, s, "Position", func() (control.Position, error) { return s.Store.Position(ctx, l) })
 }
 
 func (s faultyStore) Save(ctx context.Context, v control.Save) (int64, error) {
-	return ask(s, "Save", func() (int64, error) { return s.Store.Save(ctx, v) })
+	return ask(ctx, s, "Save", func() (int64, error) { return s.Store.Save(ctx, v) })
 }
 
 func (s faultyStore) Config(ctx context.Context, c control.ConnectorID, version int) (control.Config, error) {
-	return ask(s, "Config", func() (control.Config, error) { return s.Store.Config(ctx, c, version) })
+	return ask(ctx, s, "Config", func() (control.Config, error) { return s.Store.Config(ctx, c, version) })
 }
 
 func (s faultyStore) ConfigAt(ctx context.Context, c control.ConnectorID, destination int, log eventlog.ID, below eventlog.Offset) (control.Config, error) {
-	return ask(s, "ConfigAt", func() (control.Config, error) { return s.Store.ConfigAt(ctx, c, destination, log, below) })
+	return ask(ctx, s, "ConfigAt", func() (control.Config, error) { return s.Store.ConfigAt(ctx, c, destination, log, below) })
 }
 
 func (s faultyStore) Access(ctx context.Context, l control.Lane) (bucket.Access, error) {
-	return ask(s, "Access", func() (bucket.Access, error) { return s.Store.Access(ctx, l) })
+	return ask(ctx, s, "Access", func() (bucket.Access, error) { return s.Store.Access(ctx, l) })
 }
 
 func (s faultyStore) Health(ctx context.Context, l control.Lane) (control.Health, error) {
-	return ask(s, "Health", func() (control.Health, error) { return s.Store.Health(ctx, l) })
+	return ask(ctx, s, "Health", func() (control.Health, error) { return s.Store.Health(ctx, l) })
 }
 
 func (s faultyStore) UnsettledDrops(ctx context.Context, l control.Lane) ([]control.Drop, error) {
-	return ask(s, "UnsettledDrops", func() ([]control.Drop, error) { return s.Store.UnsettledDrops(ctx, l) })
+	return ask(ctx, s, "UnsettledDrops", func() ([]control.Drop, error) { return s.Store.UnsettledDrops(ctx, l) })
 }
 
 func (s faultyStore) FileByKey(ctx context.Context, l control.Lane, key string) (control.File, error) {
-	return ask(s, "FileByKey", func() (control.File, error) { return s.Store.FileByKey(ctx, l, key) })
+	return ask(ctx, s, "FileByKey", func() (control.File, error) { return s.Store.FileByKey(ctx, l, key) })
 }
 
 func (s faultyStore) NoticeGone(ctx context.Context, w uint32, c control.ConnectorID, k control.NoticeKind, episode string, d time.Duration) (bool, error) {
-	return ask(s, "NoticeGone", func() (bool, error) { return s.Store.NoticeGone(ctx, w, c, k, episode, d) })
+	return ask(ctx, s, "NoticeGone", func() (bool, error) { return s.Store.NoticeGone(ctx, w, c, k, episode, d) })
 }
 
 func (s faultyStore) UntoldDrops(ctx context.Context, l control.Lane) ([]control.Drop, error) {
-	return ask(s, "UntoldDrops", func() ([]control.Drop, error) { return s.Store.UntoldDrops(ctx, l) })
+	return ask(ctx, s, "UntoldDrops", func() ([]control.Drop, error) { return s.Store.UntoldDrops(ctx, l) })
 }
 
 func (s faultyStore) CapUsed(ctx context.Context, workspace uint32, since time.Time) (int64, error) {
-	return ask(s, "CapUsed", func() (int64, error) { return s.Store.CapUsed(ctx, workspace, since) })
+	return ask(ctx, s, "CapUsed", func() (int64, error) { return s.Store.CapUsed(ctx, workspace, since) })
 }
 
 func (s faultyStore) CompleteHours(ctx context.Context, log eventlog.ID) ([]control.HourDone, error) {
-	return ask(s, "CompleteHours", func() ([]control.HourDone, error) { return s.Store.CompleteHours(ctx, log) })
+	return ask(ctx, s, "CompleteHours", func() ([]control.HourDone, error) { return s.Store.CompleteHours(ctx, log) })
 }
 
 func (s faultyStore) ControlCursor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error) {
-	return ask(s, "ControlCursor", func() (eventlog.Offset, error) { return s.Store.ControlCursor(ctx, log) })
+	return ask(ctx, s, "ControlCursor", func() (eventlog.Offset, error) { return s.Store.ControlCursor(ctx, log) })
 }
 
 func (s faultyStore) CountsCursor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error) {
-	return ask(s, "CountsCursor", func() (eventlog.Offset, error) { return s.Store.CountsCursor(ctx, log) })
+	return ask(ctx, s, "CountsCursor", func() (eventlog.Offset, error) { return s.Store.CountsCursor(ctx, log) })
 }
 
 func (s faultyStore) RetentionFloor(ctx context.Context, log eventlog.ID) (eventlog.Offset, error) {
-	return ask(s, "RetentionFloor", func() (eventlog.Offset, error) { return s.Store.RetentionFloor(ctx, log) })
+	return ask(ctx, s, "RetentionFloor", func() (eventlog.Offset, error) { return s.Store.RetentionFloor(ctx, log) })
 }
 
 func (s faultyStore) SaveHealth(ctx context.Context, h control.Health) error {
-	return s.call("SaveHealth", func() error { return s.Store.SaveHealth(ctx, h) })
+	return s.call(ctx, "SaveHealth", func() error { return s.Store.SaveHealth(ctx, h) })
 }
 
 func (s faultyStore) FinishLane(ctx context.Context, l control.Lane) error {
-	return s.call("FinishLane", func() error { return s.Store.FinishLane(ctx, l) })
+	return s.call(ctx, "FinishLane", func() error { return s.Store.FinishLane(ctx, l) })
 }
 
 func (s faultyStore) AddNotice(ctx context.Context, n control.Notice) error {
-	return s.call("AddNotice", func() error { return s.Store.AddNotice(ctx, n) })
+	return s.call(ctx, "AddNotice", func() error { return s.Store.AddNotice(ctx, n) })
 }
 
 func (s faultyStore) TellDrops(ctx context.Context, d []control.Drop, n []control.Notice) error {
-	return s.call("TellDrops", func() error { return s.Store.TellDrops(ctx, d, n) })
+	return s.call(ctx, "TellDrops", func() error { return s.Store.TellDrops(ctx, d, n) })
 }
 
 func (s faultyStore) ApplyControl(ctx context.Context, log eventlog.ID, next eventlog.Offset, recs []control.LoggedRecord) error {
-	return s.call("ApplyControl", func() error { return s.Store.ApplyControl(ctx, log, next, recs) })
+	return s.call(ctx, "ApplyControl", func() error { return s.Store.ApplyControl(ctx, log, next, recs) })
 }
 
 func (s faultyStore) AddCounts(ctx context.Context, log eventlog.ID, next eventlog.Offset, c []control.Count) error {
-	return s.call("AddCounts", func() error { return s.Store.AddCounts(ctx, log, next, c) })
+	return s.call(ctx, "AddCounts", func() error { return s.Store.AddCounts(ctx, log, next, c) })
 }
 
 // ways are all ways in which calls go wrong.
 func ways() []wrong {
-	every := []string{buckettest.OpPut, buckettest.OpHead, buckettest.OpGet, buckettest.OpList}
+	every := []string{"Put", "Head", "Get", "List"}
 	put, get := every[:1], every[2:3]
+	all := slices.Concat(reads, writes)
 	busy := fault.New(fault.Unavailable, "sql", "busy")
 	return []wrong{
 		{name: "is refused", ops: every, fault: buckettest.Fault{Problem: bucket.AccessDenied}},
@@ -208,15 +253,17 @@ func ways() []wrong {
 		{name: "is done after the answer is lost", ops: put, fault: buckettest.Fault{Problem: bucket.Network, Late: 4 * time.Second}},
 		{name: "is in conflict", ops: put, fault: buckettest.Fault{Problem: bucket.Busy}},
 		{name: "breaks off", ops: get, fault: buckettest.Fault{CutAt: 300}},
-		{name: "fails", ops: append(slices.Clone(reads), writes...), store: storeFault{err: busy}},
+		{name: "fails", ops: slices.Concat(all, logs), store: storeFault{err: busy}},
+		{name: "hangs for ten minutes", ops: all, store: storeFault{err: busy, after: 10 * time.Minute}},
+		{name: "is done, and answers ten minutes later", ops: writes, store: storeFault{done: true, after: 10 * time.Minute}},
 		{name: "is done, and the answer is lost", ops: writes, store: storeFault{err: busy, done: true}},
 		{name: "is stale", ops: []string{"Save", "TellDrops"}, store: storeFault{err: fault.New(fault.Stale, "sql", "somebody else was ahead")}},
 	}
 }
 
-// TestFaultSweep tells two stories again and again, and lets another call to a bucket or the store fail each time, in each
-// of the ways in which it can: at rest each event is in exactly one object or counted as dropped, ledger = bucket, and the
-// hourly counts are exact. It proves that it has reached every call that delivery makes.
+// TestFaultSweep tells two stories again and again, and lets another call to a bucket, the store or the log fail each time,
+// in each of the ways in which it can: at rest each event is in exactly one object or counted as dropped, ledger = bucket,
+// and the hourly counts are exact. It proves that it has reached every call that delivery makes.
 func TestFaultSweep(t *testing.T) {
 	defer oneThread()()
 	stories := []struct {
@@ -224,8 +271,17 @@ func TestFaultSweep(t *testing.T) {
 		tell func(*testing.T, *swept)
 	}{{"story", story}, {"losses", losses}}
 	failed, known, runs := map[string]bool{}, map[string]bool{}, 0
-	for m := range reflect.TypeFor[delivery.Store]().Methods() {
-		known[m.Name] = true
+	for i, others := range map[reflect.Type][]string{ // and what of it cannot fail, or is not delivery's to call
+		reflect.TypeFor[delivery.Store]():  nil,
+		reflect.TypeFor[bucket.Bucket]():   {"PutFile", "GetFrom", "Delete", "Location", "Close"},
+		reflect.TypeFor[eventlog.Log]():    {"ID", "Bounds", "Usage", "Append", "Claim", "Health", "Close"},
+		reflect.TypeFor[eventlog.Reader](): {"Ready", "Position", "Close"},
+	} {
+		for m := range i.Methods() {
+			if !slices.Contains(others, m.Name) {
+				known[m.Name] = true
+			}
+		}
 	}
 	for _, s := range stories {
 		calm := &swept{} // nothing goes wrong: the calls there are
@@ -236,7 +292,7 @@ func TestFaultSweep(t *testing.T) {
 		for _, way := range ways() {
 			for _, op := range way.ops {
 				for k := 1; k <= calm.calls[op] && !t.Failed(); k++ {
-					if slices.Contains(polled, op) {
+					if slices.Contains(polled, op) || way.store.after > 0 {
 						k += k / 4
 					}
 					f := &swept{wrong: way, op: op, k: k}
@@ -264,11 +320,12 @@ func story(t *testing.T, f *swept) {
 	w := newWorld(t)
 	defer w.killAll()
 	w.wrap = func(s delivery.Store) delivery.Store { return faultyStore{s, f.call} }
+	w.wrapLog = func(l eventlog.Log) eventlog.Log { return faultyLog{l, f.call} }
 	refuse, landed := false, false
 	for _, name := range []string{"b1", "b2"} {
 		w.buckets[name].Script(func(c buckettest.Call) buckettest.Fault {
 			switch {
-			case f.due(c.Op), f.lasting():
+			case f.due(methods[c.Op]), f.lasting():
 				return f.fault
 			case refuse && name == "b2":
 				landed = landed || c.Op == buckettest.OpPut
@@ -309,7 +366,9 @@ func story(t *testing.T, f *swept) {
 	refuse = false
 	w.append(someTypes[1], 30)
 	must(t, w, 6*time.Hour)
-	time.Sleep(time.Minute)
+	for end := time.Now().Add(time.Hour); !w.allCounted() && time.Now().Before(end); {
+		time.Sleep(time.Minute)
+	}
 	p.stop()
 	w.check()
 	if f.op == "" && (len(w.dropped()) == 0 || !landed) {
@@ -329,6 +388,14 @@ func story(t *testing.T, f *swept) {
 	}
 }
 
+// allCounted reports whether the hourly counts have come to the end of the log.
+func (w *world) allCounted() bool {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	_, head := w.log.Bounds()
+	return w.store.counted >= head
+}
+
 // losses is what delivery goes through while a connector loses events by each rule of time: a cap, a grace period at whose
 // end a file lands all the same, a pause, and its end with a bucket that refuses.
 func losses(t *testing.T, f *swept) {
@@ -336,10 +403,11 @@ func losses(t *testing.T, f *swept) {
 	defer w.killAll()
 	w.cfg.GracePeriod, w.cfg.PauseLimit, w.cfg.TestCap = 4*time.Minute, 4*time.Minute, 50
 	w.wrap = func(s delivery.Store) delivery.Store { return faultyStore{s, f.call} }
+	w.wrapLog = func(l eventlog.Log) eventlog.Log { return faultyLog{l, f.call} }
 	refuse, late := false, 4*time.Second
 	w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
 		switch {
-		case f.due(c.Op), f.lasting():
+		case f.due(methods[c.Op]), f.lasting():
 			return f.fault
 		case refuse:
 			return buckettest.Fault{Problem: bucket.AccessDenied, Late: late}

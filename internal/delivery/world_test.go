@@ -42,6 +42,7 @@ type world struct {
 	spread    delivery.Spread
 	logger    *slog.Logger                        // nil: as said
 	wrap      func(delivery.Store) delivery.Store // what processes see of the store; may be nil
+	wrapLog   func(eventlog.Log) eventlog.Log     // and of the log
 	history   []control.Config                    // of the one connector, as logged
 	logged    []eventlog.Offset
 	appended  []appended
@@ -268,8 +269,12 @@ func (w *world) start() *process {
 	if w.wrap != nil {
 		store = w.wrap(store)
 	}
+	log := w.source()
+	if w.wrapLog != nil {
+		log = w.wrapLog(log)
+	}
 	p.m = delivery.New(w.cfg, delivery.Deps{
-		Log: w.source(), Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
+		Log: log, Store: &mortalStore{Store: store, p: p}, Opener: p, Catalogue: w.catalogue,
 		Logger: cmp.Or(w.logger, slog.New(said())), Spread: w.spread,
 		Hooks: delivery.Hooks{
 			OnRetry:   func(control.LaneRow, error) { p.said("retry") },
