@@ -99,7 +99,7 @@ func (p *press) make(e control.Export, atEnd func(control.Export)) control.Expor
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
 	ended := make(chan control.Export, 1)
-	r := export.NewRunner(export.Deps{Books: p.books, Files: p.disk, Counts: p.people, Labels: p.labels, Logger: slog.New(slog.DiscardHandler),
+	r := export.NewRunner(export.Deps{Books: p.books, Files: p.disk, Own: export.InFolder(p.disk), Counts: p.people, Labels: p.labels, Logger: slog.New(slog.DiscardHandler),
 		People: func(ctx context.Context, e control.Export, needs control.ProfileNeeds) (export.People, int64, error) {
 			b, err := p.people.Bulk(ctx, e.Workspace, e.Spec.Filter, e.CreatedAt, needs)
 			return b, 0, err
