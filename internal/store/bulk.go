@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -121,9 +118,9 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 		columns += ", " + m.of
 	}
 	next, who := 0, &control.Person{Workspace: b.workspace} // the place in rows of who comes next
-	x := control.Profile{Person: who}
+	x, scan := control.Profile{Person: who}, scanBulk(who)
 	each := func(r scanner) error {
-		if err := scanBulk(r, who); err != nil {
+		if err := scan(r); err != nil {
 			return err
 		}
 		for next < len(rows) && rows[next] < who.Row {
@@ -154,7 +151,7 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 		} else {
 			from = " FROM people p CROSS JOIN people_done d WHERE " + doneWithin
 		}
-		if err := b.forEach(ctx, each, "SELECT "+columns+from+"+p.workspace = ? AND "+where+" ORDER BY p.id", args...); err != nil {
+		if err := b.forEach(ctx, each, columns, from+"+p.workspace = ? AND "+where+" ORDER BY p.id", args...); err != nil {
 			return b.p.s.fail(err, op)
 		}
 	}
@@ -165,15 +162,18 @@ func (b *Bulk) Each(ctx context.Context, rows []int64, f func(control.Profile) e
 const bulkColumns = `p.id, p.person, p.external_id, p.bucket, p.created_at, p.first_name, p.last_name, p.email, p.phone, p.gender, p.dob, p.country, p.language,
 	p.time_zone, p.home_city, p.email_subscribe, p.push_subscribe, d.sessions, d.revenue, d.first_session, d.last_session, d.uninstalled_at`
 
-// scanBulk makes p who stands in a row of bulkColumns, custom and rest.
-func scanBulk(r scanner, p *control.Person) error {
+// scanBulk gives what makes p who stands in a row of bulkColumns, custom and rest.
+func scanBulk(p *control.Person) func(r scanner) error {
 	var created int64
 	var first, last, uninstalled sql.NullInt64
-	err := r.Scan(&p.Row, (*string)(&p.ID), (*orNone)(&p.ExternalID), &p.Bucket, &created, (*orNone)(&p.FirstName), (*orNone)(&p.LastName), (*orNone)(&p.Email), (*orNone)(&p.Phone),
+	to := []any{&p.Row, (*string)(&p.ID), (*orNone)(&p.ExternalID), &p.Bucket, &created, (*orNone)(&p.FirstName), (*orNone)(&p.LastName), (*orNone)(&p.Email), (*orNone)(&p.Phone),
 		(*orNone)(&p.Gender), (*orNone)(&p.Birth), (*orNone)(&p.Country), (*orNone)(&p.Language), (*orNone)(&p.TimeZone), (*orNone)(&p.HomeCity), (*orNone)(&p.EmailSubscribe),
-		(*orNone)(&p.PushSubscribe), &p.Sessions, &p.Revenue, &first, &last, &uninstalled, &p.Custom, &p.Rest)
-	p.CreatedAt, p.FirstSession, p.LastSession, p.UninstalledAt = fromMillis(created), fromOptMillis(first), fromOptMillis(last), fromOptMillis(uninstalled)
-	return err
+		(*orNone)(&p.PushSubscribe), &p.Sessions, &p.Revenue, &first, &last, &uninstalled, &p.Custom, &p.Rest}
+	return func(r scanner) error {
+		err := r.Scan(to...)
+		p.CreatedAt, p.FirstSession, p.LastSession, p.UninstalledAt = fromMillis(created), fromOptMillis(first), fromOptMillis(last), fromOptMillis(uninstalled)
+		return err
+	}
 }
 
 // of is something of a person.
@@ -185,33 +185,38 @@ type ofPerson[T any] struct {
 
 func (b *Bulk) deedsOf(ctx context.Context, rows []int64, near bool) ([]ofPerson[control.Deed], error) {
 	return ofPeople(ctx, b, "people_events", "first_at, last_at, count", " AND last_at >= ?", b.deeds, rows, near,
-		func(r scanner, name, person *int64) (d control.Deed, err error) {
+		func(name, person *int64) ([]any, func() control.Deed) {
+			var d control.Deed
 			var first, last int64
-			err = r.Scan(name, person, &first, &last, &d.Count)
-			n := b.deeds[*name]
-			d.Kind, d.Name, d.First, d.Last = n.Kind, n.Name.Name, fromMillis(first), fromMillis(last)
-			return d, err
+			return []any{name, person, &first, &last, &d.Count}, func() control.Deed {
+				n := b.deeds[*name]
+				d.Kind, d.Name, d.First, d.Last = n.Kind, n.Name.Name, fromMillis(first), fromMillis(last)
+				return d
+			}
 		})
 }
 
 func (b *Bulk) hadOf(ctx context.Context, rows []int64, near bool) ([]ofPerson[control.Had], error) {
 	return ofPeople(ctx, b, "people_messages", "variation, flags, received, opened, clicked, entered, exited", "", b.had, rows, near,
-		func(r scanner, name, person *int64) (h control.Had, err error) {
+		func(name, person *int64) ([]any, func() control.Had) {
+			var m control.PersonMessage
 			var received, opened, clicked, entered, exited sql.NullInt64
-			m := &h.Deed
-			err = r.Scan(name, person, &m.Variation, &m.Flags, &received, &opened, &clicked, &entered, &exited)
-			h.Of, m.Name, m.Person = b.had[*name].Name, *name, *person
-			m.Received, m.Opened, m.Clicked, m.Entered, m.Exited = fromOptMillis(received), fromOptMillis(opened), fromOptMillis(clicked), fromOptMillis(entered), fromOptMillis(exited)
-			return h, err
+			return []any{name, person, &m.Variation, &m.Flags, &received, &opened, &clicked, &entered, &exited}, func() control.Had {
+				m.Name, m.Person = *name, *person
+				m.Received, m.Opened, m.Clicked, m.Entered, m.Exited = fromOptMillis(received), fromOptMillis(opened), fromOptMillis(clicked), fromOptMillis(entered), fromOptMillis(exited)
+				return control.Had{Of: b.had[*name].Name, Deed: m}
+			}
 		})
 }
 
 // ofPeople reads from a table that stands by name and person what belongs to rows, by person and then by the rank of its
-// name. since: a condition on times that count.
-func ofPeople[T any](ctx context.Context, b *Bulk, table, columns, since string, names map[int64]ranked, rows []int64, near bool, scan func(r scanner, name, person *int64) (T, error)) (out []ofPerson[T], err error) {
+// name. since: a condition on times that count. scan says where a row goes, and what is made of it there.
+func ofPeople[T any](ctx context.Context, b *Bulk, table, columns, since string, names map[int64]ranked, rows []int64, near bool, scan func(name, person *int64) (to []any, made func() T)) (out []ofPerson[T], err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
+	var name, person int64
+	to, made := scan(&name, &person)
 	ids := make([]int64, 0, len(names))
 	for id := range names {
 		ids = append(ids, id)
@@ -228,11 +233,12 @@ func ofPeople[T any](ctx context.Context, b *Bulk, table, columns, since string,
 				all = append(all, id)
 			}
 			return b.forEach(ctx, func(r scanner) error {
-				var name, person int64
-				v, err := scan(r, &name, &person)
-				out = append(out, ofPerson[T]{person, names[name].rank, v})
-				return err
-			}, "SELECT name, person, "+columns+" FROM "+table+" WHERE name IN ("+marks+") AND "+where, append(all, args...)...)
+				if err := r.Scan(to...); err != nil {
+					return err
+				}
+				out = append(out, ofPerson[T]{person, names[name].rank, made()})
+				return nil
+			}, "name, person, "+columns, " FROM "+table+" WHERE name IN ("+marks+") AND "+where, append(all, args...)...)
 		})
 		if err != nil {
 			return nil, err
@@ -264,88 +270,21 @@ func inRows(column string, rows []int64, near bool) (where string, args []any) {
 	return column + " IN (" + strings.Repeat(", ?", len(rows))[2:] + ")", args
 }
 
-// forEach runs a query and calls f with each row, until one fails. SQLite's rows come as its driver gives them: for rows as many
-// and as wide as these, what database/sql does to each value costs a third of reading it. SQLite would also watch ctx at each of them:
-// between queries is soon enough.
-func (b *Bulk) forEach(ctx context.Context, f func(row scanner) error, query string, args ...any) error {
+// forEach calls f with each row of a query, whose columns stand apart, until one fails.
+func (b *Bulk) forEach(ctx context.Context, f func(row scanner) error, columns, from string, args ...any) error {
 	s := b.p.s
-	if s.d.far() {
-		_, err := list(s.reader(ctx), func(r scanner) (struct{}, error) { return struct{}{}, f(r) }, query, args...) // of nothing a list takes nothing
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.onStmt(query)
-	ctx = context.WithoutCancel(ctx)
-	on, err := s.read.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer on.Close() // gives it back
-	return on.Raw(func(c any) error {
-		values := make([]driver.NamedValue, len(args))
-		for i, v := range args {
-			plain, err := driver.DefaultParameterConverter.ConvertValue(v)
-			if err != nil {
+	if !s.d.far() {
+		// SQLite would watch ctx at each row; between queries is soon enough.
+		ctx, columns = context.WithoutCancel(ctx), packed+"("+columns+")"
+		each := f
+		f = func(r scanner) error {
+			var one sql.RawBytes
+			if err := r.Scan(&one); err != nil {
 				return err
 			}
-			values[i] = driver.NamedValue{Ordinal: i + 1, Value: plain}
-		}
-		rows, err := c.(driver.QueryerContext).QueryContext(ctx, query, values)
-		if err != nil {
-			return err
-		}
-		row := make(bareRow, len(rows.Columns()))
-		for err == nil {
-			if err = rows.Next(row); err == nil {
-				err = f(row)
-			}
-		}
-		if end := rows.Close(); err == io.EOF {
-			err = end
-		}
-		return err
-	})
-}
-
-// bareRow is a row as SQLite's driver gives it: integers are int64, texts string, NULL nil.
-type bareRow []driver.Value
-
-// Scan puts the values where to says, for the types of which there are columns in a Bulk.
-func (r bareRow) Scan(to ...any) error {
-	for i, v := range r {
-		is := true
-		switch t := to[i].(type) {
-		case *int64:
-			*t, is = v.(int64)
-		case *int:
-			var n int64
-			n, is = v.(int64)
-			*t = int(n)
-		case *control.Flags:
-			var n int64
-			n, is = v.(int64)
-			*t = control.Flags(n)
-		case *float64:
-			*t, is = v.(float64)
-		case *sql.NullInt64:
-			t.Int64, t.Valid = v.(int64)
-			is = t.Valid || v == nil
-		case *string:
-			*t, is = v.(string)
-		case *orNone:
-			s, text := v.(string)
-			*t, is = orNone(s), text || v == nil
-		case *[]byte:
-			s, text := v.(string)
-			*t, is = append((*t)[:0], s...), text || v == nil
-		default:
-			is = false
-		}
-		if !is {
-			return fmt.Errorf("column %d: %T is no %T", i, v, to[i])
+			return each(packedRow{one, string(one)})
 		}
 	}
-	return nil
+	_, err := list(s.reader(ctx), func(r scanner) (struct{}, error) { return struct{}{}, f(r) }, "SELECT "+columns+from, args...) // of nothing a list takes nothing
+	return err
 }

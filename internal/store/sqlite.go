@@ -24,6 +24,9 @@ func (sqlite) schema(text string) string { return text }
 
 func (sqlite) open(cfg Config, bulk bool) (write, read *sql.DB, err error) {
 	path, err := filepath.Abs(cfg.Path)
+	if err == nil {
+		err = registerPacked()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
