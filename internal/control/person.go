@@ -147,11 +147,13 @@ type Name struct {
 	ID        int64
 	Workspace uint32
 	Kind      NameKind
-	Name      string // an id, where the vendor's calls use one
-	Title     string // the newest; empty: events do not say
-	Parent    int64  // of a step its Canvas, of a variation and a send what they are of
-	FirstAt   time.Time
-	LastAt    time.Time
+	Name      string    // an id, where the vendor's calls use one
+	Title     string    // the newest; empty: events do not say
+	Parent    int64     // of a step its Canvas, of a variation and a send what they are of
+	FirstAt   time.Time // when an event was accepted that names it
+	LastAt    time.Time // likewise, to the hour
+	FirstSent time.Time // of a campaign when it was sent, of a Canvas when somebody entered it; zero: never
+	LastSent  time.Time
 }
 
 // IdentifierKind says what an Identifier is.

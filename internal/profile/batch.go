@@ -429,14 +429,23 @@ func bucketOf(workspace uint32, id control.PersonID) int {
 	return int(binary.LittleEndian.Uint64(sum[:]) % bucketsCount)
 }
 
-// name gives the number of something that an event names, and keeps its newest title.
+// name gives the number of something that an event names.
 func (b *batch) name(rec record, kind control.NameKind, name, title string, parent int64) (int64, error) {
+	n, err := b.entry(rec, kind, name, title, parent)
+	if err != nil {
+		return 0, err
+	}
+	return n.ID, nil
+}
+
+// entry gives what is known of something that an event names, and keeps its newest title.
+func (b *batch) entry(rec record, kind control.NameKind, name, title string, parent int64) (*control.Name, error) {
 	if name == "" || len(name) > maxIDBytes || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		return 0, fault.New(fault.Invalid, "", "a name has 1 to %d bytes of text", maxIDBytes)
+		return nil, fault.New(fault.Invalid, "", "a name has 1 to %d bytes of text", maxIDBytes)
 	}
 	list := nameList{rec.workspace, kind}
 	if err := b.loadNames(list); err != nil {
-		return 0, err
+		return nil, err
 	}
 	k := nameKey{rec.workspace, kind, name}
 	at := time.UnixMilli(rec.at).UTC()
@@ -446,13 +455,13 @@ func (b *batch) name(rec record, kind control.NameKind, name, title string, pare
 	}
 	if n == nil {
 		if b.r.nameCount[list] >= maxNames {
-			return 0, fault.New(fault.TooLarge, "", "the workspace has %d names of this kind already", maxNames)
+			return nil, fault.New(fault.TooLarge, "", "the workspace has %d names of this kind already", maxNames)
 		}
 		b.lastName++
 		n = &control.Name{ID: b.lastName, Workspace: rec.workspace, Kind: kind, Name: name, Title: title, Parent: parent, FirstAt: at, LastAt: at}
 		b.newNames[k] = n
 		b.named[n] = true
-		return n.ID, nil
+		return n, nil
 	}
 	if title != "" && n.Title != title || parent != 0 && n.Parent != parent || at.Sub(n.LastAt) >= time.Hour {
 		if title != "" {
@@ -464,7 +473,20 @@ func (b *batch) name(rec record, kind control.NameKind, name, title string, pare
 		n.LastAt = at
 		b.named[n] = true
 	}
-	return n.ID, nil
+	return n, nil
+}
+
+// sent keeps when a campaign was sent, or a Canvas entered.
+func (b *batch) sent(rec record, n *control.Name, at time.Time) {
+	if accepted := time.UnixMilli(rec.at).UTC(); at.After(accepted) {
+		at = accepted
+	}
+	first, last := n.FirstSent, n.LastSent
+	sooner(&n.FirstSent, at)
+	later(&n.LastSent, at)
+	if !first.Equal(n.FirstSent) || !last.Equal(n.LastSent) {
+		b.named[n] = true
+	}
 }
 
 // finish writes down what the records made.

@@ -145,14 +145,20 @@ func message(h had) fold {
 
 // had joins m to what a person had of a campaign, Canvas or step.
 func (b *batch) had(rec record, p *person, kind control.NameKind, id, title string, parent int64, m control.PersonMessage) error {
-	name, err := b.name(rec, kind, id, title, parent)
+	n, err := b.entry(rec, kind, id, title, parent)
 	if err != nil {
 		return err
 	}
-	k := rowKey{name, p.Row}
+	if at := m.Received; kind == control.NameCampaign && !at.IsZero() {
+		b.sent(rec, n, at)
+	}
+	if at := m.Entered; kind == control.NameCanvas && !at.IsZero() {
+		b.sent(rec, n, at)
+	}
+	k := rowKey{n.ID, p.Row}
 	old := b.messages[k]
 	if old == nil {
-		m.Name, m.Person = name, p.Row
+		m.Name, m.Person = n.ID, p.Row
 		b.messages[k] = &m
 		return nil
 	}

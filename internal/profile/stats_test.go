@@ -117,6 +117,50 @@ func TestMessagesAreCountedByCampaignVariationChannelAndDay(t *testing.T) {
 	})
 }
 
+// When a campaign was sent, or a Canvas entered, is what events of that say, in whatever order they come.
+func TestACampaignKnowsItsFirstAndItsLastSend(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		of := map[string]any{"campaign_id": "c1", "canvas_id": "j1", "canvas_step_id": "s1", "email_address": "a@b.example"}
+		opened, clicked := maps.Clone(of), maps.Clone(of)
+		clicked["url"] = "x"
+		entry := func(at int64) map[string]any {
+			return map[string]any{"event_type": "users.canvas.Entry", "user_id": "p1", "time": at, "canvas_id": "j1", "canvas_variation_id": "v1", "in_control_group": false}
+		}
+		want := func(kind control.NameKind, first, last int64) {
+			t.Helper()
+			w.follow()
+			all, err := w.people.Names(t.Context(), acme, kind)
+			must(t, err)
+			seconds := func(at time.Time) int64 {
+				if at.IsZero() {
+					return 0
+				}
+				return at.Unix()
+			}
+			if len(all) != 1 || seconds(all[0].FirstSent) != first || seconds(all[0].LastSent) != last {
+				t.Errorf("%+v, want it from %d to %d", all, first, last)
+			}
+		}
+		w.accept(message("email.Open", 50, opened), message("email.Click", 5, clicked))
+		want(control.NameCampaign, 0, 0)
+		want(control.NameCanvas, 0, 0)
+		w.accept(message("email.Send", 200, of), entry(190), message("email.Send", 100, of))
+		want(control.NameCampaign, 100, 200)
+		want(control.NameCanvas, 190, 190)
+		w.accept(message("email.Send", 150, of), entry(300), message("email.Send", 80, of), message("email.Open", 400, opened))
+		want(control.NameCampaign, 80, 200)
+		want(control.NameCanvas, 190, 300)
+		before := time.Now().Unix()
+		w.accept(message("inappmessage.Impression", 2_100_000_000, map[string]any{"campaign_id": "c1", "platform": "ios", "app_id": "a", "device_id": "d"}))
+		w.follow()
+		all, err := w.people.Names(t.Context(), acme, control.NameCampaign)
+		must(t, err)
+		if last := all[0].LastSent.Unix(); last < before || last > time.Now().Unix() {
+			t.Errorf("what is said to be in the future was sent at %d, and it is %d", last, before)
+		}
+	})
+}
+
 func TestCanvasesAreCountedByStepAndVariation(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		of := map[string]any{"canvas_id": "j1", "canvas_name": "Journey", "canvas_variation_id": "v1", "canvas_step_id": "s1", "canvas_step_name": "First", "email_address": "a@b.example"}

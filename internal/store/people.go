@@ -351,9 +351,9 @@ func (w *batchWriter) names() error {
 	slices.SortFunc(w.b.Names, func(a, b control.Name) int { return cmp.Compare(a.ID, b.ID) })
 	var rows [][]any
 	for _, n := range w.b.Names {
-		rows = append(rows, []any{n.ID, n.Workspace, uint8(n.Kind), n.Name, n.Title, n.Parent, millis(n.FirstAt), millis(n.LastAt)})
+		rows = append(rows, []any{n.ID, n.Workspace, uint8(n.Kind), n.Name, n.Title, n.Parent, millis(n.FirstAt), millis(n.LastAt), optMillis(n.FirstSent), optMillis(n.LastSent)})
 	}
-	return w.put("INSERT INTO people_names (id, workspace, kind, name, title, parent, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, parent = excluded.parent, last_at = excluded.last_at", rows)
+	return w.put("INSERT INTO people_names ("+nameColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, parent = excluded.parent, last_at = excluded.last_at, first_sent = excluded.first_sent, last_sent = excluded.last_sent", rows)
 }
 
 // What people's statements write, in the order of its parts; the last is new people's alone.

@@ -34,12 +34,13 @@ func (p *Profiles) Name(ctx context.Context, workspace uint32, kind control.Name
 	return all[0], nil
 }
 
-const nameColumns = "id, workspace, kind, name, title, parent, first_at, last_at"
+const nameColumns = "id, workspace, kind, name, title, parent, first_at, last_at, first_sent, last_sent"
 
 func scanName(r scanner) (n control.Name, err error) {
 	var first, last int64
-	err = r.Scan(&n.ID, &n.Workspace, &n.Kind, &n.Name, &n.Title, &n.Parent, &first, &last)
-	n.FirstAt, n.LastAt = fromMillis(first), fromMillis(last)
+	var firstSent, lastSent sql.NullInt64
+	err = r.Scan(&n.ID, &n.Workspace, &n.Kind, &n.Name, &n.Title, &n.Parent, &first, &last, &firstSent, &lastSent)
+	n.FirstAt, n.LastAt, n.FirstSent, n.LastSent = fromMillis(first), fromMillis(last), fromOptMillis(firstSent), fromOptMillis(lastSent)
 	return n, err
 }
 

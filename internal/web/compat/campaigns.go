@@ -119,6 +119,14 @@ func (q *request) details(p program, stats []control.Stat) answer {
 	}
 }
 
+// when is a time as answers have it; null: there was none.
+func when(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Format(time.RFC3339)
+}
+
 // lastYear gives what was counted of names in the last year, from which details say channels and variations.
 func (q *request) lastYear(ids ...int64) ([]control.Stat, error) {
 	today := control.DayOf(q.Now())
@@ -171,7 +179,7 @@ func campaignDetails(q *request) (answer, error) {
 		}
 	}
 	out["messages"], out["conversion_behaviors"] = messages, []answer{}
-	out["first_sent"], out["last_sent"] = p.FirstAt.Format(time.RFC3339), p.LastAt.Format(time.RFC3339)
+	out["first_sent"], out["last_sent"] = when(p.FirstSent), when(p.LastSent)
 	return out, nil
 }
 
@@ -225,7 +233,7 @@ func canvasDetails(q *request) (answer, error) {
 		list = append(list, answer{"id": s.Name, "name": cmp.Or(s.Title, s.Name), "channels": channelsOf(of), "next_step_ids": []string{}, "next_paths": []string{}})
 	}
 	out["variants"], out["steps"] = variants, list
-	out["first_entry"], out["last_entry"] = p.FirstAt.Format(time.RFC3339), p.LastAt.Format(time.RFC3339)
+	out["first_entry"], out["last_entry"] = when(p.FirstSent), when(p.LastSent)
 	return out, nil
 }
 

@@ -23,6 +23,12 @@ func named(id int64, workspace uint32, kind control.NameKind, name, title string
 	return control.Name{ID: id, Workspace: workspace, Kind: kind, Name: name, Title: title, Parent: parent, FirstAt: at, LastAt: at}
 }
 
+// sent is n with times of sends, or entries.
+func sent(n control.Name) control.Name {
+	n.FirstSent, n.LastSent = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	return n
+}
+
 const mail = control.MessageChannel(control.MediumEmail)
 
 func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
@@ -30,7 +36,7 @@ func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
 	day := control.DayHour(control.DayOf(today))
 	w.applied(control.PeopleBatch{
 		Names: []control.Name{
-			named(1, acme, control.NameCampaign, "c1", "Welcome", 0), named(2, acme, control.NameVariation, "v1", "Short", 1), named(3, acme, control.NameSend, "s1", "", 1),
+			sent(named(1, acme, control.NameCampaign, "c1", "Welcome", 0)), named(2, acme, control.NameVariation, "v1", "Short", 1), named(3, acme, control.NameSend, "s1", "", 1),
 			named(4, acme, control.NameCampaign, "c2", "Old", 0), named(5, globex, control.NameCampaign, "c3", "Theirs", 0), named(6, globex, control.NameSend, "s3", "", 5),
 		},
 		Stats: []control.Stat{
@@ -56,8 +62,11 @@ func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
 	w.want("/campaigns/list?include_archived=perhaps&sort_direction=up&page=-1", 400, `"|page: This has to be a whole number from 0 on."`)
 
 	w.want("/campaigns/details?campaign_id=c1", 200, `{"archived":false,"channels":["email","ios_push"],"conversion_behaviors":[],"created_at":"2026-11-22T10:30:01Z","description":"","draft":false,"enabled":true,`+
-		`"first_sent":"2026-11-22T10:30:01Z","has_post_launch_draft":false,"last_sent":"2026-11-22T10:30:01Z","message":"success",`+
+		`"first_sent":"2026-11-20T08:00:00Z","has_post_launch_draft":false,"last_sent":"2026-11-21T09:00:00Z","message":"success",`+
 		`"messages":{"v1":{"channel":"email","name":"Short"},"v2":{"channel":"ios_push","name":"v2"}},"name":"Welcome","tags":[],"teams":[],"updated_at":"2026-11-22T10:30:01Z"}`)
+	if _, body := w.as("acme", "GET", "/campaigns/details?campaign_id=c2"); !strings.Contains(body, `"first_sent":null,`) || !strings.Contains(body, `"last_sent":null,`) {
+		t.Errorf("a campaign that nobody was sent: %s", body)
+	}
 	w.want("/campaigns/details?campaign_id=c3", 400, `"Invalid Campaign ID|campaign_id: The workspace has none with the id \"c3\"."`)
 
 	const none = `"conversions":0,"conversions1":0,"conversions2":0,"conversions3":0`
@@ -77,7 +86,7 @@ func TestACanvasIsDescribedAndCounted(t *testing.T) {
 	day := control.DayHour(control.DayOf(today))
 	w.applied(control.PeopleBatch{
 		Names: []control.Name{
-			named(1, acme, control.NameCanvas, "j1", "Journey", 0), named(2, acme, control.NameVariation, "v1", "A", 1), named(3, acme, control.NameStep, "s1", "First", 1),
+			sent(named(1, acme, control.NameCanvas, "j1", "Journey", 0)), named(2, acme, control.NameVariation, "v1", "A", 1), named(3, acme, control.NameStep, "s1", "First", 1),
 			named(4, acme, control.NameStep, "s9", "Of another", 99),
 		},
 		Stats: []control.Stat{
@@ -88,7 +97,7 @@ func TestACanvasIsDescribedAndCounted(t *testing.T) {
 	w.want("/canvas/list", 200, `{"canvases":[{"id":"j1","last_edited":"2026-11-22T10:30:01Z","name":"Journey","tags":[]}],"message":"success"}`)
 	status, body := w.as("acme", "GET", "/canvas/details?canvas_id=j1")
 	for _, part := range []string{`"channels":["sms"]`, `"variants":[{"first_step_ids":[],"id":"v1","name":"A"}]`,
-		`"steps":[{"channels":["sms"],"id":"s1","name":"First","next_paths":[],"next_step_ids":[]}]`, `"first_entry":"2026-11-22T10:30:01Z"`} {
+		`"steps":[{"channels":["sms"],"id":"s1","name":"First","next_paths":[],"next_step_ids":[]}]`, `"first_entry":"2026-11-20T08:00:00Z"`, `"last_entry":"2026-11-21T09:00:00Z"`} {
 		if status != 200 || !strings.Contains(body, part) {
 			t.Errorf("details are %d %s, without %s", status, body, part)
 		}
