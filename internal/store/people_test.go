@@ -696,7 +696,7 @@ func TestAPersonalToken(t *testing.T) {
 	made, value, err := c.CreateToken(ctx, "deploy/prod", false, c.clock().Add(time.Hour))
 	ok(t, err)
 	_, _, err = c.CreateToken(ctx, "deploy/prod", false, time.Time{})
-	c.want("the name again", err, "conflict")
+	c.want("the name again", err, "conflict name:duplicate")
 	_, reading, err := c.CreateToken(ctx, "watch", true, time.Time{})
 	ok(t, err)
 
@@ -781,7 +781,7 @@ func TestAnInvitationIsAccepted(t *testing.T) {
 	_, err = c.Look(t.Context(), token)
 	c.want("the page of a used link", err, "not_found")
 	_, err = c.Invite(ctx, control.Invite{Email: "new@acme.example", Workspace: 1})
-	c.want("somebody who is there", err, "conflict")
+	c.want("somebody who is there", err, "conflict email:duplicate")
 }
 
 func TestALinkEnds(t *testing.T) {
