@@ -63,7 +63,7 @@ type MessageCounts struct {
 
 // CampaignDay is a day of a campaign.
 type CampaignDay struct {
-	Day string `json:"day" doc:"Of UTC, as 2026-11-22."`
+	Day string `json:"day" doc:"As 2026-11-22, in the workspace's time zone."`
 	MessageCounts
 }
 

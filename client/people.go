@@ -23,6 +23,7 @@ type Place struct {
 	Name           string `json:"name"`
 	Role           string `json:"role" enum:"viewer,editor,administrator"`
 	ExportUserData bool   `json:"export_user_data"`
+	TimeZone       string `json:"time_zone" doc:"Of the days of its statistics."`
 }
 
 // MeEdit changes what members decide about themselves.

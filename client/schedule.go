@@ -50,7 +50,7 @@ type ScheduleEdit struct {
 	Unit       *string   `json:"unit,omitempty" doc:"day, week or month; week of a new one."`
 	FirstDay   *string   `json:"first_day,omitempty" doc:"On which it runs first, as 2026-11-22; today of a new one."`
 	Hour       *int      `json:"hour,omitempty" doc:"0 to 23, in the zone."`
-	Zone       *string   `json:"zone,omitempty" doc:"As America/Sao_Paulo; UTC of a new one."`
+	Zone       *string   `json:"zone,omitempty" doc:"As America/Sao_Paulo; the workspace's of a new one."`
 	LastDay    *string   `json:"last_day,omitempty" doc:"Empty: it ends by no day."`
 	Most       *int      `json:"most,omitempty" doc:"0: it ends by no number of runs."`
 	Paused     *bool     `json:"paused,omitempty"`

@@ -153,7 +153,7 @@ type SegmentSize struct {
 
 // SegmentDay is how many people a segment held on a day.
 type SegmentDay struct {
-	Day    string    `json:"day" doc:"As 2026-11-22, UTC."`
+	Day    string    `json:"day" doc:"As 2026-11-22, in the workspace's time zone."`
 	People int64     `json:"people"`
 	At     time.Time `json:"at" doc:"When they were counted."`
 }

@@ -9,6 +9,7 @@ type Workspace struct {
 	Name          string `json:"name"`
 	UnknownFields string `json:"unknown_fields" enum:"reject,ignore" doc:"What becomes of fields of events that their type does not have."`
 	Language      string `json:"language" enum:"en,pt-BR,es" doc:"Of what its contacts are sent."`
+	TimeZone      string `json:"time_zone" doc:"As America/Sao_Paulo: of whose calendar the days of statistics and reports are. A change holds for what is counted from then on."`
 	// ControlGroup are the users who are in the global control group; empty: there is none.
 	ControlGroup []BucketRange `json:"control_group" doc:"Random buckets of the users who are in the global control group; empty: there is none."`
 	CreatedAt    time.Time     `json:"created_at"`
@@ -19,6 +20,7 @@ type WorkspaceCreate struct {
 	Name          string `json:"name"`
 	UnknownFields string `json:"unknown_fields,omitempty" enum:",reject,ignore"`
 	Language      string `json:"language,omitempty" enum:",en,pt-BR,es"`
+	TimeZone      string `json:"time_zone,omitempty" doc:"UTC if it is left out."`
 }
 
 // WorkspaceEdit changes a workspace.
@@ -26,6 +28,7 @@ type WorkspaceEdit struct {
 	Name          *string        `json:"name,omitempty"`
 	UnknownFields *string        `json:"unknown_fields,omitempty" enum:"reject,ignore"`
 	Language      *string        `json:"language,omitempty" enum:"en,pt-BR,es"`
+	TimeZone      *string        `json:"time_zone,omitempty"`
 	ControlGroup  *[]BucketRange `json:"control_group,omitempty" doc:"All ranges of random buckets; an empty list: there is none."`
 }
 

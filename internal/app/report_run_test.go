@@ -170,7 +170,7 @@ func TestEachReportIsMadeByTheRunnerInEachPacking(t *testing.T) {
 				e := p.run(control.Export{Kind: c.kind, Subject: c.subject, Place: control.ExportPlace{Bucket: "memory"},
 					Spec: control.ExportSpec{Report: c.spec, Packing: packing, Delimiter: ";", BOM: true}})
 				want := map[string]string{}
-				report := export.Report{Counts: p.people, Labels: p.labels, Workspace: acme, Kind: c.kind, Spec: c.spec, Form: export.Form{Delimiter: ';', BOM: true}, Now: now}
+				report := export.Report{Counts: p.people, Labels: p.labels, Workspace: acme, Kind: c.kind, Spec: c.spec, Form: export.Form{Delimiter: ';', BOM: true}, Now: now, Zone: time.UTC}
 				lines := int64(0)
 				for _, name := range c.files {
 					var b strings.Builder

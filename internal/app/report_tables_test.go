@@ -41,6 +41,8 @@ var now = time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
 // labels are what people say.
 type labels []control.CampaignLabel
 
+func (labels) Zone(context.Context, uint32) (*time.Location, error) { return time.UTC, nil }
+
 func (l labels) CampaignLabels(_ context.Context, workspace uint32, kind control.NameKind) (some []control.CampaignLabel, err error) {
 	for _, x := range l {
 		if x.Workspace == workspace && x.Kind == kind {
@@ -80,7 +82,7 @@ func messages() (control.PeopleBatch, labels) {
 		name(4, control.NameCanvas, "j-1", "Journey", 0), name(5, control.NameVariation, "v-1", "Short", 1), name(6, control.NameVariation, "v-2", "", 1),
 		name(7, control.NameEvent, "viewed", "", 0), name(8, control.NameEvent, "=1+1", "", 0), name(9, control.NameProduct, "hat", "", 0), name(10, control.NameProduct, "sku;1", "", 0), theirs,
 	}}
-	day := control.DayHour(control.DayOf(now))
+	day := control.DayHour(control.DayOf(now, time.UTC))
 	add := func(name int64, hour int32, channel control.MessageChannel, part string, pairs ...int64) {
 		for i := 0; i < len(pairs); i += 2 {
 			b.Stats = append(b.Stats, control.Stat{Name: name, Hour: hour, Count: control.Counter(pairs[i]), Channel: channel, Part: part, N: pairs[i+1]})
@@ -154,7 +156,7 @@ func TestReportsAreAsTheyAlwaysWere(t *testing.T) {
 			if ps := c.spec.Validate("report", c.kind); len(ps) > 0 {
 				t.Fatalf("%s: %v", c.name, ps)
 			}
-			r := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: c.kind, Spec: c.spec, Form: c.form, Now: now}
+			r := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: c.kind, Spec: c.spec, Form: c.form, Now: now, Zone: time.UTC}
 			var got bytes.Buffer
 			for _, file := range r.Files() {
 				fmt.Fprintf(&got, "## %s\n", file)
@@ -178,13 +180,59 @@ func TestReportsAreAsTheyAlwaysWere(t *testing.T) {
 	})
 }
 
+func TestTheDaysOfAReportAreThoseOfItsZone(t *testing.T) {
+	hour := func(at string) int32 {
+		h, err := time.Parse("2006-01-02T15", at)
+		must(t, err)
+		return control.HourOf(h, time.UTC)
+	}
+	b := control.PeopleBatch{Names: []control.Name{{ID: 1, Workspace: acme, Kind: control.NameEvent, Name: "saw", FirstAt: now, LastAt: now}}}
+	for _, at := range []string{"2026-03-29T01", "2026-03-29T03", "2026-10-25T02"} {
+		b.Stats = append(b.Stats, control.Stat{Name: 1, Hour: hour(at), Count: control.CountEvents, N: 1})
+	}
+	counted(t, b, func(t *testing.T, p *store.Profiles) {
+		for _, c := range []struct {
+			at   string // when it is made
+			zone string
+			spec control.ReportSpec
+			want string
+		}{
+			{"2026-10-26T02:30:00Z", "America/Sao_Paulo", control.ReportSpec{LastDays: 1}, "saw,2026-10-24,0 "},
+			{"2026-10-26T02:30:00Z", "Asia/Tokyo", control.ReportSpec{LastDays: 2}, "saw,2026-10-24,0 saw,2026-10-25,1 "},
+			{"2026-10-25T15:00:00Z", "Asia/Tokyo", control.ReportSpec{FirstDay: "2026-10-25"}, "saw,2026-10-25,1 saw,2026-10-26,0 "},
+			{"2026-10-26T12:00:00Z", "Europe/Madrid", control.ReportSpec{FirstDay: "2026-03-29", LastDay: "2026-10-25", Per: control.PerRange}, "saw,2026-03-29,2026-10-25,3 "},
+		} {
+			at, err := time.Parse(time.RFC3339, c.at)
+			must(t, err)
+			var got bytes.Buffer
+			_, err = export.Report{Counts: p, Labels: labels{}, Workspace: acme, Kind: control.ExportCustomEvents, Spec: c.spec, Now: at, Zone: control.ZoneOf(c.zone)}.Write(t.Context(), "custom-events.csv", &got)
+			must(t, err)
+			if _, lines, _ := strings.Cut(strings.ReplaceAll(got.String(), "\r\n", " "), "Count "); lines != c.want {
+				t.Errorf("%+v: %s", c, lines)
+			}
+		}
+		for day, want := range map[string]struct {
+			hours int64
+			line  string
+		}{"2026-03-29": {23, "saw,\"2026-03-29T03:00:00+02:00\",1\r\n"}, "2026-10-25": {24, "saw,\"2026-10-25T02:00:00+02:00\",1\r\n"}} {
+			var got strings.Builder
+			n, err := export.Report{Counts: p, Labels: labels{}, Workspace: acme, Kind: control.ExportCustomEvents, Now: now, Zone: control.ZoneOf("Europe/Madrid"),
+				Spec: control.ReportSpec{FirstDay: day, LastDay: day, Per: control.PerHour}}.Write(t.Context(), "custom-events.csv", &got)
+			must(t, err)
+			if n != want.hours || !strings.Contains(got.String(), want.line) {
+				t.Errorf("%s has %d hours, and not %q:\n%s", day, n, want.line, got.String())
+			}
+		}
+	})
+}
+
 // Each cell of a report of random numbers is the sum of those that belong there.
 func TestEachNumberOfAReportIsTheSumOfItsStats(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	var b control.PeopleBatch
-	today := control.DayOf(now)
+	today := control.DayOf(now, time.UTC)
 	type key struct {
 		name    int64
 		day     int32
@@ -215,8 +263,8 @@ func TestEachNumberOfAReportIsTheSumOfItsStats(t *testing.T) {
 	counted(t, b, func(t *testing.T, p *store.Profiles) {
 		for _, every := range []int{1, 7, 30} {
 			first := today - 100
-			report := export.Report{Counts: p, Labels: labels{}, Workspace: acme, Kind: control.ExportEngagement, Now: now,
-				Spec: control.ReportSpec{Campaigns: ids, FirstDay: control.DayStart(first).Format(time.DateOnly), Every: every}}
+			report := export.Report{Counts: p, Labels: labels{}, Workspace: acme, Kind: control.ExportEngagement, Now: now, Zone: time.UTC,
+				Spec: control.ReportSpec{Campaigns: ids, FirstDay: control.DayText(first), Every: every}}
 			var out bytes.Buffer
 			_, err := report.Write(t.Context(), "campaigns.csv", &out)
 			must(t, err)
@@ -266,7 +314,7 @@ func TestAReportOfTenThousandCampaignsNeedsLittleMemoryAndFewQueries(t *testing.
 	b := control.PeopleBatch{Log: eventlog.ID{1}, Next: 1}
 	var l labels
 	const campaigns, days = 10_000, 90
-	today := control.DayOf(now)
+	today := control.DayOf(now, time.UTC)
 	for id := range int64(campaigns) {
 		name := fmt.Sprintf("campaign-%05d", id)
 		b.Names = append(b.Names, control.Name{ID: id + 1, Workspace: acme, Kind: control.NameCampaign, Name: name, FirstAt: now, LastAt: now})
@@ -277,8 +325,8 @@ func TestAReportOfTenThousandCampaignsNeedsLittleMemoryAndFewQueries(t *testing.
 	}
 	must(t, p.Apply(t.Context(), &b))
 	b = control.PeopleBatch{}
-	report := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: control.ExportEngagement, Now: now,
-		Spec: control.ReportSpec{Tags: []string{"all"}, FirstDay: control.DayStart(today - days + 1).Format(time.DateOnly)}}
+	report := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: control.ExportEngagement, Now: now, Zone: time.UTC,
+		Spec: control.ReportSpec{Tags: []string{"all"}, FirstDay: control.DayText(today - days + 1)}}
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -321,7 +369,7 @@ func (w *watched) Write(b []byte) (int, error) {
 func TestAReportThatCannotBeWrittenSaysSo(t *testing.T) {
 	b, l := messages()
 	counted(t, b, func(t *testing.T, p *store.Profiles) {
-		report := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: control.ExportCustomEvents, Now: now}
+		report := export.Report{Counts: p, Labels: l, Workspace: acme, Kind: control.ExportCustomEvents, Now: now, Zone: time.UTC}
 		if _, err := report.Write(t.Context(), "custom-events.csv", full{}); err == nil {
 			t.Error("a full disk was not met")
 		}

@@ -33,14 +33,14 @@ func (s *system) countDue(ctx context.Context) error {
 	}
 	var failed error
 	for _, w := range all {
-		if err := s.countOf(ctx, w.Number); err != nil {
+		if err := s.countOf(ctx, w.Number, w.Zone()); err != nil {
 			failed = err
 		}
 	}
 	return failed
 }
 
-func (s *system) countOf(ctx context.Context, workspace uint32) (failed error) {
+func (s *system) countOf(ctx context.Context, workspace uint32, zone *time.Location) (failed error) {
 	segments, err := s.plane.store.Segments(ctx, workspace)
 	if err != nil {
 		return err
@@ -54,13 +54,13 @@ func (s *system) countOf(ctx context.Context, workspace uint32) (failed error) {
 		kept = append(kept, x.ID)
 		had, now := last[x.ID], time.Now().UTC()
 		delete(last, x.ID)
-		if today := control.DayOf(now); !x.Analytics || had.Day == today && had.Rev == x.Rev {
+		if today := control.DayOf(now, zone); !x.Analytics || had.Day == today && had.Rev == x.Rev {
 			continue
 		}
 		n, err := s.profiles.Size(ctx, workspace, x.Filter, now)
 		if err == nil {
 			fresh = true
-			err = s.profiles.SaveSize(ctx, workspace, x.ID, control.DaySize{Day: control.DayOf(now), Size: n, At: now, Rev: x.Rev})
+			err = s.profiles.SaveSize(ctx, workspace, x.ID, control.DaySize{Day: control.DayOf(now, zone), Size: n, At: now, Rev: x.Rev})
 		}
 		if err != nil {
 			failed = err
@@ -70,7 +70,7 @@ func (s *system) countOf(ctx context.Context, workspace uint32) (failed error) {
 		}
 	}
 	if failed == nil && (fresh || len(last) > 0) { // what is left is of segments that are gone
-		failed = s.profiles.DropSizes(ctx, workspace, control.DayOf(time.Now())-sizeDays, kept)
+		failed = s.profiles.DropSizes(ctx, workspace, control.DayOf(time.Now(), zone)-sizeDays, kept)
 	}
 	return failed
 }

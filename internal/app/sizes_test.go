@@ -42,7 +42,7 @@ func TestSegmentsAreCountedOnceADay(t *testing.T) {
 			if err := s.countDue(ctx); err != nil {
 				t.Fatal(err)
 			}
-			today := control.DayOf(time.Now())
+			today := control.DayOf(time.Now(), time.UTC)
 			got, err := people.SegmentSizes(ctx, w.Number, id, today-100, today)
 			if err != nil {
 				t.Fatal(err)

@@ -195,12 +195,13 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		return Workspace{Name: w.Name}, true // it is not made for what is to be gone
 	}
 	if made {
-		ws, err = Workspace{Name: w.Name, UnknownFields: RejectUnknown, Language: DefaultLanguage}, nil
+		ws, err = Workspace{Name: w.Name, UnknownFields: RejectUnknown, Language: DefaultLanguage, TimeZone: DefaultZone}, nil
 	}
 	if err == nil {
 		var words []string
 		change(&words, "unknown fields", &ws.UnknownFields, w.UnknownFields)
 		change(&words, "language", &ws.Language, w.Language)
+		change(&words, "time zone", &ws.TimeZone, w.TimeZone)
 		err = invalid("", ws.Validate())
 		switch {
 		case err != nil:
@@ -211,7 +212,7 @@ func (a *applier) workspace(ctx context.Context, w WorkspaceSpec) (Workspace, bo
 		case made:
 			ws, err = a.CreateWorkspace(Holding(ctx, RightInstall, 0), ws)
 		case len(words) > 0:
-			ws, err = a.UpdateWorkspace(Holding(ctx, RightAdminister, ws.Number), ws.Number, WorkspaceEdit{UnknownFields: w.UnknownFields, Language: w.Language})
+			ws, err = a.UpdateWorkspace(Holding(ctx, RightAdminister, ws.Number), ws.Number, WorkspaceEdit{UnknownFields: w.UnknownFields, Language: w.Language, TimeZone: w.TimeZone})
 		}
 		switch {
 		case err != nil:

@@ -28,6 +28,7 @@ type WorkspaceSpec struct {
 	Name          string
 	UnknownFields *UnknownFields
 	Language      *string
+	TimeZone      *string
 	Keys          []KeySpec
 	Webhooks      []WebhookSpec
 	Connectors    []ConnectorSpec
@@ -76,8 +77,8 @@ type ConnectorSpec struct {
 // ParseManifest reads the file of apply called name. Secrets are taken from where the file says: env looks up an
 // environment variable, readFile reads a file.
 //
-// The keys are those of the product's file of apply, see docs. Beside them: a workspace has language (en, pt-BR, es)
-// and webhooks, each with url, secret_env or secret_file, and kinds; an API key has networks, from which it works, and
+// The keys are those of the product's file of apply, see docs. Beside them: a workspace has language (en, pt-BR, es),
+// time_zone and webhooks, each with url, secret_env or secret_file, and kinds; an API key has networks, from which it works, and
 // expires_at; a destination has same_as, the name of a
 // connector of the workspace whose bucket and credentials it takes where the file says nothing else; a connector and the
 // data export have deleted: with true it is deleted, if it is there.
@@ -206,7 +207,8 @@ func (r *manifestReader) workspace(path string, n ast.Node) WorkspaceSpec {
 		"connectors": func(path string, n ast.Node) {
 			r.sequence(path, n, func(path string, n ast.Node) { w.Connectors = append(w.Connectors, r.connector(path, n)) })
 		},
-		"language": r.into(&w.Language),
+		"language":  r.into(&w.Language),
+		"time_zone": r.into(&w.TimeZone),
 		"webhooks": func(path string, n ast.Node) {
 			r.sequence(path, n, func(path string, n ast.Node) { w.Webhooks = append(w.Webhooks, r.webhook(path, n)) })
 		},

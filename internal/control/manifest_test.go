@@ -252,7 +252,7 @@ func TestALongFileIsRead(t *testing.T) {
 
 // Whatever stands before a key, it is as long as its name is.
 func TestEmptyLinesMakeNoKeyLong(t *testing.T) {
-	if m, err := parse("workspaces:\n" + strings.Repeat("\n", 1000) + "- name: acme\n" + strings.Repeat(" \n", 1000) + "  language: es\n"); err != nil || *m.Workspaces[0].Language != "es" {
+	if m, err := parse("workspaces:\n" + strings.Repeat("\n", 1000) + "- name: acme\n" + strings.Repeat(" \n", 1000) + "  language: es\n  time_zone: Asia/Tokyo\n"); err != nil || *m.Workspaces[0].Language != "es" || *m.Workspaces[0].TimeZone != "Asia/Tokyo" {
 		t.Errorf("%v", err)
 	}
 }

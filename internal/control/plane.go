@@ -128,14 +128,15 @@ func invalid(op string, problems []fault.Problem) error {
 	return &fault.Error{Code: fault.Invalid, Op: op, Fields: problems}
 }
 
-// CreateWorkspace makes w, and gives it with its number. It rejects unknown fields and is in English, unless w says
-// otherwise. Who makes it administers it, if it is a person.
+// CreateWorkspace makes w, and gives it with its number. It rejects unknown fields, is in English and has days of UTC, unless w
+// says otherwise. Who makes it administers it, if it is a person.
 //
 // Errors: invalid with every problem; conflict if the name is taken.
 func (p *Plane) CreateWorkspace(ctx context.Context, w Workspace) (Workspace, error) {
 	const op = "create workspace"
 	w.Number, w.CreatedAt = NewNumber(), p.now()
 	w.UnknownFields, w.Language = cmp.Or(w.UnknownFields, RejectUnknown), cmp.Or(w.Language, DefaultLanguage)
+	w.TimeZone = cmp.Or(w.TimeZone, DefaultZone)
 	if err := invalid(op, w.Validate()); err != nil {
 		return Workspace{}, err
 	}
@@ -168,6 +169,7 @@ func (p *Plane) updateWorkspace(ctx context.Context, number uint32, e WorkspaceE
 	next := had
 	next.Name, next.UnknownFields = *orElse(e.Name, had.Name), *orElse(e.UnknownFields, had.UnknownFields)
 	next.Language = cmp.Or(*orElse(e.Language, had.Language), DefaultLanguage)
+	next.TimeZone = cmp.Or(*orElse(e.TimeZone, had.TimeZone), DefaultZone)
 	if e.ControlGroup != nil {
 		if next.ControlGroup, err = BucketsOf("control_group", *e.ControlGroup); err != nil {
 			return had, err

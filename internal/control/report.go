@@ -7,7 +7,7 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
-// ReportSpec is what somebody wants of a report, as far as its kind knows it. Its days are UTC's, as those of statistics are.
+// ReportSpec is what somebody wants of a report, as far as its kind knows it. Its days are the workspace's, as those of statistics are.
 type ReportSpec struct {
 	// What it is about. Of engagement: campaigns and Canvases by their ids, or all that have tags. Of performance: one campaign.
 	Campaigns []string `json:"campaigns,omitempty"`
@@ -222,5 +222,5 @@ func (s ReportSpec) validateTime(at string, counted bool) (ps []fault.Problem) {
 // DayOfText gives the day of a date such as 2026-11-22. false: it is none.
 func DayOfText(s string) (int32, bool) {
 	t, err := time.Parse(time.DateOnly, s)
-	return DayOf(t), err == nil
+	return DayOf(t, time.UTC), err == nil
 }

@@ -76,12 +76,17 @@ func (s ScheduleTimes) After(t time.Time) time.Time {
 		return time.Time{}
 	}
 	const farthest = 1 << 16 // that many days from any first day are more than a lifetime
-	n := sort.Search(farthest, func(n int) bool { return hourIn(zone, s.day(first, n), s.Hour).After(t) })
+	n := sort.Search(farthest, func(n int) bool { return s.on(s.day(first, n), zone).After(t) })
 	day := s.day(first, n)
 	if last, ends := DayOfText(s.LastDay); n == farthest || ends && day > last {
 		return time.Time{}
 	}
-	return hourIn(zone, day, s.Hour)
+	return s.on(day, zone)
+}
+
+// on is when it runs on a day.
+func (s ScheduleTimes) on(day int32, zone *time.Location) time.Time {
+	return onClocks(DateOf(day).Add(time.Duration(s.Hour)*time.Hour), zone)
 }
 
 // day is that of the n-th run, from 0.
@@ -90,28 +95,11 @@ func (s ScheduleTimes) day(first int32, n int) int32 {
 	case EveryWeek:
 		return first + 7*int32(n)
 	case EveryMonth:
-		from := DayStart(first)
+		from := DateOf(first)
 		month := time.Date(from.Year(), from.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
-		return DayOf(month) + int32(min(from.Day(), month.AddDate(0, 1, -1).Day())) - 1
+		return DayOf(month, time.UTC) + int32(min(from.Day(), month.AddDate(0, 1, -1).Day())) - 1
 	}
 	return first + int32(n)
-}
-
-// hourIn gives when it is that hour of a day in a zone: of two such the first, and where clocks pass it over, the moment
-// when they do.
-func hourIn(zone *time.Location, day int32, hour int) time.Time {
-	wall := DayStart(day).Add(time.Duration(hour) * time.Hour)
-	offset := func(at time.Time) time.Duration {
-		_, seconds := at.In(zone).Zone()
-		return time.Duration(seconds) * time.Second
-	}
-	before, after := offset(wall.Add(-24*time.Hour)), offset(wall.Add(24*time.Hour))
-	for _, o := range []time.Duration{max(before, after), min(before, after)} {
-		if at := wall.Add(-o); offset(at) == o {
-			return at
-		}
-	}
-	return wall.Add(-before)
 }
 
 // ScheduleEdit is what is wanted of a schedule; what is nil stays as it is.

@@ -7,19 +7,58 @@ import (
 	"time"
 )
 
-// A day of statistics is a number of days since 1970-01-01. Statistics have days of UTC: workspaces have no time zone.
+// A day of statistics is a date in its workspace's time zone, as a number of days since 1970-01-01, and an hour is one on the
+// clocks there: 24 to each day. Where clocks go back, the two hours that are called alike are one.
 
 // DayOf gives the day that holds t.
-func DayOf(t time.Time) int32 {
-	s := t.Unix()
-	if s < 0 {
-		s -= 24*60*60 - 1 // divisions go towards 0
-	}
-	return int32(s / (24 * 60 * 60))
+func DayOf(t time.Time, zone *time.Location) int32 { return since1970(t, zone, 24*60*60) }
+
+// HourOf gives the hour that holds t.
+func HourOf(t time.Time, zone *time.Location) int32 { return since1970(t, zone, 60*60) }
+
+// since1970 counts in seconds on a zone's clocks.
+func since1970(t time.Time, zone *time.Location, seconds int64) int32 {
+	_, offset := t.In(zone).Zone()
+	return int32(floor(t.Unix()+int64(offset), seconds))
 }
 
-// DayStart is the first moment of a day.
-func DayStart(day int32) time.Time { return time.Unix(int64(day)*24*60*60, 0).UTC() }
+// floor is n / by, downwards.
+func floor(n, by int64) int64 {
+	if n < 0 {
+		n -= by - 1 // divisions go towards 0
+	}
+	return n / by
+}
+
+// DayHour gives the first hour of a day.
+func DayHour(day int32) int32 { return day * 24 }
+
+// HourStart gives when an hour begins. Of two that are called alike that is the first; one that clocks pass over has no
+// moment of its own, and begins as the next does: there HourOf gives another.
+func HourStart(hour int32, zone *time.Location) time.Time {
+	return onClocks(time.Unix(int64(hour)*60*60, 0), zone)
+}
+
+// onClocks gives when the clocks of a zone first show what those of UTC show at wall, or go past it.
+func onClocks(wall time.Time, zone *time.Location) time.Time {
+	offset := func(at time.Time) time.Duration {
+		_, seconds := at.In(zone).Zone()
+		return time.Duration(seconds) * time.Second
+	}
+	before, after := offset(wall.Add(-24*time.Hour)), offset(wall.Add(24*time.Hour))
+	for _, o := range []time.Duration{max(before, after), min(before, after)} {
+		if at := wall.Add(-o); offset(at) == o {
+			return at.In(zone)
+		}
+	}
+	return wall.Add(-before).In(zone)
+}
+
+// DateOf gives the date that a day is, as midnight in UTC.
+func DateOf(day int32) time.Time { return time.Unix(int64(day)*24*60*60, 0).UTC() }
+
+// DayText is the date that a day is, as 2026-11-22.
+func DayText(day int32) string { return DateOf(day).Format(time.DateOnly) }
 
 // DaySize is how many people a segment held on a day, when they were counted.
 type DaySize struct {
@@ -32,7 +71,7 @@ type DaySize struct {
 // Stat is what is to be added to a count, or what a count holds.
 type Stat struct {
 	Name    int64 // of what it is about: a Name's, or WholeWorkspace
-	Hour    int32 // since 1970, UTC: of counters that are kept by day, the first of the day
+	Hour    int32 // since 1970, on the workspace's clocks: of counters that are kept by day, the first of the day
 	Count   Counter
 	Channel MessageChannel // of messages
 	Part    string         // of a campaign its variation, of a Canvas and its steps the Canvas' variation, of everything else the app; empty: see Counter
@@ -50,13 +89,7 @@ func Money(sum float64) float64 {
 }
 
 // Day is the day of the stat.
-func (s Stat) Day() int32 { return DayOf(time.Unix(int64(s.Hour)*60*60, 0)) }
-
-// HourOf gives the hour that holds t.
-func HourOf(t time.Time) int32 { return DayOf(t)*24 + int32(t.UTC().Hour()) }
-
-// DayHour gives the first hour of a day.
-func DayHour(day int32) int32 { return day * 24 }
+func (s Stat) Day() int32 { return int32(floor(int64(s.Hour), 24)) }
 
 // WholeWorkspace is the name of what is counted of a workspace, and not of something in it. Names have positive numbers.
 func WholeWorkspace(workspace uint32) int64 { return -int64(workspace) }

@@ -15,11 +15,50 @@ func TestDaysAndHoursAreCountedFrom1970(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := [2]int32{DayOf(at), HourOf(at)}; got != want {
+		if got := [2]int32{DayOf(at, time.UTC), HourOf(at, time.UTC)}; got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}
-		if s := (Stat{Hour: want[1]}); s.Day() != want[0] || DayOf(DayStart(want[0])) != want[0] {
+		if s := (Stat{Hour: want[1]}); s.Day() != want[0] || DayOf(DateOf(want[0]), time.UTC) != want[0] {
 			t.Errorf("%s: the hour is of day %d", text, s.Day())
+		}
+	}
+}
+
+// Days and hours are those that clocks of the zone show, whatever these do.
+func TestDaysAndHoursAreThoseOfTheZone(t *testing.T) {
+	for _, c := range []struct{ zone, at, day, hour, begins string }{
+		{"America/Sao_Paulo", "2026-11-23T02:59:59Z", "2026-11-22", "2026-11-22T23", "2026-11-22T23:00:00-03:00"},
+		{"America/Sao_Paulo", "2026-11-23T03:00:00Z", "2026-11-23", "2026-11-23T00", "2026-11-23T00:00:00-03:00"},
+		{"Asia/Kolkata", "2026-11-22T18:29:59Z", "2026-11-22", "2026-11-22T23", "2026-11-22T23:00:00+05:30"},
+		{"Asia/Kolkata", "2026-11-22T18:30:00Z", "2026-11-23", "2026-11-23T00", "2026-11-23T00:00:00+05:30"},
+		{"Asia/Kathmandu", "2026-11-22T18:15:00Z", "2026-11-23", "2026-11-23T00", "2026-11-23T00:00:00+05:45"},
+		{"Pacific/Kiritimati", "2026-11-22T10:00:00Z", "2026-11-23", "2026-11-23T00", "2026-11-23T00:00:00+14:00"},
+		{"Europe/Madrid", "2026-03-29T01:00:00Z", "2026-03-29", "2026-03-29T03", "2026-03-29T03:00:00+02:00"}, // 02:00 was passed over
+		{"Europe/Madrid", "2026-10-25T01:30:00Z", "2026-10-25", "2026-10-25T02", "2026-10-25T02:00:00+02:00"}, // the second of two
+		{"America/Sao_Paulo", "2018-11-04T03:00:00Z", "2018-11-04", "2018-11-04T01", "2018-11-04T01:00:00-02:00"},
+		{"UTC", "1969-12-31T23:30:00Z", "1969-12-31", "1969-12-31T23", "1969-12-31T23:00:00Z"},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zone := ZoneOf(c.zone)
+		hour := HourOf(at, zone)
+		got := [3]string{DayText(DayOf(at, zone)), time.Unix(int64(hour)*60*60, 0).UTC().Format("2006-01-02T15"), HourStart(hour, zone).Format(time.RFC3339)}
+		if want := [3]string{c.day, c.hour, c.begins}; got != want {
+			t.Errorf("%s in %s: %v, want %v", c.at, c.zone, got, want)
+		}
+	}
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for _, name := range []string{"America/Havana", "America/Sao_Paulo", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Apia"} {
+		zone := ZoneOf(name)
+		for range 2000 {
+			at := time.Unix(r.Int64N(1_900_000_000), 0)
+			hour, day := HourOf(at, zone), DayOf(at, zone)
+			if begins := HourStart(hour, zone); begins.After(at) || HourOf(begins, zone) != hour || (Stat{Hour: hour}).Day() != day || DayText(day) != at.In(zone).Format(time.DateOnly) {
+				t.Fatalf("seed %d: %s in %s is of day %s and hour %d, which begins at %s", seed, at.UTC(), name, DayText(day), hour, begins)
+			}
 		}
 	}
 }

@@ -36,7 +36,7 @@ func viewKey(k APIKey) view {
 }
 
 func viewWorkspace(w Workspace) view {
-	return view{"name": w.Name, "unknown_fields": w.UnknownFields, "language": w.Language, "control_group": w.ControlGroup}
+	return view{"name": w.Name, "unknown_fields": w.UnknownFields, "language": w.Language, "time_zone": w.TimeZone, "control_group": w.ControlGroup}
 }
 
 func viewWebhook(w Webhook) view {

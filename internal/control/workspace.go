@@ -17,6 +17,7 @@ type Workspace struct {
 	Name          string // unique in the installation
 	UnknownFields UnknownFields
 	Language      string  // in which its people are sent mails: one of Languages; empty: DefaultLanguage
+	TimeZone      string  // of whose calendar the days of statistics are; empty: DefaultZone
 	ControlGroup  Buckets // whom the global control group holds; empty: there is none
 	CreatedAt     time.Time
 	Rev           int64 // counts the changes, see Connector.Rev
@@ -27,6 +28,7 @@ type WorkspaceEdit struct {
 	Name          *string
 	UnknownFields *UnknownFields
 	Language      *string
+	TimeZone      *string
 	ControlGroup  *[]BucketRange
 	Rev           *int64 // of the workspace that it was thought through on; nil: whatever it is now
 }
@@ -42,6 +44,21 @@ const (
 
 // DefaultLanguage is the language of a workspace that chose none.
 const DefaultLanguage = "en"
+
+// DefaultZone is the time zone of a workspace that chose none.
+const DefaultZone = "UTC"
+
+// Zone is the time zone of w. One that this program's database of zones does not have is UTC.
+func (w Workspace) Zone() *time.Location { return ZoneOf(w.TimeZone) }
+
+// ZoneOf is the time zone of that name, as Workspace.Zone.
+func ZoneOf(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
 
 // Languages are the languages in which people can be addressed, as BCP 47 names them.
 func Languages() []string { return []string{DefaultLanguage, "pt-BR", "es"} }
@@ -60,7 +77,7 @@ func (w Workspace) Validate() []fault.Problem {
 	if w.Language != "" && !slices.Contains(Languages(), w.Language) {
 		ps = append(ps, oneOf("language", w.Language, Languages()...))
 	}
-	return ps
+	return append(ps, validateZone("time_zone", w.TimeZone)...)
 }
 
 // ErrWorkspaceTaken says that a workspace has that name, or one that differs from it in case alone: conflict.

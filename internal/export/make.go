@@ -514,11 +514,15 @@ func (r *Runner) report(ctx context.Context, e *control.Export, to bucket.Bucket
 	if err := ended(r.Books.StartExport(ctx, *e, 0, time.Now())); err != nil {
 		return made{}, err
 	}
-	report := Report{Counts: r.Counts, Labels: r.Labels, Workspace: e.Workspace, Kind: e.Kind, Spec: e.Spec.Report, Form: formOf(*e), Now: e.CreatedAt}
+	zone, err := r.Labels.Zone(ctx, e.Workspace)
+	if err != nil {
+		return made{}, err
+	}
+	report := Report{Counts: r.Counts, Labels: r.Labels, Workspace: e.Workspace, Kind: e.Kind, Spec: e.Spec.Report, Form: formOf(*e), Now: e.CreatedAt, Zone: zone}
 	name := string(e.Kind) + "-" + hashName(string(e.ID))[:16]
 	var files []manifestFile
 	e.People = 0
-	err := r.whole(ctx, e, name+".zip", func(z *zip.Writer) error {
+	err = r.whole(ctx, e, name+".zip", func(z *zip.Writer) error {
 		for _, name := range report.Files() {
 			to, err := z.Create(name)
 			if err != nil {

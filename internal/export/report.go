@@ -26,19 +26,21 @@ type Report struct {
 	Kind      control.ExportKind
 	Spec      control.ReportSpec
 	Form      Form
-	Now       time.Time // when it was asked for
+	Now       time.Time      // when it was asked for
+	Zone      *time.Location // of its days
 }
 
 // ReportCounts is what was counted of what events named. Every method keeps to its workspace; see room store for errors.
 type ReportCounts interface {
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
-	Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, names []int64, zone *time.Location, from, until int32) ([]control.Stat, error)
 	Oldest(ctx context.Context, workspace uint32, names []int64) (hour int32, known bool, err error)
 }
 
-// ReportLabels is what people say of campaigns and Canvases.
+// ReportLabels is what people say of campaigns and Canvases, and of their workspace's days.
 type ReportLabels interface {
+	Zone(ctx context.Context, workspace uint32) (*time.Location, error)
 	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
 }
 
@@ -170,7 +172,7 @@ func (r Report) write(ctx context.Context, s sheet, w io.Writer) (int64, error) 
 			return 0, err
 		}
 		if o.uniques {
-			firsts, err := r.Counts.Firsts(ctx, r.Workspace, ids, span.from, span.until)
+			firsts, err := r.Counts.Firsts(ctx, r.Workspace, ids, r.Zone, span.from, span.until)
 			if err != nil {
 				return 0, err
 			}
@@ -253,11 +255,12 @@ type span struct {
 	step        int32 // of a line
 	per         control.ReportStep
 	single      bool // a line is of one day or hour, and says it in one cell
+	zone        *time.Location
 }
 
 // span gives when the report is of. Days end with the one on which it is made.
 func (r Report) span(ctx context.Context, things []thing) (s span, err error) {
-	today := control.DayOf(r.Now)
+	today := control.DayOf(r.Now, r.Zone)
 	last, lastSaid := control.DayOfText(r.Spec.LastDay)
 	first, firstSaid := control.DayOfText(r.Spec.FirstDay)
 	if !lastSaid {
@@ -276,10 +279,10 @@ func (r Report) span(ctx context.Context, things []thing) (s span, err error) {
 			return s, err
 		}
 		if first = last; known {
-			first = min(last, control.DayOf(time.Unix(int64(hour)*60*60, 0)))
+			first = min(last, control.Stat{Hour: hour}.Day())
 		}
 	}
-	s = span{from: control.DayHour(first), until: control.DayHour(last + 1), per: cmp.Or(r.Spec.Per, control.PerDay)}
+	s = span{from: control.DayHour(first), until: control.DayHour(last + 1), per: cmp.Or(r.Spec.Per, control.PerDay), zone: r.Zone}
 	every := int32(max(1, r.Spec.Every))
 	switch s.per {
 	case control.PerHour:
@@ -307,18 +310,21 @@ func (s span) heads() []string {
 	return []string{"First Day", "Last Day"}
 }
 
-// cells say which time the i-th line is of.
+// cells say which time the i-th line is of; none: of an hour that clocks pass over, in which nothing was.
 func (s span) cells(i int) []string {
 	from := s.from + int32(i)*s.step
-	begins := time.Unix(int64(from)*60*60, 0).UTC()
+	first := control.DayText(control.Stat{Hour: from}.Day())
 	switch {
 	case s.per == control.PerHour:
+		begins := control.HourStart(from, s.zone)
+		if control.HourOf(begins, s.zone) != from {
+			return nil
+		}
 		return []string{begins.Format(time.RFC3339)}
 	case s.single:
-		return []string{begins.Format(time.DateOnly)}
+		return []string{first}
 	}
-	ends := time.Unix(int64(min(from+s.step, s.until)-1)*60*60, 0).UTC()
-	return []string{begins.Format(time.DateOnly), ends.Format(time.DateOnly)}
+	return []string{first, control.DayText(control.Stat{Hour: min(from+s.step, s.until) - 1}.Day())}
 }
 
 // lines writes the lines of a sheet.
@@ -461,8 +467,12 @@ func (o *lines) reach(c counted) []reach {
 // thing writes the lines of one thing; sums is nil where nothing was counted.
 func (o *lines) thing(about []string, sums []number) {
 	for i := range o.span.lines() {
+		when := o.span.cells(i)
+		if when == nil {
+			continue
+		}
 		at := 0
-		for _, cells := range [][]string{about, o.span.cells(i)} {
+		for _, cells := range [][]string{about, when} {
 			for _, c := range cells {
 				o.buf = o.form.cell(o.buf, at, c)
 				at++

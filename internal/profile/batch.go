@@ -71,6 +71,7 @@ type batch struct {
 	messages   map[rowKey]*control.PersonMessage
 	groups     map[rowKey]control.PersonGroup
 	stats      map[control.Stat]*control.Stat // by what it counts
+	zones      map[uint32]*time.Location      // of workspaces whose days are not UTC's
 	identities map[uint32]map[control.Identifier]control.PersonID
 	formerly   map[uint32]map[control.Identifier]control.PersonID // who had those identities before that somebody has no more
 	loadNames  func(nameList) error
@@ -111,6 +112,13 @@ func (r *Reader) typeName(id event.SchemaID) string {
 
 // load fetches everybody that the records are about.
 func (b *batch) load(ctx context.Context, g *gathered, records []record) error {
+	if zones := b.r.deps.Zones; zones != nil {
+		// Asked anew for each batch, after its last event was accepted: a change of zone holds for every event that comes after it.
+		var err error
+		if b.zones, err = zones(ctx); err != nil {
+			return err
+		}
+	}
 	ids := map[uint32]map[control.PersonID]bool{} // true: whole
 	want := func(workspace uint32, id control.PersonID, whole bool) {
 		if id == "" {

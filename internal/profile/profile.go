@@ -50,6 +50,7 @@ type Deps struct {
 	Log       eventlog.Log
 	Store     Store
 	Catalogue *event.Catalogue
+	Zones     func(context.Context) (map[uint32]*time.Location, error) // of workspaces whose days are not UTC's; nil: all are
 	Logger    *slog.Logger
 	Hooks     Hooks
 	Memory    int64  // bytes of people that are kept in memory from one batch to the next; 0: 64 MiB

@@ -29,6 +29,7 @@ type world struct {
 	people people
 	types  *event.Catalogue
 	reader *event.Reader
+	zone   *time.Location // of acme; nil: UTC
 	n      int
 }
 
@@ -107,6 +108,13 @@ func (w *world) accept(items ...item) {
 	must(w.t, err)
 }
 
+func (w *world) zones(context.Context) (map[uint32]*time.Location, error) {
+	if w.zone == nil {
+		return nil, nil
+	}
+	return map[uint32]*time.Location{acme: w.zone}, nil
+}
+
 // follow applies the log until people are at its head.
 func (w *world) follow() {
 	w.t.Helper()
@@ -119,7 +127,7 @@ func (w *world) follow() {
 			stop()
 		}
 	}
-	r = profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Logger: slog.New(slog.DiscardHandler), Hooks: profile.Hooks{
+	r = profile.New(profile.Deps{Log: w.log, Store: w.people, Catalogue: w.types, Zones: w.zones, Logger: slog.New(slog.DiscardHandler), Hooks: profile.Hooks{
 		OnApplied: func(next eventlog.Offset, _ int, _ time.Duration) { done() },
 		OnSetAside: func(x control.SetAside) {
 			w.t.Logf("set aside: %+v", x)

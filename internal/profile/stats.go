@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -216,12 +217,15 @@ func (b *batch) add(rec record, at time.Time, s control.Stat, n int64, revenue f
 	if accepted := time.UnixMilli(rec.at); at.After(accepted) {
 		at = accepted
 	}
-	s.Hour = control.HourOf(at)
+	s.Hour = control.HourOf(at, b.zone(rec))
 	if !hourly(s.Count) {
-		s.Hour = control.DayHour(control.DayOf(at))
+		s.Hour = control.DayHour(s.Day())
 	}
 	b.plus(s, n, revenue)
 }
+
+// zone is the time zone of a record's workspace.
+func (b *batch) zone(rec record) *time.Location { return cmp.Or(b.zones[rec.workspace], time.UTC) }
 
 // plus is add for what holds its hour.
 func (b *batch) plus(s control.Stat, n int64, revenue float64) {
@@ -257,7 +261,7 @@ func (b *batch) newcomer(rec record, app string, from, to time.Time) {
 		n  int64
 	}{{from, -1}, {to, 1}} {
 		if !x.at.IsZero() {
-			s.Hour = control.DayHour(control.DayOf(x.at))
+			s.Hour = control.DayHour(control.DayOf(x.at, b.zone(rec)))
 			b.plus(s, x.n, 0)
 		}
 	}
@@ -266,7 +270,7 @@ func (b *batch) newcomer(rec record, app string, from, to time.Time) {
 // present counts somebody as there on a day: with app empty in the workspace, else in that app.
 func (b *batch) present(rec record, app string, days *control.Active, at time.Time) {
 	s := control.Stat{Name: control.WholeWorkspace(rec.workspace), Part: clean(app)}
-	news, from, until := days.Note(control.DayOf(at))
+	news, from, until := days.Note(control.DayOf(at, b.zone(rec)))
 	if !news {
 		return
 	}

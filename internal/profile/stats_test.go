@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -187,6 +188,8 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
+		w.zone = []*time.Location{nil, control.ZoneOf("America/Sao_Paulo"), control.ZoneOf("Asia/Kolkata"), control.ZoneOf("Europe/Madrid")}[r.IntN(4)]
+		zone := cmp.Or(w.zone, time.UTC)
 		want := map[string]int64{}
 		there := map[string]map[int32]bool{} // by person and app, and by person
 		begin := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -33)
@@ -195,7 +198,7 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 			for range 1 + r.IntN(20) {
 				person, app := fmt.Sprint("p", r.IntN(4)), []string{"", "ios", "web"}[r.IntN(3)]
 				at := begin.Add(time.Duration(r.Int64N(int64(33 * 24 * time.Hour))))
-				h, d := control.HourOf(at), control.DayHour(control.DayOf(at))
+				h, d := control.HourOf(at, zone), control.DayHour(control.DayOf(at, zone))
 				e := map[string]any{"user_id": person, "time": at.Unix()}
 				if app != "" {
 					e["app_id"] = app
@@ -225,7 +228,7 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 						if there[k] == nil {
 							there[k] = map[int32]bool{}
 						}
-						if day := control.DayOf(at); !there[k][day] {
+						if day := control.DayOf(at, zone); !there[k][day] {
 							there[k][day] = true
 							want[strings.TrimSpace(fmt.Sprintf("all h%d #60  %s", d, part))]++
 						}
@@ -259,7 +262,7 @@ func TestDeedsAndSessionsAreCountedExactly(t *testing.T) {
 			}
 		}
 		for _, app := range []string{"", "ios", "web"} {
-			for d := control.DayOf(begin) - 1; d < control.DayOf(begin)+80; d++ {
+			for d := control.DayOf(begin, zone) - 1; d < control.DayOf(begin, zone)+80; d++ {
 				people := int64(0)
 				for k, days := range there {
 					_, of, _ := strings.Cut(k, " ")
@@ -328,12 +331,30 @@ func TestSomebodyIsNewOnTheDayOfTheirFirstSession(t *testing.T) {
 	})
 }
 
+// What was counted stays where it was, and what comes afterwards is of the days of the new zone.
+func TestAChangeOfZoneHoldsForWhatComesAfterIt(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		late := time.Date(2026, 11, 22, 2, 30, 0, 0, time.UTC) // in São Paulo still the day before
+		day := control.DayHour(control.DayOf(late, time.UTC))
+		sent := map[string]any{"event_type": "users.messages.email.Send", "user_id": "p1", "email_address": "a@example.com", "campaign_id": "c1", "campaign_name": "C", "time": late.Unix()}
+		w.accept(sent, customEvent("p1", "saw", late.Unix()))
+		w.follow()
+		w.zone = control.ZoneOf("America/Sao_Paulo")
+		w.accept(sent, sent, customEvent("p1", "saw", late.Unix()))
+		w.follow()
+		w.wantCounts(map[string]int64{
+			fmt.Sprintf("c1 h%d #1 email", day): 1, fmt.Sprintf("c1 h%d #1 email", day-24): 2,
+			fmt.Sprintf("saw h%d #50", day+2): 1, fmt.Sprintf("saw h%d #50", day-1): 1,
+		}, control.NameCampaign, control.NameEvent)
+	})
+}
+
 func TestAnEventOfTheFutureIsCountedWhenItWasAccepted(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		e := customEvent("p1", "saw", time.Now().AddDate(3, 0, 0).Unix())
-		before := control.HourOf(time.Now())
+		before := control.HourOf(time.Now(), time.UTC)
 		w.accept(e)
-		after := control.HourOf(time.Now())
+		after := control.HourOf(time.Now(), time.UTC)
 		w.follow()
 		got := w.counts(control.NameEvent)
 		if len(got) != 1 || got[fmt.Sprintf("saw h%d #50", before)]+got[fmt.Sprintf("saw h%d #50", after)] == 0 {

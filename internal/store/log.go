@@ -256,7 +256,7 @@ func (c conn) ensureConnector(n control.Config) (newest int, err error) {
 		return newest, err
 	}
 	now := c.s.now()
-	if _, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, '', ?, 0) ON CONFLICT (number) DO NOTHING",
+	if _, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, 'UTC', '', ?, 0) ON CONFLICT (number) DO NOTHING",
 		n.Workspace, fmt.Sprintf("restored-%d", n.Workspace), string(control.RejectUnknown), control.DefaultLanguage, millis(now)); err != nil {
 		return 0, err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
@@ -92,18 +94,18 @@ func (p *Profiles) Total(ctx context.Context, workspace uint32, count control.Co
 	return n, p.s.fail(err, "add up statistics")
 }
 
-// Firsts gives how many people first opened, and first clicked, something of campaigns, Canvases or steps on each day from
-// from until just before until: stats of control.CountUniqueOpens and control.CountUniqueClicks, of the channel e-mail or
+// Firsts gives how many people first opened, and first clicked, something of campaigns, Canvases or steps on each day of a
+// zone, from the hour from on until just before until: stats of control.CountUniqueOpens and control.CountUniqueClicks, of the channel e-mail or
 // push where that was one by which they did so, and else of none. They are taken from what is kept of each person.
-func (p *Profiles) Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) (out []control.Stat, err error) {
+func (p *Profiles) Firsts(ctx context.Context, workspace uint32, names []int64, zone *time.Location, from, until int32) (out []control.Stat, err error) {
+	begins, ends := control.HourStart(from, zone), control.HourStart(until, zone)
 	for _, x := range []struct {
 		column  string
 		count   control.Counter
 		e, push control.Flags
 	}{{"opened", control.CountUniqueOpens, control.OpenedEmail, control.OpenedPush}, {"clicked", control.CountUniqueClicks, control.ClickedEmail, 0}} {
 		err := inChunks(names, func(part []int64, marks string) error {
-			const hour = 60 * 60 * 1000
-			args := []any{uint32(x.e | x.push), int64(from) * hour, int64(until) * hour, workspace}
+			args := []any{uint32(x.e | x.push), millis(begins), millis(ends), workspace}
 			for _, n := range part {
 				args = append(args, n)
 			}
@@ -120,7 +122,7 @@ func (p *Profiles) Firsts(ctx context.Context, workspace uint32, names []int64, 
 					s.Channel = control.MessageChannel(control.MediumPush)
 				}
 				return s, err
-			}, "SELECT m.name, m."+x.column+" / 86400000 AS day, m.variation, m.flags & CAST(? AS BIGINT) AS did, COUNT(*) FROM people_messages m WHERE m."+x.column+" >= ? AND m."+x.column+` < ?
+			}, "SELECT m.name, "+onClocks("m."+x.column, begins, ends)+" / 86400000 AS day, m.variation, m.flags & CAST(? AS BIGINT) AS did, COUNT(*) FROM people_messages m WHERE m."+x.column+" >= ? AND m."+x.column+` < ?
 				AND EXISTS (SELECT 1 FROM people_names n WHERE n.id = m.name AND n.workspace = ?) AND m.name IN (`+marks+") GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4", args...)
 			out = append(out, some...)
 			return err
@@ -130,4 +132,23 @@ func (p *Profiles) Firsts(ctx context.Context, workspace uint32, names []int64, 
 		}
 	}
 	return out, nil
+}
+
+// onClocks is SQL for what the clocks of begins' zone show, as if it were UTC, of a column of moments from begins until just
+// before ends.
+func onClocks(column string, begins, ends time.Time) string {
+	shown := ""
+	for at := begins; ; {
+		_, offset := at.Zone()
+		now := "(" + column + " + " + strconv.Itoa(offset*1000) + ")"
+		_, until := at.ZoneBounds()
+		if until.IsZero() || !until.Before(ends) {
+			if shown == "" {
+				return now
+			}
+			return "CASE " + shown + "ELSE " + now + " END"
+		}
+		shown += "WHEN " + column + " < " + strconv.FormatInt(until.UnixMilli(), 10) + " THEN " + now + " "
+		at = until
+	}
 }

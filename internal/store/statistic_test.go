@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -56,21 +57,57 @@ func TestWhatIsCountedAddsUpAndStaysInItsWorkspace(t *testing.T) {
 		_, known, err = p.Oldest(ctx, 2, []int64{1})
 		ok(t, err)
 		equal(t, "another workspace's is known", known, false)
-		firsts, err := p.Firsts(ctx, 1, []int64{1, 2}, 24, 48)
+		firsts, err := p.Firsts(ctx, 1, []int64{1, 2}, time.UTC, 24, 48)
 		ok(t, err)
 		equal(t, "firsts", firsts, []control.Stat{
 			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: mail, Part: "v1", N: 1},
 			{Name: 1, Hour: 24, Count: control.CountUniqueOpens, Channel: "push", Part: "v1", N: 1},
 			{Name: 1, Hour: 24, Count: control.CountUniqueClicks, Part: "v1", N: 1},
 		})
-		firsts, err = p.Firsts(ctx, 2, []int64{1}, 0, 1000)
+		firsts, err = p.Firsts(ctx, 2, []int64{1}, time.UTC, 0, 1000)
 		ok(t, err)
 		equal(t, "firsts of another workspace's campaign", len(firsts), 0)
+		firsts, err = p.Firsts(ctx, 1, []int64{1, 2}, control.ZoneOf("America/New_York"), 0, 24) // there it was still the first day
+		ok(t, err)
+		equal(t, "firsts in another zone", len(firsts), 3)
 
 		name, err := p.Name(ctx, 2, control.NameCampaign, "c1")
 		ok(t, err)
 		equal(t, "name", name, campaign(2, 2))
 		_, err = p.Name(ctx, 1, control.NameCanvas, "c1")
 		equal(t, "a Canvas of that name", fault.CodeOf(err), fault.NotFound)
+	})
+}
+
+// Who first opened on a day of a zone is who did so while it was that day there, over all changes of clocks.
+func TestFirstsAreOfTheDaysOfAZone(t *testing.T) {
+	const year = 366
+	begin := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
+	b := control.PeopleBatch{Log: eventlog.ID{1}, Next: 1, Names: []control.Name{{ID: 1, Workspace: 1, Kind: control.NameCampaign, Name: "c", FirstAt: begin, LastAt: begin}}}
+	for i := range int64(2 * year * 5) { // every few hours, and never at the same one
+		at := begin.Add(time.Duration(i) * 283 * time.Minute)
+		b.People = append(b.People, &control.Person{Row: i + 1, New: true, Workspace: 1, ID: control.PersonID(strconv.FormatInt(i, 10)), CreatedAt: at, UpdatedAt: at})
+		b.Messages = append(b.Messages, control.PersonMessage{Name: 1, Person: i + 1, Flags: control.OpenedEmail, Opened: at})
+	}
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
+		copied := b
+		ok(t, p.Apply(t.Context(), &copied))
+		for _, name := range []string{"UTC", "America/Sao_Paulo", "Europe/Madrid", "Asia/Kolkata", "Australia/Lord_Howe"} {
+			zone := control.ZoneOf(name)
+			first := control.DayOf(begin, zone) + 3
+			want := map[int32]int64{}
+			for _, m := range b.Messages {
+				if d := control.DayOf(m.Opened, zone); d >= first && d < first+year {
+					want[d]++
+				}
+			}
+			stats, err := p.Firsts(t.Context(), 1, []int64{1}, zone, control.DayHour(first), control.DayHour(first+year))
+			ok(t, err)
+			got := map[int32]int64{}
+			for _, s := range stats {
+				got[s.Day()] += s.N
+			}
+			equal(t, name, got, want)
+		}
 	})
 }

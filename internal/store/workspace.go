@@ -7,16 +7,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
-const workspaceColumns = "number, name, unknown_fields, language, control_group, created_at, rev"
+const workspaceColumns = "number, name, unknown_fields, language, time_zone, control_group, created_at, rev"
 
 func scanWorkspace(r scanner) (w control.Workspace, err error) {
 	var created int64
-	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &w.ControlGroup, &created, &w.Rev)
+	err = r.Scan(&w.Number, &w.Name, &w.UnknownFields, &w.Language, &w.TimeZone, &w.ControlGroup, &created, &w.Rev)
 	w.CreatedAt = fromMillis(created)
 	return w, err
 }
@@ -64,6 +65,30 @@ func (s *Store) WorkspaceName(ctx context.Context, number uint32) (name string, 
 	return name, s.fail(err, "find workspace")
 }
 
+// Zone gives the time zone of the workspace with that number. Errors: not_found.
+func (s *Store) Zone(ctx context.Context, number uint32) (*time.Location, error) {
+	var name string
+	err := s.reader(ctx).one("SELECT time_zone FROM workspaces WHERE number = ?", []any{number}, &name)
+	return control.ZoneOf(name), s.fail(err, "find time zone")
+}
+
+// Zones gives the time zones of all workspaces that have another than UTC.
+func (s *Store) Zones(ctx context.Context) (map[uint32]*time.Location, error) {
+	of, byName := map[uint32]*time.Location{}, map[string]*time.Location{}
+	_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+		var number uint32
+		var name string
+		if err = r.Scan(&number, &name); err == nil {
+			if byName[name] == nil {
+				byName[name] = control.ZoneOf(name)
+			}
+			of[number] = byName[name]
+		}
+		return none, err
+	}, "SELECT number, time_zone FROM workspaces WHERE time_zone <> ?", control.DefaultZone)
+	return of, s.fail(err, "list time zones")
+}
+
 // CreateWorkspace adds w, with members who administer it. Errors: conflict if its name, in any case, or number is taken; not_found if
 // there is no such member.
 func (s *Store) CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error {
@@ -85,8 +110,8 @@ func (c conn) insertWorkspace(w control.Workspace) error {
 	if err := c.workspaceNameFree(w); err != nil {
 		return err
 	}
-	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, 0)",
-		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), string(w.ControlGroup), millis(w.CreatedAt))
+	_, err := c.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+		w.Number, w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), cmp.Or(w.TimeZone, control.DefaultZone), string(w.ControlGroup), millis(w.CreatedAt))
 	return err
 }
 
@@ -122,8 +147,8 @@ func (s *Store) UpdateWorkspace(ctx context.Context, w control.Workspace) error 
 				return err
 			}
 		}
-		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, control_group = ?, rev = rev + 1 WHERE number = ?",
-			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), string(w.ControlGroup), w.Number)
+		_, err := c.exec("UPDATE workspaces SET name = ?, unknown_fields = ?, language = ?, time_zone = ?, control_group = ?, rev = rev + 1 WHERE number = ?",
+			w.Name, string(w.UnknownFields), cmp.Or(w.Language, control.DefaultLanguage), cmp.Or(w.TimeZone, control.DefaultZone), string(w.ControlGroup), w.Number)
 		return err
 	})
 }

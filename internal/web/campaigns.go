@@ -16,7 +16,7 @@ import (
 type Numbers interface {
 	Name(ctx context.Context, workspace uint32, kind control.NameKind, name string) (control.Name, error)
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
-	Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, names []int64, zone *time.Location, from, until int32) ([]control.Stat, error)
 }
 
 // program is one of the two things that send messages.
@@ -70,7 +70,8 @@ const (
 type told struct {
 	control.Name
 	label control.CampaignLabel
-	stats []control.Stat // of channelDays
+	stats []control.Stat // of channelDays, which end with today
+	today int32          // in the workspace
 }
 
 func (t told) title() string { return cmp.Or(t.label.Title, t.Title, t.Name.Name) }
@@ -78,7 +79,7 @@ func (t told) title() string { return cmp.Or(t.label.Title, t.Title, t.Name.Name
 func (t told) show() client.Campaign {
 	out := client.Campaign{ID: t.Name.Name, Name: t.title(), EventName: t.Title, Description: t.label.Description, Tags: append([]string{}, t.label.Tags...),
 		Archived: t.label.Archived, FirstAt: t.FirstAt, LastAt: t.LastAt, Channels: []string{}}
-	since := today() - sentDays + 1
+	since := t.today - sentDays + 1
 	for _, m := range control.Media() {
 		for _, s := range t.stats {
 			if s.Channel.Medium() != m {
@@ -96,7 +97,8 @@ func (t told) show() client.Campaign {
 	return out
 }
 
-func today() int32 { return control.DayOf(time.Now()) }
+// today is the day that it is in the workspace.
+func (c *call) today() int32 { return control.DayOf(time.Now(), c.workspace.Zone()) }
 
 type listCampaignsIn struct {
 	paged
@@ -148,13 +150,14 @@ func (a *api) recent(c *call, people Profiles, some []told) error {
 	for i, t := range some {
 		ids[i] = t.ID
 	}
-	stats, err := people.Stats(c, c.workspace.Number, ids, control.DayHour(today()-channelDays+1), control.DayHour(today()+1))
+	today := c.today()
+	stats, err := people.Stats(c, c.workspace.Number, ids, control.DayHour(today-channelDays+1), control.DayHour(today+1))
 	by := map[int64][]control.Stat{}
 	for _, s := range stats {
 		by[s.Name] = append(by[s.Name], s)
 	}
 	for i := range some {
-		some[i].stats = by[some[i].ID]
+		some[i].stats, some[i].today = by[some[i].ID], today
 	}
 	return err
 }
@@ -182,9 +185,9 @@ type getCampaignIn struct {
 
 func (a *api) getProgram(g program) func(*call, getCampaignIn) (client.CampaignDetails, error) {
 	return func(c *call, in getCampaignIn) (out client.CampaignDetails, err error) {
-		days, last := *cmp.Or(in.Days, new(campaignDays)), today()
+		days, last := *cmp.Or(in.Days, new(campaignDays)), c.today()
 		if in.Until != nil {
-			last = control.DayOf(*in.Until)
+			last = control.DayOf(*in.Until, c.workspace.Zone())
 		}
 		if days < 1 || days > maxDays {
 			return out, refused([]fault.Problem{{Field: "days", Code: "out_of_range", Message: "There are statistics of 1 to 366 days at once."}})
@@ -233,7 +236,7 @@ func (a *api) details(c *call, people Profiles, t told, first, last int32, out *
 	if err != nil {
 		return err
 	}
-	firsts, err := people.Firsts(c, c.workspace.Number, ids, from, until)
+	firsts, err := people.Firsts(c, c.workspace.Number, ids, c.workspace.Zone(), from, until)
 	if err != nil {
 		return err
 	}
@@ -257,7 +260,7 @@ func (a *api) details(c *call, people Profiles, t told, first, last int32, out *
 	}
 	out.Totals = totals.show()
 	for i, d := range byDay {
-		out.Days = append(out.Days, client.CampaignDay{Day: control.DayStart(first + int32(i)).Format(time.DateOnly), MessageCounts: d.show()})
+		out.Days = append(out.Days, client.CampaignDay{Day: control.DayText(first + int32(i)), MessageCounts: d.show()})
 	}
 	for _, m := range control.Media() {
 		if n := byChannel[string(m)]; n != nil {

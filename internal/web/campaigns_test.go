@@ -29,7 +29,7 @@ func (w *world) applied(b control.PeopleBatch) {
 // sends lets events tell of two campaigns and a Canvas with a step of acme.
 func (w *world) sends() {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	day := control.DayHour(today())
+	day := control.DayHour(control.DayOf(now, time.UTC))
 	of := func(id int64, kind control.NameKind, name, title string, parent int64, ago time.Duration) control.Name {
 		return control.Name{ID: id, Workspace: w.acme.Number, Kind: kind, Name: name, Title: title, Parent: parent, FirstAt: now.Add(-ago), LastAt: now.Add(-ago)}
 	}

@@ -66,7 +66,7 @@ func (a *api) showMe(c *call, m control.Member) (client.Me, error) {
 	}
 	for _, w := range all {
 		if s, sits := c.actor.Seats[w.Number]; sits {
-			out.Workspaces = append(out.Workspaces, client.Place{Workspace: workspaceID(w.Number), Name: w.Name, Role: string(s.Role), ExportUserData: s.ExportUserData})
+			out.Workspaces = append(out.Workspaces, client.Place{Workspace: workspaceID(w.Number), Name: w.Name, Role: string(s.Role), ExportUserData: s.ExportUserData, TimeZone: w.TimeZone})
 		}
 	}
 	if c.row.versioned != nil {

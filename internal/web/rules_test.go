@@ -28,7 +28,7 @@ func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 		"updateMe":            {viewer, "", `{"name":" x","language":"fr","time_zone":"Mars"}`, []string{"language unknown_value", "name invalid", "time_zone unknown_value"}},
 		"createToken":         {viewer, "", `{"name":"","readonly":true,"expires_at":"2001-01-01T00:00:00Z"}`, []string{"expires_at out_of_range", "name required", "readonly unknown_field"}},
 		"createWorkspace":     {installer, "", `{"name":"2026","lang":"es"}`, []string{"lang unknown_field", "name invalid"}},
-		"updateWorkspace":     {admin, "/workspaces/acme", `{"name":"a/b","language":"fr"}`, []string{"language unknown_value", "name invalid"}},
+		"updateWorkspace":     {admin, "/workspaces/acme", `{"name":"a/b","language":"fr","time_zone":"Mars"}`, []string{"language unknown_value", "name invalid", "time_zone unknown_value"}},
 		"invite":              {admin, "/workspaces/acme/invitations", `{"email":"x","rloe":"viewer"}`, []string{"email invalid", "rloe unknown_field"}},
 		"createAPIKey":        {admin, "/workspaces/acme/api-keys", `{"name":"","scopes":["events.rite"],"ip":[]}`, []string{"ip unknown_field", "name required", "scopes[0] unknown_value"}},
 		"inviteAdministrator": {installer, "", `{"email":"x","language":"fr"}`, []string{"email invalid", "language unknown_value"}},

@@ -26,7 +26,7 @@ func (a *api) scheduleRoutes() []route {
 			summary: "Lists the workspace's schedules of reports by name.", op: op(a.listSchedules)},
 		{name: "createSchedule", method: http.MethodPost, path: at, right: control.RightExportUserData, group: group, status: http.StatusCreated,
 			summary: "Makes a schedule of a report.", op: op(a.createSchedule), rules: look(func(c *call, in createScheduleIn) error {
-				return a.deps.Plane.LookAtSchedule(c, c.workspace.Number, "", scheduleEdit(newSchedule, in.Body, nil))
+				return a.deps.Plane.LookAtSchedule(c, c.workspace.Number, "", scheduleEdit(newSchedule(c.workspace), in.Body, nil))
 			})},
 		{name: "getSchedule", method: http.MethodGet, path: atSchedule, right: control.RightExportUserData, group: group, status: http.StatusOK, versioned: versionsOfSchedule,
 			summary: "Gives a schedule.", op: op(a.getSchedule)},
@@ -47,8 +47,10 @@ func (a *api) scheduleRoutes() []route {
 
 var versionsOfSchedule = &versions{[]string{"schedule.update", "schedule.create", "schedule.pause"}, func(c *call) string { return c.r.PathValue("schedule") }}
 
-// newSchedule is what a schedule is as far as nothing is said of it.
-var newSchedule = control.ReportSchedule{ScheduleTimes: control.ScheduleTimes{Every: 1, Unit: control.EveryWeek, Zone: "UTC"}}
+// newSchedule is what a schedule of a workspace is as far as nothing is said of it.
+func newSchedule(w control.Workspace) control.ReportSchedule {
+	return control.ReportSchedule{ScheduleTimes: control.ScheduleTimes{Every: 1, Unit: control.EveryWeek, Zone: w.TimeZone}}
+}
 
 // scheduleEdit gives what is wanted of had.
 func scheduleEdit(had control.ReportSchedule, e client.ScheduleEdit, rev *int64) control.ScheduleEdit {
@@ -93,7 +95,7 @@ type createScheduleIn struct {
 }
 
 func (a *api) createSchedule(c *call, in createScheduleIn) (client.ReportSchedule, error) {
-	s, err := a.deps.Plane.CreateSchedule(c, c.workspace.Number, scheduleEdit(newSchedule, in.Body, nil))
+	s, err := a.deps.Plane.CreateSchedule(c, c.workspace.Number, scheduleEdit(newSchedule(c.workspace), in.Body, nil))
 	if err != nil {
 		return client.ReportSchedule{}, err
 	}

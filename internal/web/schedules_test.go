@@ -14,7 +14,7 @@ const acmesSchedules = "/workspaces/acme/report-schedules"
 func (w *world) schedule() control.ReportSchedule {
 	w.t.Helper()
 	actor := control.Actor{Member: w.member(exporter).ID, Name: mailOf(exporter), Seats: map[uint32]control.Membership{w.acme.Number: {Workspace: w.acme.Number, Role: control.Viewer, ExportUserData: true}}}
-	s, err := w.plane.CreateSchedule(control.WithActor(w.t.Context(), actor), w.acme.Number, scheduleEdit(newSchedule, weekly(), nil))
+	s, err := w.plane.CreateSchedule(control.WithActor(w.t.Context(), actor), w.acme.Number, scheduleEdit(newSchedule(w.acme), weekly(), nil))
 	must(w.t, err)
 	return s
 }
@@ -56,6 +56,15 @@ func TestAReportRunsOnAScheduleAndNow(t *testing.T) {
 	w.ask("POST", at+"/run", nil, h).read(201, &now)
 	if now.Name != made.Name || now.Subject != made.ID || now.Report == nil || now.Report.LastDays != 7 {
 		t.Errorf("got %+v", now)
+	}
+	// One that says no zone has the workspace's.
+	_, err := w.plane.UpdateWorkspace(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.WorkspaceEdit{TimeZone: new("Asia/Tokyo")})
+	must(t, err)
+	var tokyo client.ReportSchedule
+	in.Zone, in.Name = nil, new("in Tokyo")
+	w.ask("POST", acmesSchedules, in, h).read(201, &tokyo)
+	if tokyo.Zone != "Asia/Tokyo" {
+		t.Errorf("it runs in %s", tokyo.Zone)
 	}
 	w.ask("GET", at, nil, h).read(200, &seen)
 	if seen.Runs != 0 || seen.NextAt == nil {

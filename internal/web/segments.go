@@ -239,10 +239,10 @@ func (a *api) listSegmentDays(c *call, in segmentDaysIn) (out client.Page[client
 	if err != nil {
 		return out, err
 	}
-	today := control.DayOf(time.Now())
+	today := control.DayOf(time.Now(), c.workspace.Zone())
 	all, err := p.SegmentSizes(c, c.workspace.Number, in.Segment, today-int32(days)+1, today)
 	for _, d := range all {
-		out.Items = append(out.Items, client.SegmentDay{Day: control.DayStart(d.Day).Format(time.DateOnly), People: d.Size, At: d.At})
+		out.Items = append(out.Items, client.SegmentDay{Day: control.DayText(d.Day), People: d.Size, At: d.At})
 	}
 	return out, err
 }

@@ -270,7 +270,7 @@ func TestTheSizeOfASegmentIsThatOfItsWorkspace(t *testing.T) {
 	if w.as(stranger, "POST", "/workspaces/globex/filters/size", `{"filter":{}}`).read(200, &size); size.People != 1 {
 		t.Errorf("%+v", size)
 	}
-	today := control.DayOf(time.Now())
+	today := control.DayOf(time.Now(), time.UTC)
 	for _, d := range []control.DaySize{{Day: today - 40, Size: 4}, {Day: today - 1, Size: 5}, {Day: today, Size: 6, At: time.Now()}} {
 		must(t, p.SaveSize(t.Context(), w.acme.Number, s.ID, d))
 	}

@@ -22,18 +22,21 @@ func (a *api) workspaceRoutes() []route {
 		{name: "createWorkspace", method: http.MethodPost, path: "/workspaces", right: control.RightInstall, group: group, status: http.StatusCreated,
 			summary: "Makes a workspace.", op: op(a.createWorkspace),
 			rules: look(func(_ *call, in createWorkspaceIn) error {
-				return refused(control.Workspace{Name: in.Body.Name, UnknownFields: control.RejectUnknown}.Validate()) // the rest are lists of values
+				return refused(control.Workspace{Name: in.Body.Name, UnknownFields: control.RejectUnknown, TimeZone: in.Body.TimeZone}.Validate()) // the rest are lists of values
 			})},
 		{name: "getWorkspace", method: http.MethodGet, path: "/workspaces/{workspace}", right: control.RightView, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
 			summary: "Gives a workspace.", op: op(a.getWorkspace)},
 		{name: "updateWorkspace", method: http.MethodPatch, path: "/workspaces/{workspace}", right: control.RightAdminister, group: group, status: http.StatusOK, versioned: versionsOfWorkspace,
-			summary: "Changes name, language, the global control group or what becomes of unknown fields.", op: op(a.updateWorkspace),
+			summary: "Changes name, language, time zone, the global control group or what becomes of unknown fields.", op: op(a.updateWorkspace),
 			rules: look(func(c *call, in updateWorkspaceIn) error {
 				w := c.workspace
 				if in.Body.Name != nil {
 					w.Name = *in.Body.Name
 				}
 				problems := w.Validate()
+				if in.Body.TimeZone != nil {
+					w.TimeZone = *in.Body.TimeZone
+				}
 				if r := readRanges(in.Body.ControlGroup); r != nil {
 					if _, err := control.BucketsOf("control_group", *r); err != nil {
 						problems = append(problems, fault.As(err).Fields...)
@@ -47,7 +50,7 @@ func (a *api) workspaceRoutes() []route {
 }
 
 func showWorkspace(w control.Workspace) client.Workspace {
-	out := client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, ControlGroup: []client.BucketRange{}, CreatedAt: w.CreatedAt}
+	out := client.Workspace{ID: workspaceID(w.Number), Name: w.Name, UnknownFields: string(w.UnknownFields), Language: w.Language, TimeZone: w.TimeZone, ControlGroup: []client.BucketRange{}, CreatedAt: w.CreatedAt}
 	for _, r := range w.ControlGroup.Ranges() {
 		out.ControlGroup = append(out.ControlGroup, client.BucketRange(r))
 	}
@@ -85,7 +88,7 @@ type createWorkspaceIn struct {
 }
 
 func (a *api) createWorkspace(c *call, in createWorkspaceIn) (client.Workspace, error) {
-	w, err := a.deps.Plane.CreateWorkspace(c, control.Workspace{Name: in.Body.Name, UnknownFields: control.UnknownFields(in.Body.UnknownFields), Language: in.Body.Language})
+	w, err := a.deps.Plane.CreateWorkspace(c, control.Workspace{Name: in.Body.Name, UnknownFields: control.UnknownFields(in.Body.UnknownFields), Language: in.Body.Language, TimeZone: in.Body.TimeZone})
 	if err != nil {
 		return client.Workspace{}, err
 	}
@@ -108,7 +111,7 @@ func (a *api) updateWorkspace(c *call, in updateWorkspaceIn) (client.Workspace, 
 		return client.Workspace{}, err
 	}
 	w, err := a.deps.Plane.UpdateWorkspace(c, c.workspace.Number, control.WorkspaceEdit{Name: in.Body.Name,
-		UnknownFields: (*control.UnknownFields)(in.Body.UnknownFields), Language: in.Body.Language, ControlGroup: readRanges(in.Body.ControlGroup), Rev: rev})
+		UnknownFields: (*control.UnknownFields)(in.Body.UnknownFields), Language: in.Body.Language, TimeZone: in.Body.TimeZone, ControlGroup: readRanges(in.Body.ControlGroup), Rev: rev})
 	if err != nil {
 		return client.Workspace{}, err
 	}

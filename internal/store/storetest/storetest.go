@@ -116,7 +116,7 @@ func (e *env) stored() (all []byte) {
 // workspace makes a workspace.
 func (e *env) workspace(name string) control.Workspace {
 	e.t.Helper()
-	w := control.Workspace{Number: control.NewNumber(), Name: name, UnknownFields: control.RejectUnknown, Language: "en", CreatedAt: e.now}
+	w := control.Workspace{Number: control.NewNumber(), Name: name, UnknownFields: control.RejectUnknown, Language: "en", TimeZone: "UTC", CreatedAt: e.now}
 	ok(e.t, e.CreateWorkspace(e.t.Context(), w))
 	return w
 }

@@ -43,6 +43,25 @@ func workspaces(run runner) {
 			want(t, err, fault.NotFound)
 		}
 	})
+	run("workspaces have time zones", func(t *testing.T, e *env) {
+		w := e.workspace("acme")
+		utc := e.workspace("globex").Number
+		w.TimeZone = "America/Sao_Paulo"
+		ok(t, e.UpdateWorkspace(t.Context(), w))
+		for number, want := range map[uint32]string{w.Number: w.TimeZone, utc: "UTC"} {
+			zone, err := e.Zone(t.Context(), number)
+			ok(t, err)
+			equal(t, "zone", zone.String(), want)
+		}
+		_, err := e.Zone(t.Context(), control.NewNumber())
+		want(t, err, fault.NotFound)
+		all, err := e.Zones(t.Context())
+		ok(t, err)
+		equal(t, "zones beside UTC", len(all), 1)
+		equal(t, "zone", all[w.Number].String(), w.TimeZone)
+		_, err = e.Zone(t.Context(), utc)
+		ok(t, err)
+	})
 	run("a name or number is given to one workspace only", func(t *testing.T, e *env) {
 		w := e.workspace("acme")
 		same := w

@@ -129,7 +129,7 @@ func when(t time.Time) any {
 
 // lastYear gives what was counted of names in the last year, from which details say channels and variations.
 func (q *request) lastYear(ids ...int64) ([]control.Stat, error) {
-	today := control.DayOf(q.Now())
+	today := control.DayOf(q.Now(), q.zone)
 	return q.People.Stats(q, q.workspace, ids, control.DayHour(today-365), control.DayHour(today+1))
 }
 
@@ -386,17 +386,17 @@ func (q *request) messageSeries(name, campaign int64) (answer, error) {
 	by, err := q.counted(days, name)
 	data := []answer{}
 	for i, d := range days {
-		data = append(data, conversions(answer{"time": dayText(d), "messages": messages(by[i], titles), "unique_recipients": reached(by[i])}, by[i]))
+		data = append(data, conversions(answer{"time": control.DayText(d), "messages": messages(by[i], titles), "unique_recipients": reached(by[i])}, by[i]))
 	}
 	return answer{"data": data}, err
 }
 
 // days are those that a request asks for: its length of them up to its end, or else from its start.
 func (q *request) days() (all []int32) {
-	to := control.DayOf(q.ending)
+	to := control.DayOf(q.ending, q.zone)
 	from := to - int32(max(q.length, 1)) + 1
 	if q.length == 0 && !q.starting.IsZero() {
-		from = control.DayOf(q.starting)
+		from = control.DayOf(q.starting, q.zone)
 	}
 	for d := from; d <= to; d++ {
 		all = append(all, d)
@@ -412,7 +412,7 @@ func (q *request) counted(days []int32, names ...int64) ([][]control.Stat, error
 	if err != nil {
 		return nil, err
 	}
-	firsts, err := q.People.Firsts(q, q.workspace, names, from, until)
+	firsts, err := q.People.Firsts(q, q.workspace, names, q.zone, from, until)
 	for _, s := range placed(append(stats, firsts...)) {
 		by[s.Day()-days[0]] = append(by[s.Day()-days[0]], s)
 	}
@@ -492,7 +492,7 @@ func canvasSeries(q *request) (answer, error) {
 	list := []answer{}
 	for i, d := range days {
 		day := q.canvasStats(p, steps, titles, by[i])
-		day["time"] = dayText(d)
+		day["time"] = control.DayText(d)
 		list = append(list, day)
 	}
 	return answer{"data": answer{"name": p.title(), "stats": list}}, nil

@@ -61,6 +61,7 @@ type Store interface {
 	Keys(ctx context.Context, workspace uint32) ([]control.APIKey, error)
 	CampaignLabels(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.CampaignLabel, error)
 	CampaignLabel(ctx context.Context, workspace uint32, kind control.NameKind, id string) (control.CampaignLabel, error)
+	Zone(ctx context.Context, workspace uint32) (*time.Location, error)
 }
 
 // People is what the calls read of what is made from events. Every method keeps to its workspace.
@@ -71,7 +72,7 @@ type People interface {
 	Names(ctx context.Context, workspace uint32, kind control.NameKind) ([]control.Name, error)
 	Name(ctx context.Context, workspace uint32, kind control.NameKind, name string) (control.Name, error) // not_found
 	Stats(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
-	Firsts(ctx context.Context, workspace uint32, names []int64, from, until int32) ([]control.Stat, error)
+	Firsts(ctx context.Context, workspace uint32, names []int64, zone *time.Location, from, until int32) ([]control.Stat, error)
 	Total(ctx context.Context, workspace uint32, count control.Counter, part string, until int32) (int64, error)
 
 	Whom(ctx context.Context, workspace uint32, ids []control.Identifier) ([]control.Known, error)
@@ -161,10 +162,7 @@ func (d Deps) serve(c call) http.Handler {
 		g, err := d.Door.Admit(w, r, c.allows(), c.quota)
 		var out answer
 		if err == nil {
-			q := &request{Context: r.Context(), Deps: d, workspace: g.Workspace, key: g.Key, http: r}
-			if q.query, err = read(r.URL.Query(), c.params, d.Now().UTC()); err == nil {
-				out, err = c.run(q)
-			}
+			out, err = d.run(c, &request{Context: r.Context(), Deps: d, workspace: g.Workspace, key: g.Key, http: r})
 		}
 		if err != nil {
 			text := ""
@@ -177,6 +175,17 @@ func (d Deps) serve(c call) http.Handler {
 		out["message"] = "success"
 		httpd.WriteJSON(w, http.StatusOK, out)
 	})
+}
+
+func (d Deps) run(c call, q *request) (answer, error) {
+	zone, err := d.Store.Zone(q, q.workspace)
+	if err == nil {
+		q.query, err = read(q.http.URL.Query(), c.params, d.Now().In(zone))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.run(q)
 }
 
 // maxBody is how many bytes a body may have.

@@ -182,7 +182,7 @@ func TestASegmentIsDescribed(t *testing.T) {
 	if status, body := w.as("globex", http.MethodGet, "/segments/details?segment_id="+string(s.ID)); status != 400 {
 		t.Errorf("another workspace's segment: %d %s", status, body)
 	}
-	must(t, w.people.SaveSize(t.Context(), acme, s.ID, control.DaySize{Day: control.DayOf(today) - 1, Size: 41, At: today}))
+	must(t, w.people.SaveSize(t.Context(), acme, s.ID, control.DaySize{Day: control.DayOf(today, time.UTC) - 1, Size: 41, At: today}))
 	w.want("/segments/data_series?length=3&segment_id="+string(s.ID), 200,
 		`{"data":[{"time":"2026-11-20","size":0},{"time":"2026-11-21","size":41},{"time":"2026-11-22","size":0}],"message":"success"}`)
 	for _, length := range []string{"0", "101", "x", "1.5"} {

@@ -11,19 +11,20 @@ import (
 
 // query is what the parameters of a request say, with their defaults.
 type query struct {
-	id         string    // of what the call is about: segment_id, campaign_id, event, product …
-	send       string    // send_id
-	app        string    // app_id; empty: all
-	page       int       // from 0
-	newest     bool      // sort_direction=desc: the newest first
-	archived   bool      // include_archived
-	editedFrom time.Time // last_edit.time[gt]: changed after it; zero: whenever
-	length     int       // of units; 0: not given
-	hours      bool      // unit=hour
-	ending     time.Time // ending_at: now, if it is not given
-	starting   time.Time // starting_at; zero: not given
-	byVariant  bool      // include_variant_breakdown
-	byStep     bool      // include_step_breakdown
+	id         string         // of what the call is about: segment_id, campaign_id, event, product …
+	send       string         // send_id
+	app        string         // app_id; empty: all
+	page       int            // from 0
+	newest     bool           // sort_direction=desc: the newest first
+	archived   bool           // include_archived
+	editedFrom time.Time      // last_edit.time[gt]: changed after it; zero: whenever
+	length     int            // of units; 0: not given
+	hours      bool           // unit=hour
+	zone       *time.Location // the workspace's
+	ending     time.Time      // ending_at: now, if it is not given
+	starting   time.Time      // starting_at; zero: not given
+	byVariant  bool           // include_variant_breakdown
+	byStep     bool           // include_step_breakdown
 }
 
 // param is one parameter of the address.
@@ -57,12 +58,12 @@ func flag(name string, to func(*query) *bool) param {
 	}}
 }
 
-// moment is a parameter that is a time.
+// moment is a parameter that is a time; one that says no zone is in the workspace's.
 func moment(name string, to func(*query) *time.Time) param {
 	return param{name: name, wants: "a time such as 2026-11-22T10:00:00Z", take: func(q *query, s string) bool {
 		for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05.999999999-0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
-			if t, err := time.Parse(form, s); err == nil {
-				*to(q) = t.UTC()
+			if t, err := time.ParseInLocation(form, s, q.zone); err == nil {
+				*to(q) = t
 				return true
 			}
 		}
@@ -97,9 +98,9 @@ var (
 )
 
 // read reads the parameters of an address; those that a call does not have are passed over, as the vendor does. Errors:
-// invalid, with every problem.
+// invalid, with every problem. now is in the workspace's zone.
 func read(from url.Values, params []param, now time.Time) (query, error) {
-	q := query{ending: now}
+	q := query{ending: now, zone: now.Location()}
 	var problems []fault.Problem
 	for _, p := range params {
 		s := from.Get(p.name)

@@ -80,7 +80,7 @@ func segmentSeries(q *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	to := control.DayOf(q.ending)
+	to := control.DayOf(q.ending, q.zone)
 	from := to - int32(q.length) + 1
 	sizes, err := q.People.SegmentSizes(q, q.workspace, s.ID, from, to)
 	if err != nil {
@@ -96,13 +96,10 @@ func segmentSeries(q *request) (answer, error) {
 	}
 	data := []point{}
 	for d := from; d <= to; d++ {
-		data = append(data, point{dayText(d), by[d]})
+		data = append(data, point{control.DayText(d), by[d]})
 	}
 	return answer{"data": data}, nil
 }
-
-// dayText writes a day as the vendor does.
-func dayText(day int32) string { return control.DayStart(day).Format(time.DateOnly) }
 
 // tags gives a list that is never null.
 func tags(list []string) []string { return append([]string{}, list...) }

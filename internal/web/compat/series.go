@@ -101,9 +101,9 @@ func daily(count control.Counter, under string) func(*request) (answer, error) {
 
 // series adds up what value gives of the stats of a name, for each unit of the request.
 func (q *request) series(name int64, under string, value func(control.Stat) float64) (answer, error) {
-	step, last := int32(24), control.DayHour(control.DayOf(q.ending))
+	step, last := int32(24), control.DayHour(control.DayOf(q.ending, q.zone))
 	if q.hours {
-		step, last = 1, control.HourOf(q.ending)
+		step, last = 1, control.HourOf(q.ending, q.zone)
 	}
 	from := last - step*int32(q.length-1)
 	stats, err := q.People.Stats(q, q.workspace, []int64{name}, from, last+step)
@@ -113,12 +113,16 @@ func (q *request) series(name int64, under string, value func(control.Stat) floa
 	}
 	data := []answer{}
 	for i, n := range sums {
-		at := time.Unix(int64(from+step*int32(i))*60*60, 0).UTC()
-		form := time.DateOnly
+		hour := from + step*int32(i)
+		at := control.DayText(control.Stat{Hour: hour}.Day())
 		if q.hours {
-			form = time.RFC3339
+			begins := control.HourStart(hour, q.zone)
+			if control.HourOf(begins, q.zone) != hour {
+				continue // clocks pass it over
+			}
+			at = begins.Format(time.RFC3339)
 		}
-		data = append(data, answer{"time": at.Format(form), under: control.Money(n)})
+		data = append(data, answer{"time": at, under: control.Money(n)})
 	}
 	return answer{"data": data}, err
 }
@@ -141,7 +145,7 @@ func monthly(q *request) (answer, error) {
 	data := []answer{}
 	for _, d := range days {
 		n += by[d]
-		data = append(data, answer{"time": dayText(d), "mau": n})
+		data = append(data, answer{"time": control.DayText(d), "mau": n})
 	}
 	return answer{"data": data}, err
 }

@@ -33,7 +33,7 @@ const mail = control.MessageChannel(control.MediumEmail)
 
 func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
 	w := newWorld(t)
-	day := control.DayHour(control.DayOf(today))
+	day := control.DayHour(control.DayOf(today, time.UTC))
 	w.applied(control.PeopleBatch{
 		Names: []control.Name{
 			sent(named(1, acme, control.NameCampaign, "c1", "Welcome", 0)), named(2, acme, control.NameVariation, "v1", "Short", 1), named(3, acme, control.NameSend, "s1", "", 1),
@@ -83,7 +83,7 @@ func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
 
 func TestACanvasIsDescribedAndCounted(t *testing.T) {
 	w := newWorld(t)
-	day := control.DayHour(control.DayOf(today))
+	day := control.DayHour(control.DayOf(today, time.UTC))
 	w.applied(control.PeopleBatch{
 		Names: []control.Name{
 			sent(named(1, acme, control.NameCanvas, "j1", "Journey", 0)), named(2, acme, control.NameVariation, "v1", "A", 1), named(3, acme, control.NameStep, "s1", "First", 1),
@@ -118,10 +118,43 @@ func TestACanvasIsDescribedAndCounted(t *testing.T) {
 	w.want("/canvas/details?canvas_id=c1", 400, `"Invalid Canvas ID|canvas_id: The workspace has none with the id \"c1\"."`)
 }
 
+func TestDaysAndHoursAreThoseOfTheWorkspacesZone(t *testing.T) {
+	w := newWorld(t)
+	edit := func(zone string) {
+		_, err := w.plane.UpdateWorkspace(control.WithActor(t.Context(), control.CommandLine()), acme, control.WorkspaceEdit{TimeZone: &zone})
+		must(t, err)
+	}
+	saw := func(at string) control.Stat {
+		h, err := time.Parse("2006-01-02T15", at)
+		must(t, err)
+		return control.Stat{Name: 1, Hour: control.HourOf(h, time.UTC), Count: control.CountEvents, N: 1}
+	}
+	w.applied(control.PeopleBatch{Names: []control.Name{named(1, acme, control.NameEvent, "saw", "", 0)},
+		Stats: []control.Stat{saw("2026-11-21T23"), saw("2026-11-22T07"), saw("2026-11-22T08"), saw("2026-03-29T01"), saw("2026-03-29T03"), saw("2026-10-25T02")}})
+	series := func(points ...any) string {
+		var all []string
+		for i := 0; i < len(points); i += 2 {
+			all = append(all, fmt.Sprintf(`{"count":%d,"time":"%s"}`, points[i+1], points[i]))
+		}
+		return `{"data":[` + strings.Join(all, ",") + `],"message":"success"}`
+	}
+	const at = "/events/data_series?event=saw&unit="
+	edit("America/Sao_Paulo") // where it is 07:30
+	w.want(at+"hour&length=2", 200, series("2026-11-22T06:00:00-03:00", 0, "2026-11-22T07:00:00-03:00", 1))
+	w.want(at+"day&length=1&ending_at=2026-11-22T02:59:59Z", 200, series("2026-11-21", 1))
+	w.want(at+"day&length=1&ending_at=2026-11-21T23:59:59", 200, series("2026-11-21", 1)) // which says no zone
+	edit("Asia/Tokyo")
+	w.now = today.Add(6 * time.Hour)
+	w.want(at+"day&length=2", 200, series("2026-11-22", 2, "2026-11-23", 0))
+	edit("Europe/Madrid") // whose clocks pass over an hour, and have another twice
+	w.want(at+"hour&length=3&ending_at=2026-03-29T03:00:00", 200, series("2026-03-29T01:00:00+01:00", 1, "2026-03-29T03:00:00+02:00", 1))
+	w.want(at+"hour&length=2&ending_at=2026-10-25T03:00:00", 200, series("2026-10-25T02:00:00+02:00", 1, "2026-10-25T03:00:00+01:00", 0))
+}
+
 func TestTheWorkspaceIsCountedByDayAndHour(t *testing.T) {
 	w := newWorld(t)
-	h := control.HourOf(today)
-	day := control.DayHour(control.DayOf(today))
+	h := control.HourOf(today, time.UTC)
+	day := control.DayHour(control.DayOf(today, time.UTC))
 	all, theirs := control.WholeWorkspace(acme), control.WholeWorkspace(globex)
 	w.applied(control.PeopleBatch{
 		Names: []control.Name{named(1, acme, control.NameEvent, "saw", "", 0), named(2, acme, control.NameEvent, "bought", "", 0), named(3, acme, control.NameProduct, "hat", "", 0)},

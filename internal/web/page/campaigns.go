@@ -297,7 +297,7 @@ func (v *visit) campaignChart(x client.CampaignDetails, chosen int) *chart {
 			c.Table.Rows[i].Cells = append(c.Table.Rows[i].Cells, clicks[i])
 		}
 	}
-	c.Unit = v.t("page.campaign_unit")
+	c.Unit = v.t("page.campaign_unit", "zone", v.place.TimeZone)
 	for i, s := range spans {
 		c.Ranges = append(c.Ranges, tab{v.t(s.key), v.r.URL.Path + "?days=" + strconv.Itoa(s.days), i == chosen})
 	}

@@ -15,7 +15,7 @@ import (
 func (w *world) sends() {
 	w.t.Helper()
 	now := time.Now().UTC()
-	today := control.DayHour(control.DayOf(now))
+	today := control.DayHour(control.DayOf(now, time.UTC))
 	of := func(id int64, kind control.NameKind, name, title string, parent int64) control.Name {
 		return control.Name{ID: id, Workspace: w.acme.Number, Kind: kind, Name: name, Title: title, Parent: parent, FirstAt: now.AddDate(0, 0, -3), LastAt: now}
 	}

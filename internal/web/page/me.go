@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/text"
 )
@@ -46,6 +47,11 @@ var zones string
 
 func showMe(v *visit) error { return v.meAgain(*v.me, nil) }
 
+// zoneField chooses a time zone.
+func (v *visit) zoneField(name, typed, hint, wrong string) *field {
+	return &field{Name: name, Label: v.t("page.me_zone"), Hint: hint, Value: typed, Error: wrong, Placeholder: control.DefaultZone, Autocomplete: "off", List: strings.Fields(zones)}
+}
+
 // meAgain shows what members decide about themselves, as typed, and what was wrong with it.
 func (v *visit) meAgain(typed client.Me, wrong error) error {
 	problems := v.problems(wrong)
@@ -58,8 +64,8 @@ func (v *visit) meAgain(typed client.Me, wrong error) error {
 	for _, l := range text.Languages() {
 		language.Options = append(language.Options, option{string(l), languageNames[l], string(l) == typed.Language})
 	}
-	zone := &field{Name: "time_zone", Label: v.t("page.me_zone"), Hint: v.t("page.me_zone_hint", "time", v.lang.Time(v.now, v.zone)), Value: typed.TimeZone, Error: problems["time_zone"],
-		Placeholder: "UTC", Autocomplete: "off", List: strings.Fields(zones), Zone: v.t("page.me_zone_use")}
+	zone := v.zoneField("time_zone", typed.TimeZone, v.t("page.me_zone_hint", "time", v.lang.Time(v.now, v.zone)), problems["time_zone"])
+	zone.Zone = v.t("page.me_zone_use")
 	mail := &choices{Name: "mail", Legend: v.t("page.me_mail"), Hint: v.t("page.me_mail_hint"), Error: problems["mail"]}
 	for _, w := range mailWishes {
 		mail.Options = append(mail.Options, choice{w.name, v.t(w.key), v.t(w.explained), w.name == typed.Mail})

@@ -33,11 +33,11 @@ func TestAWorkspaceIsRenamedByWhoLooksAfterTheInstallation(t *testing.T) {
 	for _, l := range text.Languages() {
 		b := w.signedIn(string(l))
 		version := field1(t, b.get(w.at("/settings")), "version")
-		b.post(w.at("/settings"), "version", version, "name", " a/b", "unknown_fields", "ignore", "language", "es").
-			has(t, http.StatusUnprocessableEntity, `value=" a/b"`, `id="name-error"`, `value="ignore" checked`, `value="es" selected`)
+		b.post(w.at("/settings"), "version", version, "name", " a/b", "unknown_fields", "ignore", "language", "es", "time_zone", "Mars").
+			has(t, http.StatusUnprocessableEntity, `value=" a/b"`, `id="name-error"`, `id="time_zone-error"`, `value="Mars"`, `value="ignore" checked`, `value="es" selected`)
 		name := "<b>" + string(l)
-		b.post(w.at("/settings"), "version", version, "name", name, "unknown_fields", "ignore", "language", "es").
-			has(t, http.StatusOK, say(l, "page.told_workspace", "name", "&lt;b&gt;"+string(l)), `value="&lt;b&gt;`+string(l)+`"`)
+		b.post(w.at("/settings"), "version", version, "name", name, "unknown_fields", "ignore", "language", "es", "time_zone", " America/Sao_Paulo").
+			has(t, http.StatusOK, `value="America/Sao_Paulo"`, say(l, "page.workspace_zone_hint"), say(l, "page.told_workspace", "name", "&lt;b&gt;"+string(l)), `value="&lt;b&gt;`+string(l)+`"`)
 		b.post(w.at("/settings"), "version", version, "name", "mine", "unknown_fields", "reject", "language", "es").
 			has(t, http.StatusPreconditionFailed, `value="mine"`, say(l, "page.now_is", "name", say(l, "page.name"), "value", "&lt;b&gt;"+string(l)), say(l, "page.save_anyway"))
 	}

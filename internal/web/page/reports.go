@@ -159,7 +159,7 @@ func (v *visit) reportForm(f frame, typed reportForm, etag string, wrong error) 
 	if typed.kind == "custom_events" || typed.kind == "revenue" {
 		steps = slices.Insert(steps, 0, [2]string{"hour", "page.report_hour"})
 	}
-	x.Parts = append(about, part{Heading: v.t("page.report_when"), Text: v.t("page.report_when_text")},
+	x.Parts = append(about, part{Heading: v.t("page.report_when"), Text: v.t("page.report_when_text", "zone", v.place.TimeZone)},
 		part{Field: new(text("report.last_days", "page.report_last_days", number(r.LastDays), "number"))},
 		part{Pair: []field{text("report.first_day", "page.word_first_day", r.FirstDay, "date"), text("report.last_day", "page.word_last_day", r.LastDay, "date")}},
 		part{Field: choose("report.per", "page.report_per", cmp.Or(r.Per, "day"), steps...)}, part{Field: new(text("report.every", "page.report_every", number(r.Every), "number"))})
@@ -172,7 +172,7 @@ func (v *visit) reportForm(f frame, typed reportForm, etag string, wrong error) 
 		{Field: new(text("name", "page.name", value(e.Name), ""))},
 		{Pair: []field{text("every", "page.word_every", number(*cmp.Or(e.Every, new(1))), "number"), *choose("unit", "page.word_unit", cmp.Or(value(e.Unit), "week"), [2]string{"day", "page.report_days"}, [2]string{"week", "page.report_weeks"}, [2]string{"month", "page.report_months"})}},
 		{Pair: []field{text("first_day", "page.word_first_day", value(e.FirstDay), "date"), text("hour", "page.word_hour", strconv.Itoa(*cmp.Or(e.Hour, new(6))), "number")}},
-		{Field: &field{Name: "zone", Label: v.t("page.me_zone"), Value: cmp.Or(value(e.Zone), v.zone.String()), Error: problems["zone"], List: strings.Fields(zones), Autocomplete: "off"}},
+		{Field: v.zoneField("zone", cmp.Or(value(e.Zone), v.place.TimeZone), "", problems["zone"])},
 		{Pair: []field{text("last_day", "page.word_last_day", value(e.LastDay), "date"), text("most", "page.word_most", number(*cmp.Or(e.Most, new(0))), "number")}},
 	}
 	if etag != "" {

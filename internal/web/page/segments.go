@@ -210,7 +210,7 @@ func (v *visit) daysSection(s client.Segment) (section, error) {
 		points = append(points, p)
 	}
 	c := newChart(v.lang, v.t("page.segment_days"), v.t("page.segment_day"), []string{v.t("page.segment_people")}, points, false)
-	c.Unit = v.t("page.segment_days_unit")
+	c.Unit = v.t("page.segment_days_unit", "zone", v.place.TimeZone)
 	for i, x := range segmentDays {
 		c.Ranges = append(c.Ranges, tab{v.t(x.key), v.r.URL.Path + "?days=" + strconv.Itoa(x.days), i == at})
 	}
@@ -229,7 +229,7 @@ func (v *visit) segmentFacts(s client.Segment) section {
 	}
 	daily := v.t("page.segment_daily_no")
 	if s.Analytics {
-		daily = v.t("page.segment_daily_yes")
+		daily = v.t("page.segment_daily_yes", "zone", v.place.TimeZone)
 	}
 	facts = append(facts, pairItem{Name: v.t("page.segment_daily"), Text: daily}, pairItem{Name: v.t("page.segment_id"), Copy: &line{"segment-id", v.t("page.segment_id"), s.ID}},
 		pairItem{Name: v.t("page.created"), Time: v.moment(s.CreatedAt)}, pairItem{Name: v.t("page.segment_changed"), Time: v.moment(s.UpdatedAt)})

@@ -242,7 +242,7 @@ func TestSizesOfDaysAreDrawn(t *testing.T) {
 	w := newWorld(t)
 	s, err := w.plane.CreateSegment(control.WithActor(t.Context(), control.CommandLine()), w.acme.Number, control.SegmentEdit{Name: new("everybody"), Analytics: new(true)})
 	must(t, err)
-	today := control.DayOf(time.Now())
+	today := control.DayOf(time.Now(), time.UTC)
 	for day := today - 50; day <= today; day++ {
 		must(t, w.profiles.SaveSize(t.Context(), w.acme.Number, s.ID, control.DaySize{Day: day, Size: int64(day), At: time.Now()}))
 	}

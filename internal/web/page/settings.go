@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/fault"
@@ -70,6 +71,7 @@ func (v *visit) workspaceAgain(w, typed client.Workspace, wrong error) error {
 		}
 		p.Sections = []section{{Pairs: pairs{
 			{Name: v.t("page.name"), Text: w.Name}, {Name: v.t("page.unknown_fields"), Text: v.unknownFields(w.UnknownFields)}, {Name: v.t("page.workspace_language"), Text: languageNames[text.Language(w.Language)]},
+			{Name: v.t("page.me_zone"), Text: w.TimeZone},
 		}}, ids}
 		v.show(http.StatusOK, "sections", p)
 		return nil
@@ -87,7 +89,8 @@ func (v *visit) workspaceAgain(w, typed client.Workspace, wrong error) error {
 	} else {
 		ids.Pairs = append(pairs{{Name: v.t("page.name"), Text: w.Name, Small: v.t("page.workspace_name_whose")}}, ids.Pairs...)
 	}
-	f.Parts = append(f.Parts, part{Choices: unknown}, part{Field: v.languageField(typed.Language, v.t("page.workspace_language_hint"), problems["language"])})
+	f.Parts = append(f.Parts, part{Choices: unknown}, part{Field: v.languageField(typed.Language, v.t("page.workspace_language_hint"), problems["language"])},
+		part{Field: v.zoneField("time_zone", typed.TimeZone, v.t("page.workspace_zone_hint"), problems["time_zone"])})
 	f.unplaced(problems)
 	p.Sections = []section{{Form: &f}, ids}
 	v.show(statusOf(wrong), "sections", p)
@@ -122,6 +125,7 @@ func (v *visit) nowIs(w, typed client.Workspace) (all []string) {
 	for _, x := range []struct{ name, now, typed string }{
 		{v.t("page.name"), w.Name, typed.Name}, {v.t("page.unknown_fields"), v.unknownFields(w.UnknownFields), v.unknownFields(typed.UnknownFields)},
 		{v.t("page.mail_language"), languageNames[text.Language(w.Language)], languageNames[text.Language(typed.Language)]},
+		{v.t("page.me_zone"), w.TimeZone, typed.TimeZone},
 	} {
 		if x.now != x.typed {
 			all = append(all, v.t("page.now_is", "name", x.name, "value", x.now))
@@ -131,8 +135,8 @@ func (v *visit) nowIs(w, typed client.Workspace) (all []string) {
 }
 
 func saveWorkspace(v *visit) error {
-	typed := client.Workspace{Name: v.form("name"), UnknownFields: v.form("unknown_fields"), Language: v.form("language")}
-	edit := client.WorkspaceEdit{UnknownFields: &typed.UnknownFields, Language: &typed.Language}
+	typed := client.Workspace{Name: v.form("name"), UnknownFields: v.form("unknown_fields"), Language: v.form("language"), TimeZone: strings.TrimSpace(v.form("time_zone"))}
+	edit := client.WorkspaceEdit{UnknownFields: &typed.UnknownFields, Language: &typed.Language, TimeZone: &typed.TimeZone}
 	if v.me.Installation {
 		edit.Name = &typed.Name
 	}

@@ -87,7 +87,7 @@ func (v *visit) enter(open bool) error {
 		return v.said(err)
 	}
 	if v.place = placed(me, w.ID); v.place == nil {
-		v.place = &client.Place{Workspace: w.ID, Name: w.Name, Role: "administrator"}
+		v.place = &client.Place{Workspace: w.ID, Name: w.Name, Role: "administrator", TimeZone: w.TimeZone}
 	}
 	return nil
 }
