@@ -23,7 +23,7 @@ func TestAReportIsMadeOnceOrOnASchedule(t *testing.T) {
 			_, what, _ := strings.Cut(x.Name, ".")
 			form.has(t, http.StatusOK, `value="`+x.Name+`"`, ">"+say(l, statisticNames[what])+"<")
 		}
-		form.has(t, http.StatusOK, "Spring &lt;i&gt;", say(l, "page.channel_web_push"), say(l, "page.report_columns"), say(l, "page.report_schedule"), `name="report.last_days"`, ">"+say(l, "page.campaign_any")+"<", say(l, "page.report_when_text")).lacks(t, "<i>")
+		form.has(t, http.StatusOK, "Spring &lt;i&gt;", say(l, "page.channel_web_push"), say(l, "page.report_columns"), say(l, "page.report_schedule"), `name="report.last_days"`, ">"+say(l, "page.campaign_any")+"<", say(l, "page.report_when_text", "zone", "UTC")).lacks(t, "<i>")
 		b.post(at, "delimiter", ",", "output_format", "zip", "report.last_days", "x", "report.first_day", "soon").
 			has(t, http.StatusUnprocessableEntity, say(l, "field.report_nothing"), say(l, "field.report_day"), `value="soon"`, say(l, "page.error_title"))
 		b.post(at, "delimiter", ";", "output_format", "gzip", "report.campaigns", "c/1", "report.last_days", "7", "report.per", "day").
