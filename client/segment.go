@@ -60,10 +60,11 @@ type FilterCondition struct {
 	Before   string   `json:"before,omitempty" doc:"Likewise: until just before."`
 }
 
-// FilterDeeds is how often and when somebody did an event or bought a product: once at least, and all that it says holds.
+// FilterDeeds is how often and when somebody did an event or bought a product: all that it says: once at least, unless counts are said
+// that never is within, and no time.
 type FilterDeeds struct {
 	Name           string   `json:"name"`
-	AtLeast        *int64   `json:"at_least,omitempty" doc:"Times."`
+	AtLeast        *int64   `json:"at_least,omitempty" doc:"Times; with 0, or at_most alone, whoever never did it is meant too, unless a time is said."`
 	AtMost         *int64   `json:"at_most,omitempty"`
 	FirstAfter     string   `json:"first_after,omitempty" doc:"A time, or days from now, as in conditions."`
 	FirstBefore    string   `json:"first_before,omitempty"`

@@ -58,7 +58,8 @@ type Condition struct {
 	Before Moment `json:"before,omitempty"`
 }
 
-// Deeds is how often and when somebody did an event or bought a product: once at least, and all that it says holds.
+// Deeds is how often and when somebody did an event or bought a product, all that it says: once at least, unless it says how
+// often or for how much, and never is within it.
 type Deeds struct {
 	Name           string   `json:"name"`
 	AtLeast        *int64   `json:"at_least,omitempty"` // times
@@ -69,6 +70,17 @@ type Deeds struct {
 	LastBefore     Moment   `json:"last_before,omitempty"`
 	RevenueAtLeast *float64 `json:"revenue_at_least,omitempty"` // of purchases
 	RevenueAtMost  *float64 `json:"revenue_at_most,omitempty"`
+}
+
+// Never reports whether whoever never did it is meant too: counts are said, none and nothing spent are within them, and
+// nothing is said of when.
+func (d Deeds) Never() bool {
+	said := d.AtLeast != nil || d.AtMost != nil || d.RevenueAtLeast != nil || d.RevenueAtMost != nil
+	return said && d.FirstAfter+d.FirstBefore+d.LastAfter+d.LastBefore == "" && includes(d.AtLeast, 0, d.AtMost) && includes(d.RevenueAtLeast, 0, d.RevenueAtMost)
+}
+
+func includes[N int64 | float64](least *N, n N, most *N) bool {
+	return (least == nil || n >= *least) && (most == nil || n <= *most)
 }
 
 // MessageDeed is what somebody did with the messages of one channel, campaign, Canvas or step: one of these is named.
@@ -487,7 +499,7 @@ func (c *filterCheck) node(at string, f Filter, depth int) {
 	}
 	if f.Custom != nil {
 		c.text(at+".custom.name", f.Custom.Name)
-		c.condition(at+".custom", *f.Custom)
+		c.condition(at+".custom", *f.Custom, true)
 	}
 	if f.Event != nil {
 		c.deeds(at+".event", *f.Event)
@@ -533,7 +545,7 @@ func (c *filterCheck) attribute(at string, x Condition) {
 			c.oneOf(index(at+".one_of", i), s, string(OptedIn), string(Subscribed), string(Unsubscribed))
 		}
 	}
-	c.condition(at, x)
+	c.condition(at, x, false)
 }
 
 func (c *filterCheck) oneOf(at, got string, valid ...string) {
@@ -542,7 +554,8 @@ func (c *filterCheck) oneOf(at, got string, valid ...string) {
 	}
 }
 
-func (c *filterCheck) condition(at string, x Condition) {
+// condition checks what something has to be; blank: which may be a text without a character.
+func (c *filterCheck) condition(at string, x Condition, blank bool) {
 	switch {
 	case x.OneOf != nil && len(x.OneOf) == 0:
 		c.problem(at+".one_of", "required", "field.filter_values", "At least one value is needed.")
@@ -550,16 +563,16 @@ func (c *filterCheck) condition(at string, x Condition) {
 		c.problem(at+".one_of", "too_large", "field.filter_many", "There are at most {most} values.", "most", maxFilterValues)
 	default:
 		for i, s := range x.OneOf {
-			c.text(index(at+".one_of", i), s)
+			if s != "" || !blank {
+				c.text(index(at+".one_of", i), s)
+			}
 		}
 	}
-	for _, p := range []struct {
-		name string
-		text *string
-	}{{".contains", x.Contains}, {".has", x.Has}} {
-		if p.text != nil {
-			c.text(at+p.name, *p.text)
-		}
+	if x.Contains != nil {
+		c.text(at+".contains", *x.Contains)
+	}
+	if x.Has != nil && (*x.Has != "" || !blank) {
+		c.text(at+".has", *x.Has)
 	}
 	numbers(c, at, "at_most", x.AtLeast, x.AtMost)
 	c.moments(at, "after", "before", x.After, x.Before)
@@ -568,8 +581,8 @@ func (c *filterCheck) condition(at string, x Condition) {
 func (c *filterCheck) deeds(at string, d Deeds) {
 	c.text(at+".name", d.Name)
 	numbers(c, at, "at_most", d.AtLeast, d.AtMost)
-	if d.AtMost != nil && *d.AtMost < 1 {
-		c.problem(at+".at_most", "out_of_range", "field.filter_never", "This counts from 1. Put it into not, for who never did it.")
+	if d.AtMost != nil && *d.AtMost < 0 {
+		c.problem(at+".at_most", "out_of_range", "field.filter_never", "Nothing is done less than 0 times.")
 	}
 	numbers(c, at, "revenue_at_most", d.RevenueAtLeast, d.RevenueAtMost)
 	c.moments(at, "first_after", "first_before", d.FirstAfter, d.FirstBefore)

@@ -10,7 +10,7 @@ import (
 // language, with its places filled.
 func (f Filter) Words(say func(key string, params map[string]any) string) string {
 	w := filterWords(say)
-	if words := w.node(f); words != "" {
+	if words, _ := w.node(f); words != "" {
 		return words
 	}
 	return say("filter.everybody", nil)
@@ -31,10 +31,12 @@ func (w filterWords) join(key string, parts []string) string {
 	return out
 }
 
-func (w filterWords) node(f Filter) string {
+// node gives a filter's words, and whether they have an and or an or that could be taken for one around them.
+func (w filterWords) node(f Filter) (words string, open bool) {
 	switch {
 	case f.Not != nil:
-		return w("filter.not", map[string]any{"what": w.node(*f.Not)})
+		words, _ = w.node(*f.Not)
+		return w("filter.not", map[string]any{"what": words}), false
 	case f.Attribute != nil:
 		name := f.Attribute.Name
 		if a, ok := AttributeNamed(name); ok {
@@ -44,15 +46,15 @@ func (w filterWords) node(f Filter) string {
 	case f.Custom != nil:
 		return w.condition(f.Custom.Name, *f.Custom)
 	case f.Event != nil:
-		return w.deeds("filter.did", *f.Event)
+		return w.deeds("filter.did", *f.Event), false
 	case f.Purchase != nil:
-		return w.deeds("filter.bought", *f.Purchase)
+		return w.deeds("filter.bought", *f.Purchase), false
 	case f.Message != nil:
-		return w.message(*f.Message)
+		return w.message(*f.Message), false
 	case f.Group != nil && f.Group.State == Subscribed:
-		return w("filter.group_in", map[string]any{"name": f.Group.ID})
+		return w("filter.group_in", map[string]any{"name": f.Group.ID}), false
 	case f.Group != nil:
-		return w("filter.group_out", map[string]any{"name": f.Group.ID})
+		return w("filter.group_out", map[string]any{"name": f.Group.ID}), false
 	}
 	list, key := f.All, "filter.and"
 	if len(f.Any) > 0 {
@@ -60,11 +62,11 @@ func (w filterWords) node(f Filter) string {
 	}
 	parts := make([]string, len(list))
 	for i, x := range list {
-		if parts[i] = w.node(x); len(list) > 1 && len(x.All)+len(x.Any) > 1 {
+		if parts[i], open = w.node(x); open && len(list) > 1 {
 			parts[i] = "(" + parts[i] + ")"
 		}
 	}
-	return w.join(key, parts)
+	return w.join(key, parts), open || len(list) > 1
 }
 
 // states gives a condition on a state with what its values are called.
@@ -83,13 +85,19 @@ func (w filterWords) states(c Condition) Condition {
 	return c
 }
 
-func (w filterWords) condition(name string, c Condition) string {
+func (w filterWords) condition(name string, c Condition) (words string, open bool) {
 	var parts []string
 	add := func(key, place string, value any) {
 		parts = append(parts, w(key, map[string]any{"name": name, place: value}))
 	}
 	if len(c.OneOf) > 0 {
-		add("filter.one_of", "values", w.join("filter.or", c.OneOf))
+		values := slices.Clone(c.OneOf)
+		for i, v := range values {
+			if v == "" {
+				values[i] = `""`
+			}
+		}
+		add("filter.one_of", "values", w.join("filter.or", values))
 	}
 	if c.Contains != nil {
 		add("filter.contains", "value", *c.Contains)
@@ -117,7 +125,10 @@ func (w filterWords) condition(name string, c Condition) string {
 	if len(parts) == 0 {
 		add("filter.known", "value", nil)
 	}
-	return w.join("filter.and", parts)
+	if open = len(c.OneOf) > 1; open && len(parts) > 1 {
+		parts[0] = "(" + parts[0] + ")"
+	}
+	return w.join("filter.and", parts), open || len(parts) > 1
 }
 
 func (w filterWords) deeds(key string, d Deeds) string {
@@ -143,6 +154,9 @@ func (w filterWords) deeds(key string, d Deeds) string {
 		if p.m != "" {
 			more = append(more, w(p.key, map[string]any{"when": w.moment(p.m)}))
 		}
+	}
+	if d.Never() {
+		more = append(more, w("filter.or_never", nil))
 	}
 	return with(w(key, map[string]any{"name": d.Name}), more)
 }

@@ -187,7 +187,7 @@ func (q *filterQuery) where(workspace uint32, f control.Filter) string {
 // from is a table with its condition that has one row for each of the people. One leaf about what somebody did needs no
 // more than the table where that stands: each of its rows is somebody's, and its name is one of the workspace's.
 func (q *filterQuery) from(workspace uint32, f control.Filter) string {
-	if kind, name := f.Names(); kind != 0 {
+	if kind, name := f.Names(); kind != 0 && !orNever(f) {
 		if id := q.names[filterName{kind, name}]; id != 0 {
 			return q.rowsOf(f, id)
 		}
@@ -218,6 +218,8 @@ func (q *filterQuery) node(f control.Filter) string {
 		return "NOT (" + q.node(*f.Not) + ")"
 	case f.Attribute != nil:
 		return q.attribute(*f.Attribute)
+	case kind != 0 && orNever(f): // who has no row that is not so
+		return "NOT (" + q.among(f, q.names[filterName{kind, name}]) + ")"
 	case kind != 0:
 		return q.among(f, q.names[filterName{kind, name}])
 	case f.Message != nil: // of a channel
@@ -237,6 +239,12 @@ func (q *filterQuery) node(f control.Filter) string {
 		parts[i] = q.node(x)
 	}
 	return "(" + strings.Join(parts, word) + ")"
+}
+
+// orNever reports whether a leaf holds also people who have no row in its table.
+func orNever(f control.Filter) bool {
+	d := cmp.Or(f.Event, f.Purchase)
+	return d != nil && d.Never()
 }
 
 // among is true of people who have a row in a table that stands by names.
@@ -262,6 +270,9 @@ func (q *filterQuery) rowsOf(f control.Filter, name int64) string {
 		table, where = "people_groups", q.test("subscribed = ?", f.Group.State == control.Subscribed)
 	default:
 		table, where = "people_events", q.deeds(*cmp.Or(f.Event, f.Purchase))
+		if orNever(f) {
+			where = "NOT (" + where + ")"
+		}
 	}
 	return table + " WHERE name = ? AND person > ? AND person <= ? AND " + where
 }

@@ -115,9 +115,15 @@ func within(t time.Time, after, before control.Moment) bool {
 
 func did(all map[string]control.PersonEvents, d control.Deeds) bool {
 	e, done := all[d.Name]
-	return done && (d.AtLeast == nil || e.Count >= *d.AtLeast) && (d.AtMost == nil || e.Count <= *d.AtMost) &&
+	if !done { // nor is anything spent, and there is no first time
+		counted := d.AtLeast != nil || d.AtMost != nil || d.RevenueAtLeast != nil || d.RevenueAtMost != nil
+		if !counted || d.FirstAfter+d.FirstBefore+d.LastAfter+d.LastBefore != "" {
+			return false
+		}
+	}
+	return (d.AtLeast == nil || e.Count >= *d.AtLeast) && (d.AtMost == nil || e.Count <= *d.AtMost) &&
 		(d.RevenueAtLeast == nil || e.Revenue >= *d.RevenueAtLeast) && (d.RevenueAtMost == nil || e.Revenue <= *d.RevenueAtMost) &&
-		within(e.First, d.FirstAfter, d.FirstBefore) && within(e.Last, d.LastAfter, d.LastBefore)
+		(!done || within(e.First, d.FirstAfter, d.FirstBefore) && within(e.Last, d.LastAfter, d.LastBefore))
 }
 
 func lower(s string) string {
@@ -298,7 +304,7 @@ func (r maker) filter(depth int) (f control.Filter) {
 	case 3, 4:
 		d := &control.Deeds{Name: pick(r, filterNames)}
 		if r.yes() {
-			a, b := 1+int64(r.IntN(5)), 1+int64(r.IntN(5))
+			a, b := int64(r.IntN(6)), int64(r.IntN(6))
 			d.AtLeast, d.AtMost = maybe(r, new(min(a, b))), maybe(r, new(max(a, b)))
 		}
 		d.FirstAfter, d.FirstBefore = maybe(r, r.moment()), ""

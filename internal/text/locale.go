@@ -1,6 +1,7 @@
 package text
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -195,4 +196,23 @@ func (l Language) Date(t time.Time) string {
 func (l Language) DayMonth(t time.Time) string {
 	month := []rune(strings.Fields(T(l, "date.months", nil))[t.Month()-1])
 	return strconv.Itoa(t.Day()) + " " + string(month[:3])
+}
+
+// bySound gives what stands before a word in Spanish: y before the sound of i is e, o before that of o is u. Source: the
+// orthography of the Real Academia Española.
+func bySound(before, word string) string {
+	word = strings.TrimPrefix(strings.ToLower(strings.TrimLeft(word, "(«\"")), "h")
+	begins := func(some ...string) bool {
+		return slices.ContainsFunc(some, func(s string) bool { return strings.HasPrefix(word, s) })
+	}
+	switch stem, and := strings.CutSuffix(before, " y "); {
+	case and && begins("i", "í") && !begins("ia", "ie", "io", "iu"): // hielo, ion: the sound is that of y
+		return stem + " e "
+	case and:
+		return before
+	}
+	if stem, or := strings.CutSuffix(before, " o "); or && begins("o", "ó") {
+		return stem + " u "
+	}
+	return before
 }

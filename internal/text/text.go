@@ -125,18 +125,23 @@ func (l Language) fill(s string, params Params) string {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(s, "{")
-		b.WriteString(before)
 		if !ok {
+			b.WriteString(before)
 			return b.String()
 		}
 		name, after, ok := strings.Cut(rest, "}")
 		v, known := params[name]
 		if !ok || !known {
-			b.WriteByte('{')
+			b.WriteString(before + "{")
 			s = rest
 			continue
 		}
-		b.WriteString(l.value(v))
+		value := l.value(v)
+		if l == Spanish {
+			before = bySound(before, value)
+		}
+		b.WriteString(before)
+		b.WriteString(value)
 		s = after
 	}
 }

@@ -10,6 +10,25 @@ import (
 	"github.com/millrace/millrace/internal/fault"
 )
 
+func TestSpanishJoinsBySound(t *testing.T) {
+	for b, want := range map[string]string{
+		"hizo login": "a e hizo login", "inglés": "a e inglés", "Íñigo": "a e Íñigo", "(hizo x)": "a e (hizo x)", "hielo": "a y hielo", "hiato": "a y hiato", "ion": "a y ion",
+		"compró": "a y compró", "y": "a y y", "": "a y ",
+	} {
+		if got := T(Spanish, "filter.and", Params{"a": "a", "b": b}); got != want {
+			t.Errorf("%q: %q, want %q", b, got, want)
+		}
+	}
+	for b, want := range map[string]string{"opción": "a u opción", "hora": "a u hora", "(otro)": "a u (otro)", "DE": "a o DE"} {
+		if got := T(Spanish, "filter.or", Params{"a": "a", "b": b}); got != want {
+			t.Errorf("%q: %q, want %q", b, got, want)
+		}
+	}
+	if got := T(Portuguese, "filter.and", Params{"a": "a", "b": "idade"}); got != "a e idade" {
+		t.Error(got)
+	}
+}
+
 func TestMatch(t *testing.T) {
 	for header, want := range map[string]Language{
 		"":                                English,

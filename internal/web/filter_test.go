@@ -14,9 +14,18 @@ func TestAFilterIsSaidInEachLanguage(t *testing.T) {
 	}{
 		{`{}`, [3]string{"everybody", "todas as pessoas", "todas las personas"}},
 		{`{"all":[{"attribute":{"name":"country","one_of":["DE","FR"]}},{"any":[{"custom":{"name":"vip","is":true}},{"custom":{"name":"age","at_least":18,"at_most":65.5}}]}]}`, [3]string{
-			"country is DE or FR and (vip is true or age is at least 18 and age is at most 65.5)",
-			"país é DE ou FR e (vip é verdadeiro ou age é no mínimo 18 e age é no máximo 65.5)",
-			"país es DE o FR y (vip es verdadero o age es como mínimo 18 y age es como máximo 65.5)"}},
+			"(country is DE or FR) and (vip is true or (age is at least 18 and age is at most 65.5))",
+			"(país é DE ou FR) e (vip é verdadeiro ou (age é no mínimo 18 e age é no máximo 65.5))",
+			"(país es DE o FR) y (vip es verdadero o (age es como mínimo 18 y age es como máximo 65.5))"}},
+		{`{"all":[{"attribute":{"name":"email"}},{"event":{"name":"login","at_most":1}}]}`, [3]string{
+			"e-mail address is known and did login (at most 1 time, or never)",
+			"endereço de e-mail é conhecido e fez login (no máximo 1 vez, ou nunca)",
+			"correo electrónico se conoce e hizo login (como máximo 1 vez, o nunca)"}},
+		{`{"event":{"name":"login","at_most":1,"last_after":"-1d"}}`, [3]string{
+			"did login (at most 1 time, the last time from 1 day ago on)",
+			"fez login (no máximo 1 vez, a última vez a partir de 1 dia atrás)",
+			"hizo login (como máximo 1 vez, la última vez a partir de hace 1 día)"}},
+		{`{"custom":{"name":"size","one_of":["", "XL"]}}`, [3]string{`size is "" or XL`, `size é "" ou XL`, `size es "" o XL`}},
 		{`{"not":{"event":{"name":"login","at_least":2,"last_after":"-30d"}}}`, [3]string{
 			"not (did login (at least 2 times, the last time from 30 days ago on))",
 			"não (fez login (no mínimo 2 vezes, a última vez a partir de 30 dias atrás))",

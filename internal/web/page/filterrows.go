@@ -152,6 +152,9 @@ func typedValue(take client.FilterTake, v any) (string, bool) {
 	case "fixed":
 		return "", v == take.Fixed
 	case "texts", "states":
+		if slices.Contains(list, any("")) { // a line that is empty is none
+			return "", false
+		}
 		between, all := "\n", []string{}
 		if take.Value == "states" {
 			between = " "
