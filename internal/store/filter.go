@@ -293,6 +293,9 @@ func (q *filterQuery) attribute(c control.Condition) string {
 		day := func(t time.Time) any { return t.Format(time.DateOnly) }
 		return and(column+" IS NOT NULL", q.moment(column+" >= ?", c.After, day), q.moment(column+" < ?", c.Before, day))
 	case control.KindNumber:
+		if a.Name == "revenue" {
+			return and(q.number(asMoney(column)+" >= CAST(? AS NUMERIC)", c.AtLeast), q.number(asMoney(column)+" <= CAST(? AS NUMERIC)", c.AtMost))
+		}
 		return and(column+" IS NOT NULL", q.number(column+" >= CAST(? AS DOUBLE PRECISION)", c.AtLeast), q.number(column+" <= CAST(? AS DOUBLE PRECISION)", c.AtMost))
 	}
 	return q.texts(column, c)
@@ -342,9 +345,12 @@ func (q *filterQuery) deeds(d control.Deeds) string {
 			parts = append(parts, q.test(p.text, *p.n))
 		}
 	}
-	return and(append(parts, q.number("revenue >= ?", d.RevenueAtLeast), q.number("revenue <= ?", d.RevenueAtMost),
+	return and(append(parts, q.number(asMoney("revenue")+" >= CAST(? AS NUMERIC)", d.RevenueAtLeast), q.number(asMoney("revenue")+" <= CAST(? AS NUMERIC)", d.RevenueAtMost),
 		q.moments("first_at", d.FirstAfter, d.FirstBefore), q.moments("last_at", d.LastAfter, d.LastBefore))...)
 }
+
+// asMoney is a sum as people see it: what adding up prices leaves behind the cents counts for nothing.
+func asMoney(column string) string { return "ROUND(CAST(" + column + " AS NUMERIC), 2)" }
 
 // touchFields are the fields of a control.Touch.
 var touchFields = map[string]string{control.DidReceive: "r", control.DidOpen: "o", control.DidClick: "c"}

@@ -423,6 +423,37 @@ func TestFiltersHoldWhomTheyNameAndNobodyElse(t *testing.T) {
 	})
 }
 
+func TestMoneyIsComparedAsItIsShown(t *testing.T) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
+		ten, twenty := 0.1, 0.2 // whose sum is more than 0.3, as machines add
+		ok(t, p.Apply(t.Context(), &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1,
+			Names:  []control.Name{{ID: 1, Workspace: 1, Kind: control.NameProduct, Name: "shoe", FirstAt: filterNow, LastAt: filterNow}},
+			People: []*control.Person{{Row: 1, New: true, Workspace: 1, ID: "a", Purchases: 2, Revenue: ten + twenty, CreatedAt: filterNow, UpdatedAt: filterNow}},
+			Events: []control.PersonEvents{{Name: 1, Person: 1, First: filterNow, Last: filterNow, Count: 2, Revenue: ten + twenty}},
+		}))
+		for filter, want := range map[string]int64{
+			`{"purchase":{"name":"shoe","revenue_at_most":0.3}}`:   1,
+			`{"purchase":{"name":"shoe","revenue_at_least":0.3}}`:  1,
+			`{"purchase":{"name":"shoe","revenue_at_least":0.31}}`: 0,
+			`{"purchase":{"name":"shoe","revenue_at_most":0.29}}`:  0,
+			`{"attribute":{"name":"revenue","at_most":0.3}}`:       1,
+			`{"attribute":{"name":"revenue","at_least":0.3}}`:      1,
+			`{"attribute":{"name":"revenue","at_least":0.31}}`:     0,
+			`{"not":{"attribute":{"name":"revenue","at_most":0}}}`: 1,
+		} {
+			f, problems := control.ParseFilter("filter", []byte(filter))
+			if len(problems) > 0 {
+				t.Fatal(filter, problems)
+			}
+			got, err := p.Size(t.Context(), 1, f, filterNow)
+			ok(t, err)
+			if got != want {
+				t.Errorf("%s has %d people, and not %d", filter, got, want)
+			}
+		}
+	})
+}
+
 func TestPeopleOfAFilterCanBeReadInPages(t *testing.T) {
 	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		maker{rand.New(rand.NewPCG(1, 2))}.crowded(t, p, 50)
