@@ -221,6 +221,7 @@ const (
 	maxFilterDepth  = 6
 	maxFilterNodes  = 200
 	maxFilterValues = 500
+	maxFilterTotal  = 20_000    // values of all its parts: SQLite takes 32,766 in one query. Source: https://www.sqlite.org/limits.html
 	maxFilterText   = 1024      // bytes: filters see no more of an attribute
 	maxFilterDays   = 100 * 366 // from now
 	maxFilterBytes  = 256 << 10
@@ -395,6 +396,7 @@ func (f Filter) equal(o Filter) bool { return bytes.Equal(f.Encode(), o.Encode()
 // filterCheck gathers the problems of a filter.
 type filterCheck struct {
 	nodes    int
+	values   int
 	problems []fault.Problem
 }
 
@@ -561,7 +563,13 @@ func (c *filterCheck) condition(at string, x Condition, blank bool) {
 		c.problem(at+".one_of", "required", "field.filter_values", "At least one value is needed.")
 	case len(x.OneOf) > maxFilterValues:
 		c.problem(at+".one_of", "too_large", "field.filter_many", "There are at most {most} values.", "most", maxFilterValues)
+	case c.values+len(x.OneOf) > maxFilterTotal:
+		if c.values <= maxFilterTotal {
+			c.problem(at+".one_of", "too_large", "field.filter_total", "A filter has at most {most} values in all.", "most", maxFilterTotal)
+		}
+		c.values = maxFilterTotal + 1
 	default:
+		c.values += len(x.OneOf)
 		for i, s := range x.OneOf {
 			if s != "" || !blank {
 				c.text(index(at+".one_of", i), s)

@@ -11,6 +11,7 @@ import (
 
 func TestFiltersAreReadAndEveryProblemIsSaidAtOnce(t *testing.T) {
 	deep := strings.Repeat(`{"not":`, 6) + `{}` + strings.Repeat("}", 6)
+	values := `{"custom":{"name":"a","one_of":[` + strings.TrimSuffix(strings.Repeat(`"a",`, 500), ",") + `]}},`
 	wide := `{"all":[` + strings.TrimSuffix(strings.Repeat(`{"custom":{"name":"a"}},`, 200), ",") + `]}`
 	for _, c := range []struct {
 		name, filter string
@@ -51,6 +52,7 @@ func TestFiltersAreReadAndEveryProblemIsSaidAtOnce(t *testing.T) {
 		{"a group without a state", `{"group":{"id":"g"}}`, []string{"filter.group.state unknown_value"}},
 		{"too deep", deep, []string{"filter.not.not.not.not.not.not too_deep"}},
 		{"too many parts", wide, []string{"filter.all[199] too_large"}},
+		{"too many values in all", `{"any":[` + strings.TrimSuffix(strings.Repeat(values, 42), ",") + `]}`, []string{"filter.any[40].custom.one_of too_large"}},
 		{"too long", `{"custom":{"name":"` + strings.Repeat("a", 300_000) + `"}}`, []string{"filter too_large"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

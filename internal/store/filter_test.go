@@ -454,6 +454,31 @@ func TestMoneyIsComparedAsItIsShown(t *testing.T) {
 	})
 }
 
+func TestAFilterMayNameAsManyValuesAsItsBoundSays(t *testing.T) {
+	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
+		ok(t, p.Apply(t.Context(), &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1,
+			People: []*control.Person{{Row: 1, New: true, Workspace: 1, ID: "a", Country: "last", CreatedAt: filterNow, UpdatedAt: filterNow}}}))
+		parts := make([]control.Filter, 40)
+		for i := range parts {
+			values := make([]string, 500)
+			for n := range values {
+				values[n] = fmt.Sprintf("%x", i*500+n)
+			}
+			parts[i].Attribute = &control.Condition{Name: "home_city", OneOf: values}
+		}
+		parts[39].Attribute.Name, parts[39].Attribute.OneOf[499] = "country", "last"
+		f := control.Filter{Any: parts}
+		if problems := f.Validate("filter"); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		n, err := p.Size(t.Context(), 1, f, filterNow)
+		ok(t, err)
+		if n != 1 {
+			t.Errorf("it has %d people, and not 1", n)
+		}
+	})
+}
+
 func TestPeopleOfAFilterCanBeReadInPages(t *testing.T) {
 	storetest.Profiles(t, func(t *testing.T, p *store.Profiles) {
 		maker{rand.New(rand.NewPCG(1, 2))}.crowded(t, p, 50)
