@@ -58,6 +58,9 @@ const (
 // errOtherCoding is the error for a body that does not begin as its coding does.
 var errOtherCoding = errors.New("not what Content-Encoding says")
 
+// errMore is the error for a body that goes on behind its last gzip member.
+var errMore = errors.New("bytes behind the gzip data")
+
 // String is the coding's name as in Content-Encoding.
 func (e encoding) String() string { return [...]string{"identity", "gzip", "zstd"}[e] }
 
@@ -123,6 +126,31 @@ type gzipSource struct {
 	dec *gzip.Reader
 }
 
+// next begins the next member. A few bytes of something else would look like the beginning of one that was cut off.
+func (g *gzipSource) next() error {
+	if head, _ := g.buf.Peek(len(gzipMagic)); !strings.HasPrefix(gzipMagic, string(head)) {
+		return errOtherCoding
+	}
+	err := g.dec.Reset(g.buf)
+	g.dec.Multistream(false)
+	return err
+}
+
+// Read gives the members one after the other.
+func (g *gzipSource) Read(p []byte) (int, error) {
+	n, err := g.dec.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	if _, err := g.buf.Peek(1); err != nil {
+		return n, err
+	}
+	if err = g.next(); err == errOtherCoding {
+		err = errMore
+	}
+	return n, err
+}
+
 type zstdSource struct {
 	buf *bufio.Reader
 	dec *zstd.Decoder
@@ -166,6 +194,8 @@ func bodyError(err error, enc encoding, limit int64) error {
 		return fault.New(fault.Unavailable, "read body", "The body came too slowly; nothing was appended.").WithRetry(time.Second).WithCause(err)
 	case errors.Is(err, errOtherCoding):
 		return fault.New(fault.Invalid, "read body", "The body is not %s, which Content-Encoding says it is; nothing was appended.", enc).WithCause(err)
+	case errors.Is(err, errMore):
+		return fault.New(fault.Invalid, "read body", "Something that is not gzip follows the gzip data in the body; nothing was appended.").WithCause(err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fault.New(fault.Invalid, "read body", "The body ended early; nothing was appended.").WithCause(err)
 	case enc == plain:
@@ -188,12 +218,9 @@ func (q *request) readGzip(src *source) error {
 		g = &gzipSource{buf: bufio.NewReaderSize(nil, firstRead), dec: new(gzip.Reader)}
 	}
 	g.buf.Reset(src)
-	var err error
-	// A few bytes of something else would look like a beginning that was cut off.
-	if head, _ := g.buf.Peek(len(gzipMagic)); !strings.HasPrefix(gzipMagic, string(head)) {
-		err = errOtherCoding
-	} else if err = g.dec.Reset(g.buf); err == nil {
-		err = q.fill(g.dec, -1)
+	err := g.next()
+	if err == nil {
+		err = q.fill(g, -1)
 	}
 	g.buf.Reset(nil)
 	q.in.gzips.Put(g)

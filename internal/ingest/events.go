@@ -285,7 +285,7 @@ func (in *Ingest) refuseBy(w http.ResponseWriter, r *http.Request, g control.Gra
 		in.hooks.OnRefused(g, code, status)
 	}
 	write(w, r, status, err)
-	if code == fault.TooLarge {
+	if code == fault.TooLarge || code == fault.Unavailable {
 		in.drain(w, r)
 	}
 }
@@ -305,7 +305,7 @@ func (in *Ingest) drain(w http.ResponseWriter, r *http.Request) {
 	if http.NewResponseController(w).Flush() != nil {
 		return // the client is gone
 	}
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 8<<10) // out of no budget: that may be what is spent
 	left, until := in.cfg.MaxBody+drainMore, time.Now().Add(drainFor)
 	for left > 0 && time.Now().Before(until) {
 		n, err := r.Body.Read(buf)

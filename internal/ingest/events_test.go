@@ -130,7 +130,9 @@ func TestRefusedWholeNothingAppended(t *testing.T) {
 		{"nothing as zstd", "", header("Content-Encoding", "zstd"), 400, "invalid", "early"},
 		{"half of a gzip", half(pack(t, "gzip", a)), header("Content-Encoding", "gzip"), 400, "invalid", "early"},
 		{"half of a zstd", half(pack(t, "zstd", a)), header("Content-Encoding", "zstd"), 400, "invalid", "early"},
-		{"junk after a gzip", pack(t, "gzip", a) + "junkjunkjunk", header("Content-Encoding", "gzip"), 400, "invalid", "decompressed"},
+		{"junk after a gzip", pack(t, "gzip", a) + "junkjunkjunk", header("Content-Encoding", "gzip"), 400, "invalid", "follows the gzip"},
+		{"four bytes of junk after a gzip", pack(t, "gzip", a) + "junk", header("Content-Encoding", "gzip"), 400, "invalid", "follows the gzip"},
+		{"half of a second gzip", pack(t, "gzip", a) + half(pack(t, "gzip", a)), header("Content-Encoding", "gzip"), 400, "invalid", "early"},
 		{"a long key", a, header("Idempotency-Key", strings.Repeat("k", 256)), 400, "invalid", "255"},
 		{"a key with space", a, header("Idempotency-Key", "a b"), 400, "invalid", "visible"},
 		{"a key beyond ASCII", a, header("Idempotency-Key", "é"), 400, "invalid", "visible"},
@@ -546,6 +548,35 @@ func TestWithoutMemoryARequestIsRefusedAndTheNextOneServed(t *testing.T) {
 	h.in.budget.give(all - 100<<10)
 	if got := h.post(body); got.status != 200 || got.Accepted != 4000 {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A connection that is closed while its client still sends is reset, and the answer lost with it.
+func TestWithoutMemoryAClientThatSendsEverythingFirstHearsIt(t *testing.T) {
+	h := open(t, Config{})
+	all := h.in.cfg.MemoryBudget
+	if !h.in.budget.take(all) {
+		t.Fatal("the budget is not free")
+	}
+	defer h.in.budget.give(all)
+	server := httptest.NewServer(h.in.Events())
+	defer server.Close()
+	for _, size := range []int{200_000, 20 << 20} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", EventsPath, goodKey, size)
+		if _, err = conn.Write(bytes.Repeat([]byte{'\n'}, size)); err == nil {
+			var got *http.Response
+			if got, err = http.ReadResponse(bufio.NewReader(conn), nil); err == nil && got.StatusCode != 503 {
+				t.Errorf("%d bytes: %s", size, got.Status)
+			}
+		}
+		if err != nil {
+			t.Errorf("%d bytes: %v, want 503", size, err)
+		}
+		conn.Close()
 	}
 }
 
