@@ -58,8 +58,8 @@ func TestALaneThatLagsMakesBigFiles(t *testing.T) {
 		p.stop()
 		w.check()
 		by, largest := w.cuts()
-		if largest != 100_000 || by["count"] < 2 {
-			t.Errorf("largest file %d events, by reason %v; want 100,000 while it lags", largest, by)
+		if n := len(w.objects()); largest != 100_000 || n != 3 {
+			t.Errorf("%d files, the largest of %d events, by reason %v; want two of 100,000 while it lags, and the rest", n, largest, by)
 		}
 	})
 }

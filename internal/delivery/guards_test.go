@@ -691,6 +691,123 @@ func TestAnObjectCoversAsManyEventsOfAnIDAsItHolds(t *testing.T) {
 	})
 }
 
+// A write that nobody remembers lands after a restart has written the same key. Where create-only is ignored it replaces
+// what stands there: the borders that it was sent with must be those of the restart.
+func TestNothingIsWrittenBeforeItsBordersAreSaved(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.store.ignores = true
+		w.buckets["b1"].IgnoreCreateOnly(true)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && c.Attempt == 1 {
+				return buckettest.Fault{Hang: true, Late: 2 * time.Minute}
+			}
+			return buckettest.Fault{}
+		})
+		w.configure(nil)
+		fails := true
+		w.wrap = func(s delivery.Store) delivery.Store { return failsSaves{s, &fails} }
+		w.append(someTypes[0], 100)
+		p := w.start()
+		time.Sleep(3 * time.Second)
+		p.kill()
+		fails = false
+		w.append(someTypes[0], 200)
+		time.Sleep(time.Minute) // who lags makes larger files
+		p = w.start()
+		must(t, w, time.Hour)
+		time.Sleep(5 * time.Minute)
+		p.stop()
+		w.check()
+	})
+}
+
+// A version that is logged again says nothing new, also if it says something else: a restored database may give a number
+// again.
+func TestTheFirstRecordOfAVersionWins(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(func(c *control.Config) { c.Codec = "null" })
+		w.configure(func(c *control.Config) {
+			c.Transformations = []control.Transformation{{Field: "user_id", Action: "remove"}}
+		})
+		w.append(someTypes[0], 30)
+		again := w.config()
+		again.Transformations = nil
+		w.log.control(t, control.Record{Kind: control.RecordConfig, Config: &again})
+		w.append(someTypes[1], 30)
+		p := w.start()
+		must(t, w, time.Hour)
+		p.stop()
+		for _, o := range w.objects() {
+			if data, _, _ := w.buckets[o.bucket].Object(o.key); !strings.Contains(string(data), "[REDACTED]") {
+				t.Errorf("version 2 removes user_id, and a second record of version 2 does not: it stands in clear in %s", o.key)
+			}
+		}
+		w.check()
+	})
+}
+
+// The log's quota asks a lane to give up what lies below an offset at which a link ends: that one event is delivered.
+func TestALinkThatEndsWhereADropEndsIsKnownAfterIt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpPut && strings.Contains(c.Key, someTypes[1]) {
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		w.append(someTypes[0], 99)
+		w.append(someTypes[1], 30)
+		time.Sleep(4 * time.Minute)
+		w.append(someTypes[0], 1) // ends its file
+		time.Sleep(time.Hour)
+		if n := len(w.objects()); n != 1 {
+			t.Fatalf("%d files, want that of one type", n)
+		}
+		w.log.mu.Lock()
+		w.log.max = 1
+		w.log.mu.Unlock()
+		for len(w.dropped()) == 0 {
+			time.Sleep(time.Second)
+		}
+		w.log.mu.Lock()
+		w.log.max = 0
+		w.log.mu.Unlock()
+		if got := w.dropped(); got[control.DropQuota] != 30 {
+			t.Fatalf("dropped %v, want 30 by the quota", got)
+		}
+		w.buckets["b1"].Script(nil)
+		must(t, w, 2*time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
+// What may be read of a taken key decides, and if it may not be read nothing does: a stranger's object is not taken for ours.
+func TestATakenKeyThatMayNotBeReadParks(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		w.configure(nil)
+		w.append(someTypes[0], 100)
+		w.buckets["b1"].Set(w.nameOf(w.appended[0]).Key(), []byte("not ours"), nil)
+		w.buckets["b1"].Script(func(c buckettest.Call) buckettest.Fault {
+			if c.Op == buckettest.OpHead {
+				return buckettest.Fault{Problem: bucket.AccessDenied}
+			}
+			return buckettest.Fault{}
+		})
+		p := w.start()
+		time.Sleep(20 * time.Minute)
+		if h := w.store.health[lane1]; h.State != control.LaneFailing || h.Problem != string(bucket.AccessDenied) {
+			t.Errorf("health %+v after twenty minutes of refused HEADs, want failing with %s", h, bucket.AccessDenied)
+		}
+		w.buckets["b1"].Script(nil)
+		must(t, w, time.Hour)
+		p.stop()
+		w.check()
+	})
+}
+
 // loseAll has the bucket refuse until the grace period has taken events, and then answer again.
 func loseAll(t *testing.T, w *world) {
 	t.Helper()
