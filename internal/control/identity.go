@@ -20,6 +20,8 @@ type Known struct {
 	Identifier
 	Person     PersonID
 	ExternalID string    // empty: none
+	Email      string    // empty: none
+	Phone      string    // empty: none
 	UpdatedAt  time.Time // zero: nothing was made of them yet
 }
 

@@ -46,6 +46,8 @@ type call struct {
 
 // job is what a request asks for, once it was read.
 type job interface {
+	// who gives whom it names.
+	who() []named
 	// run finds the people and puts into t's batch what is to be appended.
 	run(t *task) error
 	// reply is the answer, which has to be the same for a repetition, of which prior is kept and run was not called.
@@ -184,7 +186,7 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 	if !q.take(parsing * int64(len(q.body))) {
 		return noMemory()
 	}
-	t := &task{q: q, people: &q.in.people, ctx: context.WithoutCancel(r.Context()), now: time.Now()}
+	t := q.task(r.Context())
 	var kept eventlog.Answer
 	if idem != "" {
 		kept.Body = hashBody(c.path, q.body)
@@ -203,11 +205,10 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 		}
 		return err
 	}
-	v, err := q.in.people.enter(t.ctx, q.grant.Workspace, c.alone)
-	if err != nil {
+	if err := t.enter(c.alone, j.who()); err != nil {
 		return err
 	}
-	defer v.leave()
+	defer t.visit.leave()
 	if err := j.run(t); err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 			return tooLong(eventlog.MaxBatchBytes)
 		}
 		q.holders.Add(1)
-		if err := t.append(v, q.appended); err != nil {
+		if err := t.append(q.appended); err != nil {
 			return err
 		}
 	}
@@ -232,13 +233,15 @@ func (q *request) call(w http.ResponseWriter, r *http.Request, c call, enc encod
 }
 
 // append appends the batch, and then lets identifiers name whom it says; done is called when the log has let go of the batch.
-func (t *task) append(v visit, done func()) error {
+func (t *task) append(done func()) error {
 	q, size := t.q, t.q.batch.Size()
 	owed := control.IdentityMoves{Workspace: q.grant.Workspace, Log: q.in.log.ID(), Moves: t.moves}
-	ends := v.begins()
+	ends := t.visit.begins()
 	_, err := q.in.append(t.ctx, &q.batch, func(r eventlog.Receipt, err error) {
 		if owed.At = r.First; err != nil {
 			owed.Moves = nil
+		} else {
+			t.visit.take(t.effects, r)
 		}
 		ends(owed)
 		done()
@@ -249,9 +252,10 @@ func (t *task) append(v visit, done func()) error {
 	if q.in.hooks.OnAccepted != nil && t.events > 0 {
 		q.in.hooks.OnAccepted(q.grant, t.events, size)
 	}
-	if err := q.in.people.pay(t.ctx, v.room); err != nil {
+	if err := t.people.pay(t.ctx, t.visit.room); err != nil {
 		q.in.logger.Warn("identifiers follow a change of people later than their request", "workspace", q.grant.Workspace, "error", err)
 	}
+	t.people.tidy(t.ctx)
 	return nil
 }
 
@@ -302,7 +306,23 @@ type task struct {
 	moves  []control.IdentityMove // once the batch is durable
 	events int                    // in the batch, changes left out
 	done   int                    // of what was asked for, as answers count it
-	memory map[control.Identifier][]control.Known
+
+	visit   *visit
+	effects []effect                               // of the batch
+	own     *ahead                                 // the same, by place in the batch
+	memory  map[control.Identifier][]control.Known // whom identifiers name, but for what own does to addresses
+	known   map[control.PersonID]control.Known     // people there
+}
+
+func (q *request) task(ctx context.Context) *task {
+	return &task{q: q, people: &q.in.people, ctx: context.WithoutCancel(ctx), now: time.Now(),
+		own: newAhead(0), memory: map[control.Identifier][]control.Known{}, known: map[control.PersonID]control.Known{}}
+}
+
+// enter begins the visit of a request that names people.
+func (t *task) enter(alone bool, who []named) (err error) {
+	t.visit, err = t.people.enter(t.ctx, t.q.grant.Workspace, alone, addresses(who))
+	return err
 }
 
 // objectError is one object of a request that was not taken.
@@ -405,9 +425,17 @@ func (t *task) event(e map[string]any) (id string, _ *problem) {
 // follow at once.
 func (t *task) change(c control.PersonChange) {
 	t.q.batch.Add(uint32(event.PersonChange), control.EncodePersonChange(c))
+	t.affect(effectOf(c))
 	for _, m := range c.Moves() {
 		t.move(m)
 	}
+}
+
+// affect notes what the last record of the batch does to somebody.
+func (t *task) affect(e effect) {
+	e.record = t.q.batch.Count() - 1
+	t.effects = append(t.effects, e)
+	t.own.take(e, eventlog.Offset(e.record), t.now)
 }
 
 // text reads a JSON text; false for anything else.

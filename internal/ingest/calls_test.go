@@ -37,11 +37,12 @@ type filled interface {
 	Apply(ctx context.Context, b *control.PeopleBatch) error
 }
 
-func openOffice(t testing.TB) *office {
+func openOffice(t testing.TB) *office { return openOfficeOver(t, storetest.OpenProfiles(t)) }
+
+func openOfficeOver(t testing.TB, people filled) *office {
 	h := &house{t: t, log: newMemoryLog(), keys: testKeys(), rejected: map[string]int{}}
 	h.keys.grants[control.HashKey(everyKey)] = control.Grant{Key: "every", Workspace: 7, Scopes: control.Scopes()}
 	d := h.deps(h.log)
-	people := storetest.OpenProfiles(t)
 	d.People, d.PersonKey = people, []byte("key of the tests")
 	h.in = New(Config{}, d)
 	return &office{h, people, h.in.Calls(), map[string]string{}}
@@ -128,7 +129,7 @@ func (o *office) know(p control.Person, ids ...control.Identifier) {
 	p.Row, p.New, p.Workspace = row+1, true, 7
 	p.UpdatedAt = time.Unix(1_700_000_000+row, 0)
 	p.CreatedAt = p.UpdatedAt
-	b := &control.PeopleBatch{Log: eventlog.ID{1}, From: at, Next: at + 1, People: []*control.Person{&p}}
+	b := &control.PeopleBatch{Log: eventlog.ID{1}, From: at, Next: at, People: []*control.Person{&p}}
 	for _, i := range ids {
 		b.Identities = append(b.Identities, control.PersonIdentity{Workspace: 7, Identifier: i, Person: p.ID})
 	}
@@ -631,12 +632,12 @@ func TestALogThatFailsAfterSomebodyWasNamedDoesNoHarm(t *testing.T) {
 		t.Fatal(a)
 	}
 	o.log.fail(nil)
-	for range 2 {
+	for _, alias := range []string{`,"alias":{"alias_label":"l","alias_name":"n"}`, ""} { // said once
 		n := len(o.log.commits)
 		o.send(TrackPath, body)
 		got := regexp.MustCompile(`e[0-9]+`).ReplaceAllString(o.appended(n), "e")
 		want := `Update {"id":"e","time":0,"time_ms":0,"user_id":"p1","update_source":"REST"}
-{"kind":"update","person":"p1","event":"e","alias":{"alias_label":"l","alias_name":"n"}}
+{"kind":"update","person":"p1","event":"e"` + alias + `}
 Update {"external_user_id":"a","id":"e","time":0,"time_ms":0,"user_id":"p2","update_source":"REST"}
 {"kind":"update","person":"p2","event":"e","external_id":"a"}`
 		if got != want {
@@ -648,20 +649,21 @@ Update {"external_user_id":"a","id":"e","time":0,"time_ms":0,"user_id":"p2","upd
 func TestAPersonIsDeletedAsARequestWould(t *testing.T) {
 	o := openOffice(t)
 	o.know(control.Person{ID: "somebody", ExternalID: "a"}, externalID("a"))
+	o.know(control.Person{ID: "another"})
 	for _, who := range []control.PersonID{"somebody", "nobody", "somebody"} { // of whom nobody knows any more, nothing is appended
 		if err := o.in.DeletePerson(t.Context(), 7, who); err != nil {
 			t.Fatal(err)
 		}
 	}
 	first := "UserDeleteRequest {\"id\":\"e1\",\"user_id\":\"somebody\",\"time\":0}\n" + `{"kind":"delete","person":"somebody","event":"e1"}`
-	if got := o.appended(0); !strings.HasPrefix(got, first) || strings.Contains(got, "nobody") {
+	if got := o.appended(0); got != first {
 		t.Errorf("appended\n%s\nwant\n%s", got, first)
 	}
 	if known, err := o.people.Whom(t.Context(), 7, []control.Identifier{externalID("a")}); err != nil || len(known) > 0 {
 		t.Errorf("the external id still names %v, %v", known, err)
 	}
 	o.in.Close(t.Context())
-	if err := o.in.DeletePerson(t.Context(), 7, "somebody"); !fault.Is(err, fault.Unavailable) {
+	if err := o.in.DeletePerson(t.Context(), 7, "another"); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("while the server stops: %v", err)
 	}
 }

@@ -43,7 +43,8 @@ type tally struct {
 	index     int // of the next event
 	accepted  int
 	rejected  int
-	ignored   int // fields
+	ignored   int  // fields
+	addresses bool // see toldByEvents
 	errors    []Error
 	truncated bool
 	codes     map[string]int // rejected events by their first problem
@@ -191,7 +192,12 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, f form, enc enc
 		size := q.batch.Size()
 		q.holders.Add(1)
 		// The request's end is not the append's: a client that is gone must not take back what it may believe sent.
-		if _, err := in.append(context.WithoutCancel(r.Context()), &q.batch, func(eventlog.Receipt, error) { q.appended() }); err != nil {
+		if _, err := in.append(context.WithoutCancel(r.Context()), &q.batch, func(r eventlog.Receipt, err error) {
+			if err == nil && q.addresses && in.people.store != nil {
+				in.people.raise(g.Workspace, r.First+eventlog.Offset(q.accepted))
+			}
+			q.appended()
+		}); err != nil {
 			return err
 		}
 		if in.hooks.OnAccepted != nil {
@@ -237,6 +243,7 @@ func (q *request) event(raw []byte) error {
 	q.batch.Commit(out, uint32(schema.ID))
 	q.index++
 	q.accepted++
+	q.addresses = q.addresses || toldByEvents(schema.Type.Name)
 	q.ignored += res.Ignored
 	if q.batch.Size() > eventlog.MaxBatchBytes {
 		return fault.New(fault.TooLarge, "read events", "The request's events are larger than %d bytes encoded; nothing was appended.", eventlog.MaxBatchBytes).

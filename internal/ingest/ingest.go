@@ -131,7 +131,7 @@ func New(cfg Config, d Deps) *Ingest {
 		cfg: cfg, log: d.Log, cat: d.Catalogue, logger: d.Logger, hooks: d.Hooks, limit: d.Limit, sample: d.Sample,
 		keys: newKeyCache(d.Keys, cfg.KeyTTL), rejected: newRejections(),
 		uses:   uses{note: d.Use, log: d.Logger, last: map[control.KeyID]time.Time{}},
-		people: persons{store: d.People, key: d.PersonKey, log: d.Log, logger: d.Logger},
+		people: persons{store: d.People, key: d.PersonKey, log: d.Log, logger: d.Logger, most: mostAhead, patience: 5 * time.Second},
 	}
 	if d.People != nil {
 		_, in.people.until = d.Log.Bounds()

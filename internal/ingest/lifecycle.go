@@ -1,13 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/event"
@@ -34,7 +34,7 @@ type errand struct {
 // has what made it, so a step that finds its own identifier fixed already does the rest again, which changes nothing if
 // it was done.
 func (e *errand) run(t *task) error {
-	if err := t.look(slices.Concat(e.names...)); err != nil {
+	if err := t.look(e.who()); err != nil {
 		return err
 	}
 	for _, names := range e.names {
@@ -44,6 +44,8 @@ func (e *errand) run(t *task) error {
 	}
 	return nil
 }
+
+func (e *errand) who() []named { return slices.Concat(e.names...) }
 
 func (e *errand) reply(t *task, prior *eventlog.Answer) (int, any) {
 	if prior != nil {
@@ -225,26 +227,27 @@ func updateAlias(t *task, names []named) error {
 	return nil
 }
 
+// move lets identifiers name somebody else; whom addresses name follows from what people have.
 func (t *task) move(m control.IdentityMove) {
 	t.moves = append(t.moves, m)
 	for i, all := range t.memory {
-		if m.Kind != 0 && i != m.Identifier {
+		if m.Kind != 0 && i != m.Identifier || i.Kind == control.ByEmail || i.Kind == control.ByPhone {
 			continue
 		}
 		var now []control.Known
 		for _, k := range all {
 			if k.Person == m.From {
-				if k.Person = m.Into; m.Into == "" {
+				if m.Into == "" {
 					continue
 				}
-				k.ExternalID = t.external(m.Into, k.ExternalID)
+				k = t.as(i, m.Into, k.ExternalID)
 			}
 			now = append(now, k)
 		}
 		t.memory[i] = now
 	}
 	if m.Kind != 0 && m.Into != "" {
-		k := control.Known{Identifier: m.Identifier, Person: m.Into, ExternalID: t.external(m.Into, "")}
+		k := t.as(m.Identifier, m.Into, "")
 		if m.Kind == control.ByExternalID {
 			k.ExternalID = m.Value
 		}
@@ -252,19 +255,7 @@ func (t *task) move(m control.IdentityMove) {
 	}
 }
 
-// external gives the external id that is known of somebody, or else.
-func (t *task) external(id control.PersonID, otherwise string) string {
-	for _, all := range t.memory {
-		for _, k := range all {
-			if k.Person == id && k.ExternalID != "" {
-				return k.ExternalID
-			}
-		}
-	}
-	return otherwise
-}
-
-// mergeInto lets from go up in into.
+// mergeInto lets from go up in into, who gets what is lacking. Source: profile, of the same change.
 func (t *task) mergeInto(from, into control.Known) error {
 	e := map[string]any{"event_type": "users.UserOrphan", "time": t.now.Unix(), "orphaned_by_id": into.Person}
 	id, p := t.event(about(e, from))
@@ -273,6 +264,14 @@ func (t *task) mergeInto(from, into control.Known) error {
 	}
 	t.done++
 	t.change(control.PersonChange{Kind: control.PersonMerge, Person: from.Person, Into: into.Person, Event: id})
+	gets := effect{person: into.Person, external: cmp.Or(into.ExternalID, from.ExternalID), joins: true}
+	if into.Email == "" {
+		gets.email = &from.Email
+	}
+	if into.Phone == "" {
+		gets.phone = &from.Phone
+	}
+	t.affect(gets)
 	return nil
 }
 
@@ -342,9 +341,6 @@ func identifyOne(t *task, names []named) error {
 	}
 	if err := t.identify([]control.NewIdentity{{Identifier: names[1].Identifier, Candidates: []control.PersonID{from.Person}}}); err != nil {
 		return err
-	}
-	for i := range t.memory[names[0].Identifier] {
-		t.memory[names[0].Identifier][i].ExternalID = names[1].Value
 	}
 	t.done++
 	t.change(control.PersonChange{Kind: control.PersonUpdate, Person: from.Person, ExternalID: names[1].Value})
@@ -421,17 +417,16 @@ func (in *Ingest) DeletePerson(ctx context.Context, workspace uint32, who contro
 	const op = "delete person"
 	q := &request{in: in, reader: event.NewReader(in.cat), grant: control.Grant{Workspace: workspace}}
 	q.batch.Reset(eventlog.Header{Workspace: workspace, Kind: eventlog.Events})
-	t := &task{q: q, people: &in.people, ctx: context.WithoutCancel(ctx), now: time.Now()}
+	t := q.task(ctx)
 	e := errand{names: [][]named{{{Identifier: control.Identifier{Kind: control.ByPerson, Value: string(who)}}}}, step: deleteOne}
-	v, err := in.people.enter(t.ctx, workspace, true)
-	if err != nil {
+	if err := t.enter(true, e.who()); err != nil {
 		return fault.Wrap(err, op)
 	}
-	defer v.leave()
+	defer t.visit.leave()
 	if err := e.run(t); err != nil || q.batch.Count() == 0 {
 		return fault.Wrap(err, op)
 	}
-	return fault.Wrap(t.append(v, func() {}), op)
+	return fault.Wrap(t.append(func() {}), op)
 }
 
 func readDelete(t *task) (job, error) {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/control"
@@ -49,6 +51,13 @@ type persons struct {
 	until     eventlog.Offset // head of the log when this process began
 	recalling sync.Mutex
 	recalled  bool
+
+	seen     atomic.Int64  // how far the reader of people is known to be
+	size     atomic.Int64  // of what all rooms have ahead of it
+	most     int64         // of size
+	patience time.Duration // how long whoever names somebody by an address waits for the reader, and for others who name them
+	tidied   atomic.Int64  // the size at which something is let go
+	tidying  sync.Mutex
 }
 
 // room is what requests about the people of one workspace share.
@@ -57,21 +66,70 @@ type room struct {
 	mu           sync.Mutex
 	under        map[bool]int          // appends that have not ended, by whether they are of who is alone
 	owed         control.IdentityMoves // no moves: nothing is owed
+
+	ahead   *ahead
+	barrier eventlog.Offset                        // ahead tells all of addresses once the reader has come here
+	joined  eventlog.Offset                        // behind the last record that joined two people
+	named   map[control.Identifier]<-chan struct{} // addresses that requests are about, until each ends
 }
 
 // visit is a request in its room.
 type visit struct {
 	*room
-	alone bool
+	people *persons
+	alone  bool
+	sees   view
+	held   []control.Identifier // see hold
+	done   chan struct{}        // closed when nothing is held any more
+
+	appending bool // its append lets go of what it holds
 }
 
-// enter waits until identifiers name whom the log says; alone also until nobody else is there. What comes of it is left once.
-// Errors: unavailable, also while nobody knows whether an append counts that its request does not wait for any more.
-func (p *persons) enter(ctx context.Context, workspace uint32, alone bool) (visit, error) {
+// enter waits until identifiers name whom the log says, and of addresses those by which the request names somebody; alone also
+// until nobody else is there. What comes of it is left once.
+//
+// Errors: unavailable, also while nobody knows whether an append counts that its request does not wait for any more, or whom
+// an address names.
+func (p *persons) enter(ctx context.Context, workspace uint32, alone bool, addresses []control.Identifier) (*visit, error) {
 	if err := p.recall(ctx); err != nil {
-		return visit{}, err
+		return nil, err
 	}
-	v := visit{p.room(workspace), alone}
+	r := p.room(workspace)
+	within, cancel := context.WithTimeout(ctx, p.patience)
+	defer cancel()
+	begun := p.sight(r)
+	for need := max(begun.from, begun.barrier); ; {
+		var err error
+		switch {
+		case len(addresses) > 0:
+			err = p.await(within, need)
+		case alone && begun.seen < need:
+			err = p.see(ctx)
+		}
+		if within.Err() != nil {
+			err = notYet()
+		}
+		if err != nil {
+			return nil, err
+		}
+		v, err := p.visit(ctx, r, alone)
+		if err == nil && !alone && v.hold(within, addresses) != nil {
+			v.leave()
+			err = notYet()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if v.sees = p.sight(r); len(addresses) == 0 || v.sees.from <= v.sees.seen {
+			return v, nil
+		}
+		need = v.sees.from
+		v.leave()
+	}
+}
+
+func (p *persons) visit(ctx context.Context, r *room, alone bool) (*visit, error) {
+	v := &visit{room: r, people: p, alone: alone, done: make(chan struct{})}
 	if alone {
 		v.Lock()
 	} else {
@@ -87,7 +145,11 @@ func (p *persons) enter(ctx context.Context, workspace uint32, alone bool) (visi
 	return v, err
 }
 
-func (v visit) leave() {
+// leave ends a visit. What it holds others are kept from until its append has ended, if that is still under way.
+func (v *visit) leave() {
+	if !v.appending {
+		v.release()
+	}
 	if v.alone {
 		v.Unlock()
 	} else {
@@ -96,7 +158,7 @@ func (v visit) leave() {
 }
 
 // clear refuses to go on beside appends that have outlived their requests.
-func (v visit) clear() error {
+func (v *visit) clear() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.under[true] > 0 || v.alone && v.under[false] > 0 {
@@ -107,11 +169,13 @@ func (v visit) clear() error {
 
 // begins notes that an append is under way; it ends by what it leaves to be done, which may be nothing. Nothing was owed
 // before: who is let in has paid.
-func (v visit) begins() (ends func(owed control.IdentityMoves)) {
+func (v *visit) begins() (ends func(owed control.IdentityMoves)) {
+	v.appending = true
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.under[v.alone]++
 	return func(owed control.IdentityMoves) {
+		v.release()
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.under[v.alone]--
@@ -126,7 +190,10 @@ func (r *room) owe(m control.IdentityMoves) {
 }
 
 func (p *persons) room(workspace uint32) *room {
-	r, _ := p.rooms.LoadOrStore(workspace, &room{under: map[bool]int{}})
+	r, is := p.rooms.Load(workspace)
+	if !is {
+		r, _ = p.rooms.LoadOrStore(workspace, &room{under: map[bool]int{}, ahead: newAhead(p.until), named: map[control.Identifier]<-chan struct{}{}})
+	}
 	return r.(*room)
 }
 
@@ -322,24 +389,21 @@ func (n named) ruled(o object, p *problem) (named, *problem) {
 	return n, nil
 }
 
-// look finds whom identifiers name; one answers from it.
+// addresses gives those of names that are addresses, each once and in order.
+func addresses(all []named) (out []control.Identifier) {
+	for _, n := range all {
+		if n.Kind == control.ByEmail || n.Kind == control.ByPhone {
+			out = append(out, n.Identifier)
+		}
+	}
+	slices.SortFunc(out, func(x, y control.Identifier) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Value, y.Value))
+	})
+	return slices.Compact(out)
+}
+
+// look finds whom identifiers name; all answers from it.
 func (t *task) look(all []named) error {
-	if t.memory == nil {
-		t.memory = map[control.Identifier][]control.Known{}
-	}
-	ask := func(ids []control.Identifier) error {
-		if len(ids) == 0 {
-			return nil
-		}
-		for _, i := range ids {
-			t.memory[i] = nil
-		}
-		known, err := t.people.store.Whom(t.ctx, t.q.grant.Workspace, ids)
-		for _, k := range known {
-			t.memory[k.Identifier] = append(t.memory[k.Identifier], k)
-		}
-		return err
-	}
 	var ids []control.Identifier
 	for _, n := range all {
 		if _, asked := t.memory[n.Identifier]; !asked && n.Kind < kindPushToken {
@@ -347,7 +411,7 @@ func (t *task) look(all []named) error {
 			t.memory[n.Identifier] = nil
 		}
 	}
-	if err := ask(ids); err != nil {
+	if err := t.ask(ids); err != nil {
 		return err
 	}
 	// An external id that was renamed still names its owner, until it is removed.
@@ -357,7 +421,7 @@ func (t *task) look(all []named) error {
 			former = append(former, control.Identifier{Kind: control.ByFormerID, Value: i.Value})
 		}
 	}
-	if err := ask(former); err != nil {
+	if err := t.ask(former); err != nil {
 		return err
 	}
 	for _, f := range former {
@@ -366,10 +430,98 @@ func (t *task) look(all []named) error {
 	return nil
 }
 
+// ask remembers whom identifiers name: by the store, and by what its reader has not come to.
+func (t *task) ask(ids []control.Identifier) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found := map[control.Identifier][]control.Known{}
+	find := func(ids []control.Identifier) error {
+		known, err := t.people.store.Whom(t.ctx, t.q.grant.Workspace, ids)
+		for _, k := range known {
+			found[k.Identifier] = append(found[k.Identifier], k)
+		}
+		return err
+	}
+	if err := find(ids); err != nil {
+		return err
+	}
+	// Who has an address that the store has not given them.
+	also, people := t.visit.also(ids, found)
+	if len(people) > 0 {
+		if err := find(people); err != nil {
+			return err
+		}
+	}
+	for i, ids := range also {
+		for _, id := range ids {
+			k := control.Known{Person: id}
+			if all := found[person(id)]; len(all) > 0 {
+				k = all[0]
+			}
+			k.Identifier = i
+			found[i] = append(found[i], k)
+		}
+	}
+	t.visit.mu.Lock()
+	defer t.visit.mu.Unlock()
+	for _, i := range ids {
+		t.memory[i] = t.visit.sees.over(i, found[i], t.visit.sees.seen)
+		for _, k := range t.memory[i] {
+			t.known[k.Person] = k
+		}
+	}
+	return nil
+}
+
+// also gives who may be named by identifiers beside those whom the store found, and as identifiers those of them whom it has
+// still to be asked for.
+func (v *visit) also(ids []control.Identifier, found map[control.Identifier][]control.Known) (also map[control.Identifier][]control.PersonID, ask []control.Identifier) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	also = map[control.Identifier][]control.PersonID{}
+	for _, i := range ids {
+		if id := control.PersonID(i.Value); i.Kind == control.ByPerson && len(found[i]) == 0 && v.sees.knows(id) && v.sees.people[id].at >= v.sees.seen {
+			also[i] = []control.PersonID{id}
+		}
+		for _, id := range v.sees.given(i, v.sees.seen) {
+			if !slices.ContainsFunc(found[i], func(k control.Known) bool { return k.Person == id }) {
+				also[i] = append(also[i], id)
+				ask = append(ask, person(id))
+			}
+		}
+	}
+	return also, ask
+}
+
+// person is the identifier of somebody by their own id.
+func person(id control.PersonID) control.Identifier {
+	return control.Identifier{Kind: control.ByPerson, Value: string(id)}
+}
+
+// all gives whom an identifier names by now: after what the request did before.
+func (t *task) all(i control.Identifier) []control.Known {
+	all := slices.Clone(t.memory[i])
+	for _, id := range t.own.given(i, 0) {
+		if !slices.ContainsFunc(all, func(k control.Known) bool { return k.Person == id }) {
+			all = append(all, t.as(i, id, ""))
+		}
+	}
+	return t.own.over(i, all, 0)
+}
+
+// as gives somebody whom an identifier names, with the external id that is known, or else.
+func (t *task) as(i control.Identifier, id control.PersonID, external string) control.Known {
+	k := t.known[id]
+	k.Identifier, k.Person = i, id
+	k.ExternalID = cmp.Or(k.ExternalID, external)
+	return k
+}
+
 // tracked gives the one whom an identifier names where one must be chosen: of several who share an address the one that
 // changed last, those with an external id before the others.
 func (t *task) tracked(n named) (control.Known, bool) {
-	all := t.memory[n.Identifier]
+	all := t.all(n.Identifier)
 	if i := slices.IndexFunc(all, func(k control.Known) bool { return k.ExternalID != "" }); i >= 0 {
 		return all[i], true
 	}
@@ -381,7 +533,7 @@ func (t *task) tracked(n named) (control.Known, bool) {
 
 // one gives the one whom an identifier names, by its rules; nobody if there is more than one left.
 func (t *task) one(n named) (control.Known, bool) {
-	all := slices.Clone(t.memory[n.Identifier])
+	all := t.all(n.Identifier)
 	for _, r := range n.rules {
 		switch r {
 		case "identified":
@@ -407,11 +559,11 @@ func (t *task) identify(fresh []control.NewIdentity) error {
 	}
 	made, err := t.people.store.Identify(t.ctx, t.q.grant.Workspace, fresh)
 	for _, m := range made {
-		k := control.Known{Identifier: m.Identifier, Person: m.Person, ExternalID: t.external(m.Person, "")}
+		k := t.as(m.Identifier, m.Person, "")
 		if m.Kind == control.ByExternalID {
 			k.ExternalID = m.Value
 		}
-		t.memory[m.Identifier] = []control.Known{k}
+		t.memory[m.Identifier], t.known[m.Person] = []control.Known{k}, k
 	}
 	return err
 }

@@ -135,7 +135,7 @@ func TestWhatARequestLeftUndoneIsDoneBeforeTheNextOne(t *testing.T) {
 func TestNobodyIsNamedBesideAnAppendThatNobodyWaitsFor(t *testing.T) {
 	o := openOffice(t)
 	o.know(control.Person{ID: "p-ana", ExternalID: "ana"}, externalID("ana"))
-	v, err := o.in.people.enter(t.Context(), 7, true)
+	v, err := o.in.people.enter(t.Context(), 7, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

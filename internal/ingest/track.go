@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strings"
@@ -248,25 +249,35 @@ func readPurchase(o object) (e map[string]any, quantity int, _ *problem) {
 	return e, quantity, p
 }
 
-func (j *track) run(t *task) error {
+func (j *track) who() []named {
 	all := make([]named, len(j.objects))
 	for i := range j.objects {
 		all[i] = j.objects[i].named
 	}
-	if err := t.look(all); err != nil {
+	return all
+}
+
+// run takes the objects one after the other: each sees what those before it did.
+func (j *track) run(t *task) error {
+	if err := t.look(j.who()); err != nil {
 		return err
 	}
 	if err := j.make(t); err != nil {
 		return err
 	}
-	told := map[control.PersonID]bool{} // of whom a change in the batch says who they are
 	for i := range j.objects {
 		x := &j.objects[i]
 		k, there := t.tracked(x.named)
-		if !there {
-			continue // to be updated only, and there is nobody
+		if !there && x.updateOnly {
+			continue
 		}
-		if p := j.put(t, x, k, told); p != nil {
+		if !there {
+			var err error
+			if k, err = t.newcomer(x.Identifier); err != nil {
+				return err
+			}
+		}
+		if p := j.put(t, x, k); p != nil {
 			t.reject(x.array, x.index, x.raw, p)
 			j.processed[x.array]--
 			t.done--
@@ -275,10 +286,10 @@ func (j *track) run(t *task) error {
 	return nil
 }
 
-// make makes those who are named and are not there.
+// make makes those who are named by identifiers that are kept and are not there, and finds out who others can be.
 func (j *track) make(t *task) error {
 	var fresh []control.NewIdentity
-	var unkept []control.Identifier
+	var ids []control.Identifier
 	asked := map[control.Identifier]bool{}
 	for i := range j.objects {
 		x := &j.objects[i]
@@ -286,69 +297,58 @@ func (j *track) make(t *task) error {
 			continue
 		}
 		asked[x.Identifier] = true
+		candidates := t.people.fresh(t.q.grant.Workspace, x.Identifier)
 		switch x.Kind {
 		case control.ByExternalID, control.ByAlias:
-			fresh = append(fresh, control.NewIdentity{Identifier: x.Identifier, Candidates: t.people.fresh(t.q.grant.Workspace, x.Identifier)})
-		default:
-			unkept = append(unkept, x.Identifier)
+			fresh = append(fresh, control.NewIdentity{Identifier: x.Identifier, Candidates: candidates})
+		case control.ByEmail, control.ByPhone:
+			for _, c := range candidates {
+				ids = append(ids, person(c))
+			}
 		}
 	}
 	if err := t.identify(fresh); err != nil {
 		return err
 	}
-	// Who is known by an address alone has no identifier that is kept: their number follows from the address. It is
-	// another one's if there is somebody of that number, who must have changed the address.
-	var ids []control.Identifier
-	candidates := map[control.Identifier][]control.PersonID{}
-	for _, i := range unkept {
-		candidates[i] = t.people.fresh(t.q.grant.Workspace, i)
-		for _, c := range candidates[i] {
-			ids = append(ids, control.Identifier{Kind: control.ByPerson, Value: string(c)})
+	return t.ask(ids)
+}
+
+// newcomer gives somebody new who is known by an address or a push token alone. No such identifier is kept: their number
+// follows from it. It is another one's if there is somebody of that number, who must have changed the address.
+func (t *task) newcomer(i control.Identifier) (k control.Known, err error) {
+	candidates := t.people.fresh(t.q.grant.Workspace, i)
+	k = control.Known{Identifier: i, Person: candidates[0]}
+	if i.Kind == kindPushToken {
+		return t.own.over(i, []control.Known{k}, 0)[0], nil
+	}
+	for _, k.Person = range candidates {
+		if _, asked := t.memory[person(k.Person)]; !asked {
+			err = t.ask([]control.Identifier{person(k.Person)})
+		}
+		if err != nil || len(t.memory[person(k.Person)]) == 0 && !t.visit.met(k.Person) && !t.own.knows(k.Person) {
+			break
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	known, err := t.people.store.Whom(t.ctx, t.q.grant.Workspace, ids)
-	if err != nil {
-		return err
-	}
-	taken := map[control.PersonID]bool{}
-	for _, k := range known {
-		taken[k.Person] = true
-	}
-	for _, i := range unkept {
-		for _, c := range candidates[i] {
-			if !taken[c] || i.Kind == kindPushToken {
-				t.memory[i] = []control.Known{{Identifier: i, Person: c}}
-				break
-			}
-		}
-	}
-	return nil
+	return k, err
 }
 
 // put puts what an object says into the batch. A change goes with what no event can say.
-func (j *track) put(t *task, x *tracked, k control.Known, told map[control.PersonID]bool) *problem {
-	change := control.PersonChange{Kind: control.PersonUpdate, Person: k.Person, Attributes: x.standard, Custom: x.custom}
+func (j *track) put(t *task, x *tracked, k control.Known) *problem {
+	change := control.PersonChange{Kind: control.PersonUpdate, Person: k.Person, Attributes: maps.Clone(x.standard), Custom: x.custom}
 	if x.Kind == control.ByExternalID && x.Value == k.ExternalID {
 		change.ExternalID = x.Value
 	}
-	introduce := k.UpdatedAt.IsZero() && k.ExternalID == "" && !told[k.Person] // whom no event names
-	if introduce {
-		told[k.Person] = true
-		switch x.Kind {
-		case control.ByAlias:
-			change.Alias = x.alias
-		case control.ByEmail, control.ByPhone:
-			name := map[control.IdentifierKind]string{control.ByEmail: "email", control.ByPhone: "phone"}[x.Kind]
-			if change.Attributes == nil {
-				change.Attributes = map[string]json.RawMessage{}
-			}
-			if change.Attributes[name] == nil {
-				change.Attributes[name] = encode(x.Value)
-			}
+	introduce := k.UpdatedAt.IsZero() && k.ExternalID == "" // whom no event names
+	switch name := addressNames[x.Kind]; {
+	case name != "" && introduce:
+		if change.Attributes == nil {
+			change.Attributes = map[string]json.RawMessage{}
 		}
+		change.Attributes[name] = encode(x.Value)
+	case name != "": // they have it, and may be given another beside this request
+		delete(change.Attributes, name)
+	case introduce:
+		change.Alias = x.alias
 	}
 	if x.event != nil {
 		if introduce {
@@ -369,6 +369,9 @@ func (j *track) put(t *task, x *tracked, k control.Known, told map[control.Perso
 	t.change(change)
 	return nil
 }
+
+// addressNames are the attributes by which people are named who have them.
+var addressNames = map[control.IdentifierKind]string{control.ByEmail: "email", control.ByPhone: "phone"}
 
 // about says in an event whom it is about.
 func about(e map[string]any, k control.Known) map[string]any {

@@ -42,7 +42,7 @@ func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Ide
 		if now, is := renamed[k.Person]; is {
 			k.ExternalID, out[i].ExternalID = now, now
 		}
-		if k.ExternalID == "" && k.Kind != control.ByExternalID && k.Kind != control.ByEmail && k.Kind != control.ByPhone {
+		if k.ExternalID == "" && k.Kind != control.ByExternalID {
 			bare = append(bare, k.Person)
 		}
 	}
@@ -69,12 +69,12 @@ func (p *Profiles) Whom(ctx context.Context, workspace uint32, ids []control.Ide
 }
 
 const (
-	whomColumns = "COALESCE(p.external_id, ''), COALESCE(p.updated_at, 0)"
+	whomColumns = "p.external_id, p.email, p.phone, COALESCE(p.updated_at, 0)"
 
 	whomKept = "SELECT i.value, i.person, " + whomColumns + ` FROM people_identities i LEFT JOIN people p ON p.workspace = i.workspace AND p.person = i.person
 		WHERE i.workspace = ? AND i.kind = ? AND i.value IN (`
 	whomPerson = "SELECT p.person, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.person IN ("
-	whomFresh  = "SELECT DISTINCT person, person, '', 0 FROM people_identities WHERE workspace = ? AND person IN ("
+	whomFresh  = "SELECT DISTINCT person, person, '', '', '', 0 FROM people_identities WHERE workspace = ? AND person IN ("
 	whomEmail  = "SELECT p.email, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.email = ? ORDER BY p.updated_at DESC, p.id DESC LIMIT ?"
 	whomPhone  = "SELECT p.phone, p.person, " + whomColumns + " FROM people p WHERE p.workspace = ? AND p.phone = ? ORDER BY p.updated_at DESC, p.id DESC LIMIT ?"
 )
@@ -84,7 +84,7 @@ func (p *Profiles) whom(c conn, workspace uint32, kind control.IdentifierKind, v
 		some, err := list(c, func(r scanner) (k control.Known, err error) {
 			var value []byte
 			var updated int64
-			err = r.Scan(&value, &k.Person, &k.ExternalID, &updated)
+			err = r.Scan(&value, &k.Person, (*orNone)(&k.ExternalID), (*orNone)(&k.Email), (*orNone)(&k.Phone), &updated)
 			k.Identifier = control.Identifier{Kind: kind, Value: string(value)}
 			if updated != 0 {
 				k.UpdatedAt = fromMillis(updated)

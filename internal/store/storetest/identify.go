@@ -76,6 +76,18 @@ func identities(run runner) {
 		ok(t, err)
 		equal(t, "bo", known, []control.Known{{Identifier: external("bo"), Person: "p-bo", ExternalID: "bo"}})
 	})
+	run("who is found by an address has it, and the external id that a request has given", func(t *testing.T, e *env) {
+		p, ctx := e.profiles(), t.Context()
+		ok(t, p.Apply(ctx, &control.PeopleBatch{Log: e.log, Next: 1, People: []*control.Person{
+			{Row: 1, New: true, Workspace: acme, ID: "p1", Email: "a@x.example", Phone: "+491234", CreatedAt: e.now, UpdatedAt: e.now}}}))
+		_, err := p.Identify(ctx, acme, []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p1"}}, {Identifier: alias, Candidates: []control.PersonID{"p2"}}})
+		ok(t, err)
+		for _, i := range []control.Identifier{{Kind: control.ByEmail, Value: "a@x.example"}, {Kind: control.ByPhone, Value: "+491234"}, {Kind: control.ByPerson, Value: "p1"}} {
+			known, err := p.Whom(ctx, acme, []control.Identifier{i})
+			ok(t, err)
+			equal(t, i.Value, known, []control.Known{{Identifier: i, Person: "p1", ExternalID: "ana", Email: "a@x.example", Phone: "+491234", UpdatedAt: e.now}})
+		}
+	})
 	run("nobody is who was ended and is not ended by the log yet", func(t *testing.T, e *env) {
 		p, ctx := e.profiles(), t.Context()
 		ask := []control.NewIdentity{{Identifier: external("ana"), Candidates: []control.PersonID{"p1", "p2"}}}
