@@ -57,6 +57,7 @@ type Rules struct {
 	TestWindow  float64 `json:"test_window_seconds" doc:"That time."`
 
 	LogRetention float64 `json:"log_retention_seconds" doc:"How long the log keeps events at least: longer while a connector waits to deliver them."`
+	ExportRetry  float64 `json:"export_retry_seconds" doc:"How long an export that is held up is tried again."`
 	Profiles     bool    `json:"profiles" doc:"Whether profiles are kept of the people whom events are about."`
 }
 

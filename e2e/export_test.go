@@ -208,3 +208,71 @@ func wholeExport(t *testing.T, pattern string, users int) {
 		}
 	}
 }
+
+// An export whose bucket refuses in the middle, and for longer than it is tried again, has failed: its administrators are
+// mailed why and what to do, and nothing looks whole of what came through. With its rights back the next one goes through.
+func TestAnExportFailsWhoseBucketRefusesForLong(t *testing.T) {
+	t.Parallel()
+	const name, crowd = "acme-exports", 12_000 // three files
+	v := buckettest.StartVersity(t)
+	v.CreateBucket(t, name, false)
+	policy := must(t, nil, "policy", "exports", "--method", "role", "--bucket", name)
+	user := v.CreateUser(t, "exports", policy)
+	store := startProxy(t, v.Endpoint)
+	x := newExporting(t, "MILLRACE_EXPORT_RETRY=4s")
+	people := make([]jsonObject, crowd)
+	for i := range people {
+		people[i] = jsonObject{"external_id": fmt.Sprint("user-", i)}
+	}
+	segment := x.track(people...)
+	x.root.passed(x.root.want(202, "PUT", api(x.workspace)+"/data-export", jsonObject{"bucket": name, "region": v.Region, "endpoint": store.URL, "path_style": true,
+		"access_key_id": user.AccessKeyID, "secret_access_key": user.SecretAccessKey.Reveal()}))
+	eva := x.asks("eva@acme.example", "--workspace", "acme", "--role", "administrator", "--export-user-data")
+	second, refused, files := make(chan struct{}), make(chan struct{}), 0
+	store.set(func(r *http.Request) mishap {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/segment-export/") {
+			if files++; files == 2 {
+				close(second)
+				<-refused
+			}
+		}
+		return none
+	})
+	ask := func() (at, folder string) {
+		t.Helper()
+		prefix := x.program.want(200, "POST", "/users/export/segment", jsonObject{"segment_id": segment, "fields_to_export": []string{"external_id"}}).at("object_prefix").(string)
+		return api(x.workspace) + "/exports/" + prefix[:36], filepath.Join(v.Dir, name, "segment-export", segment, "*", prefix)
+	}
+
+	at, folder := ask()
+	select {
+	case <-second:
+	case <-time.After(time.Minute):
+		t.Fatal("no second file is sent to the bucket")
+	}
+	v.SetPolicy(t, "exports", without(policy, "s3:PutObject"))
+	time.Sleep(iamDelay)
+	close(refused)
+	held := eva.until(at, func(e told) bool { return e.at("error") != nil })
+	if held.at("state") != "running" || !strings.Contains(fmt.Sprint(held.at("error.hint")), "s3:PutObject") {
+		t.Errorf("while it is tried again it is %s", held.text)
+	}
+	failed := eva.until(at, func(e told) bool { return e.at("state") == "failed" })
+	why, hint := failed.at("error.message").(string), failed.at("error.hint").(string)
+	mail := x.mailTo(t, "eva@acme.example", func(l letter) bool { return strings.Contains(l.plain, why) })
+	if !strings.Contains(mail.plain, hint) || !strings.Contains(mail.plain, "manifest.json") || !strings.Contains(mail.html, failed.at("id").(string)) {
+		t.Errorf("the mail of %s says %s", failed.text, mail.plain)
+	}
+	there, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(there) != 1 || filepath.Base(there[0]) == "manifest.json" {
+		t.Errorf("in the bucket are %v %v", there, err)
+	}
+
+	v.SetPolicy(t, "exports", policy)
+	time.Sleep(iamDelay)
+	_, folder = ask()
+	wholeExport(t, folder, crowd)
+	if now, err := filepath.Glob(there[0]); err != nil || len(now) != 1 {
+		t.Errorf("what a failed one has left is %v %v", now, err)
+	}
+}

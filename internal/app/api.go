@@ -42,7 +42,7 @@ func (s *system) openAPI(ctx context.Context, demo bool) error {
 	})
 	cfg := web.Config{
 		Version: s.console.Version, Secure: s.cfg.Server.TLSCertFile != "" || strings.HasPrefix(s.cfg.Server.BaseURL, "https:"),
-		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, PauseLimit: s.cfg.Delivery.PauseLimit,
+		RateLimit: s.cfg.Server.APIRateLimit, GracePeriod: s.cfg.Delivery.GracePeriod, ExportRetry: s.cfg.Exports.Retry, PauseLimit: s.cfg.Delivery.PauseLimit,
 		TestCap: s.cfg.Delivery.TestCap, TestWindow: s.cfg.Delivery.TestCapWindow, Retention: s.cfg.Log.Retention,
 	}
 	if o := s.cfg.OIDC; o.Issuer != "" {

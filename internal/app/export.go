@@ -30,7 +30,7 @@ func exportWriter(fields, custom []string, now time.Time) (compat.Writer, error)
 // newExports gives what makes exports, in the process that owns the log.
 func (s *system) newExports() *export.Runner {
 	d := export.Deps{
-		Books: s.plane.store, Files: s.plane.exportFiles(), Own: s.own, Logger: s.logger, Bucket: s.plane.exportBucket,
+		Books: s.plane.store, Retry: s.cfg.Exports.Retry, Files: s.plane.exportFiles(), Own: s.own, Logger: s.logger, Bucket: s.plane.exportBucket,
 		May: func(ctx context.Context, e control.Export) error {
 			_, err := s.rules.MayExport(ctx, e)
 			return err

@@ -96,8 +96,11 @@ type AWS struct {
 	RoleRetry   time.Duration
 }
 
-// Exports is where files of exports lie that can be downloaded.
+// Exports is for exports.
 type Exports struct {
+	Retry time.Duration
+
+	// Where files lie that can be downloaded.
 	Bucket   string // of the operator's; empty: the data folder
 	Region   string // empty: looked up
 	Endpoint string // empty: Amazon S3

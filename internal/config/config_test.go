@@ -42,6 +42,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	check("grace_period", c.Delivery.GracePeriod, 48*time.Hour)
 	check("pause_limit", c.Delivery.PauseLimit, 7*24*time.Hour)
 	check("attempt_limit", c.Delivery.AttemptLimit, 30*time.Second)
+	check("export_retry", c.Exports.Retry, 10*time.Minute)
 	check("role_retry", c.AWS.RoleRetry, 2*time.Minute)
 	check("quota_patience", c.Delivery.QuotaPatience, time.Hour)
 	check("log_max_bytes", c.Log.MaxBytes, int64(0))
@@ -305,7 +306,7 @@ func TestWhatIsPrintedReadsBackTheSame(t *testing.T) {
 
 func TestEverySettingOfTheProductIsInTheTableOnceAndDocumented(t *testing.T) {
 	want := strings.Fields(`data_dir listen metrics_listen base_url tls_cert_file tls_key_file trusted_proxies database_url kafka_brokers
-		master_key_file schema_dir smtp_url cluster zone aws_account_id sts_endpoint grace_period pause_limit attempt_limit role_retry
+		master_key_file schema_dir smtp_url cluster zone aws_account_id sts_endpoint grace_period pause_limit attempt_limit role_retry export_retry
 		quota_patience log_max_bytes log_retention memory_budget idempotency_window allowed_endpoint_networks key_rate_limit track_objects
 		api_rate_limit oidc_issuer oidc_client_id oidc_client_secret oidc_name
 		smtp_from notice_quiet test_connector_cap test_connector_window`)

@@ -216,6 +216,11 @@ func Table() []Setting {
 			parse: text(func(c *Config) *string { return &c.Exports.Endpoint }, httpURL),
 		},
 		{
+			Name: "export_retry", Kind: Duration, Default: "10m",
+			Doc:   "How long an export is tried again, after the last of its files came through, while its bucket refuses or the disk is full. Then it fails, and whoever asked for it is mailed why: only then do they know that there is something to mend. More outlasts longer outages of a store.",
+			parse: duration(func(c *Config) *time.Duration { return &c.Exports.Retry }, "1s", "7d"),
+		},
+		{
 			Name: "role_retry", Kind: Duration, Default: "2m",
 			Doc:   "How long a check tries a role again that cannot be assumed: one that was made seconds ago is not known everywhere yet.",
 			parse: duration(func(c *Config) *time.Duration { return &c.AWS.RoleRetry }, "0s", "1h"),

@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	atOnce    = 2                // exports that run
-	perPart   = 5000             // people of a part. Source: Braze, "Export user profiles by segment"
-	lookEvery = time.Second      // for what another process was asked for
-	tidyEvery = time.Minute      // files whose time is over
-	giveUp    = 10 * time.Minute // without a part that came through
+	atOnce    = 2           // exports that run
+	perPart   = 5000        // people of a part. Source: Braze, "Export user profiles by segment"
+	lookEvery = time.Second // for what another process was asked for
+	tidyEvery = time.Minute // files whose time is over
 	retryMost = time.Minute
 	mostAnew  = 10 // times that an export begins anew because somebody was deleted
 	// keepFree is what an export leaves of the disk: below the half of it ingest takes nothing any more.
@@ -62,7 +61,9 @@ type Deps struct {
 	// Bucket opens the bucket of a workspace's data export. Errors: conflict if it is not e.Place any more.
 	Bucket func(ctx context.Context, e control.Export) (bucket.Bucket, error)
 	// May refuses an export whose asker lost the right to it.
-	May    func(ctx context.Context, e control.Export) error
+	May func(ctx context.Context, e control.Export) error
+	// Retry is how long an export is tried again after the last part that came through.
+	Retry  time.Duration
 	Files  vfs.FS // the folder in which they are made
 	Own    Own    // where what can be downloaded lies then
 	Logger *slog.Logger
@@ -76,7 +77,7 @@ type Deps struct {
 // At most two exports run at once. Of one workspace a second runs only while no other workspace waits, and of those that wait
 // the one goes first whose last began longest ago. Each is done in parts whose bytes depend on their people and the spec alone;
 // a part and the progress are one commit, so that whoever goes on after a crash begins at the last finished part, and
-// each person is in exactly one. What fails in a bucket or on a full disk is tried again for ten minutes after the last part
+// each person is in exactly one. What fails in a bucket or on a full disk is tried again for Retry after the last part
 // that came through; meanwhile others have its place. One of people during which somebody of the workspace is deleted begins
 // anew: no file that is told of holds them.
 type Runner struct {
@@ -275,10 +276,10 @@ func (r *Runner) again(e control.Export, began int, now time.Time) bool {
 		f = &failing{parts: e.Parts, since: now}
 		r.failing[e.ID] = f
 	}
-	if now.Sub(f.since) >= giveUp {
+	if now.Sub(f.since) >= r.Retry {
 		return false
 	}
-	f.next = now.Add(min(time.Second<<min(f.tries, 10), retryMost, giveUp-now.Sub(f.since)))
+	f.next = now.Add(min(time.Second<<min(f.tries, 10), retryMost, r.Retry-now.Sub(f.since)))
 	f.tries++
 	return true
 }

@@ -44,7 +44,7 @@ func (a *api) installationRoutes() []route {
 func (a *api) getRules(*call, struct{}) (client.Rules, error) {
 	return client.Rules{GracePeriod: a.cfg.GracePeriod.Seconds(), PauseLimit: a.cfg.PauseLimit.Seconds(),
 		Cluster: a.deps.Plane.Cluster, Zone: a.deps.Plane.Zone, TestCap: a.cfg.TestCap, TestWindow: a.cfg.TestWindow.Seconds(),
-		LogRetention: a.cfg.Retention.Seconds(), Profiles: a.deps.Profiles != nil}, nil
+		LogRetention: a.cfg.Retention.Seconds(), ExportRetry: a.cfg.ExportRetry.Seconds(), Profiles: a.deps.Profiles != nil}, nil
 }
 
 func showPerson(m control.Member) client.Person {

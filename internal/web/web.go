@@ -35,6 +35,7 @@ type Config struct {
 
 	GracePeriod time.Duration // that events of a failing connector are kept
 	PauseLimit  time.Duration // likewise of a paused one
+	ExportRetry time.Duration // that an export is tried again for
 	Retention   time.Duration // that the log keeps events for, at least
 	TestCap     int           // events that the test connectors of a workspace deliver in TestWindow
 	TestWindow  time.Duration

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/control"
@@ -227,7 +228,10 @@ func showExport(v *visit) error {
 	if e.Error != nil {
 		b := banner{Tone: bad, Icon: "circle-x", Title: e.Error.Message}
 		if isOpen(e) {
-			b = banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.export_held", "why", e.Error.Message), Texts: []string{v.t("page.export_held_text")}}
+			b = banner{Tone: warn, Icon: "triangle-alert", Title: v.t("page.export_held", "why", e.Error.Message)}
+			if r, err := v.installed(); err == nil { // else what follows says enough
+				b.Texts = append(b.Texts, v.t("page.export_held_text", "time", v.lang.Duration(time.Duration(r.ExportRetry*float64(time.Second)))))
+			}
 		}
 		if e.Error.Hint != "" {
 			b.Texts = append(b.Texts, e.Error.Hint)

@@ -116,7 +116,7 @@ func TestExportsAreShownAsTheyAre(t *testing.T) {
 		b.get(at+string(runs.ID)).has(t, http.StatusOK, `<progress value="5000" max="12000"`, say(l, "page.export_says_running", "part", say(l, "page.export_of_about", "n", 5000, "all", 12000)), `data-watch="2"`)
 		runs.Failure = &fault.Error{Code: fault.Forbidden, Msg: fault.Message{Key: "bucket.access_denied", Text: "denied"}}
 		must(t, s.HoldExport(t.Context(), runs))
-		b.get(at+string(runs.ID)).has(t, http.StatusOK, say(l, "page.export_held", "why", say(l, "bucket.access_denied")), say(l, "page.export_held_text"), "/cancel")
+		b.get(at+string(runs.ID)).has(t, http.StatusOK, say(l, "page.export_held", "why", say(l, "bucket.access_denied")), say(l, "page.export_held_text", "time", l.Duration(15*time.Minute)), "/cancel")
 		b.get(at+string(done.ID)).has(t, http.StatusOK, say(l, "page.export_n_people", "n", 1234), l.Bytes(5_000_000), "/download").lacks(t, "data-watch")
 		b.get(at+string(failed.ID)).has(t, http.StatusOK, say(l, "page.export_says_failed"), say(l, "notify.no_mail")).lacks(t, "/download")
 		b.get(at+"none").has(t, http.StatusNotFound)

@@ -98,7 +98,7 @@ func newWorldFrom(t testing.TB, elsewhere web.OIDC, profiles keptPeople, onState
 		Send: func(context.Context, control.Letter) error {
 			return &fault.Error{Code: fault.Unavailable, Msg: fault.Message{Key: "notify.no_mail", Text: "This installation sends no mail."}}
 		}})
-	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, Retention: 72 * time.Hour, TestCap: 10, TestWindow: 7 * 24 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: w.profiles, ExportFile: w.exportFile, ProfileLag: func() (client.ProfileLag, bool) { return w.lag, true }, Erase: w.erase, People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
+	api, err := web.New(web.Config{GracePeriod: 36 * time.Hour, Retention: 72 * time.Hour, ExportRetry: 15 * time.Minute, TestCap: 10, TestWindow: 7 * 24 * time.Hour, OIDC: elsewhere}, web.Deps{Profiles: w.profiles, ExportFile: w.exportFile, ProfileLag: func() (client.ProfileLag, bool) { return w.lag, true }, Erase: w.erase, People: w.people, Plane: plane, Store: s, Catalogue: types, IDs: ids, Logger: slog.New(slog.DiscardHandler),
 		Rejected: func(control.KeyID) (int64, []control.Rejection) { return int64(len(w.rejected)), w.rejected }, Wake: func() {},
 		Call: func(ctx context.Context, h control.Webhook) error {
 			if w.call == nil {
