@@ -240,7 +240,7 @@ func (v *visit) segmentsOf(x client.Profile) section {
 // profileSays says in a sentence since when somebody is known, and what they did.
 func (v *visit) profileSays(x client.Profile) string {
 	said := []string{v.t("page.person_since", "time", v.lang.Time(x.CreatedAt, v.zone))}
-	if x.LastSession != nil {
+	if x.LastSession != nil && x.Sessions > 0 { // an attribute can say the last of none
 		said = append(said, v.t("page.person_sessions", "n", x.Sessions, "time", v.moment(*x.LastSession).Text))
 	}
 	if x.Purchases > 0 {

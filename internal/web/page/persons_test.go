@@ -58,11 +58,13 @@ func (w *world) knowsPeople() {
 	ana.Channels = []byte(`{"email":{"r":1000},"sms":{"r":1000}}`)
 	ana.Rest = []byte(`{"aliases":[{"alias_label":"crm","alias_name":"7"}],"devices":[{"id":"d-1","model":"Pixel <i>"}],"apps":[{"id":"shop","sessions":2,"first_used":1,"last_used":2}],
 		"push_tokens":[{"app":"shop","token":"abcdefghijklmnopqrstuvwxyz"}],"coordinates":[-46.5,-23.25],"other":{"image_url":"\"https://x.example\""}}`)
+	idle := person(2, "p2", "", "both@acme.example")
+	idle.LastSession = at // as an attribute says
 	name := func(id int64, kind control.NameKind, name, title string) control.Name {
 		return control.Name{ID: id, Workspace: w.acme.Number, Kind: kind, Name: name, Title: title, FirstAt: at, LastAt: at}
 	}
 	w.learns(control.PeopleBatch{
-		People: []*control.Person{ana, person(2, "p2", "", "both@acme.example"), person(3, "p3", "u-3", "both@acme.example"),
+		People: []*control.Person{ana, idle, person(3, "p3", "u-3", "both@acme.example"),
 			{Row: 4, New: true, Workspace: w.acme.Number + 1, ID: "p4", ExternalID: "u-4", Email: "both@acme.example", CreatedAt: at, UpdatedAt: at}},
 		Names: []control.Name{name(1, control.NameEvent, "signed up <i>", ""), name(2, control.NameProduct, "hat", ""), name(3, control.NameCampaign, "c-1", "Spring <i>"), name(4, control.NameCanvas, "v-1", "Welcome"),
 			name(5, control.NameGroup, "g-1", "")},
@@ -95,7 +97,7 @@ func TestPeopleAreFoundAndShown(t *testing.T) {
 				t.Errorf("who was found alone is shown at %s", p.at)
 			}
 			b.get(w.at("/people/p4")).has(t, http.StatusNotFound, say(l, "control.no_person"))
-			b.get(w.at("/people/p2")).has(t, http.StatusOK, "<h1>both@acme.example</h1>", say(l, "page.identifiers")).lacks(t, say(l, "page.person_custom"), say(l, "page.person_tokens"))
+			b.get(w.at("/people/p2")).has(t, http.StatusOK, "<h1>both@acme.example</h1>", say(l, "page.identifiers")).lacks(t, say(l, "page.person_custom"), say(l, "page.person_tokens"), say(l, "page.person_sessions", "n", 0, "time", "")[:9])
 		})
 	}
 }

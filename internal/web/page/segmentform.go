@@ -63,7 +63,11 @@ func (v *visit) typedSegment(w vocabulary) segmentForm {
 			at[group] = g
 			f.rows.groups = append(f.rows.groups, rowGroup{join: join("join-" + group)})
 		}
-		r, _, _, _ := w.settle(filterRow{v.form("kind-" + n), v.form("name-" + n), v.form("did-" + n), v.form("operator-" + n), [2]string{v.form("value-" + n), v.form("until-" + n)}})
+		r := filterRow{v.form("kind-" + n), v.form("name-" + n), v.form("did-" + n), v.form("operator-" + n), [2]string{v.form("value-" + n), v.form("until-" + n)}}
+		if drawn := v.form("drawn-" + n); drawn != "" && drawn != r.kind {
+			r = filterRow{kind: r.kind} // the rest was typed of another kind
+		}
+		r, _, _, _ = w.settle(r)
 		f.rows.groups[g].rows = append(f.rows.groups[g].rows, r)
 	}
 	return f
@@ -327,7 +331,8 @@ func (v *visit) conditions(w vocabulary, f segmentForm, problems map[string]stri
 		}
 		for _, r := range group.rows {
 			row := v.conditionRow(w, r, n)
-			row.Fields = append(row.Fields, field{Type: "hidden", Name: "group-" + strconv.Itoa(n), Value: shown.Name})
+			row.Fields = append(row.Fields, field{Type: "hidden", Name: "group-" + strconv.Itoa(n), Value: shown.Name},
+				field{Type: "hidden", Name: "drawn-" + strconv.Itoa(n), Value: r.kind})
 			row.Error, row.Fresh = problems[row.ID], n == f.fresh
 			shown.Rows = append(shown.Rows, row)
 			if k := chosen(w.Kinds, r.kind, w.kindName); len(k.Names) == 0 && !named[k.Name] {

@@ -143,6 +143,11 @@ func TestASegmentIsMadeWithoutScript(t *testing.T) {
 		p.lacks(t, `name="kind-0"`)
 		p = b.post(w.at("/segments/new"), append(row, "kind-1", "campaign", "name-1", "", "operator-1", "never", "group-1", "1", "part", "conditions")...)
 		p.has(t, http.StatusOK, `name="did-1"`, `list="names-campaign"`, `<option value="c-1" label="&lt;i&gt;&#34;Spring&#34;">`)
+		p = b.post(w.at("/segments/new"), "kind-0", "event", "drawn-0", "attribute", "name-0", "country", "operator-0", "is", "group-0", "0", "value-0", "PT", "part", "conditions")
+		p.has(t, http.StatusOK, `name="drawn-0" value="event"`, `list="names-event"`) // what was country is no name of an event
+		p.lacks(t, `value="country"`, `value="PT"`)
+		p = b.post(w.at("/segments/new"), "kind-0", "event", "drawn-0", "event", "name-0", "login", "operator-0", "ever", "group-0", "0", "part", "conditions")
+		p.has(t, http.StatusOK, `value="login"`)
 		p = b.post(w.at("/segments/new"), append(row, "part", "count")...)
 		p.has(t, http.StatusOK, `<p class="total" role="status">2</p>`, say(l, "page.segment_is_exact"))
 		p.lacks(t, say(l, "page.segment_preview")) // Ada may not export user data
