@@ -100,7 +100,7 @@ func TestWhatIsNotKnownIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := u.Append([]byte("before\n"), control.Profile{Person: &control.Person{ID: "5f0c", CreatedAt: now}})
+	line, err := u.Append([]byte("before\n"), control.Profile{Person: &control.Person{ID: "5f0c", CreatedAt: now, Custom: []byte("{}")}})
 	if want := "before\n" + `{"braze_id":"5f0c","created_at":"2026-11-22 10:30:00.000 UTC","random_bucket":0,"total_revenue":0}` + "\n"; err != nil || string(line) != want {
 		t.Errorf("%s%v", line, err)
 	}

@@ -184,7 +184,10 @@ var fields = []field{
 
 // addCustom adds custom attributes as they are stored, or those of them that are wanted, sorted by name.
 func addCustom(dst []byte, s *subject) []byte {
-	if len(s.Custom) == 0 || s.in.only == nil {
+	if len(s.Custom) <= len("{}") { // attributes that were taken away leave an empty object
+		return dst
+	}
+	if s.in.only == nil {
 		return append(dst, s.Custom...)
 	}
 	all := map[string]json.RawMessage{}

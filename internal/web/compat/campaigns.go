@@ -303,7 +303,8 @@ func messages(stats []control.Stat, titles map[string]string) map[string][]answe
 	}
 	keys := map[key]bool{}
 	for _, s := range stats {
-		if s.Channel.Medium() != "" {
+		// Who opened a push is counted whatever the platform, and stands in no list.
+		if slices.ContainsFunc(counters[s.Channel.Medium()], func(c counter) bool { return slices.Contains(c.of, s.Count) }) {
 			keys[key{s.Channel, s.Part}] = true
 		}
 	}

@@ -44,8 +44,8 @@ func TestCampaignsAreListedDescribedAndCounted(t *testing.T) {
 			{Name: 1, Hour: day, Count: control.CountMachineOpens, Channel: mail, Part: "v1", N: 1}, {Name: 1, Hour: day, Count: control.CountSent, Channel: "push/ios", Part: "v2", N: 6},
 			{Name: 1, Hour: day, Count: control.CountConversions + 2, Part: "v1", N: 4}, {Name: 3, Hour: day - 24, Count: control.CountFailed, Channel: "webhook", Part: "v1", N: 3},
 		},
-		People:   []*control.Person{{Row: 1, New: true, Workspace: acme, ID: "p1", CreatedAt: today, UpdatedAt: today}},
-		Messages: []control.PersonMessage{{Name: 1, Person: 1, Variation: "v1", Flags: control.OpenedEmail, Opened: today}},
+		People:   []*control.Person{{Row: 1, New: true, Workspace: acme, ID: "p1", CreatedAt: today, UpdatedAt: today}, {Row: 2, New: true, Workspace: acme, ID: "p2", CreatedAt: today, UpdatedAt: today}},
+		Messages: []control.PersonMessage{{Name: 1, Person: 1, Variation: "v1", Flags: control.OpenedEmail, Opened: today}, {Name: 1, Person: 2, Variation: "v2", Flags: control.OpenedPush, Opened: today}},
 	})
 	ctx := control.WithActor(t.Context(), control.CommandLine())
 	w.now = today.Add(time.Hour)
