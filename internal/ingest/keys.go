@@ -65,7 +65,7 @@ func (c *keyCache) grant(ctx context.Context, key string, client netip.Addr) (co
 	if !ok {
 		if wait := c.guessers.wait(networkOf(client), now); wait > 0 {
 			return control.Grant{}, fault.New(fault.RateLimited, "", "Too many requests from %s with API keys that are not known.", client).
-				WithHint("A program there uses a key that was deleted, or of another installation. If this is the address of your own reverse proxy, the operator names it in trusted_proxies.").
+				WithHint("A program there uses a key that was deleted, or of another installation. If this is the address of your own reverse proxy, the operator names it in MILLRACE_TRUSTED_PROXIES.").
 				WithRetry(wait)
 		}
 	}
@@ -105,7 +105,8 @@ func (c *keyCache) makeRoom(now time.Time) {
 	}
 }
 
-// usable says why a key that is known may not be used now, from client. Errors: unauthorized, forbidden.
+// usable says why a key that is known may not be used now, from client. Whoever shows a key learns from which address they
+// came, and not from where it would work: a key that was found would say where to go. Errors: unauthorized, forbidden.
 func usable(g control.Grant, client netip.Addr, now time.Time) error {
 	if !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt) {
 		return fault.New(fault.Unauthorized, "", "The API key expired at %s.", g.ExpiresAt.UTC().Format(time.RFC3339)).
@@ -113,7 +114,7 @@ func usable(g control.Grant, client netip.Addr, now time.Time) error {
 	}
 	if len(g.Networks) > 0 && !slices.ContainsFunc(g.Networks, func(n netip.Prefix) bool { return n.Contains(client) }) {
 		return fault.New(fault.Forbidden, "", "The API key may not be used from the address %s.", client).
-			WithHint("Have an administrator of the workspace add this network to the key's. If this is the address of your own reverse proxy, the operator names it in trusted_proxies.")
+			WithHint("It works from certain networks only. An administrator of the workspace makes a key for this address (on the dashboard under Settings, API keys, or by POST /api/v1/workspaces/WORKSPACE/api-keys), or changes this one's networks in a manifest and runs millrace apply. If the address is that of your own reverse proxy, the operator names it in MILLRACE_TRUSTED_PROXIES. See docs/troubleshooting.md#key.network.")
 	}
 	return nil
 }

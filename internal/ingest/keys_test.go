@@ -81,8 +81,20 @@ func TestAKeyOfSomeNetworksWorksFromThemOnly(t *testing.T) {
 			t.Errorf("another key does not work from %q", client)
 		}
 	}
-	if a := post("198.51.100.7", goodKey); !strings.Contains(a.Error.Message, "198.51.100.7") {
+	a := post("198.51.100.7", goodKey)
+	if !strings.Contains(a.Error.Message, "198.51.100.7") {
 		t.Errorf("the address is not named: %s", a.body)
+	}
+	for _, way := range []string{"MILLRACE_TRUSTED_PROXIES", "POST /api/v1/workspaces/WORKSPACE/api-keys", "millrace apply", "docs/troubleshooting.md#key.network"} {
+		if !strings.Contains(a.Error.Hint, way) {
+			t.Errorf("%s is not named: %s", way, a.Error.Hint)
+		}
+	}
+	if strings.Contains(a.body, "203.0.113") || strings.Contains(a.body, "2001:db8") {
+		t.Errorf("the key's networks are told: %s", a.body)
+	}
+	if a := post("198.51.100.7", goodKey+"x"); a.status != 401 || strings.Contains(a.body, "198.51.100.7") || strings.Contains(a.body, "network") {
+		t.Errorf("a key that is not known: %d %s", a.status, a.body)
 	}
 }
 
