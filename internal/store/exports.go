@@ -39,10 +39,26 @@ func scanExport(r scanner) (e control.Export, err error) {
 		e.Failure, err = readFailure(failure)
 	}
 	if err != nil {
-		err = fault.New(fault.Corrupt, "", "what was asked for with export %s is not of this program", e.ID).WithCause(err).
-			WithHint("If a newer version of Millrace wrote it, start that version.")
+		e.Spec = control.ExportSpec{}
+		err = unreadable(err, string(e.ID), fault.Message{Key: "control.export_unreadable", Text: "What was asked for with export {id} is not of this program."})
 	}
 	return e, err
+}
+
+// unreadable says of a row that it cannot be read. Nothing of it is changed.
+func unreadable(err error, id string, what fault.Message) error {
+	return (&fault.Error{Code: fault.Corrupt, Msg: what, Params: fault.Params{"id": id},
+		Hint: fault.Message{Key: "control.unreadable_hint", Text: "If a newer version of Millrace wrote it, the operator starts that version."}}).WithCause(err)
+}
+
+// despite lists a row that cannot be read beside the others: failure is where it says so.
+func despite[T any](scan func(scanner) (T, error), failure func(*T) **fault.Error) func(scanner) (T, error) {
+	return func(r scanner) (x T, err error) {
+		if x, err = scan(r); fault.Is(err, fault.Corrupt) {
+			*failure(&x), err = fault.As(err), nil
+		}
+		return x, err
+	}
 }
 
 // Limits of exports that wait or run.
@@ -118,6 +134,7 @@ func (s *Store) Export(ctx context.Context, workspace uint32, id control.ExportI
 
 // Exports gives up to limit exports of a workspace that f chooses and whose Number is less than before, the newest first;
 // before 0: from the newest on.
+// Of one that cannot be read, Failure says so, and Spec is empty.
 func (s *Store) Exports(ctx context.Context, workspace uint32, f control.ExportFilter, before int64, limit int) ([]control.Export, error) {
 	where, args := "WHERE workspace = ?", []any{workspace}
 	and := func(text string, values ...any) {
@@ -147,7 +164,7 @@ func (s *Store) Exports(ctx context.Context, workspace uint32, f control.ExportF
 	if f.Member != "" {
 		and("member = ?", string(f.Member))
 	}
-	all, err := list(s.reader(ctx), scanExport, exportQuery+where+" ORDER BY number DESC LIMIT ?", append(args, limit)...)
+	all, err := list(s.reader(ctx), despite(scanExport, func(e *control.Export) **fault.Error { return &e.Failure }), exportQuery+where+" ORDER BY number DESC LIMIT ?", append(args, limit)...)
 	return all, s.fail(err, "list exports")
 }
 

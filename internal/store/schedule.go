@@ -14,9 +14,10 @@ import (
 
 const scheduleColumns = "id, workspace, name, kind, spec, times, paused, error, member, runs, ran_at, next_run, created_at, updated_at, rev"
 
-// Schedules gives a workspace's schedules by name.
+// Schedules gives a workspace's schedules by name. Of one that cannot be read, Failure says so, and Spec and times are empty.
 func (s *Store) Schedules(ctx context.Context, workspace uint32) ([]control.ReportSchedule, error) {
-	all, err := list(s.reader(ctx), scanSchedule, "SELECT "+scheduleColumns+" FROM report_schedules WHERE workspace = ? ORDER BY name", workspace)
+	all, err := list(s.reader(ctx), despite(scanSchedule, func(x *control.ReportSchedule) **fault.Error { return &x.Failure }),
+		"SELECT "+scheduleColumns+" FROM report_schedules WHERE workspace = ? ORDER BY name", workspace)
 	return all, s.fail(err, "list schedules")
 }
 
@@ -81,7 +82,8 @@ func scanSchedule(r scanner) (x control.ReportSchedule, err error) {
 		x.Failure, err = readFailure(failure)
 	}
 	if err != nil {
-		err = fault.New(fault.Corrupt, "", "what schedule %s says is not of this program", x.ID).WithCause(err).WithHint("If a newer version of Millrace wrote it, start that version.")
+		x.Spec, x.ScheduleTimes = control.ExportSpec{}, control.ScheduleTimes{}
+		err = unreadable(err, string(x.ID), fault.Message{Key: "control.schedule_unreadable", Text: "What schedule {id} says is not of this program."})
 	}
 	return x, err
 }

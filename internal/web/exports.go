@@ -44,7 +44,7 @@ func (a *api) showExport(l text.Language, e control.Export) client.Export {
 		ExportForm: client.ExportForm{Fields: s.Fields, Attributes: s.Attributes, Events: s.Events, Packing: cmp.Or(s.Packing, control.ExportPackings()[0]),
 			Language: s.Language, Recipients: s.Recipients},
 		People: e.People, Total: e.Total, Parts: e.Parts, Bytes: e.Bytes, Error: showError(l, e.Failure), Bucket: e.Place.Bucket, Endpoint: e.Place.Endpoint, ObjectPrefix: e.Prefix(),
-		Downloadable: e.Downloadable(time.Now()), Removed: e.State == control.ExportDone && e.File != "" && e.Outdated(),
+		Downloadable: e.Failure == nil && e.Downloadable(time.Now()), Removed: e.State == control.ExportDone && e.File != "" && e.Outdated(),
 		CreatedAt: e.CreatedAt, StartedAt: maybe(e.StartedAt), DoneAt: maybe(e.DoneAt), ExpiresAt: maybe(e.ExpiresAt)}
 	if !e.Kind.Lines() {
 		out.Delimiter, out.BOM = s.Delimiter, s.BOM

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -259,5 +260,12 @@ func exports(run runner) {
 		all, err = e.OpenExports(ctx)
 		ok(t, err)
 		same(t, "and again", all, []control.Export{good})
+		all, err = e.Exports(ctx, w.Number, control.ExportFilter{}, 0, 10)
+		ok(t, err)
+		if len(all) != 2 || all[0].ID != good.ID || all[1].ID != bad.ID || all[1].Failure == nil || all[1].Failure.Code != fault.Corrupt || !strings.Contains(all[1].Failure.Message(), string(bad.ID)) {
+			t.Errorf("listed are %+v", all)
+		}
+		_, err = e.Export(ctx, w.Number, bad.ID) // of its filter everybody would be left
+		want(t, err, fault.Corrupt)
 	})
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,22 @@ func reportSchedules(run runner) {
 			ok(t, e.CreateSchedule(ctx, schedule(e, w, control.ScheduleID(fmt.Sprint(i)), fmt.Sprint(i))))
 		}
 		want(t, e.CreateSchedule(ctx, schedule(e, w, "more", "more")), fault.Conflict)
+	})
+	run("a schedule that cannot be read is listed beside the others, and says so", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		ok(t, e.CreateSchedule(ctx, schedule(e, w, "s-1", "Daily")))
+		good := schedule(e, w, "s-2", "Weekly")
+		ok(t, e.CreateSchedule(ctx, good))
+		e.spoil("UPDATE report_schedules SET spec = '{\"of_a_newer_version\":1}' WHERE id = 's-1'")
+		all, err := e.Schedules(ctx, w.Number)
+		ok(t, err)
+		if len(all) != 2 || all[0].Name != "Daily" || all[0].Failure == nil || all[0].Failure.Code != fault.Corrupt || !strings.Contains(all[0].Failure.Message(), "s-1") {
+			t.Fatalf("listed are %+v", all)
+		}
+		equal(t, "the other", all[1], good)
+		_, err = e.Schedule(ctx, w.Number, "s-1")
+		want(t, err, fault.Corrupt)
 	})
 	run("a run and its export are one, and a run is made once", func(t *testing.T, e *env) {
 		ctx := t.Context()

@@ -183,6 +183,9 @@ func (v *visit) exportRow(e client.Export) row {
 	if e.Removed {
 		status.Small = v.t("page.export_removed")
 	}
+	if e.Error != nil {
+		status.Small = e.Error.Message
+	}
 	act := cell{}
 	switch {
 	case e.Downloadable:
