@@ -88,8 +88,8 @@ screenshots: chromium ## make docs/screenshots anew; ALL=1: every page in every 
 pages: ## how long each page of the dashboard takes, with 200 Currents and a month behind them
 	$(GO) test ./internal/web/page -run '^$$' -bench Pages -benchtime 100x
 
-soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (an hour and more; Python 3, a JDK, Maven, Node.js)
-	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 8h -count 1 ./...
+soak: build postgres chromium ## the long forms of the tests, docs/reliability.md (six hours and more, of which five are the model's; Python 3, a JDK, Maven, Node.js)
+	MILLRACE_SOAK=1 $(GO) test -p $(JOBS) -timeout 48h -count 1 ./...
 
 # What makes one of them fail is kept in its package's testdata/fuzz, and is from then on a row of make test.
 fuzz: ## try each reader of outside bytes with inputs nobody thought of, FUZZTIME=60s each; FUZZ=Manifest: those of that name

@@ -9,10 +9,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +30,12 @@ import (
 var (
 	modelSeed = flag.Uint64("model.seed", 0, "the first schedule of the model to run, and the only one without -model.runs; 0: many, from one that is printed")
 	modelLog  = flag.Bool("model.log", false, "print what the processes log, in the time of the model")
-	modelRuns = flag.Int("model.runs", 0, "how many schedules of the model to run; 0: 150, and 50,000 in the long form")
+	modelRuns = flag.Int("model.runs", 0, "how many schedules of the model to run; 0: 150, and 1,000,000 in the long form")
+	modelPart = flag.Bool("model.part", false, "the schedules are a part of those of another process, which has given them out")
 )
+
+// manySchedules are so many that each core gets its part of them.
+const manySchedules = 1000
 
 // TestModel runs one connector under random schedules: up to three workers at once, crashes, lost and late answers,
 // refusals, failing, late and unanswered calls to the store, databases that forget or are restored from a copy, copied
@@ -49,7 +56,11 @@ func TestModel(t *testing.T) {
 	}
 	runs := uint64(cmp.Or(*modelRuns, 150))
 	if *modelRuns == 0 && os.Getenv("MILLRACE_SOAK") == "1" {
-		runs = 50_000
+		runs = 1_000_000
+	}
+	if runs >= manySchedules && !*modelPart {
+		onEachCore(t, first, runs)
+		return
 	}
 	both := 0
 	for i := range runs {
@@ -65,6 +76,28 @@ func TestModel(t *testing.T) {
 	if both == 0 && runs >= 150 {
 		t.Error("no schedule drops events and loses a log: the model has lost a part of its world")
 	}
+}
+
+// onEachCore runs schedules in as many processes as there are cores: in one process they run one thing at a time.
+func onEachCore(t *testing.T, first, runs uint64) {
+	cores := uint64(runtime.NumCPU())
+	var parts sync.WaitGroup
+	for i := range cores {
+		from, to := first+i*runs/cores, first+(i+1)*runs/cores
+		parts.Go(func() {
+			part := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestModel$", "-test.v", "-test.timeout", "0",
+				"-model.part", "-model.seed", fmt.Sprint(from), "-model.runs", fmt.Sprint(to-from))
+			out, err := part.CombinedOutput()
+			said := slices.DeleteFunc(strings.Split(string(out), "\n"), func(line string) bool {
+				return strings.HasPrefix(line, "=== ") || strings.Contains(line, "--- PASS: TestModel/")
+			})
+			t.Log(strings.Join(said, "\n"))
+			if err != nil {
+				t.Errorf("the schedules from %d: %v", from, err)
+			}
+		})
+	}
+	parts.Wait()
 }
 
 // oneThread makes a bubble run one thing at a time until it is called back: what is drawn from a seed is then the same each
@@ -150,8 +183,11 @@ func model(t *testing.T, seed uint64) (both bool) {
 // call lets calls of the store take their time, fail, or lose their answer after the commit; saves also arrive after their
 // caller has given them up.
 func (m *modelRun) call(_ context.Context, op string, do func() error) error {
+	if m.calm {
+		return do()
+	}
 	r := m.draw(op)
-	if m.calm || r.Float64() > m.faults {
+	if r.Float64() > m.faults {
 		return do()
 	}
 	time.Sleep(time.Duration(r.IntN(700)) * time.Millisecond)
@@ -191,7 +227,11 @@ func (s lateSaves) Save(ctx context.Context, v control.Save) (int64, error) {
 // run again, in whatever order Go runs what happens at one instant.
 func (m *modelRun) draw(what ...any) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprint(h, time.Now().UnixNano(), what)
+	if op, is := what[0].(string); is && len(what) == 1 { // as Fprint below, of which there would be hundreds of thousands
+		h.Write(append(strconv.AppendInt(nil, time.Now().UnixNano(), 10), " ["+op+"]"...))
+	} else {
+		fmt.Fprint(h, time.Now().UnixNano(), what)
+	}
 	return rand.New(rand.NewPCG(m.seed, h.Sum64()))
 }
 
