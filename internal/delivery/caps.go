@@ -35,22 +35,22 @@ func newCaps(cfg Config, s Store) *caps {
 // reached the cap.
 func (c *caps) take(ctx context.Context, l *lane, n int64) (room int64, spent bool, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	// Asked with mu held: a save that this count has not seen is still pending.
-	used, err := c.store.CapUsed(ctx, l.row.Workspace, l.now.Add(-c.window))
-	if err != nil {
-		return 0, false, err
-	}
-	room = c.limit - used
+	room = c.limit
 	for _, p := range c.pending {
 		if p.workspace == l.row.Workspace {
 			room -= p.events
 		}
 	}
-	if n <= room {
-		c.pending[l] = pending{l.row.Workspace, c.pending[l].events + n}
+	had := c.pending[l].events
+	c.pending[l] = pending{l.row.Workspace, had + n} // who asks meanwhile leaves room for it
+	c.mu.Unlock()
+	// Asked after looking at what is pending, so that a save in between counts twice rather than not at all, and without
+	// mu: whoever's answer is late holds up nobody else.
+	used, err := c.store.CapUsed(ctx, l.row.Workspace, l.now.Add(-c.window))
+	if room -= used; err != nil || n > room {
+		c.set(l, had)
 	}
-	return room, used >= c.limit, nil
+	return room, err == nil && used >= c.limit, err
 }
 
 // set says what of l is pending.
