@@ -43,8 +43,10 @@ type Installation struct {
 	DiskTotal int64  `json:"disk_total_bytes"`
 	Head      int64  `json:"head" doc:"Offset of the next event."`
 
-	ProfileLag *ProfileLag `json:"profile_lag,omitempty" doc:"How far profiles are behind; absent if the server that was asked does not keep them up."`
-	SetAside   int64       `json:"set_aside" doc:"How much could not be taken up in profiles, of all workspaces: see listInstallationSetAside."`
+	ProfileLag       *ProfileLag `json:"profile_lag,omitempty" doc:"How far profiles are behind; absent if the server that was asked does not keep them up."`
+	ExportStoreFails bool        `json:"export_store_fails" doc:"Whether the installation's own store of exports has failed within the last two minutes, as the server saw it that was asked. Its log says why."`
+
+	SetAside int64 `json:"set_aside" doc:"How much could not be taken up in profiles, of all workspaces: see listInstallationSetAside."`
 }
 
 // Rules are what an installation has decided for all connectors.

@@ -151,6 +151,7 @@ func (s *system) machine(ctx context.Context) (client.Installation, error) {
 	if out.DiskTotal, err = s.plane.data.Total(); err != nil {
 		return out, err
 	}
+	out.ExportStoreFails = s.own.Fails(time.Now())
 	if w := s.working.Load(); w != nil {
 		u := w.log.Usage()
 		_, head := w.log.Bounds()

@@ -174,9 +174,11 @@ func (s *system) exportFile(ctx context.Context, e control.Export) (web.File, er
 
 // openLinks opens the installation's own store, and makes the links to it.
 func (s *system) openLinks(ctx context.Context) (err error) {
-	if s.own, err = s.plane.ownStore(ctx); err != nil {
+	own, err := s.plane.ownStore(ctx)
+	if err != nil {
 		return err
 	}
+	s.own = export.Watch(own)
 	key, err := s.plane.store.InstallationKey(ctx, "export links")
 	s.links = compat.Links{Key: key, Base: s.URL, Download: s.rules.DownloadExport, Open: s.exportFile}
 	return err

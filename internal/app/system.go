@@ -68,7 +68,7 @@ type system struct {
 	lease    time.Duration // leaseTime; less in tests
 	people   *control.People
 	profiles *store.Profiles // what is kept of users; nil: nothing is
-	own      export.Own      // files of exports
+	own      *export.Watched // files of exports
 	links    compat.Links    // to them
 	api      http.Handler
 	pages    http.Handler  // everything else, for people

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/bucket"
@@ -38,6 +39,47 @@ type Own interface {
 
 	// All gives the exports of which there is anything.
 	All(ctx context.Context) ([]control.ExportID, error)
+}
+
+// Watched is an own store that tells whether it works.
+type Watched struct {
+	Own
+	failed atomic.Int64 // when it last did, in milliseconds; 0: never
+}
+
+// Watch watches an own store.
+func Watch(own Own) *Watched { return &Watched{Own: own} }
+
+// Fails reports whether the store has failed within the two minutes before now. A Runner lists it each minute, and tries at
+// least as often to keep a file that waits for it: so it is known soon that it fails, and that it works again.
+func (w *Watched) Fails(now time.Time) bool {
+	at := w.failed.Load()
+	return at > 0 && now.Sub(time.UnixMilli(at)) < 2*tidyEvery
+}
+
+func (w *Watched) note(err error) error {
+	if fault.Is(err, fault.Unavailable) && !errors.Is(err, context.Canceled) {
+		w.failed.Store(time.Now().UnixMilli())
+	}
+	return err
+}
+
+func (w *Watched) Keep(ctx context.Context, e control.Export) error {
+	return w.note(w.Own.Keep(ctx, e))
+}
+
+func (w *Watched) Open(ctx context.Context, e control.Export) (File, error) {
+	f, err := w.Own.Open(ctx, e)
+	return f, w.note(err)
+}
+
+func (w *Watched) Leave(ctx context.Context, id control.ExportID, file string) error {
+	return w.note(w.Own.Leave(ctx, id, file))
+}
+
+func (w *Watched) All(ctx context.Context) ([]control.ExportID, error) {
+	ids, err := w.Own.All(ctx)
+	return ids, w.note(err)
 }
 
 // InFolder is an own store that keeps files where exports are made.

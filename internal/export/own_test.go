@@ -27,7 +27,16 @@ func TestAnOwnBucketThatFailsHoldsAnExportUpAndIsNobodyElsesFault(t *testing.T) 
 	if e.State != control.ExportDone || len(m.keys()) != 1 || len(m.disk.Names()) > 0 {
 		t.Fatalf("it is %+v, on the disk are %v", e, m.disk.Names())
 	}
+	own := Watch(m.own())
+	_, err := own.All(t.Context())
+	must(t, err)
+	if own.Fails(time.Now()) {
+		t.Error("a store that works fails")
+	}
 	m.kept.Deny(bucket.AccessDenied)
+	if _, err = own.All(t.Context()); err == nil || !own.Fails(time.Now()) || own.Fails(time.Now().Add(3*time.Minute)) {
+		t.Errorf("a store that fails does not, or for ever: %v", err)
+	}
 	for what, err := range map[string]error{
 		"keep": m.own().Keep(t.Context(), control.Export{ID: "x", File: "none"}), "leave": m.own().Leave(t.Context(), e.ID, ""),
 		"open": func() error { _, err := m.own().Open(t.Context(), e); return err }(), "list": func() error { _, err := m.own().All(t.Context()); return err }(),

@@ -58,6 +58,10 @@ func showMachine(v *visit) error {
 	} else {
 		disk.Text = v.t("page.machine_standby")
 	}
+	banners := v.behind(m.ProfileLag)
+	if m.ExportStoreFails {
+		banners = append(banners, banner{Tone: bad, Icon: "circle-alert", Title: v.t("page.machine_exports_fail"), Texts: []string{v.t("page.machine_exports_fail_text")}})
+	}
 	facts := pairs{{Name: v.t("page.machine_version"), Text: m.Version, Mono: true}, {Name: v.t("page.machine_cluster"), Text: m.Cluster, Mono: true, Small: v.t("page.machine_cluster_text")}}
 	if m.AccountID != "" {
 		facts = append(facts, pairItem{Name: v.t("page.machine_account"), Copy: &line{"account", v.t("page.machine_account"), m.AccountID}, Small: v.t("page.machine_account_text")})
@@ -67,7 +71,7 @@ func showMachine(v *visit) error {
 	if m.LogLimit > 0 {
 		facts = append(facts, pairItem{Name: v.t("page.machine_head"), Text: v.lang.Number(m.Head), Small: v.t("page.machine_head_text")})
 	}
-	p := sectionsPage{Frame: f, Banners: v.behind(m.ProfileLag), Sections: []section{disk}}
+	p := sectionsPage{Frame: f, Banners: banners, Sections: []section{disk}}
 	if l := m.ProfileLag; l != nil {
 		p.Sections = append(p.Sections, section{Title: v.t("page.machine_people"), Pairs: pairs{{Name: v.t("page.machine_as_of"), Time: v.moment(l.AsOf), Small: v.t("page.machine_as_of_text")}}})
 	}

@@ -30,6 +30,10 @@ func TestTheMachineIsShown(t *testing.T) {
 	for _, l := range text.Languages() {
 		w.signedIn(string(l)).get("/installation").has(t, http.StatusOK, say(l, "page.machine_well"), say(l, "page.machine_head"), "test", "<progress", "1 GiB")
 	}
+	w.machine.ExportStoreFails = true
+	for _, l := range text.Languages() {
+		w.signedIn(string(l)).get("/installation").has(t, http.StatusOK, say(l, "page.machine_exports_fail"), say(l, "page.machine_exports_fail_text"))
+	}
 }
 
 func TestAWorkspaceIsMade(t *testing.T) {
