@@ -33,7 +33,7 @@ var speedEvents = func() []string {
 const speedPeople = 100_000
 
 // BenchmarkCatchUp applies a log of events of seven types about a hundred thousand people: to a database that knows none of
-// them, and to one that knows them all.
+// them, of both kinds, and to one that knows them all.
 func BenchmarkCatchUp(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
 	some := func(n int) string {
@@ -41,6 +41,11 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 	b.Run("nobody is known", func(b *testing.B) {
 		w := newWorld(b, storetest.OpenProfiles(b))
+		w.fill(b.N, some)
+		w.catchUp(b)
+	})
+	b.Run("nobody is known, PostgreSQL", func(b *testing.B) {
+		w := newWorld(b, storetest.PostgresProfiles(b))
 		w.fill(b.N, some)
 		w.catchUp(b)
 	})

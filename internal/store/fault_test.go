@@ -107,6 +107,14 @@ func (c *troubledConn) PrepareContext(ctx context.Context, q string) (driver.Stm
 	return &troubledStmt{st.(stmts), c.t}, nil
 }
 
+// CheckNamedValue lets through what the driver takes besides plain values: lists, of PostgreSQL's.
+func (c *troubledConn) CheckNamedValue(v *driver.NamedValue) error {
+	if d, ok := c.conn.(driver.NamedValueChecker); ok {
+		return d.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
 type troubledTx struct {
 	driver.Tx
 	t        *trouble

@@ -160,19 +160,11 @@ func (p *Profiles) Named(ctx context.Context, workspace uint32, people []control
 
 // Holders gives who has external ids, of those that somebody has, as the log says up to the cursor. Identities may be ahead of
 // it: requests fix there whom identifiers name before the reader comes to them.
-func (p *Profiles) Holders(ctx context.Context, workspace uint32, externals []string) (out []control.PersonIdentity, err error) {
-	err = inChunks(externals, func(part []string, marks string) error {
-		args := []any{workspace}
-		for _, x := range part {
-			args = append(args, x)
-		}
-		some, err := list(p.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
-			x.Workspace, x.Kind = workspace, control.ByExternalID
-			return x, r.Scan(&x.Value, &x.Person)
-		}, "SELECT external_id, person FROM people WHERE workspace = ? AND external_id IN ("+marks+")", args...)
-		out = append(out, some...)
-		return err
-	})
+func (p *Profiles) Holders(ctx context.Context, workspace uint32, externals []string) ([]control.PersonIdentity, error) {
+	out, err := listKeyed(p.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
+		x.Workspace, x.Kind = workspace, control.ByExternalID
+		return x, r.Scan(&x.Value, &x.Person)
+	}, "p.external_id, p.person", "people p", "", "p.workspace = ?", "p.external_id", []any{workspace}, externals)
 	return out, p.s.fail(err, "read who has external ids")
 }
 

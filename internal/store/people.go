@@ -142,8 +142,11 @@ func (t *orNone) Scan(v any) error {
 	return nil
 }
 
-// peopleWhole is where they stand.
-const peopleWhole = " FROM people p JOIN people_done d ON d.person = p.id LEFT JOIN people_more m ON m.person = p.id"
+// What stands beside a person's row.
+const (
+	joinDone = " JOIN people_done d ON d.person = p.id"
+	joinMore = " LEFT JOIN people_more m ON m.person = p.id"
+)
 
 func scanPerson(r scanner) (*control.Person, error) {
 	var p control.Person
@@ -173,45 +176,83 @@ func scanDone(r scanner) (*control.Person, error) {
 // Active gives those of a workspace that there are, in no order, with their external ids and what events count of them: all
 // that most events need, for half of what reading everything costs.
 func (p *Profiles) Active(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
-	return p.people(ctx, scanDone, "SELECT "+doneOf+" FROM people p JOIN people_done d ON d.person = p.id WHERE p.workspace = ? AND p.person IN (", workspace, ids)
+	return p.people(ctx, scanDone, doneOf, joinDone, workspace, ids)
 }
 
 // People gives those of a workspace that there are, in no order.
 func (p *Profiles) People(ctx context.Context, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
-	return p.people(ctx, scanPerson, "SELECT "+personColumns+peopleWhole+" WHERE p.workspace = ? AND p.person IN (", workspace, ids)
+	return p.people(ctx, scanPerson, personColumns, joinDone+joinMore, workspace, ids)
 }
 
-func (p *Profiles) people(ctx context.Context, scan func(scanner) (*control.Person, error), query string, workspace uint32, ids []control.PersonID) (out []*control.Person, err error) {
-	err = inChunks(ids, func(part []control.PersonID, marks string) error {
-		args := []any{workspace}
-		for _, id := range part {
-			args = append(args, string(id))
-		}
-		some, err := list(p.reader(ctx), scan, query+marks+")", args...)
-		out = append(out, some...)
-		return err
-	})
+func (p *Profiles) people(ctx context.Context, scan func(scanner) (*control.Person, error), columns, join string, workspace uint32, ids []control.PersonID) ([]*control.Person, error) {
+	out, err := listKeyed(p.reader(ctx), scan, columns, "people p", join, "p.workspace = ?", "p.person", []any{workspace}, ids)
 	return out, p.s.fail(err, "read people")
 }
 
-// Identities gives whom identifiers of one kind name, of those that name anybody.
-func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) (out []control.PersonIdentity, err error) {
-	err = inChunks(values, func(part []string, marks string) error {
-		args := []any{workspace, uint8(kind)}
-		for _, v := range part {
-			args = append(args, []byte(v))
+// listKeyed gives rows of a table, which an alias follows, that stand in a unique index under what a condition says and one of
+// values, whose column has the alias too. Each value is given once.
+//
+// One query for many values may look at every row that the condition holds instead: PostgreSQL does while it knows nothing
+// of a table that has just been filled. There each value is looked for by itself.
+func listKeyed[T any, V ~string | ~[]byte](c conn, scan func(scanner) (T, error), columns, table, join, where, key string, args []any, values []V) (out []T, err error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	if c.s.d.far() {
+		array, kind := any(nil), "TEXT"
+		switch any(values[0]).(type) {
+		case []byte:
+			array, kind = values, "BYTEA"
+		default:
+			texts := make([]string, len(values))
+			for i, v := range values {
+				texts[i] = string(v)
+			}
+			array = texts
 		}
-		some, err := list(p.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
-			var value []byte
-			x.Workspace, x.Kind = workspace, kind
-			err = r.Scan(&value, &x.Person)
-			x.Value = string(value)
-			return x, err
-		}, "SELECT value, person FROM people_identities WHERE workspace = ? AND kind = ? AND value IN ("+marks+")", args...)
+		alias := table[strings.LastIndex(table, " ")+1:]
+		return list(c, scan, "SELECT "+columns+" FROM unnest(CAST(? AS "+kind+"[])) AS asked (value) CROSS JOIN LATERAL (SELECT "+alias+".* FROM "+table+
+			" WHERE "+where+" AND "+key+" = asked.value OFFSET 0) AS "+alias+join, append([]any{array}, args...)...)
+	}
+	err = inChunks(values, func(part []V, marks string) error {
+		all := slices.Clone(args)
+		for _, v := range part {
+			all = append(all, plain(v))
+		}
+		some, err := list(c, scan, "SELECT "+columns+" FROM "+table+join+" WHERE "+where+" AND "+key+" IN ("+marks+")", all...)
 		out = append(out, some...)
 		return err
 	})
+	return out, err
+}
+
+// plain is a value of a type of its own as drivers take it.
+func plain[V ~string | ~[]byte](v V) any {
+	if b, is := any(v).([]byte); is {
+		return b
+	}
+	return string(v)
+}
+
+// Identities gives whom identifiers of one kind name, of those that name anybody.
+func (p *Profiles) Identities(ctx context.Context, workspace uint32, kind control.IdentifierKind, values []string) ([]control.PersonIdentity, error) {
+	out, err := listKeyed(p.reader(ctx), func(r scanner) (x control.PersonIdentity, err error) {
+		var value []byte
+		x.Workspace, x.Kind = workspace, kind
+		err = r.Scan(&value, &x.Person)
+		x.Value = string(value)
+		return x, err
+	}, "i.value, i.person", "people_identities i", "", "i.workspace = ? AND i.kind = ?", "i.value", []any{workspace, uint8(kind)}, blobs(values))
 	return out, p.s.fail(err, "read identities")
+}
+
+// blobs are texts as columns of bytes take them.
+func blobs[T ~string](texts []T) [][]byte {
+	out := make([][]byte, len(texts))
+	for i, t := range texts {
+		out[i] = []byte(t)
+	}
+	return out
 }
 
 // Names gives what a workspace's events have named, of one kind, by name.
@@ -617,20 +658,13 @@ func (w *batchWriter) ended() (map[personIn]bool, error) {
 	out := map[personIn]bool{}
 	for workspace, people := range all {
 		slices.Sort(people)
-		err := inChunks(slices.Compact(people), func(part []control.PersonID, marks string) error {
-			args := []any{workspace, uint8(ending)}
-			for _, id := range part {
-				args = append(args, []byte(id))
-			}
-			some, err := list(w.c, func(r scanner) (value []byte, err error) { return value, r.Scan(&value) },
-				"SELECT value FROM people_identities WHERE workspace = ? AND kind = ? AND value IN ("+marks+")", args...)
-			for _, id := range some {
-				out[personIn{workspace, control.PersonID(id)}] = true
-			}
-			return err
-		})
+		some, err := listKeyed(w.c, func(r scanner) (value []byte, err error) { return value, r.Scan(&value) },
+			"i.value", "people_identities i", "", "i.workspace = ? AND i.kind = ?", "i.value", []any{workspace, uint8(ending)}, blobs(slices.Compact(people)))
 		if err != nil {
 			return nil, err
+		}
+		for _, id := range some {
+			out[personIn{workspace, control.PersonID(id)}] = true
 		}
 	}
 	return out, nil

@@ -105,12 +105,22 @@ func (postgres) bind(query string, args []any) (string, []any) {
 				out[i] = 1
 			}
 		case string: // what others said, in messages of errors, may hold bytes that a text here cannot
-			out[i] = strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", "\uFFFD"), "\uFFFD")
+			out[i] = asText(v)
+		case []string:
+			texts := make([]string, len(v))
+			for i, t := range v {
+				texts[i] = asText(t)
+			}
+			out[i] = texts
 		default:
 			out[i] = v
 		}
 	}
 	return b.String(), out
+}
+
+func asText(v string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", "\uFFFD"), "\uFFFD")
 }
 
 // begin takes the lock of all writers alone, or with others and then that of the scope. Both are waited for in this

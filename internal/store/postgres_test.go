@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"net"
 	"net/url"
@@ -405,4 +406,44 @@ func TestACopyByPostgreSQLsOwnToolsIsWhole(t *testing.T) {
 	more, err := r.Files(t.Context(), control.LedgerFilter{}, files[len(files)-1].ID, 10)
 	ok(t, err)
 	equal(t, "files written after the restore", len(more), 1)
+}
+
+func TestPeopleAreLookedForOneByOne(t *testing.T) {
+	const many = 3000
+	cfg := storetest.Postgres(t) // nothing is known of its tables
+	p, err := store.OpenProfiles(t.Context(), cfg)
+	ok(t, err)
+	b := &control.PeopleBatch{Log: eventlog.ID{1}, Next: 1}
+	var ids []control.PersonID
+	var externals []string
+	for row := range int64(many) {
+		ids, externals = append(ids, control.PersonID(fmt.Sprint("id", row))), append(externals, fmt.Sprint("external", row))
+		b.People = append(b.People, &control.Person{Row: row + 1, New: true, Workspace: 1, ID: ids[row], ExternalID: externals[row], CreatedAt: filterNow, UpdatedAt: filterNow})
+		b.Identities = append(b.Identities, control.PersonIdentity{Workspace: 1, Identifier: control.Identifier{Kind: control.ByExternalID, Value: externals[row]}, Person: ids[row]})
+	}
+	ok(t, p.Apply(t.Context(), b))
+	active, err := p.Active(t.Context(), 1, ids)
+	ok(t, err)
+	holders, err := p.Holders(t.Context(), 1, externals)
+	ok(t, err)
+	named, err := p.Identities(t.Context(), 1, control.ByExternalID, externals)
+	ok(t, err)
+	if len(active) != many || len(holders) != many || len(named) != many {
+		t.Fatalf("%d, %d and %d were found, of %d", len(active), len(holders), len(named), many)
+	}
+	ok(t, p.Close()) // the server counts what a connection has read by its end
+	db, err := sql.Open("pgx", cfg.URL.Reveal())
+	ok(t, err)
+	defer db.Close()
+	var read int64
+	for range 100 {
+		ok(t, db.QueryRow("SELECT SUM(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE relname IN ('people', 'people_identities')").Scan(&read))
+		if read >= 3*many {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if read < 2*many || read > 6*many {
+		t.Errorf("%d rows were read to find %d", read, 3*many)
+	}
 }

@@ -33,12 +33,16 @@ type People = store.Profiles
 // Profiles runs a test with the tables of people in each database, where nobody is known yet.
 func Profiles(t *testing.T, f func(t *testing.T, p *store.Profiles)) {
 	t.Run("SQLite", func(t *testing.T) { f(t, OpenProfiles(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		p, err := store.OpenProfiles(t.Context(), Postgres(t))
-		ok(t, err)
-		t.Cleanup(func() { ok(t, p.Close()) })
-		f(t, p)
-	})
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, PostgresProfiles(t)) })
+}
+
+// PostgresProfiles gives the tables of people in a database of PostgreSQL that nobody has used.
+func PostgresProfiles(t testing.TB) *store.Profiles {
+	t.Helper()
+	p, err := store.OpenProfiles(t.Context(), Postgres(t))
+	ok(t, err)
+	t.Cleanup(func() { ok(t, p.Close()) })
+	return p
 }
 
 // OpenProfiles gives the tables of people in an empty SQLite database, or in the one at a path, which is made if it is not there.
