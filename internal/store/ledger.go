@@ -28,7 +28,7 @@ func (c conn) insertFiles(l control.Lane, files []control.File) error {
 			f.Adopted, millis(f.At)}
 	}
 	sums := map[eventlog.Hour]control.Tally{}
-	err := several("INSERT INTO files ("+fileColumns+") VALUES ", nil, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	err := several(rowsAtOnce, "INSERT INTO files ("+fileColumns+") VALUES ", nil, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		" ON CONFLICT (connector, destination, object_key) DO NOTHING RETURNING hour, target, events, size", rows, func(query string, all []any) error {
 			_, err := list(c, func(r scanner) (none struct{}, err error) {
 				var h eventlog.Hour

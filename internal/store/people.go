@@ -314,20 +314,23 @@ type batchWriter struct {
 	args  []driver.NamedValue    // of the statement that runs
 }
 
-// put runs a statement that inserts a row, for each of rows. Where a statement costs a way to the server and back, one
-// takes many rows; in SQLite that would keep a journal of its own, since it can fail in the middle.
+// rowsOfBatch is how many rows one statement of a batch takes at most.
+const rowsOfBatch = 256
+
+// put runs a statement that inserts a row, for all of rows: with many at a time, whose neighbours it finds where it
+// stands. Whatever it did before a row that is refused goes with the transaction, so SQLite need not keep what was there
+// before the statement.
 func (w *batchWriter) put(query string, rows [][]any) error {
-	if w.c.s.d.far() {
-		head, rest, _ := strings.Cut(query, "VALUES ")
-		row, tail, _ := strings.Cut(rest, ")")
-		return w.c.many(head+"VALUES ", nil, row+")", tail, rows)
+	head, rest, _ := strings.Cut(query, "VALUES ")
+	row, tail, _ := strings.Cut(rest, ")")
+	do := func(query string, values []any) error {
+		_, err := w.c.exec(query, values...)
+		return err
 	}
-	for _, row := range rows {
-		if err := w.run(query, row); err != nil {
-			return err
-		}
+	if !w.c.s.d.far() {
+		head, do = strings.Replace(head, "INSERT", "INSERT OR FAIL", 1), w.run
 	}
-	return nil
+	return several(rowsOfBatch, head+"VALUES ", nil, row+")", tail, rows, do)
 }
 
 // run runs a statement of SQLite, which is prepared once for the transaction. It goes past database/sql, which for
@@ -429,11 +432,10 @@ func (w *batchWriter) people() error {
 			continue
 		}
 		row = append(row, p.Workspace, string(p.ID))
-		if far {
-			rows = append(rows, row)
-		} else if err := w.run(insertPerson, row); err != nil {
-			return err
-		}
+		rows = append(rows, row)
+	}
+	if !far {
+		return w.put(insertPerson, rows)
 	}
 	return w.put(insertPerson+" ON CONFLICT (id) DO UPDATE SET "+qualified("excluded", whoColumns), rows)
 }
@@ -464,7 +466,12 @@ func (w *batchWriter) more() error {
 			rows = append(rows, []any{p.Row, object(p.Custom), object(p.Rest)})
 		}
 	}
-	return w.put("INSERT INTO people_more (person, custom, rest) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+qualified("excluded", "custom, rest"), rows)
+	for some := range slices.Chunk(rows, 8) { // each may be half a megabyte, and a statement copies what it takes
+		if err := w.put("INSERT INTO people_more (person, custom, rest) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET "+qualified("excluded", "custom, rest"), some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *batchWriter) attributes() error {

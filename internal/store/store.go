@@ -281,16 +281,16 @@ const rowsAtOnce = 64
 // then tail. What is more than one statement takes is given to several, of 1, 2, 4 … rows, so that there are few
 // different texts for the database to remember.
 func (c conn) many(head string, args []any, row, tail string, rows [][]any) error {
-	return several(head, args, row, tail, rows, func(query string, all []any) error {
+	return several(rowsAtOnce, head, args, row, tail, rows, func(query string, all []any) error {
 		_, err := c.exec(query, all...)
 		return err
 	})
 }
 
-// several is many for statements that are run by do.
-func several(head string, args []any, row, tail string, rows [][]any, do func(query string, all []any) error) error {
+// several is many for statements that are run by do, with up to most rows each.
+func several(most int, head string, args []any, row, tail string, rows [][]any, do func(query string, all []any) error) error {
 	for len(rows) > 0 {
-		n := min(1<<(bits.Len(uint(len(rows)))-1), rowsAtOnce)
+		n := min(1<<(bits.Len(uint(len(rows)))-1), most)
 		if err := do(head+strings.Repeat(row+", ", n-1)+row+tail, slices.Concat(args, slices.Concat(rows[:n]...))); err != nil {
 			return err
 		}
