@@ -307,7 +307,7 @@ func TestEachActionOfThePlaneIsLogged(t *testing.T) {
 	}
 	const redacted = `"[redacted]"`
 	for _, want := range []string{
-		`workspace.create acme:  → {"administrator":"ana@acme.example","control_group":"","language":"en","name":"acme","unknown_fields":"reject"}`,
+		`workspace.create acme:  → {"administrator":"ana@acme.example","control_group":"","language":"en","name":"acme","time_zone":"UTC","unknown_fields":"reject"}`,
 		`workspace.update acme: {"language":"en"} → {"language":"es"}`,
 		`api_key.create backend:  → {"expires_at":"2026-11-22T11:30:00Z","name":"backend","networks":["192.0.2.0/24"],"scopes":["events.write"]}`,
 		`api_key.revoke backend: {"expires_at":"2026-11-22T11:30:00Z",`,
