@@ -251,9 +251,9 @@ func ParseFilter(at string, b []byte) (Filter, []fault.Problem) {
 	return f, c.problems
 }
 
-// Validate gives every problem of a filter that stands at the field at.
+// Validate gives every problem of a filter that somebody gives at the field at. What Masked put in place of a value is one.
 func (f Filter) Validate(at string) []fault.Problem {
-	c := filterCheck{}
+	c := filterCheck{given: true}
 	if len(f.Encode()) > maxFilterBytes { // it could be kept, and not be read again
 		c.bytes(at)
 		return c.problems
@@ -395,6 +395,7 @@ func (f Filter) equal(o Filter) bool { return bytes.Equal(f.Encode(), o.Encode()
 
 // filterCheck gathers the problems of a filter.
 type filterCheck struct {
+	given    bool // by somebody who may have seen it masked; else it is kept already, and stays readable
 	nodes    int
 	values   int
 	problems []fault.Problem
@@ -547,7 +548,34 @@ func (c *filterCheck) attribute(at string, x Condition) {
 			c.oneOf(index(at+".one_of", i), s, string(OptedIn), string(Subscribed), string(Unsubscribed))
 		}
 	}
+	if c.given && a.Identifies {
+		x = c.unmasked(at, x)
+	}
 	c.condition(at, x, false)
+}
+
+// unmasked is a problem of each value that is hidden. It gives the rest of x to check.
+func (c *filterCheck) unmasked(at string, x Condition) Condition {
+	hidden := func(at string) {
+		c.problem(at, "masked", "field.filter_masked", "This stands for a value that is hidden. A filter that comes back as it was shown stays as it is; otherwise the value is needed.")
+	}
+	for i, s := range x.OneOf {
+		if s == masked {
+			hidden(index(at+".one_of", i))
+		}
+	}
+	if x.Contains != nil && *x.Contains == masked {
+		hidden(at + ".contains")
+	}
+	if x.After == masked {
+		hidden(at + ".after")
+		x.After = ""
+	}
+	if x.Before == masked {
+		hidden(at + ".before")
+		x.Before = ""
+	}
+	return x
 }
 
 func (c *filterCheck) oneOf(at, got string, valid ...string) {

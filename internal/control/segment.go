@@ -85,7 +85,7 @@ func (p *Plane) updateSegment(ctx context.Context, workspace uint32, id SegmentI
 	if err != nil {
 		return had, err
 	}
-	e = e.asShown(ctx, had)
+	e = e.unmasked(had)
 	next := e.apply(had)
 	if err := invalid("", next.Validate()); err != nil {
 		return had, err
@@ -132,7 +132,7 @@ func (p *Plane) LookAtSegmentEdit(ctx context.Context, workspace uint32, id Segm
 	if err != nil {
 		return err
 	}
-	return invalid("", e.asShown(ctx, had).apply(had).Validate())
+	return invalid("", e.unmasked(had).apply(had).Validate())
 }
 
 // LookAtPeople writes down that somebody is going to look at people whom a filter holds: a segment's, or one that is not
@@ -141,9 +141,10 @@ func (p *Plane) LookAtPeople(ctx context.Context, s Segment) error {
 	return fault.Wrap(p.Store.Note(p.logged(ctx, "segment.look", subjectSegment(s), nil, view{"filter": string(s.Filter.Masked().Encode())})), "look at people of a segment")
 }
 
-// asShown gives e without a filter that is the one of had as the actor of ctx sees it: what comes back masked stays as it is.
-func (e SegmentEdit) asShown(ctx context.Context, had Segment) SegmentEdit {
-	if shown := had.Filter.ShownTo(ctx, had.Workspace); e.Filter != nil && e.Filter.equal(shown) && !shown.equal(had.Filter) {
+// unmasked gives e without a filter that is the one of had masked: what comes back so stays as it is, whoever sends it. Who was
+// shown it may have another right by now, or hand it to somebody who has.
+func (e SegmentEdit) unmasked(had Segment) SegmentEdit {
+	if hides := had.Filter.Masked(); e.Filter != nil && e.Filter.equal(hides) && !hides.equal(had.Filter) {
 		e.Filter = nil
 	}
 	return e
