@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/internal/fault"
 )
 
@@ -273,7 +274,7 @@ func (v *visit) showSegmentForm(status int, w vocabulary, f segmentForm, had *cl
 	if had != nil {
 		title, back = v.t("page.segment_edit"), v.path("/segments/"+had.ID)
 	}
-	who := part{Field: &field{Name: "filter_json", Label: v.t("page.segment_who"), Hint: v.t("page.segment_json_hint") + v.identityHint(), Value: f.json, Error: problems["filter_json"], Lines: min(24, strings.Count(f.json, "\n")+2), Mono: true}}
+	who := part{Field: &field{Name: "filter_json", Label: v.t("page.segment_who"), Hint: v.jsonHint(had) + v.identityHint(), Value: f.json, Error: problems["filter_json"], Lines: min(24, strings.Count(f.json, "\n")+2), Mono: true}}
 	if !f.asJSON {
 		c, err := v.conditions(w, f, problems)
 		if err != nil {
@@ -299,6 +300,17 @@ func (v *visit) showSegmentForm(status int, w vocabulary, f segmentForm, had *cl
 	p.Frame.Crumbs = append(p.Frame.Crumbs, crumb{title, ""})
 	v.show(status, "form", p)
 	return nil
+}
+
+// jsonHint says why a filter is edited as JSON.
+func (v *visit) jsonHint(had *client.Segment) string {
+	if had != nil && !v.place.ExportUserData {
+		// What stands for a time is none, so there may be problems; what it stands for is not asked.
+		if f, _ := control.ParseFilter("filter", []byte(indented(had.Filter))); f.Identifies() {
+			return v.t("page.segment_masked_hint")
+		}
+	}
+	return v.t("page.segment_json_hint")
 }
 
 // identityHint says why some conditions are not offered; empty: all are.

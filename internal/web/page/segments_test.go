@@ -231,7 +231,7 @@ func TestWhatIdentifiesPeopleIsComparedByWhoMayExportThem(t *testing.T) {
 		b.post(w.at("/segments/new"), "kind-0", "attribute", "name-0", "country", "operator-0", "is", "value-0", "ES", "group-0", "0", "part", "conditions").
 			has(t, http.StatusOK, `<option value="is" selected`)
 		b.post(w.at("/segments/new"), append(email, "name", "theirs")...).has(t, http.StatusForbidden, say(l, "control.identifying"), "es@acme.example")
-		b.get(edit).has(t, http.StatusOK, `name="filter_json"`, say(l, "page.segment_identity_hint"), "[REDACTED]").lacks(t, "acme&#34;\n")
+		b.get(edit).has(t, http.StatusOK, `name="filter_json"`, say(l, "page.segment_identity_hint"), say(l, "page.segment_masked_hint"), "[REDACTED]").lacks(t, "acme&#34;\n", say(l, "page.segment_json_hint"))
 		b.get(w.at("/segments/"+string(s.ID))).has(t, http.StatusOK, "[REDACTED]").lacks(t, "“acme”", `&#34;acme&#34;`)
 		b.post(edit, "name", "ours "+string(l), "filter_json", `{"attribute":{"name":"email","contains":"[REDACTED]"}}`).has(t, http.StatusOK, "ours "+string(l))
 		b.post(edit, "name", "ours", "filter_json", `{"attribute":{"name":"email","contains":"acme"}}`).has(t, http.StatusForbidden, say(l, "control.identifying"))
@@ -239,6 +239,9 @@ func TestWhatIdentifiesPeopleIsComparedByWhoMayExportThem(t *testing.T) {
 	_, _, err = w.people.AddMember(control.WithActor(t.Context(), control.CommandLine()), control.AddMember{Email: "editor@acme.example", Workspace: w.acme.Number, Role: control.Editor, ExportUserData: true})
 	must(t, err)
 	b := w.joined(control.Editor, "en")
+	b.post(edit, "name", "whose", "filter_json", `{"attribute":{"name":"email","contains":"[REDACTED]"}}`).has(t, http.StatusOK, "whose", "acme") // a form from before the right was given
+	b.post(edit, "name", "whose", "filter_json", `{"attribute":{"name":"phone","contains":"[REDACTED]"}}`).has(t, http.StatusUnprocessableEntity, say(text.English, "field.filter_masked"))
+	b.get(edit).lacks(t, say(text.English, "page.segment_masked_hint"))
 	b.post(w.at("/segments/new"), append(email, "part", "conditions")...).has(t, http.StatusOK, `<option value="is" selected`).lacks(t, say(text.English, "page.segment_identity_hint"))
 	b.post(w.at("/segments/new"), append(email, "name", "theirs")...).has(t, http.StatusOK, "theirs")
 }
