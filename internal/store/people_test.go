@@ -939,6 +939,19 @@ func TestTheFirstAdministrator(t *testing.T) {
 	}
 }
 
+func TestTheLinkOfTheFirstStartIsNotNeededOnceTheCommandLineWasQuicker(t *testing.T) {
+	each(t, func(t *testing.T, cfg store.Config) {
+		c := newCrowd(t, cfg)
+		p := c.beside(func() {
+			_, _, err := c.AddMember(c.line(), control.AddMember{Email: "root@acme.example", Installation: true})
+			ok(t, err)
+		})
+		if link, needed, err := p.FirstLink(t.Context()); err != nil || needed || !link.Empty() {
+			t.Errorf("needed %v, %v", needed, err)
+		}
+	})
+}
+
 func TestAPasswordIsResetByMail(t *testing.T) {
 	c := sqlite(t)
 	c.add("ana", control.Viewer)
@@ -1280,6 +1293,12 @@ type raced struct {
 
 func (s raced) SeatsOf(ctx context.Context, id control.MemberID) ([]control.Membership, error) {
 	all, err := s.peopleStore.SeatsOf(ctx, id)
+	s.once.Do(s.do)
+	return all, err
+}
+
+func (s raced) Members(ctx context.Context) ([]control.Member, error) {
+	all, err := s.peopleStore.Members(ctx)
 	s.once.Do(s.do)
 	return all, err
 }
