@@ -31,7 +31,8 @@ type PeopleStore interface {
 	// stale if it is not was any more.
 	SetLock(ctx context.Context, id MemberID, was, next Lock, endSessions bool, keep SessionID) error
 	// LinkIdentity lets a provider sign a member in, and ends what else does: password, second factor, links that set a
-	// password, sessions, tokens. Again it changes nothing. Errors: conflict if the identity is another member's.
+	// password, sessions, tokens. Again it changes nothing. Errors: conflict if the identity is another member's, or if
+	// its issuer signs the member in under another name already.
 	LinkIdentity(ctx context.Context, id MemberID, i Identity) error
 
 	Seats(ctx context.Context, workspace uint32) ([]Seat, error) // by e-mail

@@ -310,13 +310,14 @@ type SignInElsewhere struct {
 
 // SignInWith begins a session for somebody whom a provider names: a member of that identity; else one of that address,
 // whom the identity is linked to from now on; else a new member, if there is an invitation for the address. Only an
-// address that the provider has verified counts. The provider's second factor is taken for ours.
+// address that the provider has verified counts, and only for a member whom that provider does not name otherwise already: an
+// address may be given to somebody else there. The provider's second factor is taken for ours.
 //
 // Who held an invitation can have made the account of an address that is not theirs, for nothing proves the address
 // there. So linking ends all that signed that member in until then: password, second factor, sessions, personal tokens.
 // They may set a password again by a link that is mailed.
 //
-// Errors: forbidden if there is neither.
+// Errors: forbidden if there is neither; conflict if the provider names the member of the address otherwise.
 func (p *People) SignInWith(ctx context.Context, in SignInElsewhere) (Session, secret.Value, error) {
 	const op = "sign in"
 	m, err := p.cfg.Store.MemberByIdentity(ctx, in.Identity)

@@ -270,7 +270,7 @@ func (c conn) writeLock(id control.MemberID, l control.Lock) error {
 
 // LinkIdentity lets a provider sign a member in under i, and ends what else does: password, second factor, links that set
 // a password, sessions, personal tokens. Doing it again changes nothing. Errors: not_found; conflict if i is another
-// member's.
+// member's, or if its issuer signs the member in under another name already.
 func (s *Store) LinkIdentity(ctx context.Context, id control.MemberID, i control.Identity) error {
 	return s.inTx(ctx, "link identity", func(c conn) error {
 		if _, err := c.member("WHERE m.id = ?", string(id)); err != nil {
@@ -288,6 +288,15 @@ func (s *Store) LinkIdentity(ctx context.Context, id control.MemberID, i control
 				err = fault.New(fault.Conflict, "", "this identity signs another member in")
 			}
 			return err
+		}
+		var named int
+		if err := c.one("SELECT COUNT(*) FROM identities WHERE issuer = ? AND member = ?", []any{i.Issuer, string(id)}, &named); err != nil {
+			return err
+		}
+		if named > 1 {
+			return &fault.Error{Code: fault.Conflict,
+				Msg:  fault.Message{Key: "control.linked", Text: "The member of this e-mail address signs in by another account of the sign-in provider."},
+				Hint: fault.Message{Key: "control.linked_hint", Text: "Sign in by that account. If it is gone, an installation administrator can delete the member and invite the address anew."}}
 		}
 		if _, err := c.exec("DELETE FROM tokens WHERE member = ?", string(id)); err != nil {
 			return err

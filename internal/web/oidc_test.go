@@ -182,6 +182,10 @@ func TestSigningInElsewhere(t *testing.T) {
 				t.Errorf("afterwards: %d %s", me, text)
 			}
 			if row.want == 303 {
+				p.claims = but(map[string]any{"sub": "s-2"}) // who was given the address after them
+				if status, body := visit(t, browser(t, srv), srv.URL+oidcPath); status != 409 || !strings.Contains(body, "another account") {
+					t.Errorf("another subject: %d %s", status, body)
+				}
 				p.claims = map[string]any{"email": "renamed@else.example"} // from now on it is the identity that counts
 				if status, body := visit(t, browser(t, srv), srv.URL+oidcPath); status != 303 {
 					t.Errorf("again under another address: %d %s", status, body)

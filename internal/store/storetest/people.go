@@ -56,6 +56,11 @@ func people(run runner) {
 		i := control.Identity{Issuer: "https://id.example", Subject: "42"}
 		ok(t, e.LinkIdentity(ctx, m.ID, i))
 		ok(t, e.LinkIdentity(ctx, m.ID, i))
+		renamed := control.Identity{Issuer: i.Issuer, Subject: "43"}
+		want(t, e.LinkIdentity(ctx, m.ID, renamed), fault.Conflict)
+		_, err := e.MemberByIdentity(ctx, renamed)
+		want(t, err, fault.NotFound)
+		ok(t, e.LinkIdentity(ctx, m.ID, control.Identity{Issuer: "https://second.example", Subject: "43"}))
 		got, err := e.Member(ctx, m.ID)
 		ok(t, err)
 		equal(t, "by id", got, m)
