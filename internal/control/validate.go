@@ -145,8 +145,15 @@ func validateEmail(field, address string) []fault.Problem {
 	if a, err := mail.ParseAddress(address); err != nil || a.Address != address || len(address) > 254 {
 		return []fault.Problem{fault.Field(field, "invalid", "field.email", "This is not an e-mail address such as data@example.com.")}
 	}
+	if fault.Visible(address) != address || strings.ContainsFunc(address, looksLikeAnother) {
+		return []fault.Problem{fault.Field(field, "invalid", "field.email_unprintable", "An e-mail address holds printable characters only, and none of full width.")}
+	}
 	return nil
 }
+
+// looksLikeAnother reports whether an address with r is easily taken for one without. Source: Unicode, the block Halfwidth and
+// Fullwidth Forms.
+func looksLikeAnother(r rune) bool { return !unicode.IsPrint(r) || 0xff00 <= r && r <= 0xffef }
 
 // TransformationFields gives the fields that a transformation can be chosen for, sorted: the fields that hold text in
 // a type that events selects, id apart. Names in events that do not exist select nothing.

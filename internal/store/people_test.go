@@ -952,6 +952,22 @@ func TestTheLinkOfTheFirstStartIsNotNeededOnceTheCommandLineWasQuicker(t *testin
 	})
 }
 
+func TestAnAddressThatLooksLikeAnotherIsRefused(t *testing.T) {
+	c := sqlite(t)
+	for name, email := range map[string]string{
+		"another direction": "a\u202eb@x.example", "an isolate": "a\u2066b@x.example", "no width": "a\u200bb@x.example", "a joiner": "a\u034fb@x.example",
+		"a variation": "a\ufe0fb@x.example", "full width": "ａna@x.example", "a full stop of full width": "ana@x．example", "half width": "ｱna@x.example",
+		"a space of its own": "\"a\u00a0b\"@x.example",
+	} {
+		_, _, err := c.AddMember(c.line(), control.AddMember{Email: email, Name: "Ana"})
+		c.want(name, err, "invalid email:invalid")
+		_, err = c.Invite(c.line(), control.Invite{Email: email, Workspace: 1})
+		c.want(name+", invited", err, "invalid email:invalid")
+	}
+	_, _, err := c.AddMember(c.line(), control.AddMember{Email: "josé@exämple.example"})
+	c.want("letters", err, "ok")
+}
+
 func TestAPasswordIsResetByMail(t *testing.T) {
 	c := sqlite(t)
 	c.add("ana", control.Viewer)
