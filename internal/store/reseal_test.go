@@ -23,7 +23,7 @@ func TestEachColumnOfBytesIsSealedAnewOrAHash(t *testing.T) {
 	}
 	defer s.Close()
 	known := []string{"files.raw_hash", "schemas.fingerprint", "api_keys.hash", "sessions.hash", "tokens.hash", "tickets.hash", "recovery_codes.hash",
-		"repeats.hash", "repeats.body_hash", "export_parts.hash"}
+		"repeats.hash", "repeats.body_hash", "export_parts.hash", "export_parts.who"}
 	for _, c := range sealedColumns() {
 		table, _, _ := strings.Cut(strings.TrimPrefix(c.update, "UPDATE "), " ")
 		column, _, _ := strings.Cut(strings.TrimPrefix(c.update, "UPDATE "+table+" SET "), " ")
