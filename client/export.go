@@ -30,7 +30,7 @@ type Export struct {
 	ObjectPrefix string `json:"object_prefix" doc:"As the compatible calls answer it."`
 
 	Downloadable bool       `json:"downloadable" doc:"DownloadExport gives its file, until expires_at."`
-	Removed      bool       `json:"removed,omitempty" doc:"Its file was removed before, because somebody of the workspace was deleted since: files are not searched for whom they hold."`
+	Removed      bool       `json:"removed,omitempty" doc:"Its file was removed before, because somebody was deleted since who is, or may be, in it."`
 	CreatedAt    time.Time  `json:"created_at"`
 	StartedAt    *time.Time `json:"started_at,omitempty"`
 	DoneAt       *time.Time `json:"done_at,omitempty" doc:"When it was done, failed or was cancelled."`

@@ -128,11 +128,14 @@ func (p *plane) exportBucket(ctx context.Context, e control.Export) (bucket.Buck
 	return p.opener.Open(a)
 }
 
-// erasing keeps people up from the log, and first notes of which workspaces somebody is deleted: files of exports that may
-// hold them are removed.
+// erasing keeps people up from the log, and first notes who is deleted or goes up in others: files of exports that may hold who is
+// deleted are removed.
 type erasing struct {
 	*store.Profiles
-	note func(ctx context.Context, workspace uint32, at time.Time) error
+	notes interface {
+		NoteMoves(ctx context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error
+		NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
+	}
 }
 
 // applyMost is longer than a batch takes.
@@ -141,23 +144,25 @@ const applyMost = time.Minute
 // Apply notes before it applies, and ahead of time: an export that begins meanwhile may still read them. Afterwards it notes
 // the time; of a crash between the two, exports that begin in the next minute wait or begin anew, and no file stays.
 func (e erasing) Apply(ctx context.Context, b *control.PeopleBatch) error {
-	if err := e.noteAll(ctx, b, time.Now().Add(applyMost)); err != nil {
-		return err
+	moves, deletes := map[uint32][]control.PersonMove{}, map[uint32]bool{}
+	for _, m := range b.Moves {
+		moves[m.Workspace] = append(moves[m.Workspace], m)
+		deletes[m.Workspace] = deletes[m.Workspace] || m.Into == 0
+	}
+	for workspace, all := range moves {
+		if err := e.notes.NoteMoves(ctx, workspace, all, time.Now().Add(applyMost)); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
 	}
 	if err := e.Profiles.Apply(ctx, b); err != nil {
 		return err
 	}
-	return e.noteAll(ctx, b, time.Now())
-}
-
-func (e erasing) noteAll(ctx context.Context, b *control.PeopleBatch, at time.Time) error {
-	of := map[uint32]bool{}
-	for _, m := range b.Moves {
-		if m.Into == 0 && !of[m.Workspace] {
-			of[m.Workspace] = true
-			if err := e.note(ctx, m.Workspace, at); err != nil && !fault.Is(err, fault.NotFound) {
-				return err
-			}
+	for workspace, some := range deletes {
+		if !some {
+			continue
+		}
+		if err := e.notes.NoteErasure(ctx, workspace, time.Now()); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
 		}
 	}
 	return nil

@@ -165,7 +165,15 @@ func TestAProgramExportsASegment(t *testing.T) {
 	call("/export/segment/cancel", fmt.Sprintf(`{"segment_id":%q}`, segment.ID), http.StatusOK) // of which none is open
 
 	call("/users/delete", `{"external_ids":["bo"]}`, http.StatusCreated)
-	until("no file of a past with bo", func() bool {
+	until("nobody reads of bo", func() bool {
+		n, err := sys.profiles.Size(t.Context(), acme.Number, control.Filter{}, time.Now())
+		return err == nil && n == 1
+	})
+	if status, b := ask(http.MethodGet, out.URL, ""); status != http.StatusOK || !bytes.Equal(b, file) {
+		t.Errorf("after a deletion of somebody who is not in it the link gives %d %.200s", status, b)
+	}
+	call("/users/delete", `{"external_ids":["ana"]}`, http.StatusCreated)
+	until("no file of a past with ana", func() bool {
 		kept, err := sys.plane.store.KeptExports(t.Context(), time.Now())
 		return err == nil && len(kept) == 0
 	})
@@ -183,7 +191,7 @@ func TestADeletionIsNotedBeforeAndAfterItIsApplied(t *testing.T) {
 	if err := p.Apply(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	var before, after time.Time
+	var noted notes
 	there := func() bool {
 		n, err := p.Size(t.Context(), 7, control.Filter{}, time.Now())
 		if err != nil {
@@ -191,22 +199,34 @@ func TestADeletionIsNotedBeforeAndAfterItIsApplied(t *testing.T) {
 		}
 		return n == 1
 	}
-	e := erasing{p, func(_ context.Context, workspace uint32, at time.Time) error {
-		if workspace != 7 {
-			t.Errorf("it is noted of workspace %d", workspace)
-		}
-		if there() {
-			before = at
-		} else {
-			after = at
-		}
-		return nil
-	}}
+	noted.there = there
+	e := erasing{p, &noted}
 	gone := &control.PeopleBatch{Log: first.Log, From: 1, Next: 2, Moves: []control.PersonMove{{Person: 1, Workspace: 7, ID: first.People[0].ID}}}
 	if err := e.Apply(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
-	if now := time.Now(); before.Before(now.Add(applyMost/2)) || after.IsZero() || after.After(now) {
-		t.Errorf("at %v it is noted for %v and then for %v", now, before, after)
+	if now := time.Now(); noted.before.Before(now.Add(applyMost/2)) || noted.after.IsZero() || noted.after.After(now) || len(noted.moves) != 1 || noted.moves[0] != gone.Moves[0] {
+		t.Errorf("at %v it is noted as %+v", now, noted)
 	}
+}
+
+// notes are what is noted of workspace 7: while somebody is there, and after that.
+type notes struct {
+	there         func() bool
+	moves         []control.PersonMove
+	before, after time.Time
+}
+
+func (n *notes) NoteMoves(_ context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error {
+	if workspace == 7 && n.there() {
+		n.moves, n.before = moves, at
+	}
+	return nil
+}
+
+func (n *notes) NoteErasure(_ context.Context, workspace uint32, at time.Time) error {
+	if workspace == 7 && !n.there() {
+		n.after = at
+	}
+	return nil
 }

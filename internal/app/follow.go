@@ -31,7 +31,7 @@ func (s *system) newFollower(log eventlog.Log) *follower {
 	if s.profiles == nil {
 		return f
 	}
-	f.reader = profile.New(profile.Deps{Log: log, Store: erasing{s.profiles.Following(), s.plane.store.NoteErasure}, Catalogue: s.plane.catalogue, Zones: s.plane.store.Zones, Logger: s.logger, Memory: peopleMemory(s.cfg), GiveWay: func() { giveWay(peopleWait) }, Hooks: profile.Hooks{
+	f.reader = profile.New(profile.Deps{Log: log, Store: erasing{s.profiles.Following(), s.plane.store}, Catalogue: s.plane.catalogue, Zones: s.plane.store.Zones, Logger: s.logger, Memory: peopleMemory(s.cfg), GiveWay: func() { giveWay(peopleWait) }, Hooks: profile.Hooks{
 		OnApplied: func(_ eventlog.Offset, records int, _ time.Duration) { s.meters.applied.Add(float64(records)) },
 		OnSetAside: func(x control.SetAside) {
 			s.meters.setAside.Inc()

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -43,7 +44,7 @@ type Export struct {
 	StartedAt time.Time     // when the making of what it holds began; zero: it waits
 	DoneAt    time.Time     // when it was done, failed or was cancelled; zero: not yet
 	ExpiresAt time.Time     // until when File can be downloaded; zero: not known yet
-	ErasedAt  time.Time     // when somebody of the workspace was last deleted on demand; zero: nobody was
+	ErasedAt  time.Time     // while it is open: when somebody of the workspace was last deleted on demand; then: when somebody was who may be in File. Zero: nobody was
 	Call      ExportCalling // of Spec.Callback
 }
 
@@ -87,6 +88,32 @@ type ExportPart struct {
 	Name   string // of its file
 	Sum    uint32 // CRC-32 of the unpacked bytes, as an archive needs it
 	Hash   []byte // SHA-256 of the file
+	Who    []byte // a mark of each of its people: see AppendMark. ExportParts of room store leaves it out
+}
+
+// MarkPerson gives the mark by which files of exports are searched for a person: 32 bits of a hash. Two people of a million have
+// the same one now and then: then the file of the one ends with the other.
+func MarkPerson(id PersonID) uint32 {
+	sum := uint32(2166136261) // FNV-1a, without a hash.Hash for each person
+	for i := range len(id) {
+		sum = (sum ^ uint32(id[i])) * 16777619
+	}
+	return sum
+}
+
+// AppendMark adds the mark of a person to those of a part.
+func AppendMark(who []byte, id PersonID) []byte {
+	return binary.LittleEndian.AppendUint32(who, MarkPerson(id))
+}
+
+// Marked reports whether one of marks is among those of a part.
+func Marked(who []byte, marks map[uint32]bool) bool {
+	for ; len(who) >= 4; who = who[4:] {
+		if marks[binary.LittleEndian.Uint32(who)] {
+			return true
+		}
+	}
+	return false
 }
 
 // ExportKind is what an export gives.
@@ -224,10 +251,10 @@ func ExportDelimiters() []string { return []string{",", ";", ":", "|"} }
 // ExportPackings are how files may be packed, in the order in which they are offered.
 func ExportPackings() []string { return []string{"zip", "gzip", "none"} }
 
-// Outdated reports whether somebody of the workspace was deleted on demand since the making of an export of people began.
-// Files are not searched for whom they hold: what is made may not be given any more, and what is being made begins anew.
+// Outdated reports whether somebody may be in an export of people who was deleted on demand: what is made may not be given any
+// more, and what is being made begins anew, whoever of the workspace it was.
 func (e Export) Outdated() bool {
-	return e.Kind.OfPeople() && !e.ErasedAt.IsZero() && !e.ErasedAt.Before(cmp.Or(e.StartedAt, e.CreatedAt))
+	return e.Kind.OfPeople() && !e.ErasedAt.IsZero() && (!e.State.Open() || !e.ErasedAt.Before(cmp.Or(e.StartedAt, e.CreatedAt)))
 }
 
 // Downloadable reports whether the file of an export can be downloaded at now.

@@ -288,7 +288,7 @@ func (p *Plane) DownloadExport(ctx context.Context, workspace uint32, id ExportI
 // ErrExportGone says that the file of an export is not there any more: stale.
 func ErrExportGone() error {
 	return &fault.Error{Code: fault.Stale, Msg: fault.Message{Key: "control.export_gone", Text: "The file doesn't exist anymore."},
-		Hint: fault.Message{Key: "control.export_gone_hint", Text: "Files can be downloaded for a few hours. All exports of people are removed at once when anybody of the workspace is deleted, whether they hold them or not. Ask for a new export."}}
+		Hint: fault.Message{Key: "control.export_gone_hint", Text: "Files can be downloaded for a few hours, and one that may hold somebody who was deleted since is removed at once. Ask for a new export."}}
 }
 
 func subjectOfExport(e Export) subject { return subject{e.Workspace, string(e.ID), e.Title} }

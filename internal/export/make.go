@@ -231,7 +231,7 @@ func (r *Runner) writePart(ctx context.Context, e control.Export, who People, w 
 			return err
 		}
 		if err := who.Each(ctx, rows, func(x control.Profile) error {
-			p.People++
+			p.People, p.Who = p.People+1, control.AppendMark(p.Who, x.ID)
 			if line, err = w.writer.Append(line, x); err == nil && len(line) >= 64<<10 {
 				err = flush()
 			}

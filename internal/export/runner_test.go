@@ -46,7 +46,7 @@ type books interface {
 	Books
 	CreateWorkspace(ctx context.Context, w control.Workspace, administrators ...control.MemberID) error
 	AddExport(ctx context.Context, e control.Export) (int64, error)
-	NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
+	NoteMoves(ctx context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error
 }
 
 const crowd = 11_003
@@ -78,7 +78,7 @@ func newMill(t *testing.T) *mill {
 	m.erase = func(row int64) {
 		b = &control.PeopleBatch{Log: b.Log, From: b.Next, Next: b.Next + 1, Moves: []control.PersonMove{{Person: row, Workspace: 1, ID: control.PersonID(fmt.Sprintf("%024x", row))}}}
 		must(t, people.Apply(context.Background(), b))
-		must(t, m.store.NoteErasure(context.Background(), 1, time.Now()))
+		must(t, m.store.NoteMoves(context.Background(), 1, b.Moves, time.Now()))
 	}
 	m.people = func(ctx context.Context, e control.Export, needs control.ProfileNeeds) (People, int64, error) {
 		b, err := people.Bulk(ctx, e.Workspace, e.Spec.Filter, e.CreatedAt, needs)
@@ -625,6 +625,48 @@ func TestWhoIsDeletedWhileAnExportRunsIsInNoFile(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who is deleted later ends the files that hold them, at once and however they were made, and no others.
+func TestOnlyFilesThatHoldWhoWasDeletedGo(t *testing.T) {
+	inBoth(t, func(t *testing.T, m *mill) {
+		withEmail := func(e *control.Export) {
+			e.Spec.Filter = control.Filter{Attribute: &control.Condition{Name: "email"}} // every second
+		}
+		lines := m.run(t.Context(), m.ask(control.ExportSegmentUsers, false, withEmail))
+		resumed := m.ask(control.ExportEmailsCSV, true, withEmail)
+		dies, kill := context.WithCancel(t.Context())
+		m.onPart = func(int) { kill() }
+		if got := m.run(dies, resumed); got.State != control.ExportRunning || got.Parts != 1 {
+			t.Fatalf("it is %+v", got)
+		}
+		m.onPart = nil
+		resumed = m.run(t.Context(), resumed)
+		all := m.run(t.Context(), m.ask(control.ExportUsersCSV, false))
+		there := func(what string, files ...control.Export) {
+			t.Helper()
+			must(t, m.runner().tidy(t.Context(), now))
+			for _, e := range []control.Export{lines, resumed, all} {
+				kept := slices.ContainsFunc(files, func(x control.Export) bool { return x.ID == e.ID })
+				if got := m.export(e); got.Downloadable(time.Now()) != kept || got.State != control.ExportDone || got.Outdated() == kept {
+					t.Errorf("after %s %s is %+v", what, e.Kind, got)
+				}
+				if is := slices.ContainsFunc(m.left(), func(name string) bool { return strings.Contains(name, string(e.ID)) }); is != kept {
+					t.Errorf("after %s there is a file of %s: %v", what, e.Kind, is)
+				}
+			}
+			if linked := m.keys(); !slices.Contains(linked, resumed.Folder()+resumed.File) {
+				t.Errorf("after %s the linked bucket has %v", what, linked)
+			}
+		}
+		there("nothing", lines, resumed, all)
+		m.erase(crowd + 1) // of whom nobody has heard
+		there("a deletion of somebody else", lines, resumed, all)
+		m.erase(crowd) // without an address
+		there("a deletion of one of all", lines, resumed)
+		m.erase(8)
+		there("a deletion of one of the first part")
+	})
 }
 
 func TestAnExportBeginsAnewOnlyTenTimes(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +18,9 @@ import (
 const (
 	exportColumns = "number, id, workspace, kind, source, actor, api_key, subject, title, spec, bucket, endpoint, state, people, total, parts, bytes, after_row, file, error, " +
 		"created_at, started_at, done_at, expires_at, call_at, calls"
-	exportQuery = "SELECT " + exportColumns + ", (SELECT w.erased_at FROM workspaces w WHERE w.number = exports.workspace) FROM exports "
+	exportQuery = "SELECT " + exportColumns + ", CASE WHEN " + exportOpen + " THEN (SELECT w.erased_at FROM workspaces w WHERE w.number = exports.workspace) ELSE exports.erased_at END FROM exports "
 	exportOpen  = "state IN ('waiting', 'running')"
+	exportKept  = "state = 'done' AND erased_at IS NULL AND expires_at > ?" // its file can be downloaded
 )
 
 func scanExport(r scanner) (e control.Export, err error) {
@@ -66,6 +69,7 @@ const (
 	exportsOfOne    = 100 // of a workspace
 	segmentExports  = 100 // of segments by the vendor's calls, of the installation. Source: Braze, "Export user profiles by segment"
 	exportsPerLimit = time.Minute
+	partsAtOnce     = 100 // that are searched for people
 )
 
 // AddExport stores an export that waits, and gives its Number. Errors: rate_limited if 100 of the workspace wait or run;
@@ -222,8 +226,8 @@ func (s *Store) AddExportPart(ctx context.Context, e control.Export, p control.E
 			p.People, p.Bytes, p.Last, e.Number, e.Workspace, p.Number-1, p.After)); err != nil {
 			return err
 		}
-		_, err := c.exec("INSERT INTO export_parts (export, part, after_row, last_row, people, bytes, plain, name, sum, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			e.Number, p.Number, p.After, p.Last, p.People, p.Bytes, p.Plain, p.Name, int64(p.Sum), p.Hash)
+		_, err := c.exec("INSERT INTO export_parts (export, part, after_row, last_row, people, bytes, plain, name, sum, hash, who) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			e.Number, p.Number, p.After, p.Last, p.People, p.Bytes, p.Plain, p.Name, int64(p.Sum), p.Hash, p.Who)
 		return err
 	})
 }
@@ -241,7 +245,7 @@ func (s *Store) ExportParts(ctx context.Context, e control.Export) ([]control.Ex
 }
 
 // EndExport writes what came of an export that waits or runs: State, Failure, File, DoneAt, ExpiresAt, Call, and of a report
-// People and Bytes. Its parts are forgotten. notices are written in the same commit. Errors: stale if it has ended already, or
+// People and Bytes. Its parts are forgotten, but while a file of people can be downloaded: they say who is in it. notices are written in the same commit. Errors: stale if it has ended already, or
 // is not done after all: see control.Export.Outdated.
 func (s *Store) EndExport(ctx context.Context, e control.Export, notices ...control.Notice) error {
 	open := exportOpen
@@ -253,8 +257,10 @@ func (s *Store) EndExport(ctx context.Context, e control.Export, notices ...cont
 			string(e.State), failureText(e.Failure), e.File, e.People, e.Bytes, millis(e.DoneAt), optMillis(e.ExpiresAt), optMillis(e.Call.Next), e.Call.Tries, e.Number, e.Workspace)); err != nil {
 			return err
 		}
-		if _, err := c.exec("DELETE FROM export_parts WHERE export = ?", e.Number); err != nil {
-			return err
+		if e.State != control.ExportDone || e.File == "" {
+			if err := c.dropParts(e.Number); err != nil {
+				return err
+			}
 		}
 		for _, n := range notices {
 			if err := c.addNotice(n); err != nil {
@@ -310,25 +316,153 @@ func (s *Store) readExports(ctx context.Context, query string) (good, broken []c
 func (s *Store) KeptExports(ctx context.Context, now time.Time) (map[control.ExportID]bool, error) {
 	kept := map[control.ExportID]bool{}
 	_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
-		var e control.Export
-		var began int64
-		var erased sql.NullInt64
-		err = r.Scan(&e.ID, &e.Kind, &e.State, &began, &erased)
-		e.StartedAt, e.ErasedAt = fromMillis(began), fromOptMillis(erased)
-		if e.State.Open() || !e.Outdated() {
-			kept[e.ID] = true
-		}
+		var id control.ExportID
+		err = r.Scan(&id)
+		kept[id] = true
 		return none, err
-	}, "SELECT e.id, e.kind, e.state, COALESCE(e.started_at, e.created_at), w.erased_at FROM exports e JOIN workspaces w ON w.number = e.workspace "+
-		"WHERE e."+exportOpen+" OR e.state = 'done' AND e.expires_at > ?", millis(now))
+	}, "SELECT id FROM exports WHERE "+exportOpen+" OR "+exportKept, millis(now))
 	return kept, s.fail(err, "list kept exports")
 }
 
-// NoteErasure says that somebody of a workspace was deleted on demand: see control.Export.Outdated.
-func (s *Store) NoteErasure(ctx context.Context, workspace uint32, at time.Time) error {
-	return s.inTx(ctx, "note a deletion", func(c conn) error {
-		return must(c.exec("UPDATE workspaces SET erased_at = ? WHERE number = ?", millis(at), workspace))
+func (c conn) dropParts(export int64) error {
+	_, err := c.exec("DELETE FROM export_parts WHERE export = ?", export)
+	return err
+}
+
+// NoteMoves ends the files of exports that may hold one of those whom moves, all of one workspace, delete, and remembers those
+// who go up in others. It is to be done before they are, with a time by which they will be: exports that begin until then,
+// or are open, may read them, and are not done.
+//
+// A file holds who is marked in one of its parts, and who took one of those in since it began. Files of which that is
+// not known hold anybody. Memory is that of a part. Errors: not_found if there is no such workspace.
+func (s *Store) NoteMoves(ctx context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error {
+	gone := map[uint32]bool{}
+	var merges [][]any
+	met := map[[2]uint32]bool{}
+	for _, m := range moves {
+		mark, into := control.MarkPerson(m.ID), control.MarkPerson(m.IntoID)
+		switch {
+		case m.Into == 0:
+			gone[mark] = true
+		case !met[[2]uint32{into, mark}]:
+			met[[2]uint32{into, mark}] = true
+			merges = append(merges, []any{workspace, int64(into), int64(mark), millis(at)})
+		}
+	}
+	// Afterwards no export becomes done that is not searched below: without holding up other writers.
+	if err := s.inTx(ctx, "note who goes", func(c conn) error {
+		if err := c.many("INSERT INTO export_merges (workspace, into_mark, mark, at) VALUES ", nil, "(?, ?, ?, ?)",
+			" ON CONFLICT (workspace, into_mark, mark) DO UPDATE SET at = excluded.at", merges); err != nil || len(gone) == 0 {
+			return err
+		}
+		return c.noteErasure(workspace, at)
+	}); err != nil || len(gone) == 0 {
+		return err
+	}
+	const op = "look who is in files of exports"
+	if err := s.addMerged(ctx, workspace, gone); err != nil {
+		return s.fail(err, op)
+	}
+	kept, err := list(s.reader(ctx), func(r scanner) (e control.Export, err error) {
+		return e, r.Scan(&e.Number, &e.Kind, &e.People, &e.Parts) // the rest may be of another program
+	}, "SELECT number, kind, people, parts FROM exports WHERE workspace = ? AND file <> '' AND "+exportKept, workspace, millis(s.now()))
+	if err != nil {
+		return s.fail(err, op)
+	}
+	var ends []int64
+	for _, e := range kept {
+		if !e.Kind.OfPeople() {
+			continue
+		}
+		holds, err := s.mayHold(ctx, e, gone)
+		if err != nil {
+			return s.fail(err, op)
+		}
+		if holds {
+			ends = append(ends, e.Number)
+		}
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	return s.inTx(ctx, "end files of exports", func(c conn) error {
+		for _, n := range ends {
+			if _, err := c.exec("UPDATE exports SET erased_at = ? WHERE number = ?", millis(at), n); err != nil {
+				return err
+			}
+			if err := c.dropParts(n); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// addMerged adds to marks those of people who went up in theirs, and in these, and so on.
+func (s *Store) addMerged(ctx context.Context, workspace uint32, marks map[uint32]bool) error {
+	for next := slices.Collect(maps.Keys(marks)); len(next) > 0; {
+		var found []uint32
+		if err := inChunks(next, func(part []uint32, places string) error {
+			args := []any{workspace}
+			for _, m := range part {
+				args = append(args, int64(m))
+			}
+			_, err := list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+				var mark int64
+				if err = r.Scan(&mark); err == nil && !marks[uint32(mark)] {
+					marks[uint32(mark)] = true
+					found = append(found, uint32(mark))
+				}
+				return none, err
+			}, "SELECT mark FROM export_merges WHERE workspace = ? AND into_mark IN ("+places+")", args...)
+			return err
+		}); err != nil {
+			return err
+		}
+		next = found
+	}
+	return nil
+}
+
+// mayHold reports whether an export that is done holds one of those who have these marks, or does not say whom it holds.
+func (s *Store) mayHold(ctx context.Context, e control.Export, marks map[uint32]bool) (holds bool, err error) {
+	parts, people := 0, int64(0)
+	for more := true; more && !holds; {
+		more = false
+		if _, err = list(s.reader(ctx), func(r scanner) (none struct{}, err error) {
+			var who []byte
+			var part int
+			var n int64
+			if err = r.Scan(&part, &n, &who); err == nil {
+				more, parts, people = true, parts+1, people+n
+				holds = holds || part != parts || int64(len(who)) != 4*n || control.Marked(who, marks)
+			}
+			return none, err
+		}, "SELECT part, people, who FROM export_parts WHERE export = ? AND part > ? ORDER BY part LIMIT ?", e.Number, parts, partsAtOnce); err != nil {
+			return false, err
+		}
+	}
+	return holds || parts != e.Parts || people != e.People, nil
+}
+
+// forgetHeld forgets who was in files of exports that cannot be downloaded any more.
+func (c conn) forgetHeld(now time.Time) error {
+	const needed = "FROM exports WHERE " + exportOpen + " OR " + exportKept
+	if _, err := c.exec("DELETE FROM export_parts WHERE export NOT IN (SELECT number "+needed+")", millis(now)); err != nil {
+		return err
+	}
+	_, err := c.exec("DELETE FROM export_merges WHERE at < COALESCE((SELECT MIN(COALESCE(started_at, created_at)) "+needed+"), ?)", millis(now), millis(now))
+	return err
+}
+
+// NoteErasure says that somebody of a workspace was deleted on demand: what is made of an export then is thrown away, see
+// control.Export.Outdated. Errors: not_found.
+func (s *Store) NoteErasure(ctx context.Context, workspace uint32, at time.Time) error {
+	return s.inTx(ctx, "note a deletion", func(c conn) error { return c.noteErasure(workspace, at) })
+}
+
+func (c conn) noteErasure(workspace uint32, at time.Time) error {
+	return must(c.exec("UPDATE workspaces SET erased_at = ? WHERE number = ?", millis(at), workspace))
 }
 
 // met makes a change that met no row stale.

@@ -11,7 +11,7 @@ import (
 const jobsFor = 7 * 24 * time.Hour
 
 // Sweep takes away what is past: sessions and tickets that have expired, answers of more than 24 h ago, jobs that ended
-// more than 7 days ago.
+// more than 7 days ago, who was in files of exports that have expired.
 func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return s.inTx(ctx, "sweep", func(c conn) error {
 		for _, w := range []struct {
@@ -27,7 +27,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 				return err
 			}
 		}
-		return nil
+		return c.forgetHeld(now)
 	})
 }
 

@@ -183,10 +183,12 @@ func TestTheFileOfAnExportIsDownloadedWhileItIsThere(t *testing.T) {
 
 func TestAnExportWhoseFileADeletionRemovedIsNotDownloadable(t *testing.T) {
 	w := newWorld(t, nil)
-	e := w.ended(w.export(), nil)
+	e := w.export()
+	e.People = 1 // nobody knows who
+	e = w.ended(e, nil)
 	must(t, w.api.deps.Store.(interface {
-		NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
-	}).NoteErasure(t.Context(), e.Workspace, time.Now()))
+		NoteMoves(ctx context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error
+	}).NoteMoves(t.Context(), e.Workspace, []control.PersonMove{{Workspace: e.Workspace, ID: "gone"}}, time.Now()))
 	h := w.session(exporter)
 	var p client.Page[client.Export]
 	w.ask("GET", acmesExports, nil, h).read(200, &p)

@@ -184,9 +184,104 @@ func exports(run runner) {
 		}
 		kept("at once", e.now, open, done, report)
 		kept("after four hours", e.now.Add(4*time.Hour), open)
-		ok(t, e.NoteErasure(ctx, w.Number, e.now))
-		kept("after a deletion", e.now, open, report)
+		ok(t, e.NoteErasure(ctx, w.Number, e.now)) // of somebody, whom NoteMoves has looked for
+		kept("after a deletion", e.now, open, done, report)
 		want(t, e.NoteErasure(ctx, w.Number+1, e.now), fault.NotFound)
+	})
+
+	run("a deletion ends the files that hold the person, and those of which nobody knows whom they hold", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w, other := e.workspace("acme"), e.workspace("other")
+		marks := func(ids ...control.PersonID) (who []byte) {
+			for _, id := range ids {
+				who = control.AppendMark(who, id)
+			}
+			return who
+		}
+		part := func(who []byte, people int64) control.ExportPart {
+			return control.ExportPart{People: people, Who: who, Hash: []byte{1}}
+		}
+		n := 0
+		file := func(w control.Workspace, kind control.ExportKind, parts ...control.ExportPart) control.Export {
+			t.Helper()
+			x := e.exported(w, func(x *control.Export) { x.Kind, x.Source, x.File = kind, control.ExportByDashboard, "users.zip" })
+			ok(t, e.StartExport(ctx, x, 1, e.now))
+			for i, p := range parts {
+				n++
+				p.Number, p.After, p.Last = i+1, x.After, int64(n)
+				ok(t, e.AddExportPart(ctx, x, p))
+				x.Add(p)
+			}
+			ok(t, e.EndExport(ctx, x.Ended(e.now, nil)))
+			return x
+		}
+		deleted := func(id control.PersonID) control.PersonMove {
+			return control.PersonMove{Person: 1, Workspace: w.Number, ID: id}
+		}
+		merged := func(id, into control.PersonID) control.PersonMove {
+			return control.PersonMove{Person: 1, Workspace: w.Number, ID: id, Into: 2, IntoID: into}
+		}
+		for _, x := range []struct {
+			what  string
+			kind  control.ExportKind
+			parts []control.ExportPart
+			moves []control.PersonMove
+			ends  bool
+		}{
+			{"somebody else", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b"), 2), part(marks("c"), 1)}, []control.PersonMove{deleted("x")}, false},
+			{"one of the first part", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b"), 2), part(marks("c"), 1)}, []control.PersonMove{deleted("b")}, true},
+			{"one of the last part, among others", control.ExportEmailsCSV, []control.ExportPart{part(marks("a", "b"), 2), part(marks("c"), 1)}, []control.PersonMove{deleted("x"), deleted("c")}, true},
+			{"somebody, and nobody is in it", control.ExportSegmentUsers, nil, []control.PersonMove{deleted("x")}, false},
+			{"somebody, and it is of before lists", control.ExportCanvasUsers, []control.ExportPart{part(marks("a", "b"), 2), part(nil, 1)}, []control.PersonMove{deleted("x")}, true},
+			{"somebody, and its list is short", control.ExportUsersCSV, []control.ExportPart{part(marks("a"), 2)}, []control.PersonMove{deleted("x")}, true},
+			{"somebody, and its list is torn", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b")[:7], 2)}, []control.PersonMove{deleted("x")}, true},
+			{"nobody: two of it are one now", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b"), 2)}, []control.PersonMove{merged("a", "b")}, false},
+			{"one in whom one of it went up", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b"), 2)}, []control.PersonMove{merged("a", "m"), merged("a", "m"), merged("m", "o"), deleted("o")}, true},
+			{"one, in whom somebody else went up", control.ExportUsersCSV, []control.ExportPart{part(marks("a", "b"), 2)}, []control.PersonMove{merged("n", "p"), deleted("p")}, false},
+			{"somebody, and it names nobody", control.ExportRevenue, nil, []control.PersonMove{deleted("a")}, false},
+		} {
+			f, others := file(w, x.kind, x.parts...), file(other, x.kind, x.parts...)
+			for _, m := range x.moves { // merges may be of earlier commits
+				ok(t, e.NoteMoves(ctx, w.Number, []control.PersonMove{m}, e.now))
+			}
+			ok(t, e.NoteMoves(ctx, w.Number, x.moves, e.now)) // as after a crash
+			got, err := e.Export(ctx, w.Number, f.ID)
+			ok(t, err)
+			kept, err := e.KeptExports(ctx, e.now)
+			ok(t, err)
+			if got.Downloadable(e.now) == x.ends || got.Outdated() != x.ends || kept[f.ID] == x.ends {
+				t.Errorf("%s was deleted: it is %+v, kept: %v", x.what, got, kept[f.ID])
+			}
+			if !kept[others.ID] {
+				t.Errorf("%s was deleted: another workspace's file is gone", x.what)
+			}
+			e.now = e.now.Add(5 * time.Hour)
+			ok(t, e.Sweep(ctx, e.now))
+			if parts, err := e.ExportParts(ctx, others); err != nil || len(parts) > 0 {
+				t.Errorf("who was in what has expired is still there: %v, %v", parts, err)
+			}
+		}
+		want(t, e.NoteMoves(ctx, other.Number+1, []control.PersonMove{deleted("a")}, e.now), fault.NotFound)
+	})
+
+	run("who went up in others is remembered as long as a file or an open export may hold them", func(t *testing.T, e *env) {
+		ctx := t.Context()
+		w := e.workspace("acme")
+		x := e.exported(w, func(x *control.Export) { x.Kind, x.File = control.ExportUsersCSV, "users.zip" })
+		ok(t, e.StartExport(ctx, x, 1, e.now))
+		e.now = e.now.Add(time.Minute)
+		ok(t, e.NoteMoves(ctx, w.Number, []control.PersonMove{{Workspace: w.Number, ID: "a", Into: 2, IntoID: "b"}}, e.now)) // after it was read
+		e.now = e.now.Add(time.Hour)
+		ok(t, e.Sweep(ctx, e.now))
+		p := control.ExportPart{Number: 1, Last: 1, People: 1, Hash: []byte{1}, Who: control.AppendMark(nil, "a")}
+		ok(t, e.AddExportPart(ctx, x, p))
+		x.Add(p)
+		ok(t, e.EndExport(ctx, x.Ended(e.now, nil)))
+		ok(t, e.Sweep(ctx, e.now))
+		ok(t, e.NoteMoves(ctx, w.Number, []control.PersonMove{{Workspace: w.Number, ID: "b"}}, e.now))
+		got, err := e.Export(ctx, w.Number, x.ID)
+		ok(t, err)
+		equal(t, "outdated", got.Outdated(), true)
 	})
 
 	run("an export of people during which somebody was deleted is not done", func(t *testing.T, e *env) {

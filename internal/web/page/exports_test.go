@@ -160,8 +160,8 @@ func TestAnExportWhoseFileADeletionRemovedPromisesNone(t *testing.T) {
 		at := w.at("/exports/" + string(e.ID))
 		b.get(at).has(t, http.StatusOK, at+"/download")
 		must(t, w.store.(interface {
-			NoteErasure(ctx context.Context, workspace uint32, at time.Time) error
-		}).NoteErasure(t.Context(), e.Workspace, time.Now()))
+			NoteMoves(ctx context.Context, workspace uint32, moves []control.PersonMove, at time.Time) error
+		}).NoteMoves(t.Context(), e.Workspace, []control.PersonMove{{Workspace: e.Workspace, ID: "gone"}}, time.Now()))
 		b.get(at).has(t, http.StatusOK, say(l, "page.export_says_removed", "content", say(l, "page.export_n_people", "n", 1234)), say(l, "page.export_removed")).lacks(t, at+"/download")
 		b.get(w.at("/exports")).has(t, http.StatusOK, say(l, "page.export_removed")).lacks(t, at+"/download")
 		b.get(at+"/download").has(t, http.StatusGone, html.EscapeString(say(l, "control.export_gone_hint"))).lacks(t, "secret")
