@@ -184,7 +184,7 @@ var fields = []field{
 
 // addCustom adds custom attributes as they are stored, or those of them that are wanted, sorted by name.
 func addCustom(dst []byte, s *subject) []byte {
-	if len(s.Custom) <= len("{}") { // attributes that were taken away leave an empty object
+	if len(s.Custom) == 0 || string(s.Custom) == "{}" { // attributes that were taken away leave an empty object
 		return dst
 	}
 	if s.in.only == nil {
