@@ -33,10 +33,10 @@ func (a *api) workspaceRoutes() []route {
 				if in.Body.Name != nil {
 					w.Name = *in.Body.Name
 				}
-				problems := w.Validate()
 				if in.Body.TimeZone != nil {
 					w.TimeZone = *in.Body.TimeZone
 				}
+				problems := w.Validate()
 				if r := readRanges(in.Body.ControlGroup); r != nil {
 					if _, err := control.BucketsOf("control_group", *r); err != nil {
 						problems = append(problems, fault.As(err).Fields...)
