@@ -113,7 +113,7 @@ type letter struct{ subject, plain, html string }
 // mailTo waits for a mail to somebody that good says is the one.
 func (x *exporting) mailTo(t *testing.T, address string, good func(letter) bool) (found letter) {
 	t.Helper()
-	eventually(t, 20*time.Second, "a mail to "+address, func() bool {
+	eventually(t, time.Minute, "a mail to "+address, func() bool {
 		names, err := filepath.Glob(filepath.Join(x.mails, "*-"+address+".eml"))
 		if err != nil {
 			t.Fatal(err)
